@@ -1,0 +1,80 @@
+"""Declare a network in YAML, train it, and get a run that can be compared and reproduced.
+
+    import trainer
+
+    spec = trainer.load_spec("configs/hidden_layer.yaml", {"sgd.epochs": 20})
+    run = trainer.train(spec)
+    run.metrics["test_accuracy"], run.parameters["dense_1/W"], run.history["val_loss"].values
+
+Names are imported when they are first used, so `import trainer` is fast; MLflow is imported
+when a run starts.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from trainer.build import build_graph
+    from trainer.errors import (
+        DataError,
+        DivergedError,
+        GraphError,
+        InterruptedRun,
+        SpecError,
+        TrackingError,
+        TrainerError,
+        UsageError,
+    )
+    from trainer.graph import Graph, gradients
+    from trainer.run import Run, Series, train
+    from trainer.spec import Spec, load_spec
+
+_HOMES = {
+    "build_graph": "build",
+    "DataError": "errors",
+    "DivergedError": "errors",
+    "GraphError": "errors",
+    "InterruptedRun": "errors",
+    "SpecError": "errors",
+    "TrackingError": "errors",
+    "TrainerError": "errors",
+    "UsageError": "errors",
+    "Graph": "graph",
+    "gradients": "graph",
+    "Run": "run",
+    "Series": "run",
+    "train": "run",
+    "Spec": "spec",
+    "load_spec": "spec",
+}
+
+__all__ = [
+    "DataError",
+    "DivergedError",
+    "Graph",
+    "GraphError",
+    "InterruptedRun",
+    "Run",
+    "Series",
+    "Spec",
+    "SpecError",
+    "TrackingError",
+    "TrainerError",
+    "UsageError",
+    "build_graph",
+    "gradients",
+    "load_spec",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'trainer' has no attribute '{name}'")
+    return getattr(import_module(f"trainer.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,212 @@
+"""The commands. Each imports what it needs when it is called, so that `--help` is quick."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Final, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+from trainer.errors import DataError, InterruptedRun, SpecError, TrainerError, UsageError
+
+EXIT_CODES: Final = (
+    "Exit codes: 0 done, 2 spec or usage, 3 data, 4 diverged, 5 tracking, "
+    "130 interrupted (143 by SIGTERM)."
+)
+
+
+class _RunByDefault(TyperGroup):
+    """`train CONFIG …` means `train run CONFIG …`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        own = {"--help", "--version", *self.commands}
+        if args and args[0] not in own:
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise InterruptedRun("stopped") from None
+
+
+app = typer.Typer(
+    cls=_RunByDefault,
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    epilog=EXIT_CODES,
+)
+
+Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="The spec: a YAML file.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a value of the spec; repeatable."),
+]
+TrackingUri = Annotated[
+    str | None,
+    typer.Option(metavar="URI", help="MLflow's store. [default: runs/mlflow.db in this folder]"),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from trainer.tracking.environment import package_version
+
+        typer.echo(f"train {package_version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Train the network that a YAML file declares, and record the run in MLflow.
+
+    `train CONFIG` is short for `train run CONFIG`.
+
+    Example: train configs/hidden_layer.yaml
+    """
+
+
+@app.command()
+def run(
+    config: Config,
+    set_: Set = None,
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The run's name. [default: the spec's]")
+    ] = None,
+    tracking_uri: TrackingUri = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
+    json_: Json = False,
+) -> None:
+    """Train a spec and record the run.
+
+    Example: train run configs/hidden_layer.yaml --set sgd.learning_rate=0.01 --name slower
+    """
+    from trainer.run import train
+    from trainer.spec import load_spec
+
+    spec = load_spec(config, set_)
+    silent = quiet or json_
+    from trainer.cli.progress import Progress, summarise
+
+    progress = None if silent else Progress()
+    try:
+        result = train(
+            spec,
+            name=name,
+            tracking_uri=tracking_uri,
+            listeners=[progress.on] if progress else [],
+            on_start=progress.start if progress else None,
+        )
+    except TrainerError as error:
+        if error.run is not None and json_:
+            print(json.dumps(error.run.as_json()))
+        raise
+    finally:
+        if progress:
+            progress.stop()
+    if json_:
+        print(json.dumps(result.as_json()))
+    elif progress:
+        print(summarise(result, progress.notes))
+
+
+@app.command()
+def check(config: Config, set_: Set = None, json_: Json = False) -> None:
+    """Validate a spec and its data, and show the model, without training.
+
+    Example: train check configs/hidden_layer.yaml --json
+    """
+    from trainer.build import build_graph
+    from trainer.data import load_dataset
+    from trainer.graph.ops import show_shape
+    from trainer.memory import check_memory, count_parameters
+    from trainer.spec import load_spec
+    from trainer.summary import describe_model
+
+    try:
+        spec = load_spec(config, set_)
+        dataset = load_dataset(spec)
+        model = build_graph(spec, len(dataset.features), dataset.outputs)
+        memory = check_memory(spec, dataset, model)
+    except (SpecError, DataError) as error:
+        if not json_:
+            raise
+        problems = [problem.as_json() for problem in error.problems]
+        print(json.dumps({"valid": False, "errors": problems}))
+        raise typer.Exit(error.exit_code) from None
+    if json_:
+        nodes = [
+            {"name": n.name, "op": n.op, "inputs": list(n.inputs), "shape": list(n.shape)}
+            for n in model
+        ]
+        found = {"valid": True, "name": spec.name, "spec_sha256": spec.sha256}
+        print(json.dumps({**found, "parameters": count_parameters(model), "nodes": nodes}))
+        return
+    print(describe_model(spec, dataset, model, memory))
+    width = max(len(node.name) for node in model)
+    print("graph")
+    for node in model:
+        print(f"  {node.name:<{width}}  {show_shape(node.shape):<12}  {node.formula}")
+    print(f"\nspec {spec.sha256}\nThe spec is valid. Next: train {config}")
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of the spec, for editors.
+
+    Example: train schema > spec.schema.json
+    """
+    from trainer.spec import Spec
+
+    document = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    print(json.dumps(document | Spec.model_json_schema(), indent=2, ensure_ascii=False))
+
+
+@app.command()
+def ui(
+    tracking_uri: TrackingUri = None,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")] = 5000,
+) -> None:
+    """Open MLflow's UI on the store of the runs; it listens on this machine alone.
+
+    Example: train ui --port 5001
+    """
+    from trainer.cli.ui import serve_ui
+
+    serve_ui(tracking_uri, port)
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Runs the command line and exits. The one place that turns errors into exit codes."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    code = 0
+    try:
+        app(arguments, prog_name="train")  # exits by itself: 0, or 2 for wrong usage
+    except TrainerError as error:
+        code = error.exit_code
+        if "--json" in arguments and error.run is None:
+            print(json.dumps(error.as_json()))
+        print(f"train: {_headline(error)}", file=sys.stderr)
+    sys.exit(code)
+
+
+def _headline(error: TrainerError) -> str:
+    """The message; several problems begin on a line of their own, below their number."""
+    if isinstance(error, SpecError | DataError):
+        count = len(error.problems)
+        what = "the spec" if isinstance(error, SpecError) else "the data"
+        return f"{what} has {count} problem{'s' * (count != 1)}\n{error}"
+    if isinstance(error, UsageError):
+        return f"{error}\nTry `train --help`."
+    return str(error)

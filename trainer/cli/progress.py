@@ -1,0 +1,142 @@
+"""What a person sees of a run: a live bar on a terminal, plain lines elsewhere, a summary."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from trainer.training import EpochDone, Event, Job, StepsDone
+
+if TYPE_CHECKING:
+    from trainer.run import Run
+
+PLAIN_LINES: Final = 10
+REFRESH_SECONDS: Final = 0.1
+
+
+class Progress:
+    """A listener that shows how far training is, on standard error."""
+
+    def __init__(self) -> None:
+        self.notes: tuple[str, ...] = ()
+        self._job: Job
+        self._bar: Any = None
+        self._task: Any = None
+        self._shown: dict[str, float] = {}
+        self._rows = 0
+        self._began = time.monotonic()
+        self._drawn = 0.0
+
+    def start(self, job: Job) -> None:
+        """Says what is about to be trained and shows the bar."""
+        self._job = job
+        self.notes = job.dataset.notes
+        self._began = time.monotonic()
+        spec, data = job.spec, job.dataset
+        numbers = sum(value.size for value in job.initial.values())
+        print(
+            f"{spec.name}: {numbers:,} parameters, {len(data.train):,} training rows, "
+            f"{spec.sgd.epochs} epochs of {job.steps_per_epoch} steps",
+            file=sys.stderr,
+        )
+        if sys.stderr.isatty():
+            self._start_bar()
+
+    def _start_bar(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bar
+
+        self._bar = Bar(
+            TextColumn("epoch {task.fields[epoch]}"),
+            BarColumn(bar_width=None),
+            TextColumn("{task.fields[numbers]}"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        total = self._job.steps_per_epoch * self._job.spec.sgd.epochs
+        self._task = self._bar.add_task("", total=total, epoch="1", numbers="")
+        self._bar.start()
+
+    def stop(self) -> None:
+        """Takes the bar away."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def on(self, event: Event) -> None:
+        """Shows one event."""
+        if isinstance(event, StepsDone):
+            self._rows += len(event.steps.predictions)
+            self._shown["loss"] = float(event.steps.losses[-1])
+            self._shown["|grad|"] = float(event.steps.grad_norms[-1])
+            now = time.monotonic()
+            if self._bar is not None and now - self._drawn > REFRESH_SECONDS:
+                self._drawn = now
+                self._draw(event.epoch, event.first + len(event.steps.losses) - 1)
+        elif isinstance(event, EpochDone):
+            if event.epoch:
+                self._shown["loss"] = event.metrics["train_loss"]
+                self._shown["|grad|"] = event.metrics["grad_norm"]
+            if "val_loss" in event.metrics:
+                self._shown["val"] = event.metrics["val_loss"]
+            if self._bar is None and event.epoch:
+                self._line(event.epoch)
+
+    def _numbers(self) -> str:
+        parts = [f"{k} {self._shown[k]:.4g}" for k in ("loss", "val", "|grad|") if k in self._shown]
+        speed = self._rows / max(time.monotonic() - self._began, 1e-9)
+        return "  ".join([*parts, f"{speed:,.0f} examples/s"])
+
+    def _draw(self, epoch: int, done: int) -> None:
+        epochs = f"{epoch}/{self._job.spec.sgd.epochs}"
+        self._bar.update(self._task, completed=done, epoch=epochs, numbers=self._numbers())
+
+    def _line(self, epoch: int) -> None:
+        epochs = self._job.spec.sgd.epochs
+        if epoch * PLAIN_LINES // epochs != (epoch - 1) * PLAIN_LINES // epochs:
+            left = (time.monotonic() - self._began) / epoch * (epochs - epoch)
+            epoch_text = f"{epoch:>{len(str(epochs))}}/{epochs}"
+            print(f"epoch {epoch_text}  {self._numbers()}  {left:.0f} s left", file=sys.stderr)
+
+
+def summarise(run: Run, notes: tuple[str, ...]) -> str:
+    """The table of results, where the run is, and what to type next."""
+    columns = [p for p in ("train", "val", "test") if f"{p}_loss" in run.metrics]
+    scores = [s for s in ("loss", "accuracy", "r2") if f"train_{s}" in run.metrics]
+    titles = {"train": "train", "val": "validation", "test": "test"}
+    lines = ["", " " * 10 + "".join(f"{titles[column]:>12}" for column in columns)]
+    for score in scores:
+        cells = [run.metrics.get(f"{column}_{score}") for column in columns]
+        shown = "".join(f"{'' if cell is None else f'{cell:.5g}':>12}" for cell in cells)
+        lines.append(f"{score:<10}{shown}")
+    if "best_val_loss" in run.metrics:
+        epoch = int(run.metrics["best_epoch"])
+        lines.append(f"best validation loss {run.metrics['best_val_loss']:.5g} after epoch {epoch}")
+    lines += [f"note: {note}" for note in notes]
+    lines.append("")
+    lines.append(f"{run.status} in {run.seconds:.1f} s: {run.epochs} epochs, {run.steps} steps")
+    if run.run_id is not None:
+        place = show_store(run.tracking_uri or "")
+        lines.append(f"run {run.run_id} in experiment '{run.experiment}', {place}")
+        lines.append(f"next: {ui_command(run.tracking_uri or '')}")
+    return "\n".join(lines)
+
+
+def show_store(uri: str) -> str:
+    """The store as people call it: the path of a database, relative where it is below here."""
+    path = uri.removeprefix("sqlite:///")
+    return os.path.relpath(path) if path != uri and Path(path).is_relative_to(Path.cwd()) else path
+
+
+def ui_command(uri: str) -> str:
+    """The command that shows this store."""
+    if uri.startswith(("http://", "https://")):
+        return f"open {uri}"
+    default = f"sqlite:///{(Path('runs') / 'mlflow.db').resolve()}"
+    option = "" if uri == default else f" --tracking-uri {uri}"
+    return f"train ui{option}    (then open http://127.0.0.1:5000)"

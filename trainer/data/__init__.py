@@ -1,0 +1,6 @@
+"""Data: sources, splits, encodings."""
+
+from trainer.data.dataset import Dataset, Part, load_dataset, load_table, split_rows
+from trainer.data.table import Table
+
+__all__ = ["Dataset", "Part", "Table", "load_dataset", "load_table", "split_rows"]

@@ -1,0 +1,152 @@
+"""Everything that can go wrong for a user, as one family, with its exit code.
+
+    TrainerError
+    ├── SpecError            2    the spec: its YAML, its keys and values, its graph
+    │   └── GraphError       2    a graph whose nodes do not fit together
+    ├── UsageError           2    the command line or an argument of the Python interface
+    ├── DataError            3    the data that the spec names
+    ├── DivergedError        4    a loss or a gradient stopped being finite
+    ├── TrackingError        5    the MLflow store
+    └── InterruptedRun       130  Ctrl-C (143: SIGTERM); what was trained is kept
+
+The command line catches `TrainerError` once and prints it; nothing else of the package
+prints an error or exits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from trainer.run import Run
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake in a spec: where it is, what was expected and found, what to do.
+
+    `line` and `column` count from 1; they are None for a spec that was not read from a file.
+    `source` is the line of the file and `width` the number of characters at fault in it.
+    """
+
+    path: str
+    message: str
+    hint: str | None = None
+    file: str | None = None
+    line: int | None = None
+    column: int | None = None
+    source: str = ""
+    width: int = 1
+
+    def render(self) -> str:
+        """The problem as people read it: place, message, the source line with a caret, a hint."""
+        place = [self.file or "", str(self.line or ""), str(self.column or "")]
+        head = ":".join([part for part in place if part])
+        lines = [": ".join(part for part in (head, self.path, self.message) if part)]
+        if self.source and self.line is not None and self.column is not None:
+            source, column = _window(self.source, self.column)
+            gutter = f"{self.line:>5} | "
+            width = max(1, min(self.width, len(source) - column + 1))
+            lines.append(gutter + source)
+            lines.append(" " * (len(gutter) - 2) + "| " + " " * (column - 1) + "^" * width)
+        if self.hint:
+            lines.append(f"      hint: {self.hint}")
+        return "\n".join(lines)
+
+    def as_json(self) -> dict[str, str | int | None]:
+        """The stable JSON form of `train check --json`."""
+        return {
+            "file": self.file,
+            "line": self.line,
+            "column": self.column,
+            "path": self.path,
+            "message": self.message,
+            "hint": self.hint,
+        }
+
+
+def _window(source: str, column: int, size: int = 100) -> tuple[str, int]:
+    """The part of a long line around `column`, and the column within that part."""
+    source = source.replace("\t", " ")
+    start = max(0, min(column - 1 - size // 2, len(source) - size))
+    return source[start : start + size], column - start
+
+
+class TrainerError(Exception):
+    """Base of all errors that are a user's to solve. `str()` of it is the whole message."""
+
+    exit_code = 1
+    kind = "error"
+    run: Run | None = None
+    """What was trained before a `DivergedError` or an `InterruptedRun`."""
+
+    def as_json(self) -> dict[str, object]:
+        """The error as `--json` prints it."""
+        return {"error": self.kind, "exit_code": self.exit_code, "message": str(self)}
+
+
+class _LocatedError(TrainerError):
+    """An error made of problems that may have a place in the spec."""
+
+    def __init__(self, problems: Problem | Iterable[Problem] | str) -> None:
+        if isinstance(problems, str):
+            problems = Problem(path="", message=problems)
+        self.problems = (problems,) if isinstance(problems, Problem) else tuple(problems)
+        super().__init__("\n".join(problem.render() for problem in self.problems))
+
+    def as_json(self) -> dict[str, object]:
+        return super().as_json() | {"errors": [problem.as_json() for problem in self.problems]}
+
+
+class SpecError(_LocatedError):
+    """The spec is wrong. `problems` holds every mistake found, in the order of the file."""
+
+    exit_code = 2
+    kind = "spec"
+
+
+class GraphError(SpecError):
+    """Nodes of a graph do not fit together; the message names them and their shapes."""
+
+    kind = "graph"
+
+
+class UsageError(TrainerError):
+    """A command or function was called in a way that it does not take."""
+
+    exit_code = 2
+    kind = "usage"
+
+
+class DataError(_LocatedError):
+    """The data cannot be read or does not fit the spec."""
+
+    exit_code = 3
+    kind = "data"
+
+
+class DivergedError(TrainerError):
+    """A value that must be finite is not. The run keeps the last good parameters."""
+
+    exit_code = 4
+    kind = "diverged"
+
+
+class TrackingError(TrainerError):
+    """The tracking store cannot be reached, or refused what was sent."""
+
+    exit_code = 5
+    kind = "tracking"
+
+
+class InterruptedRun(TrainerError):  # noqa: N818 (an interruption is no fault)
+    """A signal stopped the run between two steps."""
+
+    exit_code = 130
+    kind = "interrupted"
+
+    def __init__(self, message: str, signal_number: int = 2) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + signal_number

@@ -1,0 +1,92 @@
+"""How much memory a run needs, estimated before anything is allocated."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from trainer.data import Dataset
+from trainer.errors import SpecError
+from trainer.graph import Graph
+from trainer.graph.ops import BATCH, LEAVES
+from trainer.spec.schema import Spec
+
+CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
+
+
+@dataclass(frozen=True)
+class MemoryEstimate:
+    """Bytes that a run holds at its peak, on top of the imported libraries."""
+
+    data: int
+    parameters: int
+    batch: int
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return self.data + self.parameters + self.batch
+
+
+def count_parameters(graph: Graph) -> int:
+    """The number of trainable numbers."""
+    return sum(math.prod(int(d) for d in node.shape) for node in graph.parameters)
+
+
+def estimate_memory(spec: Spec, dataset: Dataset, model: Graph) -> MemoryEstimate:
+    """The estimate for training `model`.
+
+    Data: every part, and the shuffled copy of the training rows. Parameters: themselves, as
+    drawn, the gradient, the update, and the velocity where there is momentum. Batch: every
+    value that depends on the batch, forward and backward, for the larger of the training and
+    the evaluation batch.
+    """
+    item = np.dtype(spec.model.dtype).itemsize
+    parts = [dataset.train, dataset.train, dataset.validation, dataset.test]
+    data = sum(part.x.nbytes + part.y.nbytes for part in parts if part is not None)
+    copies = 4 + (2 if spec.sgd.momentum else 0)
+    size = spec.sgd.batch_size
+    rows = len(dataset.train) if size == "full" else int(size)
+    numbers = 0
+    for node in model:
+        if node.op not in LEAVES and BATCH in node.shape:
+            per_row = math.prod(int(dim) for dim in node.shape if dim != BATCH)
+            numbers += per_row * max(2 * rows, min(spec.evaluation.batch_size, len(dataset.train)))
+    return MemoryEstimate(data, copies * count_parameters(model) * item, numbers * item)
+
+
+def machine_memory() -> int:
+    """Bytes of memory that this process may use: the machine's, or its control group's limit."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        return min(total, int(CGROUP_LIMIT.read_text()))
+    except (OSError, ValueError):  # no control groups here, or no limit ("max")
+        return total
+
+
+def check_memory(spec: Spec, dataset: Dataset, model: Graph) -> MemoryEstimate:
+    """The estimate; raises `SpecError`, naming the largest layer, when this machine has less."""
+    estimate, have = estimate_memory(spec, dataset, model), machine_memory()
+    if estimate.total > have:
+        largest = max(range(len(spec.model.layers)), key=lambda i: spec.model.layers[i].units)
+        units = spec.model.layers[largest].units
+        message = (
+            f"{units} units need about {show_bytes(estimate.total)} of memory, "
+            f"this machine has {show_bytes(have)}"
+        )
+        where = ("model", "layers", largest, "units")
+        raise SpecError(spec.problem(where, message, "use fewer units or a smaller batch"))
+    return estimate
+
+
+def show_bytes(count: float) -> str:
+    """`1.4 MB`: bytes as people read them."""
+    units = ["B", "kB", "MB", "GB", "TB"]
+    while count >= 1000 and len(units) > 1:
+        count /= 1000
+        del units[0]
+    return f"{count:.0f} B" if units[0] == "B" else f"{count:.1f} {units[0]}"

@@ -1,0 +1,223 @@
+"""One run from a spec: data, graph, training, tracking. What the command `train` calls."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from trainer.build import build_graph
+from trainer.data import load_dataset
+from trainer.errors import DivergedError, InterruptedRun, TrainerError
+from trainer.fingerprint import parameters_sha256
+from trainer.graph.ops import Array
+from trainer.memory import check_memory
+from trainer.spec.schema import Spec
+from trainer.summary import describe_model
+from trainer.tracking.store import resolve_store
+from trainer.tracking.tracker import MlflowTracker, import_mlflow
+from trainer.training import Ended, EpochDone, Event, Job, Status, StepsDone, make_job, run_job
+
+Listener = Callable[[Event], None]
+
+
+@dataclass(frozen=True)
+class Series:
+    """A recorded metric: `values[i]` belongs to `steps[i]`, an epoch or an SGD step."""
+
+    steps: Array
+    values: Array
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a training left behind.
+
+    `parameters` maps names such as `dense_1/W` to arrays. `metrics` holds the last value of each
+    metric, `history` all values: by epoch (`train_loss`, `val_loss`, …; epoch 0 is before
+    training) and by step (`train_loss_step`, `grad_norm_step`; counted from 1).
+    """
+
+    run_id: str | None
+    experiment: str | None
+    tracking_uri: str | None
+    status: Status
+    epochs: int
+    steps: int
+    parameters: Mapping[str, Array]
+    metrics: Mapping[str, float]
+    history: Mapping[str, Series]
+    parameters_sha256: str
+    spec_sha256: str
+    data_sha256: str
+    seconds: float
+
+    def as_json(self) -> dict[str, Any]:
+        """The stable JSON form of `train CONFIG --json`."""
+        return {
+            "run_id": self.run_id,
+            "experiment": self.experiment,
+            "tracking_uri": self.tracking_uri,
+            "status": self.status,
+            "epochs": self.epochs,
+            "steps": self.steps,
+            "metrics": dict(self.metrics),
+            "parameters_sha256": self.parameters_sha256,
+            "spec_sha256": self.spec_sha256,
+            "data_sha256": self.data_sha256,
+            "seconds": round(self.seconds, 3),
+        }
+
+
+def train(
+    spec: Spec,
+    *,
+    name: str | None = None,
+    tracking_uri: str | None = None,
+    track: bool = True,
+    listeners: Sequence[Listener] = (),
+    on_start: Callable[[Job], None] | None = None,
+) -> Run:
+    """Trains `spec` and returns what came out; records it in MLflow unless `track` is false.
+
+    `name` is the run's name in MLflow, by default the spec's. `tracking_uri` goes before the
+    environment and the spec. `listeners` are called with each event of the training, and
+    `on_start` once with the job before the first step.
+
+    Raises `SpecError`, `DataError` and `TrackingError` before training; `DivergedError` when the
+    loss stops being finite, and `InterruptedRun` on SIGINT or SIGTERM. The last two carry what
+    was trained as their attribute `run`.
+    """
+    began = time.monotonic()
+    store = resolve_store(tracking_uri, spec.tracking.uri) if track else None
+    importing = threading.Thread(target=import_mlflow, name="import-mlflow", daemon=True)
+    with _signals() as interrupt, threadpool_limits(limits=1, user_api="blas"):
+        dataset = load_dataset(spec)
+        model = build_graph(spec, len(dataset.features), dataset.outputs)
+        memory = check_memory(spec, dataset, model)
+        if store is not None:
+            importing.start()
+        job = make_job(spec, dataset, model)
+        tracker = None
+        if store is not None:
+            importing.join()
+            tracker = MlflowTracker(store, job, name or spec.name)
+            tracker.start(describe_model(spec, dataset, model, memory), dataset.notes)
+        history = _History()
+        hear = [history.on, *([tracker.on] if tracker else []), *listeners]
+        if on_start is not None:
+            on_start(job)
+        try:
+            for event in run_job(job, stop=lambda: interrupt.number is not None):
+                for listener in hear:
+                    listener(event)
+        except BaseException as error:
+            if tracker is not None:
+                stopped = isinstance(error, KeyboardInterrupt)
+                tracker.close("KILLED" if stopped else "FAILED", None)
+            raise
+        ended = history.ended
+        hashed = parameters_sha256(job.parameters)
+        if tracker is not None:
+            tracker.close(ended.status, hashed, ended.reason)
+    run = Run(
+        run_id=tracker.run_id if tracker else None,
+        experiment=tracker.experiment if tracker else None,
+        tracking_uri=store.uri if store else None,
+        status=ended.status,
+        epochs=ended.epoch,
+        steps=ended.step,
+        parameters=job.parameters,
+        metrics=history.last,
+        history=history.series(),
+        parameters_sha256=hashed,
+        spec_sha256=spec.sha256,
+        data_sha256=dataset.sha256,
+        seconds=time.monotonic() - began,
+    )
+    failure: TrainerError | None = None
+    if ended.status == "DIVERGED":
+        failure = DivergedError(ended.reason)
+    elif ended.status == "KILLED":
+        message = f"interrupted after {ended.step} steps ({ended.epoch} whole epochs)"
+        failure = InterruptedRun(message, interrupt.number or signal.SIGINT)
+    if failure is not None:
+        failure.run = run
+        raise failure
+    return run
+
+
+class _Interrupt:
+    """The signal that asked for an end, if one did."""
+
+    number: int | None = None
+
+
+@contextmanager
+def _signals() -> Iterator[_Interrupt]:
+    """SIGINT and SIGTERM set a flag that the loop looks at; a second one stops at once.
+
+    Only the main thread can handle signals; elsewhere the flag is never set.
+    """
+    interrupt = _Interrupt()
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupt
+        return
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if interrupt.number is not None:
+            raise KeyboardInterrupt
+        interrupt.number = number
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, handle) for number in numbers}
+    try:
+        yield interrupt
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class _History:
+    """A listener that keeps all values."""
+
+    def __init__(self) -> None:
+        self.last: dict[str, float] = {}
+        self.ended: Ended
+        self._values: dict[str, tuple[list[int], list[float]]] = {}
+        self._steps: list[StepsDone] = []
+
+    def on(self, event: Event) -> None:
+        if isinstance(event, StepsDone):
+            self._steps.append(event)
+        elif isinstance(event, EpochDone):
+            norms = {f"grad_norm/{name}": v for name, v in event.parameter_norms.items()}
+            for name, value in {**event.metrics, **norms}.items():
+                steps, values = self._values.setdefault(name, ([], []))
+                steps.append(event.epoch)
+                values.append(value)
+            self.last |= event.metrics
+        else:
+            self.last |= event.summary
+            self.ended = event
+
+    def series(self) -> dict[str, Series]:
+        series = {
+            name: Series(np.array(steps), np.array(values))
+            for name, (steps, values) in self._values.items()
+        }
+        if self._steps:
+            losses = np.concatenate([event.steps.losses for event in self._steps])
+            norms = np.concatenate([event.steps.grad_norms for event in self._steps])
+            steps = np.arange(1, len(losses) + 1)
+            series["train_loss_step"] = Series(steps, losses)
+            series["grad_norm_step"] = Series(steps, norms)
+        return series

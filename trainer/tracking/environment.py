@@ -1,0 +1,82 @@
+"""What a run ran on: packages, BLAS, CPU, and the commit of the spec's repository."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Final
+
+from threadpoolctl import threadpool_info
+
+PACKAGES: Final = (
+    "numpy", "scipy", "scikit-learn", "pyarrow", "pydantic", "PyYAML", "safetensors", "mlflow",
+)  # fmt: skip
+
+
+def package_version() -> str:
+    """The version of this package, or `0` where it runs without being installed."""
+    try:
+        return version("trainer")
+    except PackageNotFoundError:
+        return "0"
+
+
+def describe_environment(engine: str) -> dict[str, Any]:
+    """The facts that can change the last bit of a result, as JSON values."""
+    packages = {}
+    for name in PACKAGES:
+        try:
+            packages[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    keep = ("user_api", "internal_api", "version", "threading_layer", "architecture", "num_threads")
+    return {
+        "trainer": package_version(),
+        "engine": engine,
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "cpu": _cpu(),
+        "cores": os.cpu_count(),
+        "blas": [{key: pool.get(key) for key in keep} for pool in threadpool_info()],
+        "packages": packages,
+    }
+
+
+def _cpu() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:  # not Linux
+        pass
+    return platform.processor() or platform.machine()
+
+
+def git_tags(folder: Path) -> Mapping[str, str]:
+    """MLflow's tags for the commit, branch and dirty flag of the repository at `folder`.
+
+    Empty where there is no repository or no git.
+    """
+    commit = _git(folder, "rev-parse", "HEAD")
+    if not commit:
+        return {}
+    branch = _git(folder, "rev-parse", "--abbrev-ref", "HEAD")
+    dirty = _git(folder, "status", "--porcelain")
+    tags = {"mlflow.source.git.commit": commit, "mlflow.source.git.branch": branch or ""}
+    return tags | {"mlflow.source.git.dirty": str(bool(dirty)).lower()}
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments],
+            capture_output=True, text=True, timeout=5, check=False,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

@@ -1,0 +1,237 @@
+"""The training loop: it yields events and knows nothing of who listens.
+
+No file, terminal or tracking server appears here. Whoever drives the loop takes the events one
+by one and may stop it between any two steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal, TypeAlias
+
+import numpy as np
+
+from trainer.data import Dataset, Part
+from trainer.engine import ReferenceEngine, Steps
+from trainer.graph import Graph
+from trainer.graph.initialisers import initial_parameters
+from trainer.graph.ops import Array
+from trainer.randomness import stream
+from trainer.spec.schema import Spec
+from trainer.training.diagnose import diagnose
+from trainer.training.metrics import score_for
+from trainer.training.sgd import training_graph
+
+Status: TypeAlias = Literal["FINISHED", "KILLED", "DIVERGED", "FAILED"]
+
+
+@dataclass(frozen=True)
+class StepsDone:
+    """Some SGD steps are done. `first` is the number of the first of them, counted from 1."""
+
+    epoch: int
+    first: int
+    steps: Steps
+
+
+@dataclass(frozen=True)
+class EpochDone:
+    """An epoch is done; epoch 0 is the state before training.
+
+    `metrics` holds what MLflow shows by epoch: `train_*` are means over the epoch's steps,
+    weighted by rows (for epoch 0: over all training rows); `val_*` are measured after it;
+    `grad_norm` is the mean over its steps. `parameter_norms` holds the mean gradient norm of
+    each parameter, empty for epoch 0.
+    """
+
+    epoch: int
+    step: int
+    metrics: Mapping[str, float]
+    parameter_norms: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """Training is over. `summary` holds what is known only now, such as `test_loss`."""
+
+    status: Status
+    epoch: int
+    step: int
+    summary: Mapping[str, float]
+    reason: str = ""
+
+
+Event: TypeAlias = StepsDone | EpochDone | Ended
+
+
+@dataclass
+class Job:
+    """Everything that one training needs. `state` changes as it trains: parameters and velocity
+    by name. `initial` keeps the parameters as they were drawn.
+    """
+
+    spec: Spec
+    dataset: Dataset
+    graph: Graph
+    engine: ReferenceEngine
+    state: dict[str, Array]
+    initial: dict[str, Array] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.initial = self.parameters
+
+    @property
+    def parameters(self) -> dict[str, Array]:
+        """A copy of the parameters as they are now."""
+        return {node.name: self.state[node.name].copy() for node in self.graph.parameters}
+
+    @property
+    def batch_size(self) -> int:
+        """Rows in a full batch."""
+        size = self.spec.sgd.batch_size
+        return len(self.dataset.train) if size == "full" else int(size)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """SGD steps an epoch; the last may have fewer rows."""
+        return -(-len(self.dataset.train) // self.batch_size)
+
+
+def make_job(spec: Spec, dataset: Dataset, model: Graph) -> Job:
+    """The job at its start: the training graph, the engine, parameters drawn from the seed."""
+    graph = training_graph(model, spec.sgd)
+    state = initial_parameters(graph, spec.seed)
+    for node in graph.leaves("state"):
+        state[node.name] = np.zeros(state[node.name.removeprefix("velocity/")].shape, node.dtype)
+    return Job(spec, dataset, graph, ReferenceEngine(graph), state)
+
+
+def _never() -> bool:
+    return False
+
+
+def run_job(job: Job, stop: Callable[[], bool] = _never) -> Iterator[Event]:
+    """Trains, and yields what happens; the last event is `Ended`.
+
+    Ends early with status KILLED when `stop()` says so (asked before every step), and DIVERGED
+    at the first step whose loss or gradient norm is not finite. Such a step changes nothing.
+    """
+    spec, data = job.spec, job.dataset
+    best = _Best()
+    step = 0
+    metrics, broken = _evaluate(job, {"train": data.train, "val": data.validation})
+    if broken:
+        yield Ended("DIVERGED", 0, 0, {}, broken)
+        return
+    best.see(0, metrics)
+    yield EpochDone(0, 0, metrics, {})
+
+    for epoch in range(1, spec.sgd.epochs + 1):
+        order = stream(spec.seed, "order", epoch).permutation(len(data.train))
+        x, y = data.train.x[order], data.train.y[order]
+        record = _EpochRecord(job, y)
+        for first in range(0, job.steps_per_epoch, job.engine.steps_per_call):
+            if stop():
+                yield Ended("KILLED", epoch - 1, step, best.summary())
+                return
+            last = min(first + job.engine.steps_per_call, job.steps_per_epoch)
+            rate = spec.sgd.learning_rate
+            steps = job.engine.train(job.state, x, y, job.batch_size, first, last, rate)
+            if len(steps.losses):
+                record.add(first, steps)
+                yield StepsDone(epoch, step + 1, steps)
+                step += len(steps.losses)
+            if steps.diverged:
+                begin = (first + len(steps.losses)) * job.batch_size
+                rows = slice(begin, begin + job.batch_size)
+                reason = diagnose(job, x[rows], y[rows], f"at step {step + 1} (epoch {epoch})")
+                yield Ended("DIVERGED", epoch - 1, step, best.summary(), reason)
+                return
+        metrics, broken = _evaluate(job, {"val": data.validation})
+        if broken:
+            yield Ended(
+                "DIVERGED", epoch - 1, step, best.summary(), f"after epoch {epoch}: {broken}"
+            )
+            return
+        metrics = record.metrics() | metrics
+        best.see(epoch, metrics)
+        yield EpochDone(epoch, step, metrics, record.parameter_norms())
+
+    tested, broken = _evaluate(job, {"test": data.test})
+    status: Status = "DIVERGED" if broken else "FINISHED"
+    yield Ended(status, spec.sgd.epochs, step, best.summary() | tested, broken)
+
+
+def _evaluate(job: Job, parts: Mapping[str, Part | None]) -> tuple[dict[str, float], str]:
+    """Loss and score of each part that is there, and what is wrong if a loss is not finite."""
+    metrics: dict[str, float] = {}
+    for name, part in parts.items():
+        if part is None:
+            continue
+        size = job.spec.evaluation.batch_size
+        loss, prediction = job.engine.predict(job.state, part.x, part.y, size)
+        if not np.isfinite(loss):
+            return {}, diagnose(job, part.x, part.y, f"on the {_PART[name]} rows")
+        metrics[f"{name}_loss"] = loss
+        score = score_for(job.spec.model.loss)
+        score.add(prediction, part.y)
+        value = score.value()
+        if value is not None:
+            metrics[f"{name}_{score.name}"] = value
+    return metrics, ""
+
+
+_PART: Final = {"train": "training", "val": "validation", "test": "test"}
+
+
+class _EpochRecord:
+    """What the steps of one epoch add up to."""
+
+    def __init__(self, job: Job, y: Array) -> None:
+        self._job = job
+        self._y = y
+        self._steps: list[Steps] = []
+        self._score = score_for(job.spec.model.loss)
+
+    def add(self, first: int, steps: Steps) -> None:
+        self._steps.append(steps)
+        begin = first * self._job.batch_size
+        y = self._y[begin : begin + len(steps.predictions)]
+        self._score.add(steps.predictions, y)
+
+    def metrics(self) -> dict[str, float]:
+        losses = np.concatenate([steps.losses for steps in self._steps])
+        norms = np.concatenate([steps.grad_norms for steps in self._steps])
+        rows = np.full(len(losses), self._job.batch_size)
+        rows[-1] = len(self._y) - self._job.batch_size * (len(losses) - 1)
+        metrics = {"train_loss": float((losses * rows).sum() / rows.sum())}
+        score = self._score.value()
+        if score is not None:
+            metrics[f"train_{self._score.name}"] = score
+        metrics["grad_norm"] = float(norms.mean())
+        metrics["learning_rate"] = self._job.spec.sgd.learning_rate
+        return metrics
+
+    def parameter_norms(self) -> dict[str, float]:
+        norms = np.concatenate([steps.parameter_norms for steps in self._steps]).mean(axis=0)
+        names = [node.name for node in self._job.graph.parameters]
+        return dict(zip(names, norms.tolist(), strict=True))
+
+
+class _Best:
+    """The epoch with the least validation loss, where validation rows are there."""
+
+    def __init__(self) -> None:
+        self._loss: float | None = None
+        self._epoch = 0
+
+    def see(self, epoch: int, metrics: Mapping[str, float]) -> None:
+        loss = metrics.get("val_loss")
+        if loss is not None and (self._loss is None or loss < self._loss):
+            self._loss, self._epoch = loss, epoch
+
+    def summary(self) -> dict[str, float]:
+        if self._loss is None:
+            return {}
+        return {"best_val_loss": self._loss, "best_epoch": float(self._epoch)}

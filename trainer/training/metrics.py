@@ -1,0 +1,85 @@
+"""How well predictions fit their targets: accuracy for classes, R² for numbers."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from trainer.graph.ops import Array
+
+
+class Score(Protocol):
+    """Collects predictions batch by batch; `value` is the score of all of them."""
+
+    name: str
+
+    def add(self, prediction: Array, y: Array) -> None:
+        """Takes the predictions and targets of some rows, both of shape (rows, outputs)."""
+
+    def value(self) -> float | None:
+        """The score so far, or None where it is not defined."""
+
+
+class Accuracy:
+    """The fraction of rows whose most probable class is the right one.
+
+    Predictions are logits: of one output, the class is 1 where the logit is above 0; of
+    several, the first largest.
+    """
+
+    name = "accuracy"
+
+    def __init__(self) -> None:
+        self._right = 0
+        self._rows = 0
+
+    def add(self, prediction: Array, y: Array) -> None:
+        """Counts the rows that are right."""
+        if y.shape[1] == 1:
+            right = (prediction > 0) == (y > 0.5)
+        else:
+            right = prediction.argmax(axis=1) == y.argmax(axis=1)
+        self._right += int(right.sum())
+        self._rows += len(y)
+
+    def value(self) -> float | None:
+        """Right rows by all rows."""
+        return self._right / self._rows if self._rows else None
+
+
+class R2:
+    """The coefficient of determination, 1 - Σ(y - ŷ)² / Σ(y - mean y)², averaged over outputs.
+
+    As scikit-learn's `r2_score`: an output whose targets are all alike scores 1 when it is met
+    exactly, else 0; fewer than two rows have no score.
+    """
+
+    name = "r2"
+
+    def __init__(self) -> None:
+        self._errors: Array = np.zeros(0)
+        self._targets: list[Array] = []
+
+    def add(self, prediction: Array, y: Array) -> None:
+        """Adds the squared errors of some rows, in float64."""
+        target = y.astype(np.float64)
+        errors = np.square(target - prediction).sum(axis=0)
+        self._errors = errors if not self._targets else self._errors + errors
+        self._targets.append(target)
+
+    def value(self) -> float | None:
+        """1 where every target is met, 0 for a constant guess at the mean, below 0 for worse."""
+        y = np.concatenate(self._targets) if self._targets else np.zeros((0, 1))
+        if len(y) < 2:
+            return None
+        spread = np.square(y - y.mean(axis=0)).sum(axis=0)
+        with np.errstate(all="ignore"):
+            scores = 1 - self._errors / spread
+        scores = np.where(spread > 0, scores, np.where(self._errors > 0, 0.0, 1.0))
+        return float(scores.mean())
+
+
+def score_for(loss: str) -> Score:
+    """An empty score of the kind that fits the loss."""
+    return Accuracy() if loss == "logistic" else R2()
