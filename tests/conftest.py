@@ -1,0 +1,82 @@
+"""Fixtures that several test files use."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
+
+TINY: dict[str, Any] = {
+    "name": "tiny",
+    "seed": 5,
+    "data": {"source": {"inline": {"x": [[0, 0], [0, 1], [1, 0], [1, 1]], "y": [0, 1, 1, 0]}}},
+    "model": {
+        "dtype": "float64",
+        "layers": [{"units": 3, "activation": "tanh"}, {"units": 1}],
+        "loss": "logistic",
+    },
+    "sgd": {"learning_rate": 0.5, "batch_size": 2, "epochs": 3},
+}
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No MLflow setting of the machine reaches a test."""
+    for name in ("TRACKING_URI", "EXPERIMENT_NAME", "EXPERIMENT_ID", "RUN_ID"):
+        monkeypatch.delenv(f"MLFLOW_{name}", raising=False)
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder that is the current one."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def _fresh_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new MLflow database, made once: that takes seconds."""
+    from mlflow import MlflowClient
+
+    database = tmp_path_factory.mktemp("store") / "mlflow.db"
+    MlflowClient(f"sqlite:///{database}").search_experiments()
+    return database
+
+
+@pytest.fixture
+def store(folder: Path, _fresh_store: Path) -> str:
+    """The URI of the default store, runs/mlflow.db in the current folder, without runs."""
+    database = folder / "runs" / "mlflow.db"
+    database.parent.mkdir()
+    shutil.copy(_fresh_store, database)
+    return f"sqlite:///{database}"
+
+
+@pytest.fixture
+def write_spec(folder: Path) -> Callable[..., Path]:
+    """Writes a spec to spec.yaml in the current folder: the tiny one, with changes.
+
+    A change is a dotted key and its value: `write_spec({"sgd.epochs": 9})`.
+    """
+
+    def write(changes: Mapping[str, Any] | None = None, name: str = "spec.yaml") -> Path:
+        values = yaml.safe_load(yaml.safe_dump(TINY))
+        for key, value in (changes or {}).items():
+            *parents, last = key.split(".")
+            target = values
+            for parent in parents:
+                target = target.setdefault(parent, {})
+            target[last] = value
+        path = folder / name
+        path.write_text(yaml.safe_dump(values, sort_keys=False))
+        return path
+
+    return write
