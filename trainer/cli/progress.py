@@ -71,7 +71,7 @@ class Progress:
     def on(self, event: Event) -> None:
         """Shows one event."""
         if isinstance(event, StepsDone):
-            self._rows += len(event.steps.predictions)
+            self._rows += event.steps.rows
             self._shown["loss"] = float(event.steps.losses[-1])
             self._shown["|grad|"] = float(event.steps.grad_norms[-1])
             now = time.monotonic()

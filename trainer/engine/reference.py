@@ -73,15 +73,14 @@ class Steps:
     """What some consecutive SGD steps recorded.
 
     `losses` and `grad_norms` have shape (steps,), `parameter_norms` (steps, parameters), all
-    float64; `predictions` (rows, outputs) in the model's dtype. `diverged` tells that the step
-    after the recorded ones met a loss or a gradient norm that is not finite; that step changed
-    nothing.
+    float64; `rows` is the number of examples seen. `diverged` tells that the step after the
+    recorded ones met a loss or a gradient norm that is not finite; that step changed nothing.
     """
 
     losses: Array
     grad_norms: Array
     parameter_norms: Array
-    predictions: Array
+    rows: int
     diverged: bool
 
 
@@ -111,10 +110,11 @@ class ReferenceEngine:
         first: int,
         last: int,
         learning_rate: float,
-    ) -> Steps:
+    ) -> tuple[Steps, Array]:
         """Runs the steps `first` to `last` (exclusive) of an epoch and updates `state`.
 
-        `x` and `y` hold the epoch's examples in their order; step i takes the rows from
+        Returns the record of the steps, and the predictions that they made before each update,
+        of shape (rows, outputs). `x` and `y` hold the epoch's examples in their order; step i takes the rows from
         i · batch_size on, the last step those that are left.
         """
         losses, norms, parameter_norms, predictions = [], [], [], []
@@ -134,13 +134,15 @@ class ReferenceEngine:
             predictions.append(values[self._prediction])
             for leaf, node in self._updates.items():
                 state[leaf] = values[node]
-        return Steps(
+        made = np.concatenate(predictions) if predictions else y[:0]
+        steps = Steps(
             np.array(losses, dtype=np.float64),
             np.array(norms, dtype=np.float64),
             np.array(parameter_norms, dtype=np.float64).reshape(-1, len(self._parameters)),
-            np.concatenate(predictions) if predictions else y[:0],
+            len(made),
             diverged,
         )
+        return steps, made
 
     def predict(
         self, state: Mapping[str, Array], x: Array, y: Array, batch_size: int

@@ -137,9 +137,11 @@ def run_job(job: Job, stop: Callable[[], bool] = _never) -> Iterator[Event]:
                 return
             last = min(first + job.engine.steps_per_call, job.steps_per_epoch)
             rate = spec.sgd.learning_rate
-            steps = job.engine.train(job.state, x, y, job.batch_size, first, last, rate)
+            steps, predictions = job.engine.train(
+                job.state, x, y, job.batch_size, first, last, rate
+            )
             if len(steps.losses):
-                record.add(first, steps)
+                record.add(first, steps, predictions)
                 yield StepsDone(epoch, step + 1, steps)
                 step += len(steps.losses)
             if steps.diverged:
@@ -194,11 +196,10 @@ class _EpochRecord:
         self._steps: list[Steps] = []
         self._score = score_for(job.spec.model.loss)
 
-    def add(self, first: int, steps: Steps) -> None:
+    def add(self, first: int, steps: Steps, predictions: Array) -> None:
         self._steps.append(steps)
         begin = first * self._job.batch_size
-        y = self._y[begin : begin + len(steps.predictions)]
-        self._score.add(steps.predictions, y)
+        self._score.add(predictions, self._y[begin : begin + steps.rows])
 
     def metrics(self) -> dict[str, float]:
         losses = np.concatenate([steps.losses for steps in self._steps])

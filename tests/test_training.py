@@ -1,0 +1,277 @@
+"""The loop: what it records, how it ends, and that the same spec gives the same bits."""
+
+from __future__ import annotations
+
+import math
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import accuracy_score, r2_score
+
+import trainer
+from trainer import build_graph, load_spec
+from trainer.data import load_dataset
+from trainer.errors import DivergedError
+from trainer.randomness import stream
+from trainer.training import Ended, EpochDone, StepsDone, make_job, run_job
+from trainer.training.metrics import R2, Accuracy
+
+SPLIT = {"validation": 0.25, "test": 0.25}
+
+
+def job_of(path: Any, **changes: Any) -> Any:
+    spec = load_spec(path, changes)
+    dataset = load_dataset(spec)
+    return make_job(spec, dataset, build_graph(spec, len(dataset.features), dataset.outputs))
+
+
+def test_events_of_a_run(write_spec) -> None:  # type: ignore[no-untyped-def]
+    """3 epochs of 2 steps: epoch 0, then steps and epochs in turn, then the end."""
+    events = list(run_job(job_of(write_spec())))
+    kinds = [type(event).__name__ for event in events]
+    assert kinds == ["EpochDone", *["StepsDone", "StepsDone", "EpochDone"] * 3, "Ended"]
+    assert [event.first for event in events if isinstance(event, StepsDone)] == [1, 2, 3, 4, 5, 6]
+    assert [event.step for event in events if isinstance(event, EpochDone)] == [0, 2, 4, 6]
+    assert events[-1] == Ended("FINISHED", 3, 6, {}, "")
+
+
+def test_metrics_by_epoch(write_spec) -> None:  # type: ignore[no-untyped-def]
+    """train_loss is the mean of the steps' losses by rows; val_* is measured after the epoch."""
+    path = write_spec({"data": {"source": "iris", "split": SPLIT, "standardize": True},
+                       "model.layers": [{"units": 4, "activation": "tanh"}, {"units": 3}],
+                       "sgd.batch_size": 30})  # fmt: skip
+    job = job_of(path)
+    steps: list[StepsDone] = []
+    for event in run_job(job):
+        if isinstance(event, StepsDone):
+            steps.append(event)
+        elif isinstance(event, EpochDone) and event.epoch == 0:
+            assert sorted(event.metrics) == [
+                "train_accuracy", "train_loss", "val_accuracy", "val_loss",
+            ]  # fmt: skip
+        elif isinstance(event, EpochDone):
+            losses = [step.steps.losses[0] for step in steps]
+            assert [step.steps.rows for step in steps] == [30, 30, 14]
+            expected = (30 * losses[0] + 30 * losses[1] + 14 * losses[2]) / 74
+            assert event.metrics["train_loss"] == pytest.approx(expected, rel=1e-15)
+            norms = [step.steps.grad_norms[0] for step in steps]
+            assert event.metrics["grad_norm"] == pytest.approx(np.mean(norms), rel=1e-15)
+            by_parameter = np.concatenate([step.steps.parameter_norms for step in steps])
+            np.testing.assert_allclose(list(event.parameter_norms.values()), by_parameter.mean(0))
+            np.testing.assert_allclose((by_parameter**2).sum(1) ** 0.5, norms, rtol=1e-14)
+            part = job.dataset.validation
+            loss, prediction = job.engine.predict(job.state, part.x, part.y, 1024)
+            assert event.metrics["val_loss"] == loss
+            right = prediction.argmax(1) == part.y.argmax(1)
+            assert event.metrics["val_accuracy"] == right.mean()
+            steps = []
+        else:
+            assert sorted(event.summary) == [
+                "best_epoch", "best_val_loss", "test_accuracy", "test_loss",
+            ]  # fmt: skip
+
+
+def test_examples_are_ordered_by_seed_and_epoch_alone(write_spec) -> None:  # type: ignore[no-untyped-def]
+    """A third party can recompute a run: the order of epoch k is Philox's, as documented."""
+    job = job_of(write_spec({"sgd.batch_size": 1}))
+    seen: list[float] = []
+    train = job.engine.train
+
+    def spy(state: Any, x: Any, *rest: Any) -> Any:
+        seen.append(x.copy())
+        return train(state, x, *rest)
+
+    job.engine.train = spy
+    list(run_job(job))
+    bits = np.random.Philox(
+        key=np.array([5, 3], dtype=np.uint64), counter=np.array([0, 0, 0, 2], dtype=np.uint64)
+    )
+    order = np.random.Generator(bits).permutation(4)
+    np.testing.assert_array_equal(seen[4], job.dataset.train.x[order])
+    np.testing.assert_array_equal(order, stream(5, "order", 2).permutation(4))
+
+
+def test_evaluation_does_not_depend_on_the_last_batch(write_spec) -> None:  # type: ignore[no-untyped-def]
+    """The loss over 4 rows in batches of 3 is the mean over rows, not over batches."""
+    job = job_of(write_spec())
+    whole, predictions = job.engine.predict(job.state, job.dataset.train.x, job.dataset.train.y, 4)
+    parts, same = job.engine.predict(job.state, job.dataset.train.x, job.dataset.train.y, 3)
+    assert parts == pytest.approx(whole, rel=1e-15)
+    np.testing.assert_allclose(predictions, same, rtol=1e-15)
+
+
+def test_stopping_between_two_steps(write_spec) -> None:  # type: ignore[no-untyped-def]
+    asked = iter([False, False, False, True])
+    events = list(run_job(job_of(write_spec()), stop=lambda: next(asked)))
+    assert events[-1] == Ended("KILLED", 1, 3, {}, "")
+
+
+# The same bits ----------------------------------------------------------------------------------
+
+
+def test_the_same_spec_gives_the_same_bits(write_spec) -> None:  # type: ignore[no-untyped-def]
+    path = write_spec({"data": {"source": "digits", "split": SPLIT, "standardize": True},
+                       "model.dtype": "float32", "model.layers": [{"units": 32}, {"units": 10}],
+                       "sgd.batch_size": 50})  # fmt: skip
+    first = trainer.train(load_spec(path), track=False)
+    second = trainer.train(load_spec(path), track=False)
+    assert first.parameters_sha256 == second.parameters_sha256
+    for name, series in first.history.items():
+        np.testing.assert_array_equal(series.values, second.history[name].values)
+    other = trainer.train(load_spec(path, {"seed": 6}), track=False)
+    assert other.parameters_sha256 != first.parameters_sha256
+
+
+# An oracle --------------------------------------------------------------------------------------
+
+
+def test_logistic_regression_finds_scikit_learns_optimum(write_spec) -> None:  # type: ignore[no-untyped-def]
+    """The loss plus decay is convex: full gradient descent ends where scikit-learn's solver does.
+
+    With weight decay λ our optimum is that of mean loss + λ/2 |W|², scikit-learn's with
+    C = 1 / (λ n).
+    """
+    path = write_spec({"data": {"source": "breast_cancer", "standardize": True},
+                       "model.layers": [{"units": 1}],
+                       "sgd": {"learning_rate": 0.5, "momentum": 0.9, "weight_decay": 0.1,
+                               "batch_size": "full", "epochs": 400}})  # fmt: skip
+    spec = load_spec(path)
+    run = trainer.train(spec, track=False)
+    train = load_dataset(spec).train
+    oracle = LogisticRegression(C=1 / (0.1 * len(train)), tol=1e-10, max_iter=10_000)
+    oracle.fit(train.x, train.y[:, 0])
+    np.testing.assert_allclose(run.parameters["dense_1/W"][:, 0], oracle.coef_[0], atol=1e-6)
+    np.testing.assert_allclose(run.parameters["dense_1/b"], oracle.intercept_, atol=1e-6)
+
+
+def test_linear_regression_finds_the_least_squares(write_spec) -> None:  # type: ignore[no-untyped-def]
+    path = write_spec({"data": {"source": {"synthetic": "linear", "rows": 50, "noise": 0.3}},
+                       "model": {"dtype": "float64", "layers": [{"units": 1}], "loss": "squared"},
+                       "sgd": {"learning_rate": 0.1, "momentum": 0.5, "batch_size": "full",
+                               "epochs": 500}})  # fmt: skip
+    spec = load_spec(path)
+    run = trainer.train(spec, track=False)
+    train = load_dataset(spec).train
+    design = np.hstack([train.x, np.ones((50, 1))])
+    solution = np.linalg.lstsq(design, train.y, rcond=None)[0]
+    np.testing.assert_allclose(run.parameters["dense_1/W"], solution[:3], rtol=1e-10)
+    np.testing.assert_allclose(run.parameters["dense_1/b"], solution[3], rtol=1e-10)
+    assert run.metrics["train_r2"] == pytest.approx(r2_score(train.y, design @ solution), rel=1e-12)
+
+
+# Scores -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_scores_are_scikit_learns(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    y, prediction = rng.normal(size=(40, 2)), rng.normal(size=(40, 2))
+    r2, accuracy = R2(), Accuracy()
+    logits, classes = rng.normal(size=(40, 3)), rng.integers(0, 3, 40)
+    for rows in (slice(0, 15), slice(15, 40)):  # batches that arrive one after the other
+        r2.add(prediction[rows], y[rows])
+        accuracy.add(logits[rows], np.eye(3)[classes[rows]])
+    assert r2.value() == pytest.approx(r2_score(y, prediction), rel=1e-13)
+    assert accuracy.value() == accuracy_score(classes, logits.argmax(1))
+
+
+@pytest.mark.parametrize(
+    ("y", "prediction"), [([2.0, 2.0], [2.0, 2.0]), ([2.0, 2.0], [2.0, 3.0]), ([1.0, 3.0], [2, 2])]
+)
+def test_r2_of_constant_targets_is_scikit_learns(y: list[float], prediction: list[float]) -> None:
+    score = R2()
+    score.add(np.array(prediction)[:, None], np.array(y)[:, None])
+    assert score.value() == r2_score(y, prediction)
+
+
+def test_scores_that_are_not_defined() -> None:
+    score = R2()
+    score.add(np.ones((1, 1)), np.ones((1, 1)))
+    assert score.value() is None
+    assert Accuracy().value() is None
+
+
+def test_binary_accuracy_counts_the_sign_of_the_logit() -> None:
+    score = Accuracy()
+    score.add(np.array([[0.1], [-0.1], [0.0], [2.0]]), np.array([[1.0], [0.0], [0.0], [0.0]]))
+    assert score.value() == 0.75
+
+
+# Divergence -------------------------------------------------------------------------------------
+
+STEEP = {"data.source": {"inline": {"x": [[1.0], [2.0]], "y": [1.0, 3.0]}},
+         "model": {"dtype": "float32", "layers": [{"units": 1, "init": "zeros"}],
+                   "loss": "squared"},
+         "sgd": {"learning_rate": 1e10, "batch_size": "full", "epochs": 50}}  # fmt: skip
+
+
+def test_a_loss_that_stops_being_finite_ends_the_run_at_that_step(write_spec) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(DivergedError) as error:
+        trainer.train(load_spec(write_spec(STEEP)), track=False)
+    run = error.value.run
+    assert error.value.exit_code == 4
+    assert run is not None
+    assert run.status == "DIVERGED"
+    # the step that failed changed nothing: all that is kept is finite
+    assert all(np.isfinite(value).all() for value in run.parameters.values())
+    assert np.isfinite(run.history["train_loss_step"].values).all()
+    assert len(run.history["train_loss_step"].values) == run.steps
+    message = str(error.value)
+    assert f"at step {run.steps + 1} (epoch {run.steps + 1}): the first such node is" in message
+    assert "too large and the parameters ran away; try `learning_rate: 1e+09`" in message
+
+
+@pytest.mark.parametrize(
+    ("changes", "node", "cause"),
+    [
+        (
+            {"data.source": {"inline": {"x": [[1e30], [2e30]], "y": [1.0, 3.0]}},
+             "sgd.learning_rate": 1e-3},
+            "'loss/each' = loss/error², which gives inf",
+            "features as large as 2e+30; try `standardize: true`",
+        ),
+        (
+            {"data.source": {"inline": {"x": [[1.0], [2.0]], "y": [1e25, 3e25]}},
+             "sgd.learning_rate": 1e-3},
+            "'loss/each' = loss/error², which gives inf ('loss/error' reaches 3e+25)",
+            "a value too large for float32; try `dtype: float64`, or rescale the target",
+        ),
+        (
+            {"data.source": {"inline": {"x": [[1.0], [2.0]], "y": [1e200, 3e200]}},
+             "model.dtype": "float64", "sgd.learning_rate": 1e-3},
+            "'loss/each' = loss/error², which gives inf",
+            "targets or features too large to square; rescale them",
+        ),
+    ],
+)  # fmt: skip
+def test_the_first_node_and_the_likely_cause(write_spec, changes, node, cause) -> None:  # type: ignore[no-untyped-def]
+    merged = {**STEEP, "model": {**STEEP["model"], "layers": [{"units": 1}]}}  # type: ignore[dict-item]
+    path = write_spec({**merged, **changes})
+    with pytest.raises(DivergedError) as error:
+        trainer.train(load_spec(path), track=False)
+    assert node in str(error.value)
+    assert str(error.value).endswith(f"likely cause: {cause}")
+
+
+def test_logits_of_1000_train_on(write_spec) -> None:  # type: ignore[no-untyped-def]
+    """Wildly wrong and wildly right logits have finite losses and gradients, also in float32."""
+    path = write_spec({"data.source": {"inline": {"x": [[1e4], [-1e4]], "y": [0, 1]}},
+                       "model": {"layers": [{"units": 1}], "loss": "logistic"},
+                       "sgd": {"learning_rate": 1e-7, "batch_size": 1, "epochs": 5}})  # fmt: skip
+    run = trainer.train(load_spec(path), track=False)
+    assert run.status == "FINISHED"
+    assert math.isfinite(run.metrics["train_loss"])
+
+
+def test_training_in_a_thread_works_without_signals(write_spec) -> None:  # type: ignore[no-untyped-def]
+    results: list[str] = []
+    spec = load_spec(write_spec())
+    thread = threading.Thread(
+        target=lambda: results.append(trainer.train(spec, track=False).status)
+    )
+    thread.start()
+    thread.join()
+    assert results == ["FINISHED"]
