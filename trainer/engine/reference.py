@@ -113,9 +113,9 @@ class ReferenceEngine:
     ) -> tuple[Steps, Array]:
         """Runs the steps `first` to `last` (exclusive) of an epoch and updates `state`.
 
-        Returns the record of the steps, and the predictions that they made before each update,
-        of shape (rows, outputs). `x` and `y` hold the epoch's examples in their order; step i takes the rows from
-        i · batch_size on, the last step those that are left.
+        `x` and `y` hold the epoch's examples in their order; step i takes the rows from
+        i · batch_size on, the last step those that are left. Returns the record of the steps,
+        and the predictions that they made before each update, of shape (rows, outputs).
         """
         losses, norms, parameter_norms, predictions = [], [], [], []
         diverged = False

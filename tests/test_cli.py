@@ -1,0 +1,331 @@
+"""The command line as a user meets it: output, JSON, exit codes, and no traceback."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import ROOT
+
+from trainer.cli import main
+
+COMMANDS = ["run", "check", "schema", "ui"]
+
+
+@pytest.fixture
+def train(capsys: pytest.CaptureFixture[str]) -> Any:
+    """Runs `train …` in this process: (exit code, standard output, standard error)."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as exit_:
+            main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return int(exit_.value.code or 0), captured.out, captured.err
+
+    return run
+
+
+def shell(*arguments: object, **options: Any) -> subprocess.Popen[str]:
+    """Starts `train …` as a process of its own."""
+    command = [sys.executable, "-m", "trainer", *map(str, arguments)]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
+    )
+
+
+# Training ---------------------------------------------------------------------------------------
+
+
+def test_train_shows_progress_a_table_and_what_comes_next(train, store, write_spec) -> None:  # type: ignore[no-untyped-def]
+    code, out, err = train(write_spec({"sgd.epochs": 20}))
+    assert code == 0
+    assert err.splitlines()[0] == "tiny: 13 parameters, 4 training rows, 20 epochs of 2 steps"
+    lines = err.splitlines()[1:]
+    assert [line[:11] for line in lines] == [f"epoch {i:>2}/20" for i in range(2, 21, 2)]
+    assert all("loss" in line and "|grad|" in line and "examples/s" in line for line in lines)
+    shown = out.splitlines()
+    assert shown[1].split() == ["train"]
+    assert shown[2].startswith("loss")
+    assert shown[3].startswith("accuracy")
+    assert "note: no split: every row trains" in out
+    assert "FINISHED in " in out
+    assert "in experiment 'tiny', runs/mlflow.db" in out
+    assert shown[-1] == "next: train ui    (then open http://127.0.0.1:5000)"
+
+
+def test_train_and_train_run_are_the_same(train, store, write_spec) -> None:  # type: ignore[no-untyped-def]
+    path = write_spec()
+    _, first, _ = train(path, "--json")
+    _, second, _ = train("run", path, "--json")
+    assert json.loads(first)["parameters_sha256"] == json.loads(second)["parameters_sha256"]
+
+
+def test_train_json(train, store, write_spec) -> None:  # type: ignore[no-untyped-def]
+    code, out, err = train(write_spec(), "--json", "--set", "sgd.epochs=2", "--name", "mine")
+    assert (code, err, out.count("\n")) == (0, "", 1)
+    result = json.loads(out)
+    assert list(result) == [
+        "run_id", "experiment", "tracking_uri", "status", "epochs", "steps", "metrics",
+        "parameters_sha256", "spec_sha256", "data_sha256", "seconds",
+    ]  # fmt: skip
+    assert (result["status"], result["epochs"], result["steps"]) == ("FINISHED", 2, 4)
+    assert (result["experiment"], result["tracking_uri"]) == ("tiny", store)
+    assert sorted(result["metrics"]) == [
+        "grad_norm",
+        "learning_rate",
+        "train_accuracy",
+        "train_loss",
+    ]
+    from mlflow import MlflowClient
+
+    run = MlflowClient(store).get_run(result["run_id"])
+    assert run.info.run_name == "mine"
+    assert run.data.params["sgd/epochs"] == "2"
+
+
+def test_quiet_prints_nothing(train, store, write_spec) -> None:  # type: ignore[no-untyped-def]
+    assert train(write_spec(), "--quiet") == (0, "", "")
+
+
+def test_a_terminal_gets_a_live_bar(store, write_spec) -> None:  # type: ignore[no-untyped-def]
+    """Under a pseudo-terminal the bar shows epoch, loss, gradient norm, speed and time left."""
+    path = write_spec({"sgd.epochs": 3000})
+    master, slave = pty.openpty()
+    environment = os.environ | {"COLUMNS": "120", "TERM": "xterm"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "trainer", str(path)],
+        stdout=subprocess.DEVNULL, stderr=slave, env=environment,
+    )  # fmt: skip
+    os.close(slave)
+    seen = b""
+    while True:
+        try:
+            data = os.read(master, 4096)
+        except OSError:  # the other side is closed
+            break
+        if not data:
+            break
+        seen += data
+    os.close(master)
+    assert process.wait() == 0
+    text = seen.decode(errors="replace")
+    assert "/3000" in text
+    for part in ("epoch", "loss", "|grad|", "examples/s", "0:00:"):
+        assert part in text
+
+
+# Errors and exit codes --------------------------------------------------------------------------
+
+FIVE = """\
+name: five
+data:
+  source: breast_cancr
+  standardise: true
+model:
+  layers:
+    - {units: 16, activation: sigmod}
+    - {units: 1}
+  loss: logistic
+sgd:
+  learning_rate: "0.1"
+  epochs: 1.5
+"""
+
+
+def test_five_mistakes_print_five_errors(train, folder: Path) -> None:  # type: ignore[no-untyped-def]
+    (folder / "five.yaml").write_text(FIVE)
+    code, out, err = train("five.yaml")
+    assert (code, out) == (2, "")
+    assert (
+        err
+        == """\
+train: the spec has 5 problems
+five.yaml:3:11: data.source: expected a bundled data set, found the text 'breast_cancr'
+    3 |   source: breast_cancr
+      |           ^^^^^^^^^^^^
+      hint: did you mean 'breast_cancer'?
+five.yaml:4:3: data.standardise: unknown key
+    4 |   standardise: true
+      |   ^^^^^^^^^^^
+      hint: did you mean 'standardize'?
+five.yaml:7:31: model.layers[0].activation: expected an activation, found the text 'sigmod'
+    7 |     - {units: 16, activation: sigmod}
+      |                               ^^^^^^
+      hint: did you mean 'sigmoid'?
+five.yaml:11:18: sgd.learning_rate: expected a number, found the text '0.1'
+   11 |   learning_rate: "0.1"
+      |                  ^^^^^
+      hint: write 0.1 without quotes
+five.yaml:12:11: sgd.epochs: expected a whole number, found the number 1.5
+   12 |   epochs: 1.5
+      |           ^^^
+"""
+    )
+
+
+EXIT_CODES = [
+    # arguments after the spec, changes of the spec, exit code, a part of the message
+    ([], {"sgd.momentum": 2}, 2, "sgd.momentum: expected a number below 1, found the number 2"),
+    (["--set", "sgd.epochs"], {}, 2, "--set sgd.epochs: expected key=value"),
+    (["--set", "sgd.epoch=3"], {}, 2, "did you mean 'epochs'?"),
+    ([], {"data.source": {"csv": "gone.csv"}, "data.target": "y"}, 3,
+     "there is no file 'gone.csv'"),
+    ([], {"data.source": "diabetes", "data.target": "bmi"}, 3, "holds numbers such as 32.1"),
+    ([], {"model.loss": "squared", "sgd.learning_rate": 1e10, "sgd.epochs": 60}, 4,
+     "the parameters ran away"),
+    (["--tracking-uri", "http://127.0.0.1:1"], {}, 5, "no MLflow server at http://127.0.0.1:1"),
+    (["--no-such-option"], {}, 2, "No such option: --no-such-option"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("arguments", "changes", "code", "message"), EXIT_CODES)
+def test_exit_codes(train, store, write_spec, arguments, changes, code, message) -> None:  # type: ignore[no-untyped-def]
+    path = write_spec(changes)
+    found, out, err = train(path.name, *arguments)
+    assert (found, out if code != 4 else "") == (code, "")
+    assert message in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(("arguments", "changes", "code", "message"), EXIT_CODES[:7])
+def test_errors_as_json(train, store, write_spec, arguments, changes, code, message) -> None:  # type: ignore[no-untyped-def]
+    path = write_spec(changes)
+    found, out, _ = train(path.name, "--json", *arguments)
+    result = json.loads(out.splitlines()[-1])
+    assert found == code
+    if code == 4:
+        assert result["status"] == "DIVERGED"
+    else:
+        assert result["exit_code"] == code
+        assert result["error"] == {2: result["error"], 3: "data", 5: "tracking"}[code]
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["SIGINT", "SIGTERM"]
+)
+def test_a_signal_ends_the_run_between_two_steps(store, write_spec, number, code) -> None:  # type: ignore[no-untyped-def]
+    process = shell(write_spec({"sgd.epochs": 10**7}))
+    assert process.stderr is not None
+    process.stderr.readline()  # the line before the first step
+    time.sleep(0.3)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == code
+    assert "train: interrupted after " in err
+    assert "Traceback" not in err + out
+
+
+# Checking ---------------------------------------------------------------------------------------
+
+
+def test_check_json(train, folder: Path, write_spec) -> None:  # type: ignore[no-untyped-def]
+    code, out, err = train("check", write_spec(), "--json")
+    assert (code, err, out.count("\n")) == (0, "", 1)
+    result = json.loads(out)
+    assert list(result) == ["valid", "name", "spec_sha256", "parameters", "nodes"]
+    assert (result["valid"], result["name"], result["parameters"]) == (True, "tiny", 13)
+    assert result["nodes"][2:4] == [
+        {"name": "dense_1/W", "op": "parameter", "inputs": [], "shape": [2, 3]},
+        {
+            "name": "dense_1/product",
+            "op": "matmul",
+            "inputs": ["x", "dense_1/W"],
+            "shape": ["B", 3],
+        },
+    ]
+
+
+def test_check_json_of_a_spec_with_mistakes(train, folder: Path) -> None:  # type: ignore[no-untyped-def]
+    (folder / "five.yaml").write_text(FIVE)
+    code, out, err = train("check", "five.yaml", "--json")
+    result = json.loads(out)
+    assert (code, err, result["valid"], len(result["errors"])) == (2, "", False, 5)
+    assert result["errors"][1] == {
+        "file": "five.yaml", "line": 4, "column": 3, "path": "data.standardise",
+        "message": "unknown key", "hint": "did you mean 'standardize'?",
+    }  # fmt: skip
+
+
+def test_check_json_of_data_with_mistakes(train, write_spec) -> None:  # type: ignore[no-untyped-def]
+    path = write_spec({"data.source": {"csv": "gone.csv"}, "data.target": "y"})
+    code, out, _ = train("check", path.name, "--json")
+    result = json.loads(out)
+    assert (code, result["valid"]) == (3, False)
+    error = result["errors"][0]
+    assert (error["file"], error["path"]) == ("spec.yaml", "data.source.csv")
+    assert error["message"] == "there is no file 'gone.csv'"
+
+
+def test_check_shows_layers_nodes_memory_and_fingerprint(train, write_spec) -> None:  # type: ignore[no-untyped-def]
+    path = write_spec()
+    code, out, _ = train("check", path)
+    assert code == 0
+    assert "dense_1  tanh        (B, 3)           9" in out
+    assert "  dense_1          (B, 3)        tanh(dense_1/sum)" in out
+    assert "memory  about" in out
+    from trainer import load_spec
+
+    assert f"spec {load_spec(path).sha256}" in out
+    assert not (path.parent / "runs").exists()
+
+
+def test_check_imports_neither_mlflow_nor_pandas(folder: Path) -> None:
+    """Nor scikit-learn or scipy: checking is to be quick."""
+    code = (
+        "import sys\nfrom trainer.cli import main\n"
+        f"try:\n    main(['check', {str(ROOT / 'configs/hidden_layer.yaml')!r}])\n"
+        "finally:\n    print([m for m in ('mlflow', 'pandas', 'sklearn', 'scipy') "
+        "if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_batch_larger_than_the_rows_is_told_at_its_place(train, write_spec) -> None:  # type: ignore[no-untyped-def]
+    path = write_spec({"sgd.batch_size": 5})
+    code, _, err = train("check", path.name)
+    assert code == 2
+    assert "sgd.batch_size: a batch of 5 rows is larger than the 4 training rows" in err
+
+
+# Help and schema --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(train, command: str) -> None:  # type: ignore[no-untyped-def]
+    code, out, _ = train(command, "--help")
+    assert code == 0
+    assert f"Example: train {command}" in out
+
+
+def test_the_list_of_commands_is_complete(train) -> None:  # type: ignore[no-untyped-def]
+    code, out, _ = train("--help")
+    listed = re.findall(r"^  (\w+)  +\S", out.partition("Commands:")[2], re.MULTILINE)
+    assert code == 0
+    assert listed == COMMANDS
+    assert "Exit codes: 0 done, 2 spec or usage, 3 data, 4 diverged, 5 tracking" in out
+
+
+def test_version(train) -> None:  # type: ignore[no-untyped-def]
+    code, out, _ = train("--version")
+    assert (code, out.split()[0]) == (0, "train")
+
+
+def test_schema_is_the_one_in_docs(train) -> None:  # type: ignore[no-untyped-def]
+    """Editors read docs/spec.schema.json; renew it with `train schema > docs/spec.schema.json`."""
+    code, out, _ = train("schema")
+    assert code == 0
+    assert out == (ROOT / "docs" / "spec.schema.json").read_text()
+    schema = json.loads(out)
+    layer = schema["$defs"]["DenseLayer"]["properties"]
+    assert "gelu" in layer["activation"]["enum"]
+    assert all("description" in value for value in layer.values())
