@@ -123,7 +123,9 @@ def run(
 
 @app.command()
 def check(config: Config, set_: Set = None, json_: Json = False) -> None:
-    """Validate a spec and its data, and show the model, without training.
+    """Validate a spec and its data, without training.
+
+    Shows the layers, the nodes of the graph, the memory needed and the fingerprint.
 
     Example: train check configs/hidden_layer.yaml --json
     """
@@ -163,7 +165,9 @@ def check(config: Config, set_: Set = None, json_: Json = False) -> None:
 
 @app.command()
 def schema() -> None:
-    """Print the JSON Schema of the spec, for editors.
+    """Print the JSON Schema of the spec.
+
+    Editors that know it complete and check specs as they are written.
 
     Example: train schema > spec.schema.json
     """
@@ -178,7 +182,9 @@ def ui(
     tracking_uri: TrackingUri = None,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")] = 5000,
 ) -> None:
-    """Open MLflow's UI on the store of the runs; it listens on this machine alone.
+    """Open MLflow's UI on the recorded runs.
+
+    It listens on 127.0.0.1, for this machine alone.
 
     Example: train ui --port 5001
     """

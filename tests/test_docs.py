@@ -1,0 +1,88 @@
+"""The README and the pages of docs/ are run: their commands, programs and figures."""
+
+from __future__ import annotations
+
+import os
+import re
+import runpy
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import ROOT
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def matches(shown: str, found: str) -> bool:
+    """Whether the output is what the page shows; `…` stands for anything within a line."""
+    pattern = re.escape(shown.strip()).replace("…", "[^\n]*")
+    return re.fullmatch(pattern, found.strip()) is not None
+
+
+def run_console(block: str, folder: Path) -> None:
+    """Runs each line after `$ ` and compares what it prints with the lines below it."""
+    tools = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+        command, _, shown = part.partition("\n")
+        done = subprocess.run(
+            ["bash", "-c", command],
+            cwd=folder, env=os.environ | {"PATH": tools}, capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
+        found = done.stdout if done.returncode == 0 else done.stderr
+        assert matches(shown, found), f"$ {command}\n{found}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_page(page: Path, store: str, folder: Path) -> None:
+    """Blocks run in order: yaml and csv blocks that begin with a file name become files."""
+    shutil.copytree(ROOT / "configs", folder / "configs")
+    for kind, text in BLOCK.findall(page.read_text()):
+        name = re.match(r"# ([\w.]+)\n", text)
+        if kind in ("yaml", "csv") and name:
+            (folder / name[1]).write_text(text[name.end() :] if kind == "csv" else text)
+        elif kind == "console":
+            run_console(text, folder)
+        elif kind == "python":
+            exec(compile(text, page.name, "exec"), {"__name__": "page"})
+
+
+def test_the_readme_shows_the_config_as_it_is() -> None:
+    shown = next(text for kind, text in BLOCK.findall(PAGES[0].read_text()) if kind == "yaml")
+    config = (ROOT / "configs" / "hidden_layer.yaml").read_text()
+    assert yaml.safe_load(shown) == yaml.safe_load(config)
+
+
+def test_a_wrong_figure_would_be_noticed(folder: Path) -> None:
+    run_console("$ echo 0.98 in 3 s\n0.98 in … s\n", folder)
+    with pytest.raises(AssertionError):
+        run_console("$ echo 0.97 in 3 s\n0.98 in … s\n", folder)
+
+
+def test_the_commands_for_a_fresh_machine_are_targets_of_make() -> None:
+    shown = next(text for kind, text in BLOCK.findall(PAGES[0].read_text()) if kind == "sh")
+    targets = re.findall(r"^make (\w+)", shown, re.MULTILINE)
+    assert targets == ["train", "test"]
+    for target in targets:
+        done = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, check=False)
+        assert done.returncode == 0
+
+
+def test_links_lead_somewhere() -> None:
+    for page in PAGES:
+        for link in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
+            assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def test_made_parts_are_up_to_date() -> None:
+    """Renew them with `python docs/generate.py`."""
+    scope = runpy.run_path(str(ROOT / "docs" / "generate.py"))
+    pages = dict(scope["pages"]())
+    assert {page.name for page in pages} == {"spec.md", "cli.md", "graph.md"}
+    for page, text in pages.items():
+        assert page.read_text() == text, f"{page.name} is not up to date"
