@@ -28,7 +28,8 @@ if TYPE_CHECKING:
         UsageError,
     )
     from trainer.graph import Graph, gradients
-    from trainer.run import Run, Series, train
+    from trainer.result import Run, Series
+    from trainer.run import train
     from trainer.spec import Spec, load_spec
 
 _HOMES = {
@@ -43,8 +44,8 @@ _HOMES = {
     "UsageError": "errors",
     "Graph": "graph",
     "gradients": "graph",
-    "Run": "run",
-    "Series": "run",
+    "Run": "result",
+    "Series": "result",
     "train": "run",
     "Spec": "spec",
     "load_spec": "spec",

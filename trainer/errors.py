@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from trainer.run import Run
+    from trainer.result import Run
 
 
 @dataclass(frozen=True, slots=True)

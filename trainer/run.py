@@ -5,11 +5,9 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from types import FrameType
-from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -18,63 +16,15 @@ from trainer.build import build_graph
 from trainer.data import load_dataset
 from trainer.errors import DivergedError, InterruptedRun, TrainerError
 from trainer.fingerprint import parameters_sha256
-from trainer.graph.ops import Array
 from trainer.memory import check_memory
+from trainer.result import Run, Series
 from trainer.spec.schema import Spec
 from trainer.summary import describe_model
 from trainer.tracking.store import resolve_store
 from trainer.tracking.tracker import MlflowTracker, import_mlflow
-from trainer.training import Ended, EpochDone, Event, Job, Status, StepsDone, make_job, run_job
+from trainer.training import Ended, EpochDone, Event, Job, StepsDone, make_job, run_job
 
 Listener = Callable[[Event], None]
-
-
-@dataclass(frozen=True)
-class Series:
-    """A recorded metric: `values[i]` belongs to `steps[i]`, an epoch or an SGD step."""
-
-    steps: Array
-    values: Array
-
-
-@dataclass(frozen=True)
-class Run:
-    """What a training left behind.
-
-    `parameters` maps names such as `dense_1/W` to arrays. `metrics` holds the last value of each
-    metric, `history` all values: by epoch (`train_loss`, `val_loss`, …; epoch 0 is before
-    training) and by step (`train_loss_step`, `grad_norm_step`; counted from 1).
-    """
-
-    run_id: str | None
-    experiment: str | None
-    tracking_uri: str | None
-    status: Status
-    epochs: int
-    steps: int
-    parameters: Mapping[str, Array]
-    metrics: Mapping[str, float]
-    history: Mapping[str, Series]
-    parameters_sha256: str
-    spec_sha256: str
-    data_sha256: str
-    seconds: float
-
-    def as_json(self) -> dict[str, Any]:
-        """The stable JSON form of `train CONFIG --json`."""
-        return {
-            "run_id": self.run_id,
-            "experiment": self.experiment,
-            "tracking_uri": self.tracking_uri,
-            "status": self.status,
-            "epochs": self.epochs,
-            "steps": self.steps,
-            "metrics": dict(self.metrics),
-            "parameters_sha256": self.parameters_sha256,
-            "spec_sha256": self.spec_sha256,
-            "data_sha256": self.data_sha256,
-            "seconds": round(self.seconds, 3),
-        }
 
 
 def train(

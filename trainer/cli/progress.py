@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from trainer.training import EpochDone, Event, Job, StepsDone
 
 if TYPE_CHECKING:
-    from trainer.run import Run
+    from trainer.result import Run
 
 PLAIN_LINES: Final = 10
 REFRESH_SECONDS: Final = 0.1

@@ -92,7 +92,7 @@ def read_bundled(name: str, spec: Spec) -> Table:
         raise DataError(spec.problem(("data", "source"), message, hint)) from None
     columns = (*FEATURES[name], "target")
     features, target = choose(columns, spec)
-    x = values[:, [columns.index(feature) for feature in features]]
+    x = values.take([columns.index(feature) for feature in features], axis=1)
     chosen = values[:, columns.index(target)]
     origin = f"scikit-learn/{name}"
     if spec.model.loss == "squared":

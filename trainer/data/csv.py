@@ -1,33 +1,65 @@
 """CSV files, read by pyarrow; what is wrong with one is found and told cell by cell.
 
-The fast path lets pyarrow parse the columns that are needed straight to float64. Only when it
-refuses, or hands back an empty or non-finite cell, is the file read again, slowly and with line
-numbers, to say where the fault is.
+pyarrow parses the columns that are needed straight to float64. Only when it refuses, or hands
+back an empty or non-finite cell, does Python's own reader go through the file, slowly and with
+line numbers, to say where the fault is. Files with quotation marks are always checked by that
+reader too: pyarrow takes a mark that is never closed for a cell that holds all further rows.
 """
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import re
 import stat
-from collections import Counter
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from trainer.data.table import Table, choose, encode_classes
+from trainer.data.table import Label, Table, choose, encode_classes, show
 from trainer.errors import DataError, Problem
 from trainer.graph.ops import Array
 from trainer.spec.messages import near
 from trainer.spec.schema import CsvSource, Spec
 
 MAX_FAULTS: Final = 5
-MAX_CELL: Final = 2**24
-_NUMBER = re.compile(r"\s*[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?\s*\Z", re.ASCII)
-_NOT_FINITE = re.compile(r"\s*[-+]?(nan|inf|infinity)\s*\Z", re.IGNORECASE)
+BLOCK: Final = 2**26
+"""Bytes that pyarrow parses at a time; no row may be longer."""
+
+_SAVE = "save the table as CSV in UTF-8"
+_NUMBER = re.compile(r"[ \t]*[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?[ \t]*\Z", re.ASCII)
+_NOT_FINITE = re.compile(r"[ \t]*[-+]?(nan|inf|infinity)[ \t]*\Z", re.IGNORECASE)
+# Labels that are numbers; codes such as 007 and digits that float64 cannot hold stay texts.
 _INTEGER = re.compile(r"-?(0|[1-9]\d{0,17})\Z", re.ASCII)
+_DECIMAL = re.compile(r"-?(0|[1-9]\d{0,14}|(?=\.\d))(\.\d*)?([eE][-+]?\d{1,2})?\Z", re.ASCII)
+
+
+@dataclass(frozen=True)
+class _File:
+    """A CSV file in memory: UTF-8 without a byte order mark."""
+
+    path: Path
+    data: bytes
+    delimiter: str
+
+    def reader(self) -> Any:
+        """Python's reader of all rows, which raises `csv.Error` for misplaced quotation marks."""
+        csv.field_size_limit(2**31 - 1)  # a setting of the whole process; the default is 128 KB
+        # newline="" leaves the line ends inside quoted cells as they are
+        text = io.TextIOWrapper(io.BytesIO(self.data), "utf-8", newline="")
+        return csv.reader(text, delimiter=self.delimiter, strict=True)
+
+    def problem(
+        self, line: int | None, message: str, hint: str | None = None, column: str | None = None
+    ) -> Problem:
+        where = "" if column is None else f"column {show(column)}"
+        return Problem(where, message, hint, str(self.path), line)
 
 
 def read_csv(source: CsvSource, spec: Spec) -> Table:
@@ -37,185 +69,229 @@ def read_csv(source: CsvSource, spec: Spec) -> Table:
     with the first faults found: where in the file, what was expected, what stands there.
     """
     path = Path(spec.file).parent / source.csv if spec.file else Path(source.csv)
-    data = _read(path, spec)
-    header = _header(data, path, source)
+    file = _File(path, _read(path, spec), source.delimiter)
+    header = _header(file, spec)
     features, target = choose(header, spec)
-    text_target = spec.model.loss == "logistic"
+    is_class = spec.model.loss == "logistic"
     try:
-        columns = _parse(data, source, features, target, text_target)
-    except ValueError:  # pyarrow's ArrowInvalid; its own words are not for users
-        columns = None
-    labels: list[str] = []
-    if columns is not None:
-        if text_target:
-            labels = columns[target]
-            numbers = [columns[name] for name in features]
-        else:
-            numbers = [columns[name] for name in (*features, target)]
-        if len(numbers[0]) == 0:
-            message = "the file has a header and no rows"
-            raise DataError(Problem("", message, file=str(path), line=1))
-        broken = any(column is None or not np.isfinite(column).all() for column in numbers)
-        if broken or (text_target and any(not label.strip() for label in labels)):
-            columns = None
-    if columns is None:
-        raise DataError(_faults(data, path, source, header, features, target, text_target))
-    x = np.column_stack([columns[name] for name in features])
-    if not text_target:
-        return Table(features, x, target, columns[target][:, None], None, str(path))
-    whole = all(_INTEGER.match(label) for label in set(labels))
-    codes, classes = encode_classes([int(v) for v in labels] if whole else labels, spec)
-    return Table(features, x, target, codes, classes, str(path))
+        columns = _parse(file, features, target, is_class)
+        x = _numbers(columns, features)
+        if not is_class:
+            return Table(features, x, target, _numbers(columns, [target]), None, str(path))
+        labels, codes = _labels(columns[target])
+    except (ValueError, csv.Error):
+        faults = list(islice(_faults(file, header, features, target, is_class), MAX_FAULTS))
+        hint = f"is every row shorter than {BLOCK // 2**20} MB?"
+        unknown = file.problem(None, "this file cannot be read as CSV", hint)
+        raise DataError(faults or unknown) from None
+    numbers, classes = encode_classes(labels, spec)
+    return Table(features, x, target, numbers[codes], classes, str(path))
 
 
 def _read(path: Path, spec: Spec) -> bytes:
-    where = ("data", "source", "csv")
+    """The file's bytes, which are text in UTF-8; a byte order mark is taken off."""
+
+    def fail(message: str, hint: str | None = None) -> DataError:
+        return DataError(spec.problem(("data", "source", "csv"), message, hint))
+
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise DataError(spec.problem(where, f"'{path}' is no regular file"))
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise fail(f"'{path}' is a directory", "give the path of a CSV file")
+        if not stat.S_ISREG(mode):
+            raise fail(f"'{path}' is no regular file", "give the path of a CSV file")
         data = path.read_bytes()
     except FileNotFoundError:
-        folder = path.parent
-        known = {p.name for p in folder.iterdir()} if folder.is_dir() else set()
-        hint = near(path.name, known) or "the path is relative to the spec file"
-        raise DataError(spec.problem(where, f"there is no file '{path}'", hint)) from None
+        raise fail(f"there is no file '{path}'", _near_file(path)) from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise DataError(spec.problem(where, f"'{path}' cannot be read: {reason}")) from None
-    if not data.strip():
-        raise DataError(Problem("", "the file is empty", file=str(path)))
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in data[:4096]:
-        message = "this is no CSV in UTF-8"
-        raise DataError(Problem("", message, "save the table as CSV in UTF-8", str(path)))
+        raise fail(f"'{path}' cannot be read: {reason}") from None
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise DataError(Problem("", "this file is UTF-16", _SAVE, str(path)))
+    data = data.removeprefix(codecs.BOM_UTF8)
+    _check_text(data, path)
     return data
 
 
-def _header(data: bytes, path: Path, source: CsvSource) -> list[str]:
-    """The column names, which must differ."""
-    end = data.find(b"\n")
-    first = data[: end if end >= 0 else len(data)].rstrip(b"\r")
-    if b"\r" in first:
-        message, hint = "lines end with a carriage return alone", "save with usual line ends"
-        raise DataError(Problem("", message, hint, str(path), 1))
+def _near_file(path: Path) -> str:
+    """What to do about a file that does not exist."""
+    if not path.parent.is_dir():
+        return f"there is no directory '{path.parent}'"
     try:
-        names = next(csv.reader([first.decode("utf-8-sig")], delimiter=source.delimiter), [])
-    except UnicodeDecodeError:
-        raise DataError(_not_utf8(data, path)) from None
-    repeated = [name for name, count in Counter(names).items() if count > 1]
+        names = [other.name for other in path.parent.iterdir()]
+    except OSError:
+        names = []
+    return near(path.name, names) or "the path is relative to the spec file"
+
+
+def _check_text(data: bytes, path: Path) -> None:
+    """Raises `DataError` for a file that is empty, binary, or not in UTF-8."""
+
+    def fail(message: str, hint: str | None, at: int | None = None) -> DataError:
+        line = None if at is None else len(data[: at + 1].splitlines())
+        return DataError(Problem("", message, hint, str(path), line))
+
+    if not data or data.isspace():
+        raise fail("the file is empty", None)
+    if b"\0" in data:
+        message = "a NUL byte stands here: the file is binary or UTF-16"
+        raise fail(message, _SAVE, data.index(b"\0"))
+    if not data.isascii():
+        try:
+            data.decode()
+        except UnicodeDecodeError as error:
+            message = f"the byte 0x{data[error.start]:02x} is not UTF-8"
+            raise fail(message, _SAVE, error.start) from None
+
+
+def _header(file: _File, spec: Spec) -> list[str]:
+    """The names of the columns; those that have one differ."""
+    try:
+        names: list[str] = next(file.reader())
+    except csv.Error as error:
+        raise DataError(_misquoted(file, 1, error)) from None
+    if not names:
+        message = "expected the names of the columns, found an empty line"
+        raise DataError(file.problem(1, message))
+    repeated = [name for name, count in Counter(names).items() if count > 1 and name]
     if repeated:
-        message = (
-            f"the column '{repeated[0]}' stands {names.count(repeated[0])} times in the header"
-        )
-        raise DataError(Problem("", message, "give each column its own name", str(path), 1))
+        times = names.count(repeated[0])
+        message = f"the column {show(repeated[0])} stands {times} times in the header"
+        raise DataError(file.problem(1, message, "give each column its own name"))
+    if "" in names and spec.data.features is None:
+        message = f"column {names.index('') + 1} has no name"
+        raise DataError(file.problem(1, message, "name it, or choose columns with `data.features`"))
     return names
 
 
-def _parse(
-    data: bytes, source: CsvSource, features: tuple[str, ...], target: str, text_target: bool
-) -> dict[str, Any]:
-    """Columns by name: float64 arrays (None where a cell is empty), and a list of labels."""
+def _parse(file: _File, features: Sequence[str], target: str, is_class: bool) -> Any:
+    """The chosen columns as a pyarrow table: float64, and texts for a target of classes.
+
+    Raises `ValueError` when pyarrow refuses the file, whose own words are not for users, or
+    finds no rows, and `csv.Error` for misplaced quotation marks.
+    """
     import pyarrow as pa
     from pyarrow import csv as pacsv
 
+    quoted = b'"' in file.data
+    if quoted:
+        deque(file.reader(), maxlen=0)
     types = dict.fromkeys((*features, target), pa.float64())
-    if text_target:
+    if is_class:
         types[target] = pa.string()
-    table = pacsv.read_csv(
-        pa.py_buffer(data),
-        read_options=pacsv.ReadOptions(block_size=max(2**20, min(len(data) + 1, 2**30))),
-        parse_options=pacsv.ParseOptions(delimiter=source.delimiter, newlines_in_values=True),
-        convert_options=pacsv.ConvertOptions(
-            include_columns=[*features, target],
-            column_types=types,
-            null_values=[""],
-            strings_can_be_null=False,
-        ),
-    )
-    columns: dict[str, Any] = {}
-    for name in (*features, target):
-        column = table[name]
-        if text_target and name == target:
-            columns[name] = column.to_pylist()
-        else:
-            columns[name] = None if column.null_count else _array(column)
-    return columns
+    try:
+        table = pacsv.read_csv(
+            pa.py_buffer(file.data),
+            read_options=pacsv.ReadOptions(block_size=BLOCK),
+            parse_options=pacsv.ParseOptions(delimiter=file.delimiter, newlines_in_values=quoted),
+            convert_options=pacsv.ConvertOptions(
+                include_columns=list(types),
+                column_types=types,
+                null_values=[""],
+                strings_can_be_null=False,
+            ),
+        )
+    except pa.ArrowException:
+        raise ValueError from None
+    if not table.num_rows:
+        raise ValueError
+    return table
 
 
-def _array(column: Any) -> Array:
-    return np.asarray(column.to_numpy(), dtype=np.float64)
+def _numbers(table: Any, names: Sequence[str]) -> Array:
+    """Columns side by side. Raises `ValueError` where a cell is empty or not finite."""
+    numbers = np.empty((table.num_rows, len(names)))
+    for i, name in enumerate(names):
+        column = table[name].combine_chunks()
+        if column.null_count:
+            raise ValueError
+        numbers[:, i] = np.from_dlpack(column)  # to_numpy() would import pandas
+    if not np.isfinite(numbers).all():
+        raise ValueError
+    return numbers
+
+
+def _labels(column: Any) -> tuple[Sequence[Label], Array]:
+    """The distinct labels, and each row's place among them.
+
+    Labels are numbers where all are written as numbers, else texts without the spaces around
+    them. Raises `ValueError` where one is missing.
+    """
+    encoded = column.dictionary_encode().combine_chunks()
+    texts = [text.strip() for text in encoded.dictionary.to_pylist()]
+    if any(_is_missing(text) for text in texts):
+        raise ValueError
+    labels: Sequence[Label] = texts
+    if all(_INTEGER.match(text) for text in texts):
+        labels = [int(text) for text in texts]
+    elif all(_DECIMAL.match(text) for text in texts):
+        labels = [float(text) for text in texts]
+    return labels, np.from_dlpack(encoded.indices)
+
+
+def _is_missing(label: str) -> bool:
+    return label.strip().lower() in ("", "nan")
 
 
 def _faults(
-    data: bytes,
-    path: Path,
-    source: CsvSource,
-    header: list[str],
-    features: tuple[str, ...],
-    target: str,
-    text_target: bool,
-) -> list[Problem]:
-    """The first faults of a file that cannot be used, with their lines."""
+    file: _File, header: Sequence[str], features: Sequence[str], target: str, is_class: bool
+) -> Iterator[Problem]:
+    """The faults of a file that cannot be used, with their lines."""
+    advice = dict.fromkeys(features, "choose numeric columns with `data.features`")
+    advice[target] = "use `loss: logistic` if the column names classes"
+    places = {name: header.index(name) for name in advice}
+    reader = file.reader()
+    next(reader)
+    end, rows = reader.line_num, 0
     try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return [_not_utf8(data, path)]
-    faults: list[Problem] = []
-
-    def fault(line: int, message: str, hint: str | None = None, column: str = "") -> None:
-        where = f"column '{column}'" if column else ""
-        faults.append(Problem(where, message, hint, str(path), line))
-
-    csv.field_size_limit(MAX_CELL)
-    # split at line ends alone: str.splitlines would also split at separators inside a cell
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=source.delimiter, strict=True)
-    line = 1
-    try:
-        next(reader)
         for cells in reader:
-            start, line = line + 1, reader.line_num
+            start, end = end + 1, reader.line_num
             if not cells:
                 continue
+            rows += 1
             if len(cells) != len(header):
                 message = f"expected {len(header)} cells as in the header, found {len(cells)}"
-                fault(start, message)
-            else:
-                for name in (*features, target):
-                    cell = cells[header.index(name)]
-                    problem = _cell_fault(cell, text_target and name == target)
-                    if problem:
-                        fault(start, *problem, column=name)
-            if len(faults) >= MAX_FAULTS:
-                break
+                yield file.problem(start, message)
+                continue
+            for name, place in places.items():
+                if is_class and name == target:
+                    found = _label_fault(cells[place])
+                else:
+                    found = _number_fault(cells[place], advice[name])
+                if found:
+                    yield file.problem(start, *found, column=name)
+        if not rows:
+            yield file.problem(1, "the file has a header and no rows")
     except csv.Error as error:
-        if "end of data" in str(error):
-            fault(line + 1, "a quotation mark opens in this row and is never closed")
-        else:
-            fault(line + 1, "this row is not valid CSV", "check its quotation marks")
-    return faults or [Problem("", "this file cannot be read as CSV", file=str(path))]
+        yield _misquoted(file, end + 1, error)
 
 
-def _cell_fault(cell: str, is_label: bool) -> tuple[str, str | None] | None:
-    """What is wrong with one cell, and what to do."""
+def _number_fault(cell: str, advice: str) -> tuple[str, str | None] | None:
+    """What is wrong with a cell that must hold a number, and what to do."""
     if not cell.strip():
-        what = "a class label" if is_label else "a number"
-        return f"expected {what}, found an empty cell", "fill it in, or leave the row or column out"
-    if is_label or _NUMBER.match(cell):
-        overflows = not is_label and not np.isfinite(float(cell))
-        return (f"the number {cell.strip()} is too large", None) if overflows else None
-    shown = cell if len(cell) <= 30 else cell[:27] + "..."
+        hint = "fill it in, or leave the row or column out"
+        return "expected a number, found an empty cell", hint
+    if _NUMBER.match(cell):
+        too_large = not np.isfinite(float(cell))
+        return (f"the number {show(cell)} is too large for float64", None) if too_large else None
     if _NOT_FINITE.match(cell):
-        return f"expected a finite number, found '{shown}'", "leave the row or column out"
-    hint = "choose numeric columns with `data.features`"
+        return f"expected a finite number, found {show(cell)}", "leave the row or column out"
     if "\n" in cell:
-        shown, hint = shown.partition("\n")[0], "a quotation mark may be missing in this row"
-    return f"expected a number, found the text '{shown}'", hint
+        advice = "a quotation mark may be missing in this row"
+    return f"expected a number, found the text {show(cell)}", advice
 
 
-def _not_utf8(data: bytes, path: Path) -> Problem:
-    try:
-        data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        message = f"the byte 0x{data[error.start]:02x} is not UTF-8"
-        return Problem("", message, "save the table as CSV in UTF-8", str(path), line)
-    raise AssertionError("called for data that is UTF-8")
+def _label_fault(cell: str) -> tuple[str, str | None] | None:
+    """What is wrong with a cell that must hold a class label, and what to do."""
+    if not _is_missing(cell):
+        return None
+    found = show(cell) if cell.strip() else "an empty cell"
+    return f"expected a class label, found {found}", "fill it in, or leave the row out"
+
+
+def _misquoted(file: _File, line: int, error: csv.Error) -> Problem:
+    """The problem of the row that begins at `line`, where Python's reader stopped."""
+    if "end of data" in str(error):
+        return file.problem(line, "a quotation mark opens in this row and is never closed")
+    message = "a quoted cell in this row goes on after its closing quotation mark"
+    return file.problem(line, message, "write a quotation mark inside a quoted cell twice")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from trainer.data.bundled import read_bundled
 from trainer.data.csv import read_csv
+from trainer.data.inline import read_inline
 from trainer.data.synthetic import draw_synthetic
-from trainer.data.table import Label, Table, from_arrays, target_problem
+from trainer.data.table import Label, Table, listing, show, target_problem
 from trainer.errors import DataError, Problem, SpecError
 from trainer.graph.ops import Array
 from trainer.randomness import stream
@@ -69,8 +71,7 @@ def load_table(spec: Spec) -> Table:
     if isinstance(source, SyntheticSource):
         return draw_synthetic(source, spec)
     if isinstance(source, InlineSource):
-        x = np.array(source.inline.x, dtype=np.float64)
-        return from_arrays(x, source.inline.y, spec, "inline")
+        return read_inline(source, spec)
     return read_bundled(source, spec)
 
 
@@ -86,11 +87,10 @@ def load_dataset(spec: Spec) -> Dataset:
     notes: list[str] = []
     if not len(rows["validation"]) and not len(rows["test"]):
         notes.append("no split: every row trains, and nothing measures how the model generalises")
-    x, mean, scale = table.x, None, None
+    mean = scale = None
     if spec.data.standardize:
-        x, mean, scale = _standardise(table, rows["train"], notes)
-    y = _encode(spec, table)
-    parts = {name: _part(spec, x, y, chosen) for name, chosen in rows.items()}
+        mean, scale = _scaling(spec, table, rows["train"], notes)
+    parts = {name: _part(spec, table, chosen, mean, scale) for name, chosen in rows.items()}
     assert parts["train"] is not None
     return Dataset(
         features=table.features,
@@ -117,13 +117,13 @@ def split_rows(spec: Spec, table: Table) -> dict[str, Array]:
     """
     order = stream(spec.seed, "split").permutation(len(table.x))
     split = spec.data.split
-    groups = [order]
+    ends = np.array([len(order)])
     if table.classes is not None:
-        codes = table.target[order]
-        groups = [order[codes == code] for code in range(len(table.classes))]
-    sizes = np.cumsum([len(group) for group in groups])
+        order = order[np.argsort(table.target[order], kind="stable")]
+        ends = np.cumsum(np.bincount(table.target, minlength=len(table.classes)))
+    groups = np.split(order, ends[:-1])
     counts = {
-        name: np.diff(np.floor(fraction * sizes + 0.5).astype(int), prepend=0)
+        name: np.diff(np.floor(fraction * ends + 0.5).astype(int), prepend=0)
         for name, fraction in (("test", split.test), ("validation", split.validation))
     }
     rows: dict[str, list[Array]] = {"train": [], "validation": [], "test": []}
@@ -145,7 +145,7 @@ def _check_split(spec: Spec, table: Table, parts: dict[str, Array]) -> None:
         ("test", spec.data.split.test),
     ):
         if fraction and not len(parts[name]):
-            message = f"{fraction:g} of {total} rows leaves none for {name}"
+            message = f"{fraction:g} of {total} row{'s' * (total > 1)} leaves none for {name}"
             hint = "use more data or a larger fraction"
             raise DataError(spec.problem(("data", "split", name), message, hint))
     if not len(parts["train"]):
@@ -155,7 +155,7 @@ def _check_split(spec: Spec, table: Table, parts: dict[str, Array]) -> None:
         present = set(table.target[parts["train"]].tolist())
         missing = [table.classes[i] for i in range(len(table.classes)) if i not in present]
         if missing:
-            message = f"no row of class {missing[0]!r} is left for training"
+            message = f"no row of class {show(missing[0])} is left for training"
             raise DataError(
                 target_problem(spec, message, "use more rows of it, or a smaller split")
             )
@@ -167,17 +167,18 @@ def _check_fit(spec: Spec, table: Table, training_rows: int) -> None:
     last = len(spec.model.layers) - 1
     units = spec.model.layers[last].units
     where = ("model", "layers", last, "units")
+    found = f"{units} unit{'s' * (units > 1)}"
     if table.classes is not None:
         count = len(table.classes)
         fits = (1, 2) if count == 2 else (count,)
         if units not in fits:
-            shown = ", ".join(map(str, table.classes[:4])) + (", …" if count > 4 else "")
-            message = f"'{table.target_name}' has {count} classes ({shown}), found {units} units"
+            shown = listing(table.classes, 4)
+            message = f"'{table.target_name}' has {count} classes ({shown}), found {found}"
             problems.append(spec.problem(where, message, f"write units: {fits[0]}"))
     elif units != table.target.shape[1]:
         count = table.target.shape[1]
         columns = f"{count} column{'s' * (count > 1)}"
-        message = f"the target '{table.target_name}' has {columns}, found {units} units"
+        message = f"the target '{table.target_name}' has {columns}, found {found}"
         hint = f"write units: {count}"
         if units > 1 and count == 1:
             hint += "; or `loss: logistic` if the target names classes"
@@ -191,51 +192,70 @@ def _check_fit(spec: Spec, table: Table, training_rows: int) -> None:
         raise SpecError(problems)
 
 
-def _standardise(table: Table, train: Array, notes: list[str]) -> tuple[Array, Array, Array]:
-    """All rows, shifted and scaled to mean 0 and deviation 1 over the training rows.
+def _scaling(spec: Spec, table: Table, train: Array, notes: list[str]) -> tuple[Array, Array]:
+    """What is subtracted from each feature, and what the difference is divided by.
 
-    The deviation is the population's (divided by n). A feature that is constant over the
-    training rows is only shifted.
+    These are the mean and the deviation over the training rows, the population's (divided by
+    n). A feature that is constant over them is only shifted, to exactly 0.
     """
     chosen = table.x[train]
     with np.errstate(all="ignore"):
         mean, scale = chosen.mean(axis=0), chosen.std(axis=0)
     constant = chosen.min(axis=0) == chosen.max(axis=0)
-    scale = np.where(constant, 1.0, scale)
     mean = np.where(constant, chosen[0], mean)
+    scale = np.where(constant, 1.0, scale)
+    lost = ~np.isfinite(mean) | ~np.isfinite(scale) | (scale == 0)
+    if lost.any():
+        name = table.features[int(np.argmax(lost))]
+        message = f"the deviation of the feature {show(name)} is outside the range of float64"
+        raise DataError(spec.problem(("data", "standardize"), message, "rescale the column"))
     if constant.any():
-        names = [
-            name for name, is_constant in zip(table.features, constant, strict=True) if is_constant
-        ]
-        shown = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
-        plural = "features are" if len(names) > 1 else "feature is"
-        notes.append(f"{len(names)} {plural} constant in the training rows and become 0: {shown}")
-    return (table.x - mean) / scale, mean, scale
+        names = [table.features[i] for i in np.flatnonzero(constant)]
+        many = "features are" if len(names) > 1 else "feature is"
+        become = "become" if len(names) > 1 else "becomes"
+        shown = listing(names, 3)
+        notes.append(f"{len(names)} {many} constant in the training rows and {become} 0: {shown}")
+    return mean, scale
 
 
-def _encode(spec: Spec, table: Table) -> Array:
-    """The target as columns: numbers as they are, 0 or 1 for one output, else one-hot."""
-    if table.classes is None:
-        return table.target
-    if spec.model.layers[-1].units == 1:
-        return table.target[:, None].astype(np.float64)
-    return np.eye(len(table.classes))[table.target]
-
-
-def _part(spec: Spec, x: Array, y: Array, rows: Array) -> Part | None:
+def _part(
+    spec: Spec, table: Table, rows: Array, mean: Array | None, scale: Array | None
+) -> Part | None:
+    """The rows as an engine takes them; None where there are none."""
     if not len(rows):
         return None
-    dtype = np.dtype(spec.model.dtype)
+    x = table.x[rows]
     with np.errstate(over="ignore"):
-        part = Part(
-            np.ascontiguousarray(x[rows], dtype=dtype),
-            np.ascontiguousarray(y[rows], dtype=dtype),
-            rows,
+        if mean is not None:
+            x -= mean
+            x /= scale
+        x = x.astype(spec.model.dtype, copy=False)
+        y = _encode(spec, table, rows)
+    _check_range(spec, x, table.features, rows)
+    _check_range(spec, y, [table.target_name] * y.shape[1], rows)
+    return Part(x, y, rows)
+
+
+def _check_range(spec: Spec, values: Array, columns: Sequence[str], rows: Array) -> None:
+    """Raises `DataError` for a number that the model's dtype made infinite."""
+    if not np.isfinite(values).all():
+        row, column = np.argwhere(~np.isfinite(values))[0]
+        message = (
+            f"{show(columns[column])} holds a number too large for {spec.model.dtype} "
+            f"(row {rows[row]}, counted from 0)"
         )
-    for name, values in (("features", part.x), ("target", part.y)):
-        if not np.isfinite(values).all():
-            row = np.argwhere(~np.isfinite(values))[0][0]
-            message = f"the {name} hold a number too large for {dtype} (row {rows[row]})"
-            hint = "use `dtype: float64` or rescale the data"
-            raise DataError(spec.problem(("model", "dtype"), message, hint))
-    return part
+        hint = "use `dtype: float64` or rescale the data"
+        raise DataError(spec.problem(("model", "dtype"), message, hint))
+
+
+def _encode(spec: Spec, table: Table, rows: Array) -> Array:
+    """The target as columns: numbers as they are, 0 or 1 for one output, else one-hot."""
+    dtype = np.dtype(spec.model.dtype)
+    target = table.target[rows]
+    if table.classes is None:
+        return target.astype(dtype, copy=False)
+    if spec.model.layers[-1].units == 1:
+        return target[:, None].astype(dtype)
+    encoded = np.zeros((len(rows), len(table.classes)), dtype)
+    encoded[np.arange(len(rows)), target] = 1
+    return encoded

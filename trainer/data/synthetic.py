@@ -8,6 +8,7 @@ from typing import Final, TypeAlias
 import numpy as np
 
 from trainer.data.table import Table, from_arrays
+from trainer.errors import SpecError
 from trainer.graph.ops import Array
 from trainer.randomness import stream
 from trainer.spec.schema import Spec, SyntheticSource
@@ -58,5 +59,9 @@ PROBLEMS: Final[Mapping[str, Callable[[np.random.Generator, int, float], Drawn]]
 def draw_synthetic(source: SyntheticSource, spec: Spec) -> Table:
     """The table of features x1, x2, … and the target y."""
     rng = stream(spec.seed, "synthetic")
-    x, y = PROBLEMS[source.synthetic](rng, source.rows, source.noise)
+    with np.errstate(over="ignore"):
+        x, y = PROBLEMS[source.synthetic](rng, source.rows, source.noise)
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        message = f"noise of {source.noise:g} gives numbers too large for float64"
+        raise SpecError(spec.problem(("data", "source", "noise"), message))
     return from_arrays(x, y, spec, f"synthetic/{source.synthetic}")

@@ -22,8 +22,9 @@ Label: TypeAlias = str | int | float | bool
 class Table:
     """The examples as read, before they are split and encoded.
 
-    `x` is float64 of shape (rows, features). `target` is float64 of shape (rows, targets), or,
-    where `classes` is set, int64 of shape (rows,) with the number of each row's class.
+    `x` is float64 of shape (rows, features), C-contiguous. `target` is float64 of shape
+    (rows, targets), or, where `classes` is set, int64 of shape (rows,) with the number of each
+    row's class.
     `origin` says where the rows came from, for MLflow.
     """
 
@@ -59,8 +60,7 @@ def choose(columns: Sequence[str], spec: Spec) -> tuple[tuple[str, ...], str]:
 
     def known(name: str, path: tuple[str | int, ...]) -> None:
         if name not in columns:
-            shown = ", ".join(columns[:12]) + (", …" if len(columns) > 12 else "")
-            hint = near(name, columns) or f"the columns are {shown}"
+            hint = near(name, columns) or f"the columns are {listing(columns, 12)}"
             problems.append(spec.problem(path, f"the data has no column '{name}'", hint))
 
     target = spec.data.target or ""
@@ -89,7 +89,7 @@ def encode_classes(values: Sequence[Label], spec: Spec) -> tuple[Array, tuple[La
         sorted({int(v) if isinstance(v, float) else v for v in values})
     )
     if len(classes) < 2:
-        message = f"all rows have the same class, {classes[0]!r}"
+        message = f"all rows have the same class, {show(classes[0])}"
         raise DataError(target_problem(spec, message, "a classifier needs at least two classes"))
     number = {label: i for i, label in enumerate(classes)}
     return np.array([number[value] for value in values], dtype=np.int64), classes
@@ -100,6 +100,21 @@ def target_problem(spec: Spec, message: str, hint: str | None = None) -> Problem
     return spec.problem(("data", "target"), message, hint)
 
 
+def show(label: Label) -> str:
+    """A value of the data as messages write it: texts in quotation marks, long ones cut."""
+    return repr(_cut(label) if isinstance(label, str) else label)
+
+
+def listing(names: Sequence[Label], limit: int) -> str:
+    """The first names with commas between them, and … for the rest."""
+    shown = [_cut(str(name)) for name in names[:limit]]
+    return ", ".join(shown) + (", …" if len(names) > limit else "")
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= 40 else text[:37] + "..."
+
+
 def from_arrays(x: Array, y: Sequence[Label] | Array, spec: Spec, origin: str) -> Table:
     """A table of unnamed columns: the features are called x1, x2, … and the target y."""
     names = tuple(f"x{i}" for i in range(1, x.shape[1] + 1))
@@ -107,7 +122,7 @@ def from_arrays(x: Array, y: Sequence[Label] | Array, spec: Spec, origin: str) -
     if target != "y":
         message = f"the target of {origin.partition('/')[0]} data is 'y', found '{target}'"
         raise SpecError(spec.problem(("data", "target"), message, "leave `target` out"))
-    x = x[:, [names.index(name) for name in features]]
+    x = x.take([names.index(name) for name in features], axis=1)
     if spec.model.loss == "logistic":
         labels = y.tolist() if isinstance(y, np.ndarray) else y
         codes, classes = encode_classes(labels, spec)

@@ -31,6 +31,7 @@ from trainer.errors import Problem
 from trainer.graph.initialisers import INITIALISERS
 from trainer.graph.ops import ACTIVATIONS
 from trainer.spec.document import Node, Path, locate, show_path
+from trainer.spec.messages import describe
 
 
 def wrong(message: str, hint: str | None = None, at: Path = ()) -> PydanticCustomError:
@@ -91,7 +92,7 @@ class CsvSource(_Model):
 
     csv: Annotated[str, Field(min_length=1)]
     """Path of the file, relative to the spec file."""
-    delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ","
+    delimiter: Literal[",", ";", "\t", "|", ":", " "] = ","
     """The character between cells."""
 
 
@@ -128,25 +129,27 @@ class InlineTable(_Model):
     def _targets(cls, y: tuple[Any, ...], info: ValidationInfo) -> tuple[Any, ...]:
         if "x" in info.data and len(y) != len(info.data["x"]):
             raise wrong(f"expected {len(info.data['x'])} targets, one a row of x, found {len(y)}")
-        kinds = {_kind(value) for value in y}
+        first = _kind(y[0])
+        if first is None:
+            message = f"expected a number, a text or a list of numbers, found {describe(y[0])}"
+            raise wrong(message, at=(0,))
         for i, value in enumerate(y):
-            if _kind(value) == "other" or (len(kinds) > 1 and _kind(value) != _kind(y[0])):
-                hint = "use numbers, or texts, or lists of numbers throughout"
-                raise wrong(f"expected {_kind(y[0])} as in the first row", hint, at=(i,))
-        if kinds == {"a list of numbers"} and len({len(value) for value in y}) > 1:
-            raise wrong("expected as many numbers in each row of y")
+            if _kind(value) != first:
+                raise wrong(
+                    f"expected {first} as in the first row, found {describe(value)}", at=(i,)
+                )
         return tuple(tuple(value) if isinstance(value, list) else value for value in y)
 
 
-def _kind(value: Any) -> str:
-    """What sort of target a value is."""
+def _kind(value: Any) -> str | None:
+    """What sort of target a value is; None where it can be no target."""
     if isinstance(value, str | bool):
         return "a text" if isinstance(value, str) else "true or false"
     if isinstance(value, int | float):
         return "a number"
     if isinstance(value, list | tuple) and value and {_kind(v) for v in value} == {"a number"}:
-        return "a list of numbers"
-    return "other"
+        return f"a list of {len(value)} number{'s' * (len(value) > 1)}"
+    return None
 
 
 class InlineSource(_Model):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal, TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 
@@ -18,12 +18,11 @@ from trainer.graph import Graph
 from trainer.graph.initialisers import initial_parameters
 from trainer.graph.ops import Array
 from trainer.randomness import stream
+from trainer.result import Status
 from trainer.spec.schema import Spec
 from trainer.training.diagnose import diagnose
 from trainer.training.metrics import score_for
 from trainer.training.sgd import training_graph
-
-Status: TypeAlias = Literal["FINISHED", "KILLED", "DIVERGED", "FAILED"]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,60 @@
+"""What a training leaves behind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+
+Status: TypeAlias = Literal["FINISHED", "KILLED", "DIVERGED", "FAILED"]
+Values: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True)
+class Series:
+    """A recorded metric: `values[i]` belongs to `steps[i]`, an epoch or an SGD step."""
+
+    steps: Values
+    values: Values
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a training left behind.
+
+    `parameters` maps names such as `dense_1/W` to arrays. `metrics` holds the last value of each
+    metric, `history` all values: by epoch (`train_loss`, `val_loss`, …; epoch 0 is before
+    training) and by step (`train_loss_step`, `grad_norm_step`; counted from 1).
+    """
+
+    run_id: str | None
+    experiment: str | None
+    tracking_uri: str | None
+    status: Status
+    epochs: int
+    steps: int
+    parameters: Mapping[str, Values]
+    metrics: Mapping[str, float]
+    history: Mapping[str, Series]
+    parameters_sha256: str
+    spec_sha256: str
+    data_sha256: str
+    seconds: float
+
+    def as_json(self) -> dict[str, Any]:
+        """The stable JSON form of `train CONFIG --json`."""
+        return {
+            "run_id": self.run_id,
+            "experiment": self.experiment,
+            "tracking_uri": self.tracking_uri,
+            "status": self.status,
+            "epochs": self.epochs,
+            "steps": self.steps,
+            "metrics": dict(self.metrics),
+            "parameters_sha256": self.parameters_sha256,
+            "spec_sha256": self.spec_sha256,
+            "data_sha256": self.data_sha256,
+            "seconds": round(self.seconds, 3),
+        }
