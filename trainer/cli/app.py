@@ -130,6 +130,7 @@ def check(config: Config, set_: Set = None, json_: Json = False) -> None:
     Example: train check configs/hidden_layer.yaml --json
     """
     from trainer.build import build_graph
+    from trainer.cli.hints import program
     from trainer.data import load_dataset
     from trainer.graph.ops import show_shape
     from trainer.memory import check_memory, count_parameters
@@ -160,7 +161,7 @@ def check(config: Config, set_: Set = None, json_: Json = False) -> None:
     print("graph")
     for node in model:
         print(f"  {node.name:<{width}}  {show_shape(node.shape):<12}  {node.formula}")
-    print(f"\nspec {spec.sha256}\nThe spec is valid. Next: train {config}")
+    print(f"\nspec {spec.sha256}\nThe spec is valid. Next: {program()} {config}")
 
 
 @app.command()

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from trainer.cli.hints import show_store, ui_command
 from trainer.training import EpochDone, Event, Job, StepsDone
 
 if TYPE_CHECKING:
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
 
 PLAIN_LINES: Final = 10
 REFRESH_SECONDS: Final = 0.1
+_SHOWN: Final = {"train_loss": "loss", "val_loss": "val", "grad_norm": "|grad|"}
 
 
 class Progress:
@@ -79,11 +79,9 @@ class Progress:
                 self._drawn = now
                 self._draw(event.epoch, event.first + len(event.steps.losses) - 1)
         elif isinstance(event, EpochDone):
-            if event.epoch:
-                self._shown["loss"] = event.metrics["train_loss"]
-                self._shown["|grad|"] = event.metrics["grad_norm"]
-            if "val_loss" in event.metrics:
-                self._shown["val"] = event.metrics["val_loss"]
+            for metric, label in _SHOWN.items():
+                if metric in event.metrics:
+                    self._shown[label] = event.metrics[metric]
             if self._bar is None and event.epoch:
                 self._line(event.epoch)
 
@@ -125,18 +123,3 @@ def summarise(run: Run, notes: tuple[str, ...]) -> str:
         lines.append(f"run {run.run_id} in experiment '{run.experiment}', {place}")
         lines.append(f"next: {ui_command(run.tracking_uri or '')}")
     return "\n".join(lines)
-
-
-def show_store(uri: str) -> str:
-    """The store as people call it: the path of a database, relative where it is below here."""
-    path = uri.removeprefix("sqlite:///")
-    return os.path.relpath(path) if path != uri and Path(path).is_relative_to(Path.cwd()) else path
-
-
-def ui_command(uri: str) -> str:
-    """The command that shows this store."""
-    if uri.startswith(("http://", "https://")):
-        return f"open {uri}"
-    default = f"sqlite:///{(Path('runs') / 'mlflow.db').resolve()}"
-    option = "" if uri == default else f" --tracking-uri {uri}"
-    return f"train ui{option}    (then open http://127.0.0.1:5000)"

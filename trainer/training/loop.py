@@ -155,7 +155,7 @@ def run_job(job: Job, stop: Callable[[], bool] = _never) -> Iterator[Event]:
                 "DIVERGED", epoch - 1, step, best.summary(), f"after epoch {epoch}: {broken}"
             )
             return
-        metrics = record.metrics() | metrics
+        metrics = _finite(record.metrics()) | metrics
         best.see(epoch, metrics)
         yield EpochDone(epoch, step, metrics, record.parameter_norms())
 
@@ -180,7 +180,12 @@ def _evaluate(job: Job, parts: Mapping[str, Part | None]) -> tuple[dict[str, flo
         value = score.value()
         if value is not None:
             metrics[f"{name}_{score.name}"] = value
-    return metrics, ""
+    return _finite(metrics), ""
+
+
+def _finite(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Without the values that overflowed: nobody can chart, compare or write them as JSON."""
+    return {name: value for name, value in metrics.items() if np.isfinite(value)}
 
 
 _PART: Final = {"train": "training", "val": "validation", "test": "test"}
