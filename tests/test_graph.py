@@ -67,7 +67,7 @@ def test_a_shape_error_names_the_place_in_the_spec() -> None:
         ("add", {}, "node 'n': add of 'a' (2, 3) and 'b' (2,): (2, 3) and (2,) do not broadcast"),
         ("matmul", {}, "node 'n': matmul of 'a' (2, 3) and 'b' (2,): both must be matrices"),
         ("nope", {}, "node 'n': there is no op 'nope'"),
-        ("tanh", {}, "node 'n': tanh takes 1 inputs, not 2"),
+        ("tanh", {}, "node 'n': tanh takes 1 input, not 2"),
     ],
 )
 def test_errors_of_the_builder(op: str, attributes: dict[str, object], message: str) -> None:

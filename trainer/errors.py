@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from unicodedata import east_asian_width
 
 if TYPE_CHECKING:
     from trainer.result import Run
@@ -48,9 +49,10 @@ class Problem:
         if self.source and self.line is not None and self.column is not None:
             source, column = _window(self.source, self.column)
             gutter = f"{self.line:>5} | "
-            width = max(1, min(self.width, len(source) - column + 1))
+            before, fault = source[: column - 1], source[column - 1 : column - 1 + self.width]
             lines.append(gutter + source)
-            lines.append(" " * (len(gutter) - 2) + "| " + " " * (column - 1) + "^" * width)
+            caret = " " * _cells(before) + "^" * max(1, _cells(fault))
+            lines.append(" " * (len(gutter) - 2) + "| " + caret)
         if self.hint:
             lines.append(f"      hint: {self.hint}")
         return "\n".join(lines)
@@ -65,6 +67,11 @@ class Problem:
             "message": self.message,
             "hint": self.hint,
         }
+
+
+def _cells(text: str) -> int:
+    """How many cells of a terminal a text takes: wide characters take two."""
+    return sum(2 if east_asian_width(character) in "WF" else 1 for character in text)
 
 
 def _window(source: str, column: int, size: int = 100) -> tuple[str, int]:

@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 import numpy as np
@@ -14,14 +14,14 @@ from threadpoolctl import threadpool_limits
 
 from trainer.build import build_graph
 from trainer.data import load_dataset
-from trainer.errors import DivergedError, InterruptedRun, TrainerError
+from trainer.errors import DivergedError, InterruptedRun, TrackingError, TrainerError
 from trainer.fingerprint import parameters_sha256
 from trainer.memory import check_memory
 from trainer.result import Run, Series
 from trainer.spec.schema import Spec
 from trainer.summary import describe_model
 from trainer.tracking.store import resolve_store
-from trainer.tracking.tracker import MlflowTracker, import_mlflow
+from trainer.tracking.tracker import MlflowTracker
 from trainer.training import Ended, EpochDone, Event, Job, StepsDone, make_job, run_job
 
 Listener = Callable[[Event], None]
@@ -43,41 +43,43 @@ def train(
     `on_start` once with the job before the first step.
 
     Raises `SpecError`, `DataError` and `TrackingError` before training; `DivergedError` when the
-    loss stops being finite, and `InterruptedRun` on SIGINT or SIGTERM. The last two carry what
-    was trained as their attribute `run`.
+    loss stops being finite, `InterruptedRun` on SIGINT or SIGTERM, and `TrackingError` when the
+    store did not take all of the run. The last three carry what was trained as their attribute
+    `run`.
     """
     began = time.monotonic()
     store = resolve_store(tracking_uri, spec.tracking.uri) if track else None
-    importing = threading.Thread(target=import_mlflow, name="import-mlflow", daemon=True)
     with _signals() as interrupt, threadpool_limits(limits=1, user_api="blas"):
         dataset = load_dataset(spec)
         model = build_graph(spec, len(dataset.features), dataset.outputs)
         memory = check_memory(spec, dataset, model)
-        if store is not None:
-            importing.start()
         job = make_job(spec, dataset, model)
         tracker = None
         if store is not None:
-            importing.join()
             tracker = MlflowTracker(store, job, name or spec.name)
             tracker.start(describe_model(spec, dataset, model, memory), dataset.notes)
         history = _History()
         hear = [history.on, *([tracker.on] if tracker else []), *listeners]
-        if on_start is not None:
-            on_start(job)
+        failure: TrainerError | None = None
         try:
+            if on_start is not None:
+                on_start(job)
             for event in run_job(job, stop=lambda: interrupt.number is not None):
                 for listener in hear:
                     listener(event)
         except BaseException as error:
             if tracker is not None:
                 stopped = isinstance(error, KeyboardInterrupt)
-                tracker.close("KILLED" if stopped else "FAILED", None)
+                with suppress(TrackingError):  # what stopped the run matters more
+                    tracker.close("KILLED" if stopped else "FAILED", None)
             raise
         ended = history.ended
         hashed = parameters_sha256(job.parameters)
         if tracker is not None:
-            tracker.close(ended.status, hashed, ended.reason)
+            try:
+                tracker.close(ended.status, hashed, ended.reason)
+            except TrackingError as error:
+                failure = error
     run = Run(
         run_id=tracker.run_id if tracker else None,
         experiment=tracker.experiment if tracker else None,
@@ -93,16 +95,20 @@ def train(
         data_sha256=dataset.sha256,
         seconds=time.monotonic() - began,
     )
-    failure: TrainerError | None = None
     if ended.status == "DIVERGED":
-        failure = DivergedError(ended.reason)
+        failure = DivergedError(_also(ended.reason, failure))
     elif ended.status == "KILLED":
         message = f"interrupted after {ended.step} steps ({ended.epoch} whole epochs)"
-        failure = InterruptedRun(message, interrupt.number or signal.SIGINT)
+        failure = InterruptedRun(_also(message, failure), interrupt.number or signal.SIGINT)
     if failure is not None:
         failure.run = run
         raise failure
     return run
+
+
+def _also(message: str, failure: TrainerError | None) -> str:
+    """The message, and below it what else went wrong."""
+    return message if failure is None else f"{message}\n{failure}"
 
 
 class _Interrupt:

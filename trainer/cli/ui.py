@@ -23,10 +23,12 @@ def serve_ui(tracking_uri: str | None, port: int) -> None:
     Raises `TrackingError` when there are no runs yet, `UsageError` when the port is taken.
     """
     store = resolve_store(tracking_uri)
-    if store.database is None:
+    if store.uri.startswith(("http://", "https://")):
         check_store(store)
         print(f"The runs are in {store.uri}: open it in a browser.")
         return
+    if store.database is None:
+        raise UsageError(f"`train ui` shows databases of the kind sqlite:///…, not {store.uri}")
     if not store.database.exists():
         raise TrackingError(
             f"there are no runs in '{store.database}' yet\n"
@@ -66,7 +68,10 @@ def _check_port(port: int) -> None:
 
 
 def _start(store: Store, port: int) -> subprocess.Popen[bytes]:
-    """MLflow's server, in a process group of its own, since it starts others."""
+    """MLflow's server, in a process group of its own, since it starts others.
+
+    All that it prints is for standard error.
+    """
     command = [
         sys.executable, "-m", "mlflow", "server",
         "--backend-store-uri", store.uri,
@@ -78,7 +83,7 @@ def _start(store: Store, port: int) -> subprocess.Popen[bytes]:
     ]  # fmt: skip
     environment = {"MLFLOW_DISABLE_TELEMETRY": "true", "PYTHONWARNINGS": "ignore"} | os.environ
     environment["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
-    return subprocess.Popen(command, env=environment, start_new_session=True)
+    return subprocess.Popen(command, env=environment, stdout=sys.stderr, start_new_session=True)
 
 
 def _wait_until_ready(server: subprocess.Popen[bytes], port: int) -> None:

@@ -81,7 +81,9 @@ class Graph:
             if node.name in index:
                 raise GraphError(f"two nodes are named '{node.name}': names must differ")
             for source in node.inputs:
-                if source == node.name or (source not in index and source in everywhere):
+                if source == node.name:
+                    raise GraphError(f"node '{node.name}' takes itself: a graph has no cycles")
+                if source not in index and source in everywhere:
                     raise GraphError(
                         f"node '{node.name}' takes '{source}', which comes after it: "
                         "a graph has no cycles, and inputs stand before the nodes that take them"
@@ -266,17 +268,18 @@ class GraphBuilder:
         """
         terms = [term if isinstance(term, Expr) else self.constant(term) for term in inputs]
         name = name or self._unique(self._prefix or op)
+        where = f"{self._place}: node '{name}'" if self._place else f"node '{name}'"
         row = OPS.get(op)
         if row is None:
-            raise GraphError(f"node '{name}': there is no op '{op}'")
+            raise GraphError(f"{where}: there is no op '{op}'")
         if len(terms) != row.arity:
-            raise GraphError(f"node '{name}': {op} takes {row.arity} inputs, not {len(terms)}")
+            takes = f"{row.arity} input{'s' * (row.arity != 1)}"
+            raise GraphError(f"{where}: {op} takes {takes}, not {len(terms)}")
         try:
             shape = row.shape(*(term.shape for term in terms), **attributes)
         except ShapeError as error:
             sources = " and ".join(f"'{t.node.name}' {show_shape(t.shape)}" for t in terms)
-            place = f"{self._place}: " if self._place else ""
-            raise GraphError(f"{place}node '{name}': {op} of {sources}: {error}") from None
+            raise GraphError(f"{where}: {op} of {sources}: {error}") from None
         return self._append(name, op, tuple(t.node.name for t in terms), shape, attributes)
 
     def _append(

@@ -7,6 +7,7 @@ aliases, merge keys, duplicate keys, several documents. PyYAML's own messages ar
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -26,7 +27,19 @@ _BASED_INT = re.compile(r"(0o[0-7]+|0x[0-9a-fA-F]+)\Z")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z")
 _SPECIAL_FLOAT = re.compile(r"([-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN))\Z")
 
-Value: TypeAlias = "None | bool | int | float | str | list[Value] | dict[str, Value]"
+_LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class Fault:
+    """Stands for a value whose problem is reported already; it fits no field of the spec."""
+
+
+FAULT: Final = Fault()
+
+Atom: TypeAlias = None | bool | int | float | str | Fault
+Value: TypeAlias = "Atom | list[Value] | dict[str, Value]"
 Path: TypeAlias = tuple[str | int, ...]
 
 
@@ -35,32 +48,44 @@ class Source:
     """A text that values come from: a file, or one `--set` option."""
 
     file: str
-    lines: Sequence[str]
+    lines: Sequence[str] = ()
+
+    @classmethod
+    def of(cls, file: str, text: str) -> Source:
+        """The source that holds `text`, with a sign in the place of what cannot be printed."""
+        return cls(file, [_UNPRINTABLE.sub("\ufffd", line) for line in _LINE_BREAK.split(text)])
+
+    def after(self, text: str) -> Mark:
+        """The place that follows `text`, with which the source begins."""
+        lines = _LINE_BREAK.split(text)
+        return Mark(self, len(lines), len(lines[-1]) + 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A place in a source, counted from 1, and how many characters stand there."""
+    """A place in a source, counted from 1, and how many characters stand there.
+
+    `line` and `column` are 0 in a source without text.
+    """
 
     source: Source
-    line: int
-    column: int
-    width: int
+    line: int = 0
+    column: int = 0
+    width: int = 1
 
     def problem(self, path: str, message: str, hint: str | None = None) -> Problem:
         """A problem at this place."""
         lines = self.source.lines
         text = lines[self.line - 1] if 0 < self.line <= len(lines) else ""
-        return Problem(
-            path, message, hint, self.source.file, self.line, self.column, text, self.width
-        )
+        place = (self.line or None, self.column or None)
+        return Problem(path, message, hint, self.source.file, *place, text, self.width)
 
 
 @dataclass(slots=True)
 class Scalar:
-    """A number, a text, a truth value or null."""
+    """A number, a text, a truth value, null, or a fault in their place."""
 
-    value: None | bool | int | float | str
+    value: Atom
     mark: Mark
 
 
@@ -115,34 +140,43 @@ def show_path(path: Path) -> str:
     """`model.layers[0].units`: a path as messages write it."""
     text = ""
     for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+        name = f"[{part}]" if isinstance(part, int) else show_text(part)
+        text += f".{name}" if text and isinstance(part, str) else name
     return text
+
+
+def show_text(text: str, size: int = 40) -> str:
+    """A text as messages print it: in one line, without control characters, not too long."""
+    short = text if len(text) <= size else text[: size - 3] + "..."
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in short)
 
 
 def parse(text: str, file: str) -> tuple[Node | None, list[Problem]]:
     """The tree of one YAML document and every problem found in its structure.
 
-    The tree is None where the text is not YAML at all. A duplicate key keeps its first value,
-    so that the rest of the document can still be checked.
+    The tree is None where there is nothing to check: the text is empty, or is not YAML at all.
+    A duplicate key keeps its first value, and a `Fault` stands where a value is of no use, so
+    that the rest of the document can still be checked.
     """
-    source = Source(file, text.splitlines())
+    source = Source.of(file, text)
     composer = _Composer(source)
     try:
         loader = yaml.SafeLoader(text)
+    except yaml.reader.ReaderError as error:
+        return None, [_unreadable(error, text, source)]
+    try:
         while loader.check_event():
             event: yaml.Event = loader.get_event()  # type: ignore[no-untyped-call]  # no stub
             if not composer.take(event):
                 break
-    except yaml.reader.ReaderError as error:
-        return None, [_unreadable(error, text, source)]
     except yaml.MarkedYAMLError as error:
         return None, [*composer.problems, _syntax(error, source)]
-    except ValueError:  # int() of an escape or version number out of range, inside PyYAML
-        return None, [*composer.problems, Problem("", "this is not valid YAML", file=file)]
-    if composer.root is None and not composer.problems:
-        mark = Mark(source, 1, 1, 1)
-        composer.problems.append(mark.problem("", "the file is empty", "see `train --help`"))
-    return composer.root, composer.problems
+    except (ValueError, OverflowError):  # PyYAML met an escape or a version out of range
+        here = yaml.MarkedYAMLError(problem="out of range", problem_mark=loader.get_mark())
+        return None, [*composer.problems, _syntax(here, source)]
+    root = composer.root
+    usable = not (isinstance(root, Scalar) and root.value is FAULT)
+    return root if usable else None, composer.problems
 
 
 class _Composer:
@@ -153,8 +187,8 @@ class _Composer:
         self.problems: list[Problem] = []
         self._source = source
         self._stack: list[tuple[Map | List, Path]] = []
-        self._key: tuple[str, Mark] | None = None
-        self._skip = 0  # depth inside a key that is no text, which is passed over
+        self._key: tuple[str | None, Mark] | None = None  # None for a key that is no text
+        self._skip = 0  # depth inside such a key, which is passed over
         self._documents = 0
 
     def take(self, event: yaml.Event) -> bool:
@@ -164,13 +198,8 @@ class _Composer:
             if self._documents > 1:
                 self._report(event, (), "a second document starts here", "keep one spec a file")
                 return False
-        elif isinstance(event, yaml.AliasEvent):
-            message = f"the alias '*{event.anchor}' is not allowed"
-            self._report(event, self._path(), message, "write the value out")
-            self._add(Scalar(None, self._mark(event)))
-        elif isinstance(event, yaml.ScalarEvent):
-            self._tag(event)
-            self._scalar(event)
+        elif isinstance(event, yaml.ScalarEvent | yaml.AliasEvent):
+            self._leaf(event)
         elif isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
             return self._open(event)
         elif isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
@@ -181,58 +210,42 @@ class _Composer:
         return True
 
     def _open(self, event: yaml.MappingStartEvent | yaml.SequenceStartEvent) -> bool:
-        self._tag(event)
         if len(self._stack) + self._skip >= MAX_DEPTH:
-            self._report(event, (), f"more than {MAX_DEPTH} levels of nesting", None)
+            message = f"more than {MAX_DEPTH} levels of nesting"
+            self._report(event, (), message, "a spec needs five or six; check the brackets")
             self.root = None
             return False
+        path = self._path()
         if self._skip:
             self._skip += 1
         elif self._expects_key():
-            self._report(event, self._path(), "a key must be text, found a list or mapping", None)
+            message = "a key must be text, found a list or mapping"
+            self._report(event, path, message, "write `key: value`")
             self._skip = 1
-            self._key = ("", self._mark(event))  # its value is read, and thrown away
+            self._key = (None, self._mark(event))
         else:
-            path = self._path()
+            if event.tag is not None:
+                self._report(event, path, *_tag_fault(event.tag))
             kind = Map if isinstance(event, yaml.MappingStartEvent) else List
             node = kind(self._mark(event))
             self._add(node)
             self._stack.append((node, path))
         return True
 
-    def _scalar(self, event: yaml.ScalarEvent) -> None:
+    def _leaf(self, event: yaml.ScalarEvent | yaml.AliasEvent) -> None:
         if self._skip:
             return
-        mark = self._mark(event)
-        text = event.value
-        is_plain = not event.style
-        if self._expects_key():
-            dropped = True  # a key that is wrong takes its value with it
-            if is_plain and text == "<<":
-                self._report(event, self._path(), "the merge key '<<' is not allowed",
-                             "write the values out")  # fmt: skip
-            elif is_plain and not isinstance(_value(text), str):
-                self._report(event, self._path(), f"a key must be text, found '{text}'",
-                             f"write '{text}' in quotes if it is meant as a name")  # fmt: skip
-            else:
-                dropped = False
-            self._key = ("" if dropped else text, mark)
-            return
-        path = self._path()
-        value: None | bool | int | float | str = text
-        if is_plain:
-            value = _value(text)
-            if isinstance(value, str) and _INT.match(text):
-                digits = text.lstrip("+-")
-                if len(digits) > MAX_DIGITS:
-                    message = f"a number of {len(digits)} digits is too large"
-                    self._report(event, path, message, None)
-                else:
-                    stripped = digits.lstrip("0")
-                    self._report(event, path, f"the number '{text}' begins with 0",
-                                 f"write {stripped}, or 0o{stripped} for base 8")  # fmt: skip
-                value = 1
-        self._add(Scalar(value, mark))
+        mark, is_key = self._mark(event), self._expects_key()
+        fault = _key_fault(event) if is_key else _leaf_fault(event)
+        if fault:
+            self._report(event, self._path(), *fault)
+        value: Atom = FAULT
+        if isinstance(event, yaml.ScalarEvent) and not fault:
+            value = event.value if is_key or event.style else meaning(event.value)
+        if is_key:
+            self._key = (value if isinstance(value, str) else None, mark)
+        else:
+            self._add(Scalar(value, mark))
 
     def _expects_key(self) -> bool:
         return bool(self._stack) and isinstance(self._stack[-1][0], Map) and self._key is None
@@ -244,55 +257,48 @@ class _Composer:
         parent, path = self._stack[-1]
         if isinstance(parent, List):
             return (*path, len(parent.items))
-        return (*path, self._key[0]) if self._key else path
+        return path if self._key is None or self._key[0] is None else (*path, self._key[0])
 
     def _add(self, node: Node) -> None:
-        if self._skip:
-            return
         if not self._stack:
-            if self._documents == 1:
-                self.root = node
+            self.root = node
             return
-        parent = self._stack[-1][0]
+        parent, path = self._stack[-1]
         if isinstance(parent, List):
             parent.items.append(node)
-        elif self._key is None:  # an alias where a key should stand
-            self._key = ("", node.mark)
+            return
+        assert self._key is not None
+        (key, mark), self._key = self._key, None
+        if key is None:  # a key that is wrong takes its value with it
+            return
+        if key in parent.entries:
+            first = parent.entries[key][0].line
+            message = f"the key '{show_text(key)}' stands here a second time"
+            hint = f"the first is in line {first}; keep one of them"
+            self.problems.append(mark.problem(show_path((*path, key)), message, hint))
         else:
-            key, mark = self._key
-            self._key = None
-            known = parent.entries.get(key)
-            if known is not None:
-                path = (*self._stack[-1][1], key)
-                message = f"the key '{key}' stands here a second time"
-                hint = f"the first is in line {known[0].line}; keep one of them"
-                self.problems.append(mark.problem(show_path(path), message, hint))
-            elif key:
-                parent.entries[key] = (mark, node)
-
-    def _tag(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent) -> None:
-        if event.tag is not None:
-            message = f"the tag '{_short_tag(event.tag)}' is not allowed"
-            self._report(event, self._path(), message, "a spec holds plain values; remove it")
+            parent.entries[key] = (mark, node)
 
     def _mark(self, event: yaml.Event) -> Mark:
         start, end = event.start_mark, event.end_mark
         assert start is not None
         assert end is not None
-        width = end.column - start.column if end.line == start.line else 1
-        if isinstance(event, yaml.CollectionStartEvent):
-            width = 1
+        in_one_line = end.line == start.line and not isinstance(event, yaml.CollectionStartEvent)
+        width = end.column - start.column if in_one_line else 1
         return Mark(self._source, start.line + 1, start.column + 1, width)
 
-    def _report(self, event: yaml.Event, path: Path, message: str, hint: str | None) -> None:
+    def _report(self, event: yaml.Event, path: Path, message: str, hint: str) -> None:
         self.problems.append(self._mark(event).problem(show_path(path), message, hint))
 
 
-def _value(text: str) -> None | bool | int | float | str:
+# The meaning of scalars ------------------------------------------------------------------------
+
+
+def meaning(text: str) -> Atom:
     """The meaning of a plain scalar in YAML 1.2's core schema.
 
-    Numbers with a leading 0 (8 or 10 as their base, depending on whom one asks) and numbers of
-    absurd length come back as text; the composer reports them.
+    A `Fault` for numbers with a leading 0 (8 or 10 as their base, depending on whom one asks)
+    and for numbers that are too large.
     """
     if _NULL.match(text):
         return None
@@ -301,11 +307,12 @@ def _value(text: str) -> None | bool | int | float | str:
     if _INT.match(text):
         digits = text.lstrip("+-")
         ambiguous = len(digits) > 1 and digits.startswith("0")
-        return text if ambiguous or len(digits) > MAX_DIGITS else int(text)
-    if _BASED_INT.match(text) and len(text) <= MAX_DIGITS:
-        return int(text[2:], 8 if text[1] == "o" else 16)
+        return FAULT if ambiguous or len(digits) > MAX_DIGITS else int(text)
+    if _BASED_INT.match(text):
+        return FAULT if len(text) > MAX_DIGITS else int(text, 0)
     if _FLOAT.match(text):
-        return float(text)
+        number = float(text)
+        return number if math.isfinite(number) else FAULT
     if _SPECIAL_FLOAT.match(text):
         return float(text.replace(".", "").lower())
     return text
@@ -313,12 +320,54 @@ def _value(text: str) -> None | bool | int | float | str:
 
 def means_text(text: str) -> bool:
     """Whether this plain scalar would be read as the text that it is."""
-    return isinstance(_value(text), str) and not _INT.match(text)
+    return isinstance(meaning(text), str)
 
 
-def _short_tag(tag: str) -> str:
-    return tag.replace("tag:yaml.org,2002:", "!!")
+def _key_fault(event: yaml.ScalarEvent | yaml.AliasEvent) -> tuple[str, str] | None:
+    """What is wrong with a key, and what to do about it."""
+    if isinstance(event, yaml.ScalarEvent) and not event.style and event.tag is None:
+        text = show_text(event.value)
+        if text == "<<":
+            return "the merge key '<<' is not allowed", "write the values out"
+        if not means_text(event.value):
+            hint = f"write '{text}' in quotes if it is meant as a name"
+            return f"a key must be text, found '{text}'", hint
+    return _leaf_fault(event)
 
+
+def _leaf_fault(event: yaml.ScalarEvent | yaml.AliasEvent) -> tuple[str, str] | None:
+    """What is wrong with a scalar, and what to do about it."""
+    if isinstance(event, yaml.AliasEvent):
+        return f"the alias '*{show_text(event.anchor or '')}' is not allowed", "write the value out"
+    if event.tag is not None:
+        return _tag_fault(event.tag)
+    half = _SURROGATE.search(event.value)
+    if half:
+        message = f"{show_text(half[0])} is half of a character"
+        return message, r"write the character itself, or \U and its eight digits"
+    if not event.style and meaning(event.value) is FAULT:
+        return _number_fault(event.value)
+    return None
+
+
+def _number_fault(text: str) -> tuple[str, str]:
+    sign, digits = "-" * text.startswith("-"), text.lstrip("+-")
+    if len(digits) > MAX_DIGITS:
+        message = f"a number of {len(digits)} digits is too large"
+    elif _INT.match(text):
+        number = sign + (digits.lstrip("0") or "0")
+        return f"the number '{text}' begins with 0", f"write {number}; or use quotes for a text"
+    else:
+        message = f"the number {text} is too large"
+    return message, "write a smaller number; or use quotes for a text"
+
+
+def _tag_fault(tag: str) -> tuple[str, str]:
+    short = show_text(tag.replace("tag:yaml.org,2002:", "!!"))
+    return f"the tag '{short}' is not allowed", "a spec holds plain values; remove it"
+
+
+# PyYAML's errors in our words ------------------------------------------------------------------
 
 _SYNTAX: Final = (
     # a part of PyYAML's problem, our words, what to do, where: at the problem or its context
@@ -331,6 +380,18 @@ _SYNTAX: Final = (
      "close the quotation mark", "context"),
     ("unexpected document separator", "a quotation mark opens here and is never closed",
      "close the quotation mark", "context"),
+    ("sequence entries are not allowed", "a list item is not expected here",
+     "begin the list on a line of its own, and quote a text that begins with '- '", "problem"),
+    ("mapping keys are not allowed", "a '?' is not expected here",
+     "put the value in quotes", "problem"),
+    ("expected the node content", "a value is expected here",
+     "check the commas, brackets and quotes", "problem"),
+    ("expected alphabetic or numeric", "a name is expected here",
+     "put a text that begins with & or * in quotes", "problem"),
+    ("hexadecimal", "an unknown escape in a double-quoted text",
+     "double the backslash, or use single quotes", "problem"),
+    ("out of range", "an escape or a version is out of range",
+     r"\U takes at most 0010FFFF", "problem"),
     ("expected ',' or ']'", "the list that opens here is not closed",
      "separate items by commas and end with ]", "context"),
     ("expected ',' or '}'", "the mapping that opens here is not closed",
@@ -341,14 +402,14 @@ _SYNTAX: Final = (
      "put the value in quotes", "problem"),
     ("undefined tag handle", "this tag is not allowed", "a spec holds plain values", "problem"),
     ("unknown escape character", "an unknown escape in a double-quoted text",
-     r"double the backslash, or use single quotes", "problem"),
+     "double the backslash, or use single quotes", "problem"),
     ("expected '<document start>'", "text follows the end of the document",
      "keep one spec a file; check the indentation", "problem"),
 )  # fmt: skip
 
 
 def _syntax(error: yaml.MarkedYAMLError, source: Source) -> Problem:
-    """PyYAML's error in our words."""
+    """A mistake in the syntax of YAML."""
     where = error.problem_mark or error.context_mark
     message, hint = "this is not valid YAML", "check the indentation, brackets and quotes"
     for part, words, advice, place in _SYNTAX:
@@ -357,15 +418,12 @@ def _syntax(error: yaml.MarkedYAMLError, source: Source) -> Problem:
             if place == "context" and error.context_mark is not None:
                 where = error.context_mark
             break
-    if where is None:
-        return Problem("", message, hint, source.file)
-    return Mark(source, where.line + 1, where.column + 1, 1).problem("", message, hint)
+    assert where is not None
+    return Mark(source, where.line + 1, where.column + 1).problem("", message, hint)
 
 
 def _unreadable(error: yaml.reader.ReaderError, text: str, source: Source) -> Problem:
-    before = text[: error.position]
-    line = before.count("\n") + 1
-    column = error.position - (before.rfind("\n") + 1) + 1
+    """A character that YAML does not allow."""
     code = ord(error.character) if isinstance(error.character, str) else error.character
-    message = f"the character U+{code:04X} is not allowed"
-    return Mark(source, line, column, 1).problem("", message, "remove it")
+    mark = source.after(text[: error.position])
+    return mark.problem("", f"the character U+{code:04X} is not allowed", "remove it")

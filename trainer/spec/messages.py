@@ -3,40 +3,44 @@
 from __future__ import annotations
 
 import difflib
+import math
+import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, get_args, get_origin
+from typing import Any, Final, get_args
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Tag
 
-from trainer.spec.document import Path, Value
+from trainer.spec.document import FAULT, Path, Value, meaning, show_text
 
 
 def describe(value: Any) -> str:
-    """A value as people call it: `the text 'x'`, `the number 3`, `a list`, `null`."""
+    """A value as people call it: `the text 'x'`, `the number 3`, `a list`, `nothing`."""
     if value is None:
         return "nothing"
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int | float):
-        shown = str(value)
-        return f"the number {shown if len(shown) <= 30 else shown[:27] + '...'}"
+        return f"the number {show_text(str(value), 30)}"
     if isinstance(value, str):
-        return f"the text '{value if len(value) <= 40 else value[:37] + '...'}'"
-    return "a mapping" if isinstance(value, Mapping) else "a list"
+        return f"the text '{show_text(value)}'"
+    kind = "mapping" if isinstance(value, Mapping) else "list"
+    return f"a {kind}" if value else f"an empty {kind}"
 
 
 def near(word: Any, choices: Iterable[str]) -> str | None:
     """`did you mean '…'?` for the choice most like `word`, if one is near."""
-    found = difflib.get_close_matches(str(word), list(choices), n=1, cutoff=0.6)
-    return f"did you mean '{found[0]}'?" if found else None
+    known = {choice.casefold(): choice for choice in choices}
+    found = difflib.get_close_matches(str(word).casefold()[:200], known, n=1, cutoff=0.6)
+    return f"did you mean '{show_text(known[found[0]])}'?" if found else None
+
+
+def plural(count: int, what: str) -> str:
+    """`1 item`, `2 items`."""
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _number(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _plural(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 _PATTERNS: Final[Mapping[str, str]] = {
@@ -53,8 +57,8 @@ _EXPECTED: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
     "finite_number": lambda c: "a finite number",
     "bool_type": lambda c: "true or false",
     "string_type": lambda c: "a text",
-    "string_too_short": lambda c: f"a text of at least {_plural(c['min_length'], 'character')}",
-    "string_too_long": lambda c: f"a text of at most {_plural(c['max_length'], 'character')}",
+    "string_too_short": lambda c: f"a text of at least {plural(c['min_length'], 'character')}",
+    "string_too_long": lambda c: f"a text of at most {plural(c['max_length'], 'character')}",
     "string_pattern_mismatch": lambda c: _PATTERNS[c["pattern"]],
     "literal_error": lambda c: str(c["expected"]),
     "greater_than": lambda c: f"a number above {_number(c['gt'])}",
@@ -63,10 +67,11 @@ _EXPECTED: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
     "less_than_equal": lambda c: f"a number of at most {_number(c['le'])}",
     "tuple_type": lambda c: "a list",
     "list_type": lambda c: "a list",
-    "too_short": lambda c: f"a list of at least {_plural(c['min_length'], 'item')}",
+    "too_short": lambda c: f"a list of at least {plural(c['min_length'], 'item')}",
     "model_type": lambda c: "a mapping",
     "model_attributes_type": lambda c: "a mapping",
     "dict_type": lambda c: "a mapping",
+    "choice": lambda c: str(c["what"]),
     "source_kind": lambda c: (
         "a bundled data set's name, or one of {csv: …}, {inline: …}, {synthetic: …}"
     ),
@@ -81,84 +86,123 @@ def explain(
     None for an error that only follows from another one, which is reported itself.
     """
     kind, context = error["type"], error.get("ctx") or {}
-    path, value = _real_path(error["loc"], document)
-    if kind == "default_factory_not_called":
-        return None
-    if kind == "too_short" and isinstance(value, list) and len(value) >= context["min_length"]:
-        return None
+    path, _ = _follow(root, error["loc"])
+    if kind == "missing":
+        return path, "required key is missing", None, True
     if kind == "extra_forbidden":
         keys = _keys(root, error["loc"][:-1])
         advice = near(path[-1], keys) or f"the keys here are {', '.join(keys)}"
         return path, "unknown key", advice, True
-    if kind == "missing":
-        return (*path, error["loc"][-1]), "required key is missing", None, True
     if kind == "spec":
-        return (*path, *context["at"]), context["message"], context["hint"], False
-    found = describe(value)
+        path = (*path, *context["at"])
+    value = _at(document, path)
+    if kind == "default_factory_not_called" or _holds_fault(value):
+        return None
+    if kind == "too_short" and isinstance(value, list) and len(value) >= context["min_length"]:
+        return None  # of its items only some are right
+    if kind == "spec":
+        return path, context["message"], context["hint"], False
     if kind == "expected":
-        return path, f"expected {error['msg']}, found {found}", None, False
+        expected = error["msg"]
+    else:
+        expected = _EXPECTED[kind](context) if kind in _EXPECTED else "another value"
+    message = f"expected {expected}, found {describe(value)}"
+    return path, message, _hint(kind, context, value), False
+
+
+def _hint(kind: str, context: Mapping[str, Any], value: Any) -> str | None:
+    """What to write in the place of `value`, where that can be told."""
     if kind == "choice":
         names = context["names"]
-        advice = (near(value, names) if isinstance(value, str) else None) or (
-            f"choose one of {', '.join(names)}"
-        )
-        return path, f"expected {context['what']}, found {found}", advice, False
-    hint: str | None = None
+        advice = near(value, names) if isinstance(value, str) else None
+        return advice or f"choose one of {', '.join(names)}"
     if kind == "literal_error" and isinstance(value, str):
-        hint = near(
-            value, str(context["expected"]).replace("'", "").replace(" or ", ", ").split(", ")
-        )
+        return near(value, re.findall(r"'(.*?)'", context["expected"]))
     if kind == "source_kind" and isinstance(value, dict):
-        hint = near(next(iter(value), ""), ("csv", "inline", "synthetic"))
-    if kind in ("int_type", "float_type") and isinstance(value, str):
-        hint = _as_number(value)
-    expected = _EXPECTED.get(kind)
-    message = f"expected {expected(context)}" if expected else "this value does not fit here"
-    return path, f"{message}, found {found}", hint, False
+        return near(next(iter(value), ""), ("csv", "inline", "synthetic"))
+    if kind in ("int_type", "float_type"):
+        return _as_number(value, whole=kind == "int_type")
+    if kind == "string_type" and isinstance(value, bool | int | float):
+        return "put it in quotes if it is meant as a text"
+    return None
 
 
-def _as_number(text: str) -> str | None:
-    """What to write for a text that was most likely meant as a number."""
-    cleaned = text.replace("_", "").replace(",", ".").strip()
-    try:
-        float(cleaned)
-    except ValueError:
+_DECIMAL_COMMA: Final = re.compile(r"^([-+]?[0-9]*),([0-9]{1,2}|[0-9]{4,})$")  # 1,000 may be 1000
+
+
+def _as_number(value: Any, *, whole: bool) -> str | None:
+    """What to write for a text, or a whole number with a point, that was meant as a number."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return f"write {value:.0f}"
+    if not isinstance(value, str):
         return None
-    return f"write {cleaned} without quotes" if cleaned == text else f"write {cleaned}"
+    cleaned = _DECIMAL_COMMA.sub(r"\1.\2", value.strip().replace("_", ""))
+    number = meaning(cleaned)
+    kinds = int if whole else int | float
+    if isinstance(number, bool) or not isinstance(number, kinds) or not math.isfinite(number):
+        return None
+    return f"write {cleaned} without quotes" if cleaned == value else f"write {cleaned}"
 
 
-def _real_path(loc: tuple[str | int, ...], document: Value) -> tuple[Path, Any]:
-    """The part of pydantic's location that exists in the document, and the value there.
+def _holds_fault(value: Any) -> bool:
+    """Whether the value, or one within it, is reported already."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    return any(map(_holds_fault, value)) if isinstance(value, list) else value is FAULT
 
-    Pydantic also names the member of a union that it tried, which no user wrote.
+
+def _at(document: Value, path: Path) -> Value:
+    """The value at `path`; None where there is none."""
+    value: Any = document
+    for part in path:
+        if isinstance(value, dict):
+            value = value.get(part)
+        elif isinstance(value, list) and isinstance(part, int) and part < len(value):
+            value = value[part]
+        else:
+            return None
+    return value  # type: ignore[no-any-return]
+
+
+# Pydantic's locations --------------------------------------------------------------------------
+
+
+def _follow(root: type[BaseModel], loc: Path) -> tuple[Path, Any]:
+    """A location of pydantic's as a path in the document, and the annotation that holds there.
+
+    Pydantic also names the member of a union that it chose, by its tag, which no user wrote.
     """
     path: list[str | int] = []
-    node: Any = document
+    kind: Any = root
     for part in loc:
-        if isinstance(node, dict) and part in node:
-            node = node[str(part)]
-        elif isinstance(node, list) and isinstance(part, int) and part < len(node):
-            node = node[part]
-        else:
+        tagged = _tagged(kind)
+        if part in tagged:
+            kind = tagged[part]
             continue
         path.append(part)
-    return tuple(path), node
+        if isinstance(part, str):
+            fields = [model.model_fields.get(part) for model in _models(kind)]
+            kind = next((field.annotation for field in fields if field), None)
+    return tuple(path), kind
 
 
-def _keys(root: type[BaseModel], loc: tuple[str | int, ...]) -> list[str]:
+def _keys(root: type[BaseModel], loc: Path) -> list[str]:
     """The keys that the model at `loc` takes."""
-    models = [root]
-    for part in loc:
-        inner = [m.model_fields[part].annotation for m in models if part in m.model_fields]
-        if inner:
-            models = _models(inner[0])
-        elif isinstance(part, str):  # the tag of a union: the member that has such a field
-            models = [m for m in models if part in m.model_fields] or models
-    return list(dict.fromkeys(name for model in models for name in model.model_fields))
+    return [name for model in _models(_follow(root, loc)[1]) for name in model.model_fields]
+
+
+def _tagged(kind: Any) -> dict[str | int, Any]:
+    """The members of a union by their tags."""
+    return {
+        mark.tag: member
+        for member in get_args(kind)
+        for mark in getattr(member, "__metadata__", ())
+        if isinstance(mark, Tag)
+    }
 
 
 def _models(kind: Any) -> list[type[BaseModel]]:
-    """The models inside an annotation such as `tuple[DenseLayer, ...]` or a union."""
-    if isinstance(kind, type) and issubclass(kind, BaseModel) and get_origin(kind) is None:
+    """The models inside an annotation such as `tuple[DenseLayer, ...]`."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
         return [kind]
     return [model for part in get_args(kind) for model in _models(part)]

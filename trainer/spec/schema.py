@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -90,7 +91,7 @@ SYNTHETIC = ("xor", "two_moons", "spirals", "linear")
 class CsvSource(_Model):
     """A CSV file with a header line."""
 
-    csv: Annotated[str, Field(min_length=1)]
+    csv: Annotated[str, Field(min_length=1, pattern=r"^[^\x00-\x1f]+$")]
     """Path of the file, relative to the spec file."""
     delimiter: Literal[",", ";", "\t", "|", ":", " "] = ","
     """The character between cells."""
@@ -134,6 +135,8 @@ class InlineTable(_Model):
             message = f"expected a number, a text or a list of numbers, found {describe(y[0])}"
             raise wrong(message, at=(0,))
         for i, value in enumerate(y):
+            if isinstance(value, float) and not math.isfinite(value):
+                raise wrong(f"expected a finite number, found {describe(value)}", at=(i,))
             if _kind(value) != first:
                 raise wrong(
                     f"expected {first} as in the first row, found {describe(value)}", at=(i,)

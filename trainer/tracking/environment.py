@@ -57,26 +57,33 @@ def _cpu() -> str:
     return platform.processor() or platform.machine()
 
 
-def git_tags(folder: Path) -> Mapping[str, str]:
-    """MLflow's tags for the commit, branch and dirty flag of the repository at `folder`.
+def git_tags(file: str | None) -> Mapping[str, str]:
+    """MLflow's tags for the commit, branch and dirty flag of the repository of a spec's file,
+    or of the current folder where there is no file.
 
-    Empty where there is no repository or no git.
+    Dirty: a tracked file was changed, or the spec is not in the commit. Empty where there is no
+    repository or no git.
     """
+    folder, name = (Path(file).parent, Path(file).name) if file else (Path.cwd(), ".")
     commit = _git(folder, "rev-parse", "HEAD")
     if not commit:
         return {}
     branch = _git(folder, "rev-parse", "--abbrev-ref", "HEAD")
-    dirty = _git(folder, "status", "--porcelain")
-    tags = {"mlflow.source.git.commit": commit, "mlflow.source.git.branch": branch or ""}
-    return tags | {"mlflow.source.git.dirty": str(bool(dirty)).lower()}
+    changed = _git(folder, "status", "--porcelain", "--untracked-files=no")
+    tracked = _git(folder, "ls-files", "--", name)
+    return {
+        "mlflow.source.git.commit": commit,
+        "mlflow.source.git.branch": branch or "",
+        "mlflow.source.git.dirty": str(bool(changed) or not tracked).lower(),
+    }
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
     try:
         done = subprocess.run(
-            ["git", "-C", str(folder), *arguments],
+            ["git", "--no-optional-locks", "-C", str(folder), *arguments],
             capture_output=True, text=True, timeout=5, check=False,
         )  # fmt: skip
-    except (OSError, subprocess.SubprocessError):
+    except (OSError, ValueError, subprocess.SubprocessError):
         return None
     return done.stdout.strip() if done.returncode == 0 else None

@@ -1,44 +1,49 @@
 """The listener that records a run in MLflow.
 
-It buffers: points go through a queue to a thread that sends them in batches, so that training
-does not wait for the store. The trace of all steps goes into one Parquet file; the store gets
-every epoch, and of each series by step as many points as a chart can show.
+Training does not wait for the store: points are sent in batches by a thread. The trace of all
+steps goes into one Parquet file; the store gets the epochs, and of each series by step as many
+points as a chart can show.
 """
 
 from __future__ import annotations
 
+import gc
 import getpass
 import json
 import logging
 import math
 import os
-import queue
 import shutil
 import tempfile
-import threading
 import time
-from collections.abc import Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from trainer.errors import TrackingError
+from trainer.result import Status
 from trainer.spec.emit import to_yaml
+from trainer.tracking.describe import dataset_inputs, describe_run, flatten
 from trainer.tracking.environment import describe_environment, git_tags, package_version
-from trainer.tracking.store import Store, probe
-from trainer.training import Ended, EpochDone, Event, Job, Status, StepsDone
+from trainer.tracking.sender import Sender
+from trainer.tracking.store import RUNS, Store, check_store
+from trainer.tracking.trace import Trace
+from trainer.training import Ended, EpochDone, Event, Job, StepsDone
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Experiment
+
+T = TypeVar("T")
 
 CHART_POINTS: Final = 320  # what MLflow's charts draw of a series
-MAX_METRICS: Final = 1000  # a call of log_batch takes no more metrics, ...
-MAX_PARAMS: Final = 100  # ... parameters, ...
-MAX_VALUE: Final = 500  # and longer values of parameters are shortened
-FLUSH_SECONDS: Final = 1.0
-TRACE_ROWS: Final = 65536
-ATTEMPTS: Final = 4
+MAX_PARAMS: Final = 100  # a call of log_batch takes no more parameters
+EXPERIMENT_TAGS: Final = {
+    "mlflow.experiment.primaryMetric.name": "val_loss",
+    "mlflow.experiment.primaryMetric.greaterIsBetter": "False",
+}
 STATUS: Final[Mapping[Status, str]] = {
     "FINISHED": "FINISHED",
     "KILLED": "KILLED",
@@ -48,9 +53,9 @@ STATUS: Final[Mapping[Status, str]] = {
 
 
 def import_mlflow() -> None:
-    """Imports MLflow with its telemetry, emoji and long retries off, unless the user set them.
+    """Imports MLflow, with its telemetry, notices and long retries off unless the user set them.
 
-    Importing takes seconds, so a run starts this in a thread while it reads its data.
+    It takes more than a second, so nothing else of this package imports it.
     """
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
@@ -58,8 +63,23 @@ def import_mlflow() -> None:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     for name in ("alembic", "mlflow.store.db.utils", "mlflow.tracking.fluent"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    import mlflow.entities
-    import mlflow.tracking  # noqa: F401 (the point is the import)
+    with _no_collection():
+        import mlflow.entities
+        import mlflow.tracking  # noqa: F401 (the point is the import)
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Without the garbage collector: MLflow makes many objects, and looking through them again
+    and again takes a fifth of the time of importing it and of sending to it.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 class MlflowTracker:
@@ -74,18 +94,15 @@ class MlflowTracker:
         self._job = job
         self._run_name = run_name
         self._client: MlflowClient
+        self._sender: Sender
+        self._files: Path
+        self._trace: Trace
         self.run_id = ""
         self.experiment = ""
-        self._queue: queue.Queue[list[Any] | None] = queue.Queue()
-        self._thread = threading.Thread(target=self._send_all, name="tracker", daemon=True)
-        self._unsent: list[Any] = []
-        self._failure: str | None = None
-        total = job.steps_per_epoch * job.spec.sgd.epochs
-        self._chart_steps = _thinned(total)
-        self._chart_epochs = _thinned(job.spec.sgd.epochs)
-        self._trace = _Trace([node.name for node in job.graph.parameters])
-        self._epoch_began = time.monotonic()
-        self._last: dict[str, float] = {}
+        epochs = job.spec.sgd.epochs
+        self._chart_steps = thinned(epochs * job.steps_per_epoch)
+        self._chart_epochs = frozenset(thinned(epochs))
+        self._epoch_began = 0.0
 
     # Start ---------------------------------------------------------------------------------
 
@@ -94,24 +111,39 @@ class MlflowTracker:
 
         `summary` is the text of `model_summary.txt`; `notes` go into the description.
         """
-        probe(self._store)
+        check_store(self._store)
         import_mlflow()
-        from mlflow import MlflowClient
-
+        self._files = _scratch_folder(self._store.folder)
         try:
-            self._files = Path(tempfile.mkdtemp(prefix=".recording-", dir=self._store.folder))
-            self._client = MlflowClient(tracking_uri=self._store.uri)
+            self._client = self._connect()
             self._open_run()
             self._record_start(summary, notes)
-        except Exception as error:  # whatever MLflow, SQLAlchemy or requests raise
-            raise self._refused(error) from error
-        self._thread.start()
+        except BaseException as error:
+            self._end("FAILED" if isinstance(error, Exception) else "KILLED")
+            shutil.rmtree(self._files, ignore_errors=True)
+            raise self._explained(error) from error
+        self._trace = Trace(
+            self._files / "trace.parquet", [node.name for node in self._job.graph.parameters]
+        )
+        self._sender = Sender(self._client, self.run_id)
 
-    def _refused(self, error: Exception) -> TrackingError:
-        if isinstance(error, TrackingError):
-            return error
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        return TrackingError(f"the tracking store {self._store.uri} refused: {lines[0][:300]}")
+    def _connect(self) -> MlflowClient:
+        """A client of the store; a database that is not there yet is made.
+
+        That takes seconds, so it is made beside its place and put there whole: runs that start
+        at the same time, or are stopped meanwhile, never meet half a database.
+        """
+        from mlflow import MlflowClient
+
+        database = self._store.database
+        with _no_collection():
+            if database is not None and not database.exists():
+                fresh = self._files / database.name
+                MlflowClient(tracking_uri=f"sqlite:///{fresh}")
+                with suppress(FileExistsError):  # another run was quicker
+                    _put_in_place(fresh, database)
+                fresh.unlink(missing_ok=True)
+            return MlflowClient(tracking_uri=self._store.uri)
 
     def _open_run(self) -> None:
         joined = os.environ.get("MLFLOW_RUN_ID")
@@ -120,56 +152,61 @@ class MlflowTracker:
             self._client.update_run(joined, status="RUNNING", name=self._run_name)
             experiment = self._client.get_experiment(run.info.experiment_id)
         else:
-            experiment = self._experiment()
+            experiment = _twice(self._find_experiment)
             run = self._client.create_run(experiment.experiment_id, run_name=self._run_name)
         self.run_id = run.info.run_id
         self.experiment = experiment.name
 
-    def _experiment(self) -> Any:
-        """The experiment of the environment, else of the spec; made where it is missing."""
-        number = os.environ.get("MLFLOW_EXPERIMENT_ID")
+    def _find_experiment(self) -> Experiment:
+        """The experiment of the environment, else of the spec; made where it is missing.
+
+        Not MLflow's own 'Default' in a database: its artifacts would go to ./mlruns.
+        """
+        spec, number = self._job.spec, os.environ.get("MLFLOW_EXPERIMENT_ID")
         if number:
-            return self._client.get_experiment(number)
-        spec = self._job.spec
-        name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or spec.tracking.experiment or spec.name
-        found = self._client.get_experiment_by_name(name)
-        if found is None:
-            tags = {
-                "mlflow.experiment.primaryMetric.name": "val_loss",
-                "mlflow.experiment.primaryMetric.greaterIsBetter": "False",
-            }
-            number = self._client.create_experiment(name, self._store.artifacts, tags=tags)
-            return self._client.get_experiment(number)
+            found = self._client.get_experiment(number)
+        else:
+            name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or spec.tracking.experiment or spec.name
+            found = self._client.get_experiment_by_name(name) or self._create_experiment(name)
         if found.lifecycle_stage == "deleted":
             raise TrackingError(
-                f"the experiment '{name}' is deleted in {self._store.uri}\n"
+                f"the experiment '{found.name}' is deleted in {self._store.uri}\n"
                 "  hint: restore it in the MLflow UI, or name another one in tracking.experiment"
             )
+        if found.experiment_id == "0" and self._store.database is not None:
+            raise TrackingError(
+                f"the experiment '{found.name}' is MLflow's own, whose files go elsewhere\n"
+                "  hint: name another one in tracking.experiment"
+            )
         return found
+
+    def _create_experiment(self, name: str) -> Experiment:
+        self._client.create_experiment(name, self._store.artifacts, tags=EXPERIMENT_TAGS)
+        return self._client.get_experiment_by_name(name)
 
     def _record_start(self, summary: str, notes: Sequence[str]) -> None:
         from mlflow.entities import Param, RunTag
 
-        spec, dataset = self._job.spec, self._job.dataset
-        engine = self._job.engine.name
-        folder = Path(spec.file).resolve().parent if spec.file else Path.cwd()
-        git = git_tags(folder)
+        spec, engine = self._job.spec, self._job.engine.name
+        git = git_tags(spec.file)
         tags = {
             "mlflow.source.name": spec.file or "python",
             "mlflow.source.type": "LOCAL",
             "mlflow.user": _user(),
-            "mlflow.note.content": _description(self._job, notes),
+            "mlflow.note.content": describe_run(self._job, notes),
             "trainer.spec_sha256": spec.sha256,
-            "trainer.data_sha256": dataset.sha256,
+            "trainer.data_sha256": self._job.dataset.sha256,
             "trainer.engine": engine,
             "trainer.version": package_version(),
             **git,
         }
+        run_tags = [RunTag(key, value) for key, value in tags.items()]
         params = [Param(key, value) for key, value in flatten(spec.resolved()).items()]
-        self._client.log_batch(self.run_id, tags=[RunTag(k, v) for k, v in tags.items()])
+        self._client.log_batch(self.run_id, tags=run_tags, synchronous=True)
         for i in range(0, len(params), MAX_PARAMS):
-            self._client.log_batch(self.run_id, params=params[i : i + MAX_PARAMS])
-        self._record_inputs()
+            self._client.log_batch(self.run_id, params=params[i : i + MAX_PARAMS], synchronous=True)
+        inputs = dataset_inputs(self._job)
+        _twice(lambda: self._client.log_inputs(self.run_id, inputs))
 
         environment = describe_environment(engine) | {"git": dict(git)}
         self._write("config/resolved.yaml", to_yaml(spec.resolved()))
@@ -180,26 +217,6 @@ class MlflowTracker:
         self._save("initial.safetensors", self._job.initial)
         self._upload()
 
-    def _record_inputs(self) -> None:
-        """The parts of the data, with their digests, as MLflow's dataset inputs."""
-        from mlflow.entities import Dataset, DatasetInput, InputTag
-
-        dataset = self._job.dataset
-        parts = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
-        inputs = []
-        for context, part in parts.items():
-            if part is not None:
-                profile = {"rows": len(part), "features": len(dataset.features)}
-                entity = Dataset(
-                    name=Path(dataset.origin).name,
-                    digest=dataset.sha256[:36],
-                    source_type="local",
-                    source=json.dumps({"uri": dataset.origin}),
-                    profile=json.dumps(profile),
-                )
-                inputs.append(DatasetInput(entity, [InputTag("mlflow.data.context", context)]))
-        self._client.log_inputs(self.run_id, inputs)
-
     # Events --------------------------------------------------------------------------------
 
     def on(self, event: Event) -> None:
@@ -209,73 +226,34 @@ class MlflowTracker:
         elif isinstance(event, EpochDone):
             self._on_epoch(event)
         else:
-            self._summary(event)
+            self._on_end(event)
 
     def _on_steps(self, event: StepsDone) -> None:
         self._trace.add(event)
-        if self._trace.full:
-            self._trace.write(self._files / "trace.parquet")
-        points: list[tuple[str, float, int]] = []
-        steps = event.steps
-        for i in range(len(steps.losses)):
-            step = event.first + i
-            if self._chart_steps is None or step in self._chart_steps:
-                points.append(("train_loss_step", float(steps.losses[i]), step))
-                points.append(("grad_norm_step", float(steps.grad_norms[i]), step))
-        self._put(points)
+        first, losses, norms = event.first, event.steps.losses, event.steps.grad_norms
+        shown = self._chart_steps
+        shown = shown[bisect_left(shown, first) : bisect_left(shown, first + len(losses))]
+        for step in shown:
+            i = step - first
+            values = {"train_loss_step": float(losses[i]), "grad_norm_step": float(norms[i])}
+            self._put(values.items(), step)
 
     def _on_epoch(self, event: EpochDone) -> None:
-        points = [(name, value, event.epoch) for name, value in event.metrics.items()]
-        self._last |= event.metrics
-        now = time.monotonic()
-        if event.epoch and (self._chart_epochs is None or event.epoch in self._chart_epochs):
-            points += [(f"grad_norm/{n}", v, event.epoch) for n, v in event.parameter_norms.items()]
+        epoch, now = event.epoch, time.monotonic()
+        self._put(event.metrics.items(), epoch)
+        if epoch in self._chart_epochs:
             speed = len(self._job.dataset.train) / max(now - self._epoch_began, 1e-9)
-            points.append(("perf/examples_per_second", speed, event.epoch))
+            self._put([("perf/examples_per_second", speed)], epoch)
+            self._put(((f"grad_norm/{n}", v) for n, v in event.parameter_norms.items()), epoch)
         self._epoch_began = now
-        self._put(points)
 
-    def _summary(self, event: Ended) -> None:
-        self._put([(name, value, 0) for name, value in event.summary.items()])
-        self._last |= event.summary
+    def _on_end(self, event: Ended) -> None:
+        self._put(event.summary.items(), 0)
 
-    def _put(self, points: Sequence[tuple[str, float, int]]) -> None:
-        now = int(time.time() * 1000)
-        finite = [(name, value, now, step) for name, value, step in points if math.isfinite(value)]
-        if finite:
-            self._queue.put(list(finite))
-
-    # The thread ----------------------------------------------------------------------------
-
-    def _send_all(self) -> None:
-        """Takes points off the queue and sends them, some at a time, until None arrives."""
-        from mlflow.entities import Metric
-
-        ending, deadline = False, time.monotonic() + FLUSH_SECONDS
-        while not ending:
-            try:
-                taken = self._queue.get(timeout=max(0.0, deadline - time.monotonic()))
-                ending = taken is None
-                self._unsent += [Metric(*point) for point in taken or ()]
-            except queue.Empty:
-                pass
-            if ending or len(self._unsent) >= MAX_METRICS or time.monotonic() >= deadline:
-                self._send(ATTEMPTS if ending else 1)
-                deadline = time.monotonic() + FLUSH_SECONDS
-
-    def _send(self, attempts: int) -> None:
-        while self._unsent:
-            batch = self._unsent[:MAX_METRICS]
-            try:
-                self._client.log_batch(self.run_id, metrics=batch)
-            except Exception as error:  # the store may be back at the next attempt
-                self._failure = str(self._refused(error))
-                attempts -= 1
-                if attempts <= 0:
-                    return
-                time.sleep(0.5)
-            else:
-                del self._unsent[: len(batch)]
+    def _put(self, values: Iterable[tuple[str, float]], step: int) -> None:
+        """Hands on values that are finite: MLflow would turn others into numbers."""
+        now = time.time_ns() // 1_000_000
+        self._sender.put([(name, v, now, step) for name, v in values if math.isfinite(v)])
 
     # End -----------------------------------------------------------------------------------
 
@@ -285,44 +263,58 @@ class MlflowTracker:
         Raises `TrackingError` when the store did not take everything; the files of the run are
         then kept in a local folder, which the message names.
         """
-        self._queue.put(None)
-        if self._thread.is_alive():
-            self._thread.join()
-        self._trace.write(self._files / "trace.parquet")
-        self._trace.close()
-        self._save("parameters.safetensors", self._job.parameters)
+        tags = {"trainer.parameters_sha256": parameters_sha256}
+        if status == "DIVERGED":
+            tags["trainer.diverged"] = reason[:5000] or "true"
         try:
-            if self._unsent:
-                raise TrackingError(self._failure or "points are missing")
-            if parameters_sha256 is not None:
-                self._client.set_tag(self.run_id, "trainer.parameters_sha256", parameters_sha256)
-            if status == "DIVERGED":
-                self._client.set_tag(self.run_id, "trainer.diverged", reason[:5000] or "true")
+            self._save("parameters.safetensors", self._job.parameters)
+            self._trace.close()
+            with _no_collection():
+                self._sender.finish()
+            for key, value in tags.items():
+                if value is not None:
+                    self._client.set_tag(self.run_id, key, value, synchronous=True)
             self._upload()
             self._client.set_terminated(self.run_id, STATUS[status])
-        except Exception as error:  # as in `start`
-            raise self._rescue(self._refused(error)) from error
+        except BaseException as error:
+            kept = self._rescue()
+            self._end("FAILED" if isinstance(error, Exception) else "KILLED")
+            what = f"\n  the run is trained; its files are kept in {kept}"
+            raise self._explained(error, what) from error
         shutil.rmtree(self._files, ignore_errors=True)
 
-    def _rescue(self, error: TrackingError) -> TrackingError:
-        """Moves the files that could not be stored to runs/unsent/, and says so."""
-        missing = [(m.key, m.value, m.timestamp, m.step) for m in self._unsent]
-        self._write("metrics.json", json.dumps(missing))
-        self._save("parameters.safetensors", self._job.parameters)
-        target = Path("runs") / "unsent" / (self.run_id or "run")
+    def _rescue(self) -> Path:
+        """Moves what was not stored, points too, to runs/unsent/; the folder where it is."""
+        kept = RUNS / "unsent" / self.run_id
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            self._files.rename(target)
+            self._write("metrics.json", json.dumps(self._sender.unsent))
+            shutil.copytree(self._files, kept)
         except OSError:
-            target = self._files
-        return TrackingError(f"{error}\n  the run is trained; its files are kept in {target}")
+            return self._files
+        shutil.rmtree(self._files, ignore_errors=True)
+        return kept
+
+    def _end(self, status: str) -> None:
+        """Records a status, if the store still answers."""
+        with suppress(Exception):
+            if self.run_id:
+                check_store(self._store)
+                self._client.set_terminated(self.run_id, status)
+
+    def _explained(self, error: BaseException, what: str = "") -> BaseException:
+        """The `TrackingError` for whatever MLflow, SQLAlchemy or requests raised."""
+        if not isinstance(error, Exception):
+            return error
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        text = f"the tracking store {self._store.uri} refused: {lines[0][:300]}"
+        return TrackingError((str(error) if isinstance(error, TrackingError) else text) + what)
 
     # Files ---------------------------------------------------------------------------------
 
     def _write(self, name: str, text: str) -> None:
         path = self._files / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        path.write_text(text, encoding="utf-8", newline="")
 
     def _save(self, name: str, parameters: Mapping[str, Any]) -> None:
         from safetensors.numpy import save_file
@@ -336,85 +328,43 @@ class MlflowTracker:
             path.rmdir() if path.is_dir() else path.unlink()
 
 
-class _Trace:
-    """The Parquet file with one row a step: step, epoch, loss, grad_norm and the norm of each
-    parameter's gradient. Rows are held back and written some thousand at a time.
-    """
-
-    def __init__(self, parameters: Sequence[str]) -> None:
-        self._parameters = list(parameters)
-        self._events: list[StepsDone] = []
-        self._rows = 0
-        self._writer: Any = None
-
-    @property
-    def full(self) -> bool:
-        """Whether enough rows wait to be written."""
-        return self._rows >= TRACE_ROWS
-
-    def add(self, event: StepsDone) -> None:
-        """Takes the steps of one event."""
-        self._events.append(event)
-        self._rows += len(event.steps.losses)
-
-    def write(self, path: Path) -> None:
-        """Writes the rows that wait; the first call makes the file, also without rows."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        counts = [len(e.steps.losses) for e in self._events]
-        firsts = [e.first + np.arange(n) for e, n in zip(self._events, counts, strict=True)]
-        columns = {
-            "step": np.concatenate([*firsts, np.zeros(0)]).astype(np.int64),
-            "epoch": np.repeat([e.epoch for e in self._events], counts).astype(np.int64),
-            "loss": np.concatenate([*(e.steps.losses for e in self._events), np.zeros(0)]),
-            "grad_norm": np.concatenate([*(e.steps.grad_norms for e in self._events), np.zeros(0)]),
-        }
-        none = np.zeros((0, len(self._parameters)))
-        norms = np.concatenate([*(e.steps.parameter_norms for e in self._events), none])
-        for i, name in enumerate(self._parameters):
-            columns[f"grad_norm/{name}"] = norms[:, i]
-        table = pa.table(columns)
-        if self._writer is None:
-            self._writer = pq.ParquetWriter(path, table.schema)
-        if table.num_rows:
-            self._writer.write_table(table)
-        self._events, self._rows = [], 0
-
-    def close(self) -> None:
-        """Completes the file."""
-        if self._writer is not None:
-            self._writer.close()
-
-
-def flatten(value: Any, path: str = "") -> dict[str, str]:
-    """Nested values as MLflow parameters, one a leaf: `model/layers/0/units`.
-
-    A list of plain values is one leaf, and so are inline rows; long values are shortened.
-    """
-    if isinstance(value, dict):
-        items = [(str(key), child) for key, child in value.items()]
-    elif isinstance(value, list) and any(isinstance(child, dict) for child in value):
-        items = [(str(i), child) for i, child in enumerate(value)]
-    else:
-        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        if len(text) > MAX_VALUE:
-            text = f"{text[: MAX_VALUE - 30]}… ({len(text)} characters)"
-        return {path: text}
-    flat: dict[str, str] = {}
-    for key, child in items:
-        flat |= flatten(child, f"{path}/{key}" if path else key)
-    return flat
-
-
-def _thinned(count: int) -> set[int] | None:
-    """The numbers out of 1 … count, the first and last among them, that a chart shows.
-
-    None where all of them fit.
+def thinned(count: int) -> Sequence[int]:
+    """The numbers 1 … count; where a chart cannot show that many, as many of them as it can,
+    evenly spread, the first and the last among them.
     """
     if count <= CHART_POINTS:
-        return None
-    return {1 + (count - 1) * i // (CHART_POINTS - 1) for i in range(CHART_POINTS)}
+        return range(1, count + 1)
+    return [1 + (count - 1) * i // (CHART_POINTS - 1) for i in range(CHART_POINTS)]
+
+
+def _twice(action: Callable[[], T]) -> T:
+    """What the action returns, at the second attempt if need be: of runs that start at the same
+    time, MLflow lets only one make what they share.
+    """
+    try:
+        return action()
+    except Exception:
+        return action()
+
+
+def _scratch_folder(parent: Path | None) -> Path:
+    """A new folder for files on their way to the store, beside it where that is a database."""
+    try:
+        return Path(tempfile.mkdtemp(prefix=".recording-", dir=parent))
+    except OSError as error:
+        raise TrackingError(f"the folder '{parent}' cannot be written: {error.strerror}") from None
+
+
+def _put_in_place(fresh: Path, place: Path) -> None:
+    """Gives a file its final name in one go. Raises `FileExistsError` if that is taken."""
+    try:
+        os.link(fresh, place)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links
+        if place.exists():
+            raise FileExistsError(place) from None
+        fresh.rename(place)
 
 
 def _user() -> str:
@@ -422,22 +372,3 @@ def _user() -> str:
         return getpass.getuser()
     except (OSError, KeyError):  # no name for this user number
         return "unknown"
-
-
-def _description(job: Job, notes: Sequence[str]) -> str:
-    """The run's description in the UI, in Markdown."""
-    spec, data = job.spec, job.dataset
-    sizes = [len(data.features), *(layer.units for layer in spec.model.layers)]
-    parts = {"training": data.train, "validation": data.validation, "test": data.test}
-    rows = ", ".join(f"{len(part)} {name}" for name, part in parts.items() if part is not None)
-    command = f"train {spec.file}" if spec.file else "trainer.train(spec)"
-    sgd = f"learning rate {spec.sgd.learning_rate:g}, momentum {spec.sgd.momentum:g}"
-    lines = [
-        f"**{spec.name}**: a network of {' → '.join(map(str, sizes))} with {spec.model.loss} loss",
-        "",
-        f"- Data: {data.origin}, target `{data.target}`, rows: {rows}",
-        f"- SGD: {sgd}, batches of {job.batch_size}, {spec.sgd.epochs} epochs",
-        f"- Reproduce: `{command}` (spec `{spec.sha256[:12]}`, data `{data.sha256[:12]}`)",
-        *(f"- Note: {note}" for note in notes),
-    ]
-    return "\n".join(lines)
