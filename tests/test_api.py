@@ -78,10 +78,10 @@ MAY_IMPORT = {
     "memory": {"errors", "graph", "spec", "data"},
     "summary": {"graph", "spec", "data", "memory"},
     "tracking": {"errors", "graph", "spec", "result", "training"},
-    "run": {"errors", "result", "graph", "spec", "data", "build", "fingerprint", "memory",
-            "summary", "tracking", "training"},
-    "cli": {"errors", "result", "graph", "spec", "data", "build", "memory", "summary",
-            "tracking", "training", "run"},
+    "run": {"errors", "result", "graph", "spec", "data", "build", "engine", "fingerprint",
+            "memory", "summary", "tracking", "training"},
+    "cli": {"errors", "result", "graph", "spec", "data", "build", "engine", "memory",
+            "summary", "tracking", "training", "run"},
 }  # fmt: skip
 
 

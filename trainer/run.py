@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from trainer.build import build_graph
 from trainer.data import load_dataset
+from trainer.engine import EngineName
 from trainer.errors import DivergedError, InterruptedRun, TrackingError, TrainerError
 from trainer.fingerprint import parameters_sha256
 from trainer.memory import check_memory
@@ -33,13 +34,17 @@ def train(
     name: str | None = None,
     tracking_uri: str | None = None,
     track: bool = True,
+    engine: EngineName = "auto",
+    threads: int | None = None,
     listeners: Sequence[Listener] = (),
     on_start: Callable[[Job], None] | None = None,
 ) -> Run:
     """Trains `spec` and returns what came out; records it in MLflow unless `track` is false.
 
     `name` is the run's name in MLflow, by default the spec's. `tracking_uri` goes before the
-    environment and the spec. `listeners` are called with each event of the training, and
+    environment and the spec. `engine` is `reference` (NumPy, node by node), `compiled` (one
+    kernel for many steps) or `auto`, which compiles long runs; `threads` limits the compiled
+    one and changes no bit. `listeners` are called with each event of the training, and
     `on_start` once with the job before the first step.
 
     Raises `SpecError`, `DataError` and `TrackingError` before training; `DivergedError` when the
@@ -49,11 +54,11 @@ def train(
     """
     began = time.monotonic()
     store = resolve_store(tracking_uri, spec.tracking.uri) if track else None
-    with _signals() as interrupt, threadpool_limits(limits=1, user_api="blas"):
+    with _signals() as interrupt:
         dataset = load_dataset(spec)
         model = build_graph(spec, len(dataset.features), dataset.outputs)
         memory = check_memory(spec, dataset, model)
-        job = make_job(spec, dataset, model)
+        job = make_job(spec, dataset, model, engine, threads)
         tracker = None
         if store is not None:
             tracker = MlflowTracker(store, job, name or spec.name)
@@ -64,9 +69,11 @@ def train(
         try:
             if on_start is not None:
                 on_start(job)
-            for event in run_job(job, stop=lambda: interrupt.number is not None):
-                for listener in hear:
-                    listener(event)
+            # entered here, since it limits the libraries that are loaded by now: the engine's too
+            with threadpool_limits(limits=1, user_api="blas"):
+                for event in run_job(job, stop=lambda: interrupt.number is not None):
+                    for listener in hear:
+                        listener(event)
         except BaseException as error:
             if tracker is not None:
                 stopped = isinstance(error, KeyboardInterrupt)

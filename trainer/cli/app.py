@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final, NoReturn
 
@@ -16,6 +17,14 @@ EXIT_CODES: Final = (
     "Exit codes: 0 done, 2 spec or usage, 3 data, 4 diverged, 5 tracking, "
     "130 interrupted (143 by SIGTERM)."
 )
+
+
+class EngineChoice(StrEnum):
+    """What `--engine` takes."""
+
+    auto = "auto"
+    compiled = "compiled"
+    reference = "reference"
 
 
 class _RunByDefault(TyperGroup):
@@ -85,6 +94,13 @@ def run(
         str | None, typer.Option(metavar="NAME", help="The run's name. [default: the spec's]")
     ] = None,
     tracking_uri: TrackingUri = None,
+    engine: Annotated[
+        EngineChoice, typer.Option(help="What computes; `auto` compiles long runs.")
+    ] = EngineChoice.auto,
+    threads: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Threads of the compiled engine. [default: all]"),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
     json_: Json = False,
 ) -> None:
@@ -105,6 +121,8 @@ def run(
             spec,
             name=name,
             tracking_uri=tracking_uri,
+            engine=engine.value,
+            threads=threads,
             listeners=[progress.on] if progress else [],
             on_start=progress.start if progress else None,
         )
@@ -122,7 +140,14 @@ def run(
 
 
 @app.command()
-def check(config: Config, set_: Set = None, json_: Json = False) -> None:
+def check(
+    config: Config,
+    set_: Set = None,
+    json_: Json = False,
+    kernel: Annotated[
+        bool, typer.Option("--kernel", help="Print the source of the compiled kernel.")
+    ] = False,
+) -> None:
     """Validate a spec and its data, without training.
 
     Shows the layers, the nodes of the graph, the memory needed and the fingerprint.
@@ -148,6 +173,12 @@ def check(config: Config, set_: Set = None, json_: Json = False) -> None:
         problems = [problem.as_json() for problem in error.problems]
         print(json.dumps({"valid": False, "errors": problems}))
         raise typer.Exit(error.exit_code) from None
+    if kernel:
+        from trainer.engine.compiled.codegen import kernel_source
+        from trainer.training import training_graph
+
+        print(kernel_source(training_graph(model, spec.sgd)), end="")
+        return
     if json_:
         nodes = [
             {"name": n.name, "op": n.op, "inputs": list(n.inputs), "shape": list(n.shape)}

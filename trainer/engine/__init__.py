@@ -1,5 +1,15 @@
 """What runs a graph."""
 
-from trainer.engine.reference import Interpreter, ReferenceEngine, Steps, evaluate
+from trainer.engine.choice import Engine, EngineName, make_engine
+from trainer.engine.reference import Interpreter, ReferenceEngine, evaluate
+from trainer.engine.steps import Steps
 
-__all__ = ["Interpreter", "ReferenceEngine", "Steps", "evaluate"]
+__all__ = [
+    "Engine",
+    "EngineName",
+    "Interpreter",
+    "ReferenceEngine",
+    "Steps",
+    "evaluate",
+    "make_engine",
+]

@@ -7,11 +7,11 @@ gradients and SGD's update are nodes like any other.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from trainer.engine.steps import Steps
 from trainer.graph.graph import Graph
 from trainer.graph.ops import LEAVES, OPS, Array
 
@@ -66,22 +66,6 @@ class Interpreter:
                 for source in done:
                     del values[source]
         return {name: values[name] for name in self._fetch}
-
-
-@dataclass(frozen=True, slots=True)
-class Steps:
-    """What some consecutive SGD steps recorded.
-
-    `losses` and `grad_norms` have shape (steps,), `parameter_norms` (steps, parameters), all
-    float64; `rows` is the number of examples seen. `diverged` tells that the step after the
-    recorded ones met a loss or a gradient norm that is not finite; that step changed nothing.
-    """
-
-    losses: Array
-    grad_norms: Array
-    parameter_norms: Array
-    rows: int
-    diverged: bool
 
 
 class ReferenceEngine:

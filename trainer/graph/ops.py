@@ -50,6 +50,9 @@ class Op:
     `formula` writes the op with `{0}`, `{1}` for its inputs. `analytic` says that the forward
     also takes complex numbers. `init` is set on activations, the ops that a layer of the spec
     can name: it is the initialiser that such a layer's weights get unless the spec says more.
+    `kernel` is the forward of an elementwise op for one element, as the compiled engine writes
+    it; `ZERO`, `ONE` and `SLOPE` are constants of the graph's dtype, functions stand for those
+    of `engine/compiled/functions.py`.
     """
 
     name: str
@@ -59,6 +62,7 @@ class Op:
     vjps: tuple[Vjp | None, ...]
     analytic: bool = True
     init: str | None = None
+    kernel: str | None = None
 
     @property
     def arity(self) -> int:
@@ -225,53 +229,66 @@ def _elementwise(
     forward: Callable[..., Array],
     *vjps: Vjp | None,
     analytic: bool = True,
+    kernel: str,
     init: str | None = None,
 ) -> Op:
-    return Op(name, formula, _broadcast, forward, vjps, analytic, init)
+    return Op(name, formula, _broadcast, forward, vjps, analytic, init, kernel)
 
 
 _TABLE: tuple[Op, ...] = (
     # arithmetic
-    _elementwise("add", "{0} + {1}", np.add, lambda g, o, x, y: g, lambda g, o, x, y: g),
-    _elementwise("sub", "{0} - {1}", np.subtract, lambda g, o, x, y: g, lambda g, o, x, y: -g),
-    _elementwise("mul", "{0} · {1}", np.multiply, lambda g, o, x, y: g * y, lambda g, o, x, y: g * x),  # noqa: E501 (a row of the table)
-    _elementwise("div", "{0} / {1}", np.divide, lambda g, o, x, y: g / y, lambda g, o, x, y: -(g * o / y)),  # noqa: E501
-    _elementwise("neg", "-{0}", np.negative, lambda g, o, x: -g),
-    _elementwise("square", "{0}²", np.square, lambda g, o, x: g * (2 * x)),
-    _elementwise("sqrt", "√{0}", np.sqrt, lambda g, o, x: g / (2 * o)),
-    _elementwise("exp", "exp({0})", np.exp, lambda g, o, x: g * o),
-    _elementwise("log", "log({0})", np.log, lambda g, o, x: g / x),
+    _elementwise("add", "{0} + {1}", np.add,
+                 lambda g, o, x, y: g, lambda g, o, x, y: g, kernel="{0} + {1}"),
+    _elementwise("sub", "{0} - {1}", np.subtract,
+                 lambda g, o, x, y: g, lambda g, o, x, y: -g, kernel="{0} - {1}"),
+    _elementwise("mul", "{0} · {1}", np.multiply,
+                 lambda g, o, x, y: g * y, lambda g, o, x, y: g * x, kernel="{0} * {1}"),
+    _elementwise("div", "{0} / {1}", np.divide,
+                 lambda g, o, x, y: g / y, lambda g, o, x, y: -(g * o / y), kernel="{0} / {1}"),
+    _elementwise("neg", "-{0}", np.negative, lambda g, o, x: -g, kernel="-{0}"),
+    _elementwise("square", "{0}²", np.square, lambda g, o, x: g * (2 * x), kernel="{0} * {0}"),
+    _elementwise("sqrt", "√{0}", np.sqrt, lambda g, o, x: g / (2 * o), kernel="sqrt({0})"),
+    _elementwise("exp", "exp({0})", np.exp, lambda g, o, x: g * o, kernel="exp({0})"),
+    _elementwise("log", "log({0})", np.log, lambda g, o, x: g / x, kernel="log({0})"),
     # where two inputs are equal, the minimum's derivative goes to the first
     _elementwise("minimum", "min({0}, {1})", np.minimum,
                  lambda g, o, x, y: g * (1 - (x - y).apply("positive")),
-                 lambda g, o, x, y: g * (x - y).apply("positive"), analytic=False),
-    _elementwise("positive", "[{0} > 0]", _positive, None, analytic=False),
+                 lambda g, o, x, y: g * (x - y).apply("positive"), analytic=False,
+                 kernel="{0} if {0} <= {1} or {0} != {0} else {1}"),
+    _elementwise("positive", "[{0} > 0]", _positive, None, analytic=False,
+                 kernel="ONE if {0} > ZERO else ZERO"),
     # activations
     _elementwise("sigmoid", "σ({0})", _sigmoid, lambda g, o, x: g * (o * (1 - o)),
-                 init="glorot_uniform"),
+                 init="glorot_uniform", kernel="sigmoid({0})"),
     _elementwise("tanh", "tanh({0})", np.tanh, lambda g, o, x: g * (1 - o.apply("square")),
-                 init="glorot_uniform"),
+                 init="glorot_uniform", kernel="tanh({0})"),
     # at 0 the derivative of relu is taken as 0, of leaky_relu as its slope below 0
     _elementwise("relu", "relu({0})", _relu, lambda g, o, x: g * x.apply("positive"),
-                 analytic=False, init="he_uniform"),
+                 analytic=False, init="he_uniform", kernel="{0} if {0} > ZERO else ZERO"),
     _elementwise("leaky_relu", "leaky_relu({0})", lambda x: x * _leaky_slope(x),
-                 lambda g, o, x: g * x.apply("leaky_slope"), analytic=False, init="he_uniform"),
-    _elementwise("leaky_slope", "leaky_relu'({0})", _leaky_slope, None, analytic=False),
+                 lambda g, o, x: g * x.apply("leaky_slope"), analytic=False, init="he_uniform",
+                 kernel="{0} if {0} > ZERO else {0} * SLOPE"),
+    _elementwise("leaky_slope", "leaky_relu'({0})", _leaky_slope, None, analytic=False,
+                 kernel="ONE if {0} > ZERO else SLOPE"),
     _elementwise("softplus", "softplus({0})", _softplus, lambda g, o, x: g * x.apply("sigmoid"),
-                 init="he_uniform"),
+                 init="he_uniform", kernel="softplus({0})"),
     # gelu(x) = x Φ(x), with Φ the normal distribution function (Hendrycks and Gimpel, 2016)
     _elementwise("gelu", "gelu({0})", lambda x: x * _normal_cdf(x),
                  lambda g, o, x: g * (x.apply("normal_cdf") + x * x.apply("normal_pdf")),
-                 init="he_uniform"),
-    _elementwise("normal_cdf", "Φ({0})", _normal_cdf, lambda g, o, x: g * x.apply("normal_pdf")),
-    _elementwise("normal_pdf", "φ({0})", _normal_pdf, lambda g, o, x: -(g * (x * o))),
+                 init="he_uniform", kernel="{0} * normal_cdf({0})"),
+    _elementwise("normal_cdf", "Φ({0})", _normal_cdf, lambda g, o, x: g * x.apply("normal_pdf"),
+                 kernel="normal_cdf({0})"),
+    _elementwise("normal_pdf", "φ({0})", _normal_pdf, lambda g, o, x: -(g * (x * o)),
+                 kernel="normal_pdf({0})"),
+    # the loss of one binary output: log(1 + exp(z)) - z y, without overflow or cancellation
+    _elementwise("logistic_loss", "log(1 + exp({0})) - {0} · {1}", _logistic_loss,
+                 lambda g, o, z, y: g * (z.apply("sigmoid") - y), lambda g, o, z, y: -(g * z),
+                 kernel="logistic_loss({0}, {1})"),
+    # of rows
     Op("softmax", "softmax({0})", _rows, _softmax, (lambda g, o, x: o * (g - _row_sum(g * o)),),
        init="glorot_uniform"),
     Op("log_softmax", "log_softmax({0})", _rows, _log_softmax,
        (lambda g, o, x: g - x.apply("softmax") * _row_sum(g),)),
-    # the loss of one binary output: log(1 + exp(z)) - z y, without overflow or cancellation
-    _elementwise("logistic_loss", "log(1 + exp({0})) - {0} · {1}", _logistic_loss,
-                 lambda g, o, z, y: g * (z.apply("sigmoid") - y), lambda g, o, z, y: -(g * z)),
     # matrices
     Op("matmul", "{0} @ {1}", _matmul, np.matmul,
        (lambda g, o, a, b: g @ b.T, lambda g, o, a, b: a.T @ g)),

@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 import numpy as np
 
 from trainer.data import Dataset, Part
-from trainer.engine import ReferenceEngine, Steps
+from trainer.engine import Engine, EngineName, Steps, make_engine
 from trainer.graph import Graph
 from trainer.graph.initialisers import initial_parameters
 from trainer.graph.ops import Array
@@ -73,7 +73,7 @@ class Job:
     spec: Spec
     dataset: Dataset
     graph: Graph
-    engine: ReferenceEngine
+    engine: Engine
     state: dict[str, Array]
     initial: dict[str, Array] = field(init=False)
 
@@ -88,8 +88,7 @@ class Job:
     @property
     def batch_size(self) -> int:
         """Rows in a full batch."""
-        size = self.spec.sgd.batch_size
-        return len(self.dataset.train) if size == "full" else int(size)
+        return full_batch(self.spec, self.dataset)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -97,13 +96,28 @@ class Job:
         return -(-len(self.dataset.train) // self.batch_size)
 
 
-def make_job(spec: Spec, dataset: Dataset, model: Graph) -> Job:
+def full_batch(spec: Spec, dataset: Dataset) -> int:
+    """Rows in a full batch: the spec's, or all training rows."""
+    size = spec.sgd.batch_size
+    return len(dataset.train) if size == "full" else int(size)
+
+
+def make_job(
+    spec: Spec,
+    dataset: Dataset,
+    model: Graph,
+    engine: EngineName = "auto",
+    threads: int | None = None,
+) -> Job:
     """The job at its start: the training graph, the engine, parameters drawn from the seed."""
     graph = training_graph(model, spec.sgd)
     state = initial_parameters(graph, spec.seed)
     for node in graph.leaves("state"):
         state[node.name] = np.zeros(state[node.name.removeprefix("velocity/")].shape, node.dtype)
-    return Job(spec, dataset, graph, ReferenceEngine(graph), state)
+    batch_size = full_batch(spec, dataset)
+    steps = spec.sgd.epochs * -(-len(dataset.train) // batch_size)
+    made = make_engine(graph, engine, batch_size, steps, threads)
+    return Job(spec, dataset, graph, made, state)
 
 
 def _never() -> bool:

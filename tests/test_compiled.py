@@ -1,0 +1,292 @@
+"""The compiled engine agrees with the reference engine, whatever the spec declares."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import CONFIGS
+from hypothesis import HealthCheck, assume, given, settings
+from test_autodiff import random_graphs
+from test_ops import ROWS
+
+import trainer
+from trainer import build_graph, load_spec
+from trainer.data import load_dataset
+from trainer.engine import ReferenceEngine, evaluate, make_engine
+from trainer.engine.compiled import cache, functions
+from trainer.engine.compiled.codegen import (
+    FUNCTIONS,
+    Kernel,
+    kernel_source,
+    module_source,
+    training_kernel,
+    values_kernel,
+)
+from trainer.engine.compiled.engine import CompiledEngine
+from trainer.engine.compiled.schedule import unplanned_ops
+from trainer.graph import OPS, Graph, gradients
+from trainer.graph.ops import BATCH, Array
+from trainer.training import make_job
+
+TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _kernels_of_the_session(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Kernels of the tests go to a folder of their own."""
+    patch = pytest.MonkeyPatch()
+    patch.setenv("TRAINER_CACHE", str(tmp_path_factory.getbasetemp().parent / "kernels"))
+    yield
+    patch.undo()
+
+
+def jobs_of(spec: trainer.Spec) -> Any:
+    dataset = load_dataset(spec)
+    model = build_graph(spec, len(dataset.features), dataset.outputs)
+    return [make_job(spec, dataset, model, engine) for engine in ("compiled", "reference")]
+
+
+def agree(found: Mapping[str, Array], expected: Mapping[str, Array], tolerance: float) -> None:
+    for name, value in expected.items():
+        scale = max(float(np.abs(value).max()), 1e-30)
+        assert np.abs(found[name] - value).max() <= tolerance * scale, name
+
+
+# Whole specs ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_configs_agree(path: Path, dtype: str) -> None:
+    """After one step, hidden state such as momentum included; and so do evaluations."""
+    spec = load_spec(path, {"model.dtype": dtype})
+    compiled, reference = jobs_of(spec)
+    train, size = compiled.dataset.train, compiled.batch_size
+    results = []
+    for job in (compiled, reference):
+        rate = spec.sgd.learning_rate
+        steps, predictions = job.engine.train(job.state, train.x, train.y, size, 0, 1, rate)
+        loss, evaluated = job.engine.predict(job.state, train.x, train.y, 100)
+        measured = {"losses": steps.losses, "norms": steps.grad_norms, "loss": np.array(loss),
+                    "parameter_norms": steps.parameter_norms, "predictions": predictions,
+                    "evaluated": evaluated}  # fmt: skip
+        results.append((job.state, measured, steps.rows))
+    agree(results[0][0], results[1][0], TOLERANCE[dtype])
+    agree(results[0][1], results[1][1], TOLERANCE[dtype])
+    assert results[0][2] == results[1][2]
+
+
+SETTINGS = [
+    {},
+    {"momentum": 0.9},
+    {"momentum": 0.9, "nesterov": True, "weight_decay": 0.01, "clip_norm": 0.05},
+    {"weight_decay": 0.01, "batch_size": 7},
+]
+LAYERS = [
+    [{"units": 5, "activation": name, "name": name}]
+    for name in ("sigmoid", "tanh", "relu", "leaky_relu", "softplus", "gelu", "identity")
+] + [[{"units": 6, "activation": "tanh", "bias": False}, {"units": 4, "activation": "gelu"}]]
+
+
+@pytest.mark.parametrize(("loss", "source", "units"), [
+    ("squared", {"synthetic": "linear"}, 1), ("logistic", "breast_cancer", 1),
+    ("logistic", "wine", 3),
+])  # fmt: skip
+@pytest.mark.parametrize("case", range(len(LAYERS)))
+def test_settings_agree(write_spec, loss, source, units, case) -> None:  # type: ignore[no-untyped-def]
+    """Every activation, loss and setting, over an epoch with a short last batch."""
+    sgd = SETTINGS[case % len(SETTINGS)]
+    last = {"units": units} | ({"activation": "softmax"} if units == 3 and case % 2 else {})
+    path = write_spec({
+        "data": {"source": source, "standardize": True},
+        "model": {"dtype": "float64", "layers": [*LAYERS[case], last], "loss": loss},
+        "sgd": {"learning_rate": 1e-3, "batch_size": 48, "epochs": 2, **sgd},
+    })  # fmt: skip
+    compiled, reference = jobs_of(load_spec(path))
+    for job in (compiled, reference):
+        train = job.dataset.train
+        count = job.steps_per_epoch
+        assert len(train) % job.batch_size
+        job.engine.train(job.state, train.x, train.y, job.batch_size, 0, count, 1e-3)
+    agree(compiled.state, reference.state, 1e-11)
+
+
+def test_a_whole_run_agrees_and_is_recorded(store, write_spec) -> None:  # type: ignore[no-untyped-def]
+    spec = load_spec(CONFIGS[1], {"model.dtype": "float64", "sgd.epochs": 5})
+    compiled = trainer.train(spec, engine="compiled")
+    reference = trainer.train(spec, engine="reference", track=False)
+    assert compiled.metrics.keys() == reference.metrics.keys()
+    for name, series in reference.history.items():
+        np.testing.assert_allclose(compiled.history[name].values, series.values, rtol=1e-9)
+    from mlflow import MlflowClient
+
+    assert MlflowClient(store).get_run(compiled.run_id).data.tags["trainer.engine"] == "compiled"
+
+
+def test_the_same_bits_however_the_epoch_is_cut(write_spec) -> None:  # type: ignore[no-untyped-def]
+    """Steps run one by one or all at once give the same parameters, to the bit."""
+    spec = load_spec(write_spec({"data": {"source": "iris", "standardize": True},
+                                 "model.layers": [{"units": 9, "activation": "tanh"}, {"units": 3}],
+                                 "sgd.batch_size": 16, "sgd.momentum": 0.9}))  # fmt: skip
+    states = []
+    for cuts in ([0, 10], list(range(11)), [0, 3, 4, 10]):
+        job = jobs_of(spec)[0]
+        train = job.dataset.train
+        for first, last in itertools.pairwise(cuts):
+            job.engine.train(job.state, train.x, train.y, 16, first, last, 0.1)
+        states.append(trainer.fingerprint.parameters_sha256(job.parameters))
+    assert len(set(states)) == 1
+
+
+def test_a_step_that_fails_changes_nothing(write_spec) -> None:  # type: ignore[no-untyped-def]
+    """The compiled engine stops at the step at which the reference engine does."""
+    spec = load_spec(write_spec({
+        "data.source": {"inline": {"x": [[1.0], [2.0]], "y": [1.0, 3.0]}},
+        "model": {"layers": [{"units": 1}], "loss": "squared"},
+        "sgd": {"learning_rate": 1e5, "momentum": 0.5, "batch_size": 1, "epochs": 50},
+    }))  # fmt: skip
+    found = []
+    for engine in ("compiled", "reference"):
+        with pytest.raises(trainer.DivergedError) as error:
+            trainer.train(spec, track=False, engine=engine)
+        assert error.value.run is not None
+        assert all(np.isfinite(v).all() for v in error.value.run.parameters.values())
+        found.append(error.value.run.steps)
+    assert found[0] == found[1]
+
+
+# Single ops and random graphs -------------------------------------------------------------------
+
+
+def run_values(graph: Graph, fetch: list[str], feeds: Mapping[str, Array], jit: bool) -> Any:
+    """The nodes `fetch` by a kernel; without `jit` its source is run by Python as it stands."""
+    kernel = values_kernel(graph, fetch)
+    source = module_source("Values.", "float64", [kernel])
+    scope: dict[str, Any] = {}
+    if not jit:
+        source = source.replace("from numba import njit", "njit = lambda **_: lambda f: f")
+    with np.errstate(all="ignore"):
+        exec(compile(source, "kernel", "exec"), scope)
+        arrays = [np.array(feeds[name], dtype=np.float64) for name in kernel.leaves]
+        buffers = {name: np.full([int(d) for d in shape], np.nan)
+                   for name, shape in kernel.buffers.items()}  # fmt: skip
+        outputs = [np.empty([int(d) for d in graph[name].shape]) for name in fetch]
+        scope["values"](*arrays, *buffers.values(), *outputs)
+    return dict(zip(fetch, outputs, strict=True))
+
+
+def test_every_op_can_be_planned_and_every_function_is_there() -> None:
+    assert unplanned_ops() == set()
+    assert {op for op in OPS if OPS[op].kernel is None} == {
+        "matmul", "transpose", "sum", "mean", "count", "expand_like", "softmax", "log_softmax",
+    }  # fmt: skip
+    for name in FUNCTIONS:
+        assert hasattr(functions, f"{name}_f32")
+        assert hasattr(functions, f"{name}_f64")
+
+
+@pytest.mark.parametrize(("op", "inputs", "attributes"), ROWS)
+def test_ops_agree(op: str, inputs: list[Array], attributes: dict[str, Any]) -> None:
+    from derivatives import graph_of
+
+    graph, values = graph_of(op, inputs, attributes)
+    found = run_values(graph, ["out", "loss"], values, jit=False)
+    agree(found, evaluate(graph, values, ["out", "loss"]), 1e-13)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@given(random_graphs())
+def test_random_graphs_agree(case: tuple[Graph, dict[str, Array]]) -> None:
+    """The generated source is run as Python, which is what it is; Numba compiles the same text."""
+    graph, values = case
+    names = [node.name for node in graph.parameters]
+    graph = gradients(graph, "loss", names)
+    expected = evaluate(graph, values)
+    assume(all(np.abs(v).max() < 1e3 for v in expected.values()))
+    fetch = ["loss", *dict.fromkeys(graph.outputs[f"gradient/{name}"] for name in names)]
+    found = run_values(graph, fetch, values, jit=False)
+    scale = max(float(np.abs(expected[name]).max()) for name in fetch)
+    for name in fetch:
+        assert np.abs(found[name] - expected[name]).max() <= 1e-12 * max(scale, 1.0)
+
+
+# The kernel -------------------------------------------------------------------------------------
+
+
+def test_the_source_is_the_same_each_time_and_names_the_spec(write_spec) -> None:  # type: ignore[no-untyped-def]
+    job = jobs_of(load_spec(write_spec()))[1]
+    source = kernel_source(job.graph)
+    assert source == kernel_source(job.graph)
+    assert "# dense_1 = tanh(dense_1/sum)" in source
+    assert "dense_1_at = tanh(dense_1_sum_at)" in source
+
+
+def test_parameters_are_updated_in_place(write_spec) -> None:  # type: ignore[no-untyped-def]
+    """No buffer holds a copy of a parameter or a velocity."""
+    job = jobs_of(load_spec(write_spec({"sgd.momentum": 0.9, "sgd.nesterov": True})))[1]
+    kernel: Kernel = training_kernel(job.graph)
+    assert not [name for name in kernel.buffers if name.startswith("update")]
+    assert all(BATCH in shape or name.startswith("grad") for name, shape in kernel.buffers.items())
+
+
+def test_auto_compiles_long_runs_alone(write_spec) -> None:  # type: ignore[no-untyped-def]
+    short, long = write_spec(name="a.yaml"), write_spec({"sgd.epochs": 10**6}, name="b.yaml")
+    for path, name in ((short, "reference"), (long, "compiled")):
+        spec = load_spec(path)
+        dataset = load_dataset(spec)
+        job = make_job(spec, dataset, build_graph(spec, 2, 1))
+        assert job.engine.name == name
+
+
+def test_make_engine_by_name(write_spec) -> None:  # type: ignore[no-untyped-def]
+    graph = jobs_of(load_spec(write_spec()))[1].graph
+    assert isinstance(make_engine(graph, "reference", 2, 10**9), ReferenceEngine)
+    assert isinstance(make_engine(graph, "compiled", 2, 1), CompiledEngine)
+
+
+# The cache --------------------------------------------------------------------------------------
+
+PROGRAM = """
+import sys, trainer
+spec = trainer.load_spec(sys.argv[1])
+print(trainer.train(spec, track=False, engine="compiled").parameters_sha256)
+"""
+
+
+def test_two_processes_at_once_and_a_third_from_the_cache(
+    write_spec, tmp_path, monkeypatch
+) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setenv("TRAINER_CACHE", str(tmp_path / "kernels"))
+    command = [sys.executable, "-c", PROGRAM, str(write_spec())]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    results = [process.communicate()[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    kept = {file: file.stat().st_mtime_ns for file in (tmp_path / "kernels").rglob("*.nbc")}
+    assert kept
+    third = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+    assert {*results, third} == {third}
+    now = {file: file.stat().st_mtime_ns for file in (tmp_path / "kernels").rglob("*.nbc")}
+    assert kept == now, "nothing was compiled again"
+
+
+def test_the_cache_forgets_what_was_used_longest_ago(tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setenv("TRAINER_CACHE", str(tmp_path))
+    monkeypatch.setattr(cache, "MAX_BYTES", 50)
+    for number in range(3):
+        module = cache.load_module(f"VALUE = {number}\n{'#' * 30}\n")
+        found = module.VALUE
+        assert found == number
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("TRAINER_CACHE", str(tmp_path / "file" / "kernels"))
+    assert cache.load_module("VALUE = 1\n").VALUE == 1

@@ -1,0 +1,1 @@
+"""The compiled engine: one generated Numba kernel for each spec."""

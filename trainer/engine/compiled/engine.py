@@ -1,0 +1,103 @@
+"""The compiled engine: one generated kernel runs many steps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numba
+import numpy as np
+
+from trainer.engine.compiled.cache import load_module
+from trainer.engine.compiled.codegen import (
+    Kernel,
+    evaluation_kernel,
+    kernel_source,
+    training_kernel,
+)
+from trainer.engine.steps import Steps
+from trainer.graph.graph import Graph
+from trainer.graph.ops import BATCH, Array
+
+WORK_PER_CALL: Final = 2e8  # multiplications or so: a call takes some 10 to 100 ms
+
+
+class CompiledEngine:
+    """Runs the training graph by a kernel that Numba compiles; see `ReferenceEngine`.
+
+    The same graph gives the same kernel and the same bits. They differ from the reference
+    engine's in the last places, because sums are ordered otherwise.
+    """
+
+    name = "compiled"
+
+    def __init__(self, graph: Graph, batch_size: int, threads: int | None = None) -> None:
+        self._threads = min(
+            threads or numba.config.NUMBA_NUM_THREADS, numba.config.NUMBA_NUM_THREADS
+        )
+        self._graph = graph
+        self._dtype = np.dtype(graph.nodes[0].dtype)
+        self._kernels = {"train": training_kernel(graph), "evaluate": evaluation_kernel(graph)}
+        self._module = load_module(kernel_source(graph))
+        self._parameters = len(graph.parameters)
+        self._outputs = int(graph[graph.outputs["prediction"]].shape[1])
+        self._buffers: dict[tuple[str, int], list[Array]] = {}
+        per_row = sum(
+            math.prod(int(d) for d in node.shape if d != BATCH) for node in graph.parameters
+        )
+        updates = 10 * per_row
+        self.steps_per_call = max(1, int(WORK_PER_CALL / (6 * batch_size * per_row + updates)))
+
+    def train(
+        self,
+        state: dict[str, Array],
+        x: Array,
+        y: Array,
+        batch_size: int,
+        first: int,
+        last: int,
+        learning_rate: float,
+    ) -> tuple[Steps, Array]:
+        """Runs the steps `first` to `last` (exclusive) of an epoch; as `ReferenceEngine.train`."""
+        numba.set_num_threads(self._threads)  # a setting of the calling thread
+        count = last - first
+        losses, norms = np.empty(count), np.empty(count)
+        parameter_norms = np.empty((count, self._parameters))
+        rows = min(last * batch_size, len(x)) - first * batch_size
+        predictions = np.empty((rows, self._outputs), self._dtype)
+        done = self._module.train(
+            x, y, batch_size, first, last, self._dtype.type(learning_rate),
+            *self._arrays("train", state, batch_size),
+            losses, norms, parameter_norms, predictions,
+        )  # fmt: skip
+        if done < count:
+            rows = done * batch_size
+        steps = Steps(losses[:done], norms[:done], parameter_norms[:done], rows, done < count)
+        return steps, predictions[:rows]
+
+    def predict(
+        self, state: Mapping[str, Array], x: Array, y: Array, batch_size: int
+    ) -> tuple[float, Array]:
+        """The mean loss over all rows, and the predictions; as `ReferenceEngine.predict`."""
+        numba.set_num_threads(self._threads)
+        predictions = np.empty((len(x), self._outputs), self._dtype)
+        arrays = self._arrays("evaluate", state, batch_size)
+        count = -(-len(x) // batch_size)
+        total = self._module.evaluate(x, y, batch_size, 0, count, 0.0, *arrays, predictions)
+        return total / len(x), predictions
+
+    def _arrays(self, function: str, state: Mapping[str, Array], batch_size: int) -> list[Any]:
+        kernel = self._kernels[function]
+        buffers = self._buffers.get((function, batch_size))
+        if buffers is None:
+            buffers = _allocate(kernel, batch_size, self._dtype)
+            self._buffers[function, batch_size] = buffers
+        return [*(state[leaf] for leaf in kernel.leaves), *buffers]
+
+
+def _allocate(kernel: Kernel, batch_size: int, dtype: np.dtype[Any]) -> list[Array]:
+    return [
+        np.empty([batch_size if dim == BATCH else int(dim) for dim in shape], dtype)
+        for shape in kernel.buffers.values()
+    ]
