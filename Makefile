@@ -1,13 +1,14 @@
 # make train  sets up .venv and trains configs/hidden_layer.yaml
 # make test   sets up .venv and runs the tests
 # make check  the linters and type checks
+# make bench  sets up .venv-bench and compares with other libraries: benchmarks/RESULTS.md
 # make lock   renews requirements.lock from what is installed in .venv
 
 PYTHON ?= $(firstword $(foreach v,3.11 3.12 3.13,$(shell command -v python$(v))) python3)
 CONFIG ?= configs/hidden_layer.yaml
 BIN := .venv/bin
 
-.PHONY: train test check lock clean
+.PHONY: train test check bench lock clean
 
 train: .venv/.run
 	$(BIN)/train $(CONFIG)
@@ -19,6 +20,9 @@ check: .venv/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+bench: .venv-bench/.done
+	.venv-bench/bin/python -m benchmarks.run $(BENCH)
 
 lock: .venv/.dev
 	$(BIN)/pip freeze --exclude-editable | grep -v -i -E '^(pip|setuptools)==' > requirements.lock
@@ -36,5 +40,12 @@ lock: .venv/.dev
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed; set PYTHON=…")'
 	$(PYTHON) -m venv .venv
 
+# The libraries compared with have an environment of their own.
+.venv-bench/.done: pyproject.toml requirements.lock benchmarks/requirements.txt
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/pip install --quiet --constraint requirements.lock \
+		--requirement benchmarks/requirements.txt --editable .
+	@touch $@
+
 clean:
-	rm -rf .venv
+	rm -rf .venv .venv-bench

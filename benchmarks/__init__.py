@@ -1,0 +1,1 @@
+"""What training costs here and in other libraries. Run by `make bench`."""
