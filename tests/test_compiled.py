@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -162,6 +163,44 @@ def test_a_step_that_fails_changes_nothing(write_spec) -> None:  # type: ignore[
     assert found[0] == found[1]
 
 
+WIDE = """
+import numpy as np
+from threadpoolctl import threadpool_limits
+from trainer import Spec, build_graph
+from trainer.engine import make_engine
+from trainer.fingerprint import parameters_sha256
+from trainer.graph.initialisers import initial_parameters
+from trainer.training import training_graph
+
+layers = [{"units": 2048, "activation": "relu"}] * 2 + [{"units": 10}]
+spec = Spec.model_validate({
+    "name": "wide", "data": {"source": "iris"}, "model": {"layers": layers, "loss": "squared"},
+    "sgd": {"learning_rate": 0.01, "batch_size": 512, "epochs": 1},
+})
+graph = training_graph(build_graph(spec, 1024, 10), spec.sgd)
+rng = np.random.default_rng(0)
+x = rng.standard_normal((512, 1024), dtype=np.float32)
+y = rng.standard_normal((512, 10), dtype=np.float32)
+for threads in (1, 2, 4):
+    engine = make_engine(graph, "compiled", 512, 1, threads=threads)
+    state = initial_parameters(graph, 0)
+    with threadpool_limits(1, "blas"):
+        engine.train(state, x, y, 512, 0, 1, 0.01)
+    print(parameters_sha256(state))
+"""
+
+
+def test_the_number_of_threads_changes_no_bit() -> None:
+    """The `wide` network in float32, whose products run in tiles, on 1, 2 and 4 threads."""
+    environment = os.environ | {"NUMBA_NUM_THREADS": "4"}
+    done = subprocess.run(
+        [sys.executable, "-c", WIDE], capture_output=True, text=True, check=True, env=environment
+    )
+    hashes = done.stdout.split()
+    assert len(hashes) == 3
+    assert len(set(hashes)) == 1
+
+
 # Single ops and random graphs -------------------------------------------------------------------
 
 
@@ -222,8 +261,8 @@ def test_random_graphs_agree(case: tuple[Graph, dict[str, Array]]) -> None:
 
 def test_the_source_is_the_same_each_time_and_names_the_spec(write_spec) -> None:  # type: ignore[no-untyped-def]
     job = jobs_of(load_spec(write_spec()))[1]
-    source = kernel_source(job.graph)
-    assert source == kernel_source(job.graph)
+    source = kernel_source(job.graph, 2, 4)
+    assert source == kernel_source(job.graph, 2, 4)
     assert "# dense_1 = tanh(dense_1/sum)" in source
     assert "dense_1_at = tanh(dense_1_sum_at)" in source
 
@@ -231,7 +270,7 @@ def test_the_source_is_the_same_each_time_and_names_the_spec(write_spec) -> None
 def test_parameters_are_updated_in_place(write_spec) -> None:  # type: ignore[no-untyped-def]
     """No buffer holds a copy of a parameter or a velocity."""
     job = jobs_of(load_spec(write_spec({"sgd.momentum": 0.9, "sgd.nesterov": True})))[1]
-    kernel: Kernel = training_kernel(job.graph)
+    kernel: Kernel = training_kernel(job.graph, 2)
     assert not [name for name in kernel.buffers if name.startswith("update")]
     assert all(BATCH in shape or name.startswith("grad") for name, shape in kernel.buffers.items())
 

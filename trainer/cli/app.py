@@ -175,9 +175,11 @@ def check(
         raise typer.Exit(error.exit_code) from None
     if kernel:
         from trainer.engine.compiled.codegen import kernel_source
-        from trainer.training import training_graph
+        from trainer.training import full_batch, training_graph
 
-        print(kernel_source(training_graph(model, spec.sgd)), end="")
+        graph = training_graph(model, spec.sgd)
+        rows = full_batch(spec, dataset), spec.evaluation.batch_size
+        print(kernel_source(graph, *rows), end="")
         return
     if json_:
         nodes = [

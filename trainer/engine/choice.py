@@ -21,7 +21,12 @@ SECONDS_PER_NUMBER: Final = 1e-9  # its cost of one number of an elementwise res
 
 
 def make_engine(
-    graph: Graph, name: EngineName, batch_size: int, steps: int, threads: int | None = None
+    graph: Graph,
+    name: EngineName,
+    batch_size: int,
+    steps: int,
+    evaluation_rows: int = 1024,
+    threads: int | None = None,
 ) -> Engine:
     """The engine of this name for a training graph, its batches and its number of steps.
 
@@ -36,7 +41,7 @@ def make_engine(
     if name == "compiled":
         from trainer.engine.compiled.engine import CompiledEngine  # Numba takes half a second
 
-        return CompiledEngine(graph, batch_size, threads)
+        return CompiledEngine(graph, batch_size, evaluation_rows, threads)
     return ReferenceEngine(graph)
 
 

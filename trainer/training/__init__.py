@@ -6,6 +6,7 @@ from trainer.training.loop import (
     Event,
     Job,
     StepsDone,
+    full_batch,
     make_job,
     run_job,
 )
@@ -17,6 +18,7 @@ __all__ = [
     "Event",
     "Job",
     "StepsDone",
+    "full_batch",
     "make_job",
     "run_job",
     "training_graph",

@@ -116,7 +116,8 @@ def make_job(
         state[node.name] = np.zeros(state[node.name.removeprefix("velocity/")].shape, node.dtype)
     batch_size = full_batch(spec, dataset)
     steps = spec.sgd.epochs * -(-len(dataset.train) // batch_size)
-    made = make_engine(graph, engine, batch_size, steps, threads)
+    rows = spec.evaluation.batch_size
+    made = make_engine(graph, engine, batch_size, steps, rows, threads)
     return Job(spec, dataset, graph, made, state)
 
 

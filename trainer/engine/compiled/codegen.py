@@ -23,7 +23,7 @@ FUNCTIONS: Final = (
     "exp", "log", "tanh", "sigmoid", "softplus", "normal_cdf", "normal_pdf", "logistic_loss",
 )  # fmt: skip
 JIT: Final = 'njit(cache=True, error_model="numpy", fastmath={"contract"}, nogil=True, pipeline_class=NoAlias)'  # noqa: E501
-TYPICAL_BATCH: Final = 64  # for choices that depend on a batch whose size is not known yet
+FEW_ROWS: Final = 8  # full batches of no more rows get code of their own
 
 
 @dataclass
@@ -39,11 +39,13 @@ class Kernel:
     buffers: Mapping[str, Shape]
 
 
-def training_kernel(graph: Graph) -> Kernel:
+def training_kernel(graph: Graph, batch_size: int, full: bool = False) -> Kernel:
     """`train(x, y, batch_size, first, last, learning_rate, *leaves, *buffers, losses, norms,
     parameter_norms, predictions)`: the steps first … last; returns how many were done.
 
     It stops before a step whose loss or gradient norm is not finite; that changes nothing.
+    With `full` it is called `train_full` and takes full batches alone: loops over a few rows
+    are then of known length, and vanish.
     """
     parameters = [node.name for node in graph.parameters]
     loss, norm = graph.outputs["loss"], graph.outputs["grad_norm"]
@@ -51,10 +53,11 @@ def training_kernel(graph: Graph) -> Kernel:
     prediction = graph.outputs["prediction"]
     check = [loss, norm, *norms, prediction]
     schedule = plan(graph, check, list(graph.updates.values()))
-    w = _Writer(graph, schedule)
+    w = _Writer(graph, schedule, batch_size, full)
     with w.block("for step in range(first, last):"):
         w.line("begin = step * batch_size")
-        w.line("n = min(batch_size, x.shape[0] - begin)")
+        if not full:
+            w.line("n = min(batch_size, x.shape[0] - begin)")
         w.steps(schedule.steps[: schedule.checked])
         w.line(f"if not (isfinite({w.scalar(loss)}) and isfinite({w.scalar(norm)})):")
         w.line("    return done")
@@ -67,16 +70,17 @@ def training_kernel(graph: Graph) -> Kernel:
         w.line("done += 1")
     arguments = ["x", "y", "batch_size", "first", "last", "learning_rate"]
     after = ["losses", "norms", "parameter_norms", "predictions"]
-    return w.function("train", arguments, after, ["done = 0"], "return done")
+    name = "train_full" if full else "train"
+    return w.function(name, arguments, after, ["done = 0"], "return done")
 
 
-def evaluation_kernel(graph: Graph) -> Kernel:
+def evaluation_kernel(graph: Graph, batch_size: int) -> Kernel:
     """`evaluate(x, y, batch_size, first, last, total, *leaves, *buffers, predictions)`: adds the
     loss of the batches first … last, times their rows, to `total` and returns it.
     """
     loss, prediction = graph.outputs["loss"], graph.outputs["prediction"]
     schedule = plan(graph, [loss, prediction])
-    w = _Writer(graph, schedule)
+    w = _Writer(graph, schedule, batch_size)
     with w.block("for step in range(first, last):"):
         w.line("begin = step * batch_size")
         w.line("n = min(batch_size, x.shape[0] - begin)")
@@ -97,11 +101,22 @@ def values_kernel(graph: Graph, fetch: Sequence[str]) -> Kernel:
     return w.function("values", [], [f"out{k}" for k in range(len(fetch))], [], "return")
 
 
-def kernel_source(graph: Graph) -> str:
+def kernels_of(graph: Graph, batch_size: int, evaluation_rows: int) -> dict[str, Kernel]:
+    """The kernels of a training graph, by the names of their functions.
+
+    The batch sizes decide how matrix products are computed; any batch may have fewer rows.
+    """
+    kernels = {"train": training_kernel(graph, batch_size)}
+    if batch_size <= FEW_ROWS:
+        kernels["train_full"] = training_kernel(graph, batch_size, full=True)
+    return kernels | {"evaluate": evaluation_kernel(graph, evaluation_rows)}
+
+
+def kernel_source(graph: Graph, batch_size: int, evaluation_rows: int) -> str:
     """The whole source that runs a training graph."""
-    dtype = graph.nodes[0].dtype
-    title = "One kernel for many SGD steps and one for evaluation, made from a spec's graph."
-    return module_source(title, dtype, [training_kernel(graph), evaluation_kernel(graph)])
+    title = "Kernels for many SGD steps and for evaluation, made from a spec's graph."
+    kernels = kernels_of(graph, batch_size, evaluation_rows).values()
+    return module_source(title, graph.nodes[0].dtype, list(kernels))
 
 
 def module_source(title: str, dtype: str, kernels: Sequence[Kernel]) -> str:
@@ -136,7 +151,11 @@ def module_source(title: str, dtype: str, kernels: Sequence[Kernel]) -> str:
 class _Writer:
     """Writes the statements of one kernel."""
 
-    def __init__(self, graph: Graph, schedule: Schedule) -> None:
+    def __init__(
+        self, graph: Graph, schedule: Schedule, batch_size: int = 1, full: bool = False
+    ) -> None:
+        self._batch_size = batch_size
+        self._rows = str(batch_size) if full else "n"
         self._graph = graph
         self._schedule = schedule
         self._lines: list[str] = []
@@ -214,7 +233,7 @@ class _Writer:
         return f"{self.name(node)}[{', '.join(indices)}]"
 
     def size(self, dim: int | str) -> str:
-        return "n" if dim == BATCH else str(dim)
+        return self._rows if dim == BATCH else str(dim)
 
     def buffer(self, node: str) -> str:
         name = self.name(node)
@@ -379,7 +398,7 @@ class _Writer:
         self.buffer(node.name)
         rows, columns = node.shape
         inner = self._graph[node.inputs[0]].shape[1]
-        sizes = [TYPICAL_BATCH if dim == BATCH else int(dim) for dim in (rows, columns, inner)]
+        sizes = [self._batch_size if dim == BATCH else int(dim) for dim in (rows, columns, inner)]
         strided = any(BATCH in self._graph[name].shape[1:] for name in (a, b, node.name))
         if strided or all(flips) or use_loops(*sizes):
             self._product_loops(node, a, b, flips)
@@ -393,7 +412,8 @@ class _Writer:
         found = self._graph[name]
         if found.shape[0] != BATCH:
             return self.name(name)
-        rows = "begin:begin + n" if found.op == "input" else ":n"
+        end = self._rows
+        rows = f"begin:begin + {end}" if found.op == "input" else f":{end}"
         return f"{self.name(name)}[{rows}]"
 
     def _product_loops(self, node: Node, a: str, b: str, flips: Sequence[bool]) -> None:

@@ -12,9 +12,8 @@ import numpy as np
 from trainer.engine.compiled.cache import load_module
 from trainer.engine.compiled.codegen import (
     Kernel,
-    evaluation_kernel,
     kernel_source,
-    training_kernel,
+    kernels_of,
 )
 from trainer.engine.steps import Steps
 from trainer.graph.graph import Graph
@@ -32,14 +31,20 @@ class CompiledEngine:
 
     name = "compiled"
 
-    def __init__(self, graph: Graph, batch_size: int, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        batch_size: int,
+        evaluation_rows: int = 1024,
+        threads: int | None = None,
+    ) -> None:
         self._threads = min(
             threads or numba.config.NUMBA_NUM_THREADS, numba.config.NUMBA_NUM_THREADS
         )
         self._graph = graph
         self._dtype = np.dtype(graph.nodes[0].dtype)
-        self._kernels = {"train": training_kernel(graph), "evaluate": evaluation_kernel(graph)}
-        self._module = load_module(kernel_source(graph))
+        self._kernels = kernels_of(graph, batch_size, evaluation_rows)
+        self._module = load_module(kernel_source(graph, batch_size, evaluation_rows))
         self._parameters = len(graph.parameters)
         self._outputs = int(graph[graph.outputs["prediction"]].shape[1])
         self._buffers: dict[tuple[str, int], list[Array]] = {}
@@ -66,11 +71,20 @@ class CompiledEngine:
         parameter_norms = np.empty((count, self._parameters))
         rows = min(last * batch_size, len(x)) - first * batch_size
         predictions = np.empty((rows, self._outputs), self._dtype)
-        done = self._module.train(
-            x, y, batch_size, first, last, self._dtype.type(learning_rate),
-            *self._arrays("train", state, batch_size),
-            losses, norms, parameter_norms, predictions,
-        )  # fmt: skip
+        rate, done = self._dtype.type(learning_rate), 0
+        # full batches first, where they have code of their own
+        cut = (
+            min(max(first, len(x) // batch_size), last) if "train_full" in self._kernels else first
+        )
+        for name, begin, end in (("train_full", first, cut), ("train", cut, last)):
+            if begin == end or begin != first + done:  # nothing to do, or it diverged before
+                continue
+            arrays = self._arrays(name, state, batch_size)
+            done += getattr(self._module, name)(
+                x, y, batch_size, begin, end, rate, *arrays,
+                losses[done:], norms[done:], parameter_norms[done:],
+                predictions[done * batch_size :],
+            )  # fmt: skip
         if done < count:
             rows = done * batch_size
         steps = Steps(losses[:done], norms[:done], parameter_norms[:done], rows, done < count)
@@ -82,7 +96,7 @@ class CompiledEngine:
         """The mean loss over all rows, and the predictions; as `ReferenceEngine.predict`."""
         numba.set_num_threads(self._threads)
         predictions = np.empty((len(x), self._outputs), self._dtype)
-        arrays = self._arrays("evaluate", state, batch_size)
+        arrays = self._arrays("evaluate", state, min(batch_size, len(x)))
         count = -(-len(x) // batch_size)
         total = self._module.evaluate(x, y, batch_size, 0, count, 0.0, *arrays, predictions)
         return total / len(x), predictions
