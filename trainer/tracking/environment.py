@@ -14,7 +14,7 @@ from typing import Any, Final
 from threadpoolctl import threadpool_info
 
 PACKAGES: Final = (
-    "numpy", "scipy", "scikit-learn", "pyarrow", "pydantic", "PyYAML", "safetensors", "mlflow",
+    "numpy", "numba", "llvmlite", "scipy", "scikit-learn", "pyarrow", "pydantic", "PyYAML", "safetensors", "mlflow",
 )  # fmt: skip
 
 
