@@ -12,8 +12,9 @@ from trainer.graph.ops import Array
 
 
 def prepare(case: Case, engine_name: EngineName) -> Epoch:
-    threadpool_limits(limits=1, user_api="blas")  # as the command `train` does
     engine = make_engine(case.graph, engine_name, case.batch, case.steps)
+    # as the command `train` does, once the engine has loaded the BLAS that it calls
+    threadpool_limits(limits=1, user_api="blas")
     state = case.parameters()
     x, y = case.data()
 

@@ -14,7 +14,8 @@ from typing import Any, Final
 from threadpoolctl import threadpool_info
 
 PACKAGES: Final = (
-    "numpy", "numba", "llvmlite", "scipy", "scikit-learn", "pyarrow", "pydantic", "PyYAML", "safetensors", "mlflow",
+    "numpy", "numba", "llvmlite", "scipy", "scikit-learn", "pyarrow", "pydantic", "PyYAML",
+    "safetensors", "mlflow",
 )  # fmt: skip
 
 
