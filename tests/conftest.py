@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,14 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("TRACKING_URI", "EXPERIMENT_NAME", "EXPERIMENT_ID", "RUN_ID"):
         monkeypatch.delenv(f"MLFLOW_{name}", raising=False)
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _kernel_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Compiled kernels go to a folder of the tests, which all of them share."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TRAINER_CACHE", str(tmp_path_factory.getbasetemp().parent / "kernels"))
+        yield
 
 
 @pytest.fixture

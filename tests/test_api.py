@@ -126,7 +126,7 @@ def test_errors_form_one_family_with_exit_codes() -> None:
     assert all(f"{name} " in (module.__doc__ or "") for name in codes)
 
 
-def test_train_returns_a_run(write_spec) -> None:  # type: ignore[no-untyped-def]
+def test_train_returns_a_run(write_spec) -> None:
     seen: list[Any] = []
     run = trainer.train(load_spec(write_spec()), track=False, listeners=[seen.append])
     assert (run.run_id, run.experiment, run.tracking_uri) == (None, None, None)
@@ -147,7 +147,7 @@ def test_a_spec_made_in_python_trains_too() -> None:
     assert np.isfinite(run.metrics["train_loss"])
 
 
-def test_a_spec_cannot_be_changed(write_spec) -> None:  # type: ignore[no-untyped-def]
+def test_a_spec_cannot_be_changed(write_spec) -> None:
     from pydantic import ValidationError
 
     spec = load_spec(write_spec())

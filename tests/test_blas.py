@@ -23,13 +23,13 @@ LARGE = [(65, 2051, 33), (520, 10, 2048), (1030, 10, 515), (511, 600, 700), (103
 WIDE = {"nn": (512, 2048, 1024), "tn": (1024, 2048, 512), "nt": (512, 1024, 2048)}
 
 
-def operands(form, m, n, k, dtype, seed=0):  # type: ignore[no-untyped-def]
+def operands(form, m, n, k, dtype, seed=0):
     """A, B with A @ B of m × n, and both as `form` wants them: slices of the rows of more."""
     rng = np.random.default_rng(seed)
     A, B = rng.standard_normal((m, k)), rng.standard_normal((k, n))
     a, b = A.T if form == "tn" else A, B.T if form == "nt" else B
 
-    def sliced(x):  # type: ignore[no-untyped-def]
+    def sliced(x):
         more = np.full((len(x) + 5, x.shape[1]), np.nan, dtype)
         more[2:-3] = x
         return more[2:-3]
@@ -37,7 +37,7 @@ def operands(form, m, n, k, dtype, seed=0):  # type: ignore[no-untyped-def]
     return A.astype(dtype), B.astype(dtype), sliced(a), sliced(b)
 
 
-def check(function, form, m, n, k, dtype):  # type: ignore[no-untyped-def]
+def check(function, form, m, n, k, dtype):
     A, B, a, b = operands(form, m, n, k, dtype)
     more = np.full((m + 2, n), np.nan, dtype)
     function(a, b, more[1:-1])
@@ -48,7 +48,7 @@ def check(function, form, m, n, k, dtype):  # type: ignore[no-untyped-def]
 
 
 @pytest.fixture(autouse=True)
-def _one_blas_thread():  # type: ignore[no-untyped-def]
+def _one_blas_thread():
     threads = numba.get_num_threads()
     with threadpool_limits(1, "blas"):
         yield
@@ -57,7 +57,7 @@ def _one_blas_thread():  # type: ignore[no-untyped-def]
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("form", FORMS)
-def test_products(form, dtype) -> None:  # type: ignore[no-untyped-def]
+def test_products(form, dtype) -> None:
     bits = np.dtype(dtype).itemsize * 8
     for shape in SHAPES:
         check(getattr(blas, f"gemm_{form}_f{bits}"), form, *shape, dtype)
@@ -65,7 +65,7 @@ def test_products(form, dtype) -> None:  # type: ignore[no-untyped-def]
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("form", FORMS)
-def test_tiled_products(form, dtype) -> None:  # type: ignore[no-untyped-def]
+def test_tiled_products(form, dtype) -> None:
     bits = np.dtype(dtype).itemsize * 8
     for shape in [*SHAPES, *LARGE]:
         check(getattr(blas, f"tiled_gemm_{form}_f{bits}"), form, *shape, dtype)
@@ -153,7 +153,7 @@ print(sum(kernel.both.stats.cache_hits.values()), sum(kernel.both.stats.cache_mi
 """
 
 
-def test_a_cached_kernel_works_in_a_new_process(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_cached_kernel_works_in_a_new_process(tmp_path) -> None:
     (tmp_path / "kernel.py").write_text(MODULE)
     source = USE.format(folder=str(tmp_path))
     assert script(source) == ["0", "1"]

@@ -45,7 +45,7 @@ def shell(*arguments: object, **options: Any) -> subprocess.Popen[str]:
 # Training ---------------------------------------------------------------------------------------
 
 
-def test_train_shows_progress_a_table_and_what_comes_next(train, store, write_spec) -> None:  # type: ignore[no-untyped-def]
+def test_train_shows_progress_a_table_and_what_comes_next(train, store, write_spec) -> None:
     code, out, err = train(write_spec({"sgd.epochs": 20}))
     assert code == 0
     assert err.splitlines()[0] == "tiny: 13 parameters, 4 training rows, 20 epochs of 2 steps"
@@ -62,14 +62,14 @@ def test_train_shows_progress_a_table_and_what_comes_next(train, store, write_sp
     assert shown[-1] == "next: train ui    (then open http://127.0.0.1:5000)"
 
 
-def test_train_and_train_run_are_the_same(train, store, write_spec) -> None:  # type: ignore[no-untyped-def]
+def test_train_and_train_run_are_the_same(train, store, write_spec) -> None:
     path = write_spec()
     _, first, _ = train(path, "--json")
     _, second, _ = train("run", path, "--json")
     assert json.loads(first)["parameters_sha256"] == json.loads(second)["parameters_sha256"]
 
 
-def test_train_json(train, store, write_spec) -> None:  # type: ignore[no-untyped-def]
+def test_train_json(train, store, write_spec) -> None:
     code, out, err = train(write_spec(), "--json", "--set", "sgd.epochs=2", "--name", "mine")
     assert (code, err, out.count("\n")) == (0, "", 1)
     result = json.loads(out)
@@ -92,11 +92,11 @@ def test_train_json(train, store, write_spec) -> None:  # type: ignore[no-untype
     assert run.data.params["sgd/epochs"] == "2"
 
 
-def test_quiet_prints_nothing(train, store, write_spec) -> None:  # type: ignore[no-untyped-def]
+def test_quiet_prints_nothing(train, store, write_spec) -> None:
     assert train(write_spec(), "--quiet") == (0, "", "")
 
 
-def test_a_terminal_gets_a_live_bar(store, write_spec) -> None:  # type: ignore[no-untyped-def]
+def test_a_terminal_gets_a_live_bar(store, write_spec) -> None:
     """Under a pseudo-terminal the bar shows epoch, loss, gradient norm, speed and time left."""
     path = write_spec({"sgd.epochs": 3000})
     master, slave = pty.openpty()
@@ -141,7 +141,7 @@ sgd:
 """
 
 
-def test_five_mistakes_print_five_errors(train, folder: Path) -> None:  # type: ignore[no-untyped-def]
+def test_five_mistakes_print_five_errors(train, folder: Path) -> None:
     (folder / "five.yaml").write_text(FIVE)
     code, out, err = train("five.yaml")
     assert (code, out) == (2, "")
@@ -188,7 +188,7 @@ EXIT_CODES = [
 
 
 @pytest.mark.parametrize(("arguments", "changes", "code", "message"), EXIT_CODES)
-def test_exit_codes(train, store, write_spec, arguments, changes, code, message) -> None:  # type: ignore[no-untyped-def]
+def test_exit_codes(train, store, write_spec, arguments, changes, code, message) -> None:
     path = write_spec(changes)
     found, out, err = train(path.name, *arguments)
     assert (found, out if code != 4 else "") == (code, "")
@@ -197,7 +197,7 @@ def test_exit_codes(train, store, write_spec, arguments, changes, code, message)
 
 
 @pytest.mark.parametrize(("arguments", "changes", "code", "message"), EXIT_CODES[:7])
-def test_errors_as_json(train, store, write_spec, arguments, changes, code, message) -> None:  # type: ignore[no-untyped-def]
+def test_errors_as_json(train, store, write_spec, arguments, changes, code, message) -> None:
     path = write_spec(changes)
     found, out, _ = train(path.name, "--json", *arguments)
     result = json.loads(out.splitlines()[-1])
@@ -212,7 +212,7 @@ def test_errors_as_json(train, store, write_spec, arguments, changes, code, mess
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["SIGINT", "SIGTERM"]
 )
-def test_a_signal_ends_the_run_between_two_steps(store, write_spec, number, code) -> None:  # type: ignore[no-untyped-def]
+def test_a_signal_ends_the_run_between_two_steps(store, write_spec, number, code) -> None:
     process = shell(write_spec({"sgd.epochs": 10**7}))
     assert process.stderr is not None
     process.stderr.readline()  # the line before the first step
@@ -227,7 +227,7 @@ def test_a_signal_ends_the_run_between_two_steps(store, write_spec, number, code
 # Checking ---------------------------------------------------------------------------------------
 
 
-def test_check_json(train, folder: Path, write_spec) -> None:  # type: ignore[no-untyped-def]
+def test_check_json(train, folder: Path, write_spec) -> None:
     code, out, err = train("check", write_spec(), "--json")
     assert (code, err, out.count("\n")) == (0, "", 1)
     result = json.loads(out)
@@ -244,7 +244,7 @@ def test_check_json(train, folder: Path, write_spec) -> None:  # type: ignore[no
     ]
 
 
-def test_check_json_of_a_spec_with_mistakes(train, folder: Path) -> None:  # type: ignore[no-untyped-def]
+def test_check_json_of_a_spec_with_mistakes(train, folder: Path) -> None:
     (folder / "five.yaml").write_text(FIVE)
     code, out, err = train("check", "five.yaml", "--json")
     result = json.loads(out)
@@ -255,7 +255,7 @@ def test_check_json_of_a_spec_with_mistakes(train, folder: Path) -> None:  # typ
     }  # fmt: skip
 
 
-def test_check_json_of_data_with_mistakes(train, write_spec) -> None:  # type: ignore[no-untyped-def]
+def test_check_json_of_data_with_mistakes(train, write_spec) -> None:
     path = write_spec({"data.source": {"csv": "gone.csv"}, "data.target": "y"})
     code, out, _ = train("check", path.name, "--json")
     result = json.loads(out)
@@ -265,7 +265,7 @@ def test_check_json_of_data_with_mistakes(train, write_spec) -> None:  # type: i
     assert error["message"] == "there is no file 'gone.csv'"
 
 
-def test_check_shows_layers_nodes_memory_and_fingerprint(train, write_spec) -> None:  # type: ignore[no-untyped-def]
+def test_check_shows_layers_nodes_memory_and_fingerprint(train, write_spec) -> None:
     path = write_spec()
     code, out, _ = train("check", path)
     assert code == 0
@@ -290,7 +290,7 @@ def test_check_imports_neither_mlflow_nor_pandas(folder: Path) -> None:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
-def test_a_batch_larger_than_the_rows_is_told_at_its_place(train, write_spec) -> None:  # type: ignore[no-untyped-def]
+def test_a_batch_larger_than_the_rows_is_told_at_its_place(train, write_spec) -> None:
     path = write_spec({"sgd.batch_size": 5})
     code, _, err = train("check", path.name)
     assert code == 2
@@ -301,13 +301,13 @@ def test_a_batch_larger_than_the_rows_is_told_at_its_place(train, write_spec) ->
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_help_with_an_example(train, command: str) -> None:  # type: ignore[no-untyped-def]
+def test_every_command_has_help_with_an_example(train, command: str) -> None:
     code, out, _ = train(command, "--help")
     assert code == 0
     assert f"Example: train {command}" in out
 
 
-def test_the_list_of_commands_is_complete(train) -> None:  # type: ignore[no-untyped-def]
+def test_the_list_of_commands_is_complete(train) -> None:
     code, out, _ = train("--help")
     listed = re.findall(r"^  (\w+)  +\S", out.partition("Commands:")[2], re.MULTILINE)
     assert code == 0
@@ -315,12 +315,12 @@ def test_the_list_of_commands_is_complete(train) -> None:  # type: ignore[no-unt
     assert "Exit codes: 0 done, 2 spec or usage, 3 data, 4 diverged, 5 tracking" in out
 
 
-def test_version(train) -> None:  # type: ignore[no-untyped-def]
+def test_version(train) -> None:
     code, out, _ = train("--version")
     assert (code, out.split()[0]) == (0, "train")
 
 
-def test_schema_is_the_one_in_docs(train) -> None:  # type: ignore[no-untyped-def]
+def test_schema_is_the_one_in_docs(train) -> None:
     """Editors read docs/spec.schema.json; renew it with `train schema > docs/spec.schema.json`."""
     code, out, _ = train("schema")
     assert code == 0

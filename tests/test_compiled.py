@@ -39,15 +39,6 @@ from trainer.training import make_job
 TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _kernels_of_the_session(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Kernels of the tests go to a folder of their own."""
-    patch = pytest.MonkeyPatch()
-    patch.setenv("TRAINER_CACHE", str(tmp_path_factory.getbasetemp().parent / "kernels"))
-    yield
-    patch.undo()
-
-
 def jobs_of(spec: trainer.Spec) -> Any:
     dataset = load_dataset(spec)
     model = build_graph(spec, len(dataset.features), dataset.outputs)
@@ -101,7 +92,7 @@ LAYERS = [
     ("logistic", "wine", 3),
 ])  # fmt: skip
 @pytest.mark.parametrize("case", range(len(LAYERS)))
-def test_settings_agree(write_spec, loss, source, units, case) -> None:  # type: ignore[no-untyped-def]
+def test_settings_agree(write_spec, loss, source, units, case) -> None:
     """Every activation, loss and setting, over an epoch with a short last batch."""
     sgd = SETTINGS[case % len(SETTINGS)]
     last = {"units": units} | ({"activation": "softmax"} if units == 3 and case % 2 else {})
@@ -119,7 +110,7 @@ def test_settings_agree(write_spec, loss, source, units, case) -> None:  # type:
     agree(compiled.state, reference.state, 1e-11)
 
 
-def test_a_whole_run_agrees_and_is_recorded(store, write_spec) -> None:  # type: ignore[no-untyped-def]
+def test_a_whole_run_agrees_and_is_recorded(store, write_spec) -> None:
     spec = load_spec(CONFIGS[1], {"model.dtype": "float64", "sgd.epochs": 5})
     compiled = trainer.train(spec, engine="compiled")
     reference = trainer.train(spec, engine="reference", track=False)
@@ -131,7 +122,7 @@ def test_a_whole_run_agrees_and_is_recorded(store, write_spec) -> None:  # type:
     assert MlflowClient(store).get_run(compiled.run_id).data.tags["trainer.engine"] == "compiled"
 
 
-def test_the_same_bits_however_the_epoch_is_cut(write_spec) -> None:  # type: ignore[no-untyped-def]
+def test_the_same_bits_however_the_epoch_is_cut(write_spec) -> None:
     """Steps run one by one or all at once give the same parameters, to the bit."""
     spec = load_spec(write_spec({"data": {"source": "iris", "standardize": True},
                                  "model.layers": [{"units": 9, "activation": "tanh"}, {"units": 3}],
@@ -146,7 +137,7 @@ def test_the_same_bits_however_the_epoch_is_cut(write_spec) -> None:  # type: ig
     assert len(set(states)) == 1
 
 
-def test_a_step_that_fails_changes_nothing(write_spec) -> None:  # type: ignore[no-untyped-def]
+def test_a_step_that_fails_changes_nothing(write_spec) -> None:
     """The compiled engine stops at the step at which the reference engine does."""
     spec = load_spec(write_spec({
         "data.source": {"inline": {"x": [[1.0], [2.0]], "y": [1.0, 3.0]}},
@@ -259,7 +250,7 @@ def test_random_graphs_agree(case: tuple[Graph, dict[str, Array]]) -> None:
 # The kernel -------------------------------------------------------------------------------------
 
 
-def test_the_source_is_the_same_each_time_and_names_the_spec(write_spec) -> None:  # type: ignore[no-untyped-def]
+def test_the_source_is_the_same_each_time_and_names_the_spec(write_spec) -> None:
     job = jobs_of(load_spec(write_spec()))[1]
     source = kernel_source(job.graph, 2, 4)
     assert source == kernel_source(job.graph, 2, 4)
@@ -267,7 +258,7 @@ def test_the_source_is_the_same_each_time_and_names_the_spec(write_spec) -> None
     assert "dense_1_at = tanh(dense_1_sum_at)" in source
 
 
-def test_parameters_are_updated_in_place(write_spec) -> None:  # type: ignore[no-untyped-def]
+def test_parameters_are_updated_in_place(write_spec) -> None:
     """No buffer holds a copy of a parameter or a velocity."""
     job = jobs_of(load_spec(write_spec({"sgd.momentum": 0.9, "sgd.nesterov": True})))[1]
     kernel: Kernel = training_kernel(job.graph, 2)
@@ -275,7 +266,7 @@ def test_parameters_are_updated_in_place(write_spec) -> None:  # type: ignore[no
     assert all(BATCH in shape or name.startswith("grad") for name, shape in kernel.buffers.items())
 
 
-def test_auto_compiles_long_runs_alone(write_spec) -> None:  # type: ignore[no-untyped-def]
+def test_auto_compiles_long_runs_alone(write_spec) -> None:
     short, long = write_spec(name="a.yaml"), write_spec({"sgd.epochs": 10**6}, name="b.yaml")
     for path, name in ((short, "reference"), (long, "compiled")):
         spec = load_spec(path)
@@ -284,7 +275,7 @@ def test_auto_compiles_long_runs_alone(write_spec) -> None:  # type: ignore[no-u
         assert job.engine.name == name
 
 
-def test_make_engine_by_name(write_spec) -> None:  # type: ignore[no-untyped-def]
+def test_make_engine_by_name(write_spec) -> None:
     graph = jobs_of(load_spec(write_spec()))[1].graph
     assert isinstance(make_engine(graph, "reference", 2, 10**9), ReferenceEngine)
     assert isinstance(make_engine(graph, "compiled", 2, 1), CompiledEngine)
@@ -301,7 +292,7 @@ print(trainer.train(spec, track=False, engine="compiled").parameters_sha256)
 
 def test_two_processes_at_once_and_a_third_from_the_cache(
     write_spec, tmp_path, monkeypatch
-) -> None:  # type: ignore[no-untyped-def]
+) -> None:
     monkeypatch.setenv("TRAINER_CACHE", str(tmp_path / "kernels"))
     command = [sys.executable, "-c", PROGRAM, str(write_spec())]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
@@ -315,7 +306,7 @@ def test_two_processes_at_once_and_a_third_from_the_cache(
     assert kept == now, "nothing was compiled again"
 
 
-def test_the_cache_forgets_what_was_used_longest_ago(tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_the_cache_forgets_what_was_used_longest_ago(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("TRAINER_CACHE", str(tmp_path))
     monkeypatch.setattr(cache, "MAX_BYTES", 50)
     for number in range(3):
@@ -325,7 +316,7 @@ def test_the_cache_forgets_what_was_used_longest_ago(tmp_path: Path, monkeypatch
     assert len(list(tmp_path.iterdir())) == 2
 
 
-def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("TRAINER_CACHE", str(tmp_path / "file" / "kernels"))
     assert cache.load_module("VALUE = 1\n").VALUE == 1

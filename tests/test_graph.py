@@ -25,11 +25,11 @@ def small() -> GraphBuilder:
 def test_a_graph_cannot_be_changed() -> None:
     graph = small().build()
     with pytest.raises(dataclasses.FrozenInstanceError):
-        graph.nodes = ()  # type: ignore[misc]
+        graph.nodes = ()
     with pytest.raises(dataclasses.FrozenInstanceError):
-        graph["h"].op = "add"  # type: ignore[misc]
+        graph["h"].op = "add"
     with pytest.raises(TypeError):
-        graph.outputs["h"] = "x"  # type: ignore[index]
+        graph.outputs["h"] = "x"
 
 
 def test_extending_leaves_the_first_graph_alone() -> None:
@@ -88,7 +88,7 @@ def test_formulas_of_every_kind_of_node() -> None:
     assert x.node.formula == "input"
 
 
-def test_layers_become_nodes(write_spec) -> None:  # type: ignore[no-untyped-def]
+def test_layers_become_nodes(write_spec) -> None:
     graph = build_graph(load_spec(write_spec()))
     assert [(n.name, n.op, n.inputs, n.shape, n.place) for n in graph] == [
         ("x", "input", (), ("B", 2), ""),
@@ -109,7 +109,7 @@ def test_layers_become_nodes(write_spec) -> None:  # type: ignore[no-untyped-def
     assert graph.unused() == ()
 
 
-def test_names_and_bias_of_layers(write_spec) -> None:  # type: ignore[no-untyped-def]
+def test_names_and_bias_of_layers(write_spec) -> None:
     layers = [{"units": 2, "name": "hidden", "bias": False}, {"units": 1, "activation": "sigmoid"}]
     graph = build_graph(load_spec(write_spec({"model.layers": layers})))
     assert [node.name for node in graph.parameters] == ["hidden/W", "dense_2/W", "dense_2/b"]
@@ -117,7 +117,7 @@ def test_names_and_bias_of_layers(write_spec) -> None:  # type: ignore[no-untype
     assert "sigmoid" not in {node.op for node in graph}
 
 
-def test_fused_and_linear_last_layers_are_the_same_graph(write_spec) -> None:  # type: ignore[no-untyped-def]
+def test_fused_and_linear_last_layers_are_the_same_graph(write_spec) -> None:
     linear = build_graph(load_spec(write_spec()))
     changed = write_spec({"model.layers": [{"units": 3, "activation": "tanh"},
                                            {"units": 1, "activation": "sigmoid"}]})  # fmt: skip

@@ -51,7 +51,7 @@ HAND = [
 
 
 @pytest.mark.parametrize(("changes", "first", "second"), HAND)
-def test_steps_by_hand(write_spec, changes, first, second) -> None:  # type: ignore[no-untyped-def]
+def test_steps_by_hand(write_spec, changes, first, second) -> None:
     spec = load_spec(
         write_spec(
             {
@@ -138,7 +138,7 @@ PROBLEMS = {
 
 @pytest.mark.parametrize("problem", PROBLEMS)
 @pytest.mark.parametrize("settings", SETTINGS, ids=lambda s: "+".join(s) or "plain")
-def test_20_steps_against_an_independent_implementation(write_spec, problem, settings) -> None:  # type: ignore[no-untyped-def]
+def test_20_steps_against_an_independent_implementation(write_spec, problem, settings) -> None:
     row = PROBLEMS[problem]
     layers = [{"units": 7, "activation": "tanh"}, {"units": row["units"]}]
     spec = load_spec(
@@ -165,7 +165,7 @@ def test_20_steps_against_an_independent_implementation(write_spec, problem, set
     assert moved > 1e-5  # the comparison is not one of standing still
 
 
-def test_a_planted_wrong_update_is_caught(write_spec, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+def test_a_planted_wrong_update_is_caught(write_spec, monkeypatch: pytest.MonkeyPatch) -> None:
     """With another epsilon in the clipping the comparison above would fail."""
     monkeypatch.setattr("trainer.training.sgd.CLIP_EPSILON", 1e-8)
     with pytest.raises(AssertionError):
@@ -177,7 +177,7 @@ def test_a_planted_wrong_update_is_caught(write_spec, monkeypatch: pytest.Monkey
 # Batches ----------------------------------------------------------------------------------------
 
 
-def test_the_mean_of_a_short_last_batch_is_over_its_rows(write_spec) -> None:  # type: ignore[no-untyped-def]
+def test_the_mean_of_a_short_last_batch_is_over_its_rows(write_spec) -> None:
     """5 rows in batches of 2: the third step sees one row, and its loss is that row's alone."""
     x, y = [[1.0], [2.0], [3.0], [4.0], [5.0]], [1.0, 0.0, 2.0, -1.0, 3.0]
     spec = load_spec(
@@ -203,7 +203,7 @@ def test_the_mean_of_a_short_last_batch_is_over_its_rows(write_spec) -> None:  #
 # The graph of a step ----------------------------------------------------------------------------
 
 
-def test_the_update_is_part_of_the_graph(write_spec) -> None:  # type: ignore[no-untyped-def]
+def test_the_update_is_part_of_the_graph(write_spec) -> None:
     spec = load_spec(write_spec({"sgd.momentum": 0.9}))
     graph = training_graph(build_graph(spec), spec.sgd)
     names = ["dense_1/W", "dense_1/b", "dense_2/W", "dense_2/b"]
@@ -225,7 +225,7 @@ def test_every_initialiser_has_a_row() -> None:
 
 
 @pytest.mark.parametrize("name", INITIALISERS)
-def test_initialisers(write_spec, name: str) -> None:  # type: ignore[no-untyped-def]
+def test_initialisers(write_spec, name: str) -> None:
     """The variance of a 300 × 200 matrix, which estimates it to 1 %; biases start at 0."""
     spec = load_spec(write_spec({"model.layers": [{"units": 200, "init": name}, {"units": 1}]}))
     values = initial_parameters(build_graph(spec, 300, 1), seed=1)
@@ -239,7 +239,7 @@ def test_initialisers(write_spec, name: str) -> None:  # type: ignore[no-untyped
     np.testing.assert_array_equal(drawn, again)
 
 
-def test_float32_starts_where_float64_does(write_spec) -> None:  # type: ignore[no-untyped-def]
+def test_float32_starts_where_float64_does(write_spec) -> None:
     wide, narrow = (
         initial_parameters(build_graph(load_spec(write_spec({"model.dtype": dtype})), 2, 1), 3)
         for dtype in ("float64", "float32")

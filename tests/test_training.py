@@ -28,7 +28,7 @@ def job_of(path: Any, **changes: Any) -> Any:
     return make_job(spec, dataset, build_graph(spec, len(dataset.features), dataset.outputs))
 
 
-def test_events_of_a_run(write_spec) -> None:  # type: ignore[no-untyped-def]
+def test_events_of_a_run(write_spec) -> None:
     """3 epochs of 2 steps: epoch 0, then steps and epochs in turn, then the end."""
     events = list(run_job(job_of(write_spec())))
     kinds = [type(event).__name__ for event in events]
@@ -38,7 +38,7 @@ def test_events_of_a_run(write_spec) -> None:  # type: ignore[no-untyped-def]
     assert events[-1] == Ended("FINISHED", 3, 6, {}, "")
 
 
-def test_metrics_by_epoch(write_spec) -> None:  # type: ignore[no-untyped-def]
+def test_metrics_by_epoch(write_spec) -> None:
     """train_loss is the mean of the steps' losses by rows; val_* is measured after the epoch."""
     path = write_spec({"data": {"source": "iris", "split": SPLIT, "standardize": True},
                        "model.layers": [{"units": 4, "activation": "tanh"}, {"units": 3}],
@@ -74,7 +74,7 @@ def test_metrics_by_epoch(write_spec) -> None:  # type: ignore[no-untyped-def]
             ]  # fmt: skip
 
 
-def test_examples_are_ordered_by_seed_and_epoch_alone(write_spec) -> None:  # type: ignore[no-untyped-def]
+def test_examples_are_ordered_by_seed_and_epoch_alone(write_spec) -> None:
     """A third party can recompute a run: the order of epoch k is Philox's, as documented."""
     job = job_of(write_spec({"sgd.batch_size": 1}))
     seen: list[float] = []
@@ -94,7 +94,7 @@ def test_examples_are_ordered_by_seed_and_epoch_alone(write_spec) -> None:  # ty
     np.testing.assert_array_equal(order, stream(5, "order", 2).permutation(4))
 
 
-def test_evaluation_does_not_depend_on_the_last_batch(write_spec) -> None:  # type: ignore[no-untyped-def]
+def test_evaluation_does_not_depend_on_the_last_batch(write_spec) -> None:
     """The loss over 4 rows in batches of 3 is the mean over rows, not over batches."""
     job = job_of(write_spec())
     whole, predictions = job.engine.predict(job.state, job.dataset.train.x, job.dataset.train.y, 4)
@@ -103,7 +103,7 @@ def test_evaluation_does_not_depend_on_the_last_batch(write_spec) -> None:  # ty
     np.testing.assert_allclose(predictions, same, rtol=1e-15)
 
 
-def test_stopping_between_two_steps(write_spec) -> None:  # type: ignore[no-untyped-def]
+def test_stopping_between_two_steps(write_spec) -> None:
     asked = iter([False, False, False, True])
     events = list(run_job(job_of(write_spec()), stop=lambda: next(asked)))
     assert events[-1] == Ended("KILLED", 1, 3, {}, "")
@@ -112,7 +112,7 @@ def test_stopping_between_two_steps(write_spec) -> None:  # type: ignore[no-unty
 # The same bits ----------------------------------------------------------------------------------
 
 
-def test_the_same_spec_gives_the_same_bits(write_spec) -> None:  # type: ignore[no-untyped-def]
+def test_the_same_spec_gives_the_same_bits(write_spec) -> None:
     path = write_spec({"data": {"source": "digits", "split": SPLIT, "standardize": True},
                        "model.dtype": "float32", "model.layers": [{"units": 32}, {"units": 10}],
                        "sgd.batch_size": 50})  # fmt: skip
@@ -128,7 +128,7 @@ def test_the_same_spec_gives_the_same_bits(write_spec) -> None:  # type: ignore[
 # An oracle --------------------------------------------------------------------------------------
 
 
-def test_logistic_regression_finds_scikit_learns_optimum(write_spec) -> None:  # type: ignore[no-untyped-def]
+def test_logistic_regression_finds_scikit_learns_optimum(write_spec) -> None:
     """The loss plus decay is convex: full gradient descent ends where scikit-learn's solver does.
 
     With weight decay λ our optimum is that of mean loss + λ/2 |W|², scikit-learn's with
@@ -147,7 +147,7 @@ def test_logistic_regression_finds_scikit_learns_optimum(write_spec) -> None:  #
     np.testing.assert_allclose(run.parameters["dense_1/b"], oracle.intercept_, atol=1e-6)
 
 
-def test_linear_regression_finds_the_least_squares(write_spec) -> None:  # type: ignore[no-untyped-def]
+def test_linear_regression_finds_the_least_squares(write_spec) -> None:
     path = write_spec({"data": {"source": {"synthetic": "linear", "rows": 50, "noise": 0.3}},
                        "model": {"dtype": "float64", "layers": [{"units": 1}], "loss": "squared"},
                        "sgd": {"learning_rate": 0.1, "momentum": 0.5, "batch_size": "full",
@@ -208,7 +208,7 @@ STEEP = {"data.source": {"inline": {"x": [[1.0], [2.0]], "y": [1.0, 3.0]}},
          "sgd": {"learning_rate": 1e10, "batch_size": "full", "epochs": 50}}  # fmt: skip
 
 
-def test_a_loss_that_stops_being_finite_ends_the_run_at_that_step(write_spec) -> None:  # type: ignore[no-untyped-def]
+def test_a_loss_that_stops_being_finite_ends_the_run_at_that_step(write_spec) -> None:
     with pytest.raises(DivergedError) as error:
         trainer.train(load_spec(write_spec(STEEP)), track=False)
     run = error.value.run
@@ -247,7 +247,7 @@ def test_a_loss_that_stops_being_finite_ends_the_run_at_that_step(write_spec) ->
         ),
     ],
 )  # fmt: skip
-def test_the_first_node_and_the_likely_cause(write_spec, changes, node, cause) -> None:  # type: ignore[no-untyped-def]
+def test_the_first_node_and_the_likely_cause(write_spec, changes, node, cause) -> None:
     merged = {**STEEP, "model": {**STEEP["model"], "layers": [{"units": 1}]}}  # type: ignore[dict-item]
     path = write_spec({**merged, **changes})
     with pytest.raises(DivergedError) as error:
@@ -256,7 +256,7 @@ def test_the_first_node_and_the_likely_cause(write_spec, changes, node, cause) -
     assert str(error.value).endswith(f"likely cause: {cause}")
 
 
-def test_logits_of_1000_train_on(write_spec) -> None:  # type: ignore[no-untyped-def]
+def test_logits_of_1000_train_on(write_spec) -> None:
     """Wildly wrong and wildly right logits have finite losses and gradients, also in float32."""
     path = write_spec({"data.source": {"inline": {"x": [[1e4], [-1e4]], "y": [0, 1]}},
                        "model": {"layers": [{"units": 1}], "loss": "logistic"},
@@ -266,7 +266,7 @@ def test_logits_of_1000_train_on(write_spec) -> None:  # type: ignore[no-untyped
     assert math.isfinite(run.metrics["train_loss"])
 
 
-def test_training_in_a_thread_works_without_signals(write_spec) -> None:  # type: ignore[no-untyped-def]
+def test_training_in_a_thread_works_without_signals(write_spec) -> None:
     results: list[str] = []
     spec = load_spec(write_spec())
     thread = threading.Thread(
