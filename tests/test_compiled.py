@@ -316,7 +316,25 @@ def test_the_cache_forgets_what_was_used_longest_ago(tmp_path: Path, monkeypatch
     assert len(list(tmp_path.iterdir())) == 2
 
 
-def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch) -> None:
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("TRAINER_CACHE", str(tmp_path / "file" / "kernels"))
-    assert cache.load_module("VALUE = 1\n").VALUE == 1
+def test_a_damaged_file_of_the_cache_is_written_again(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("TRAINER_CACHE", str(tmp_path))
+    for _ in range(2):
+        assert cache.load_module("VALUE = 1\n").VALUE == 1
+        [file] = tmp_path.rglob("kernel.py")
+        assert file.read_text() == "VALUE = 1\n"
+        file.write_text("VALUE = 2\n")
+
+
+@pytest.mark.parametrize("reason", ["no folder", "full disk"])
+def test_a_cache_that_cannot_be_written(tmp_path, write_spec, monkeypatch, reason) -> None:
+    """The kernel is compiled for this process alone, and nothing is left behind."""
+    if reason == "no folder":
+        (tmp_path / "file").write_text("")
+        monkeypatch.setenv("TRAINER_CACHE", str(tmp_path / "file" / "kernels"))
+    else:
+        monkeypatch.setenv("TRAINER_CACHE", str(tmp_path / "kernels"))
+        monkeypatch.setattr(cache, "ROOM", 2**60)
+    spec = load_spec(write_spec())
+    run = trainer.train(spec, track=False, engine="compiled")
+    assert run.status == "FINISHED"
+    assert not list(tmp_path.rglob("kernel.py"))

@@ -13,6 +13,7 @@ import json
 import logging
 import math
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_DATABASE_REASON: Final = re.compile(r"\(sqlite3\.\w+\) (.*)")
+
 CHART_POINTS: Final = 320  # what MLflow's charts draw of a series
 MAX_PARAMS: Final = 100  # a call of log_batch takes no more parameters
 EXPERIMENT_TAGS: Final = {
@@ -61,8 +64,10 @@ def import_mlflow() -> None:
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-    for name in ("alembic", "mlflow.store.db.utils", "mlflow.tracking.fluent"):
+    for name in ("alembic", "mlflow.tracking.fluent"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # what a database refuses is raised as well; the log repeats it with its SQL
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     with _no_collection():
         import mlflow.entities
         import mlflow.tracking  # noqa: F401 (the point is the import)
@@ -306,7 +311,9 @@ class MlflowTracker:
         if not isinstance(error, Exception):
             return error
         lines = str(error).strip().splitlines() or [type(error).__name__]
-        text = f"the tracking store {self._store.uri} refused: {lines[0][:300]}"
+        reason = _DATABASE_REASON.search(str(error))  # SQLAlchemy wraps it in its own advice
+        why = reason[1] if reason else lines[0][:300]
+        text = f"the tracking store {self._store.uri} refused: {why}"
         return TrackingError((str(error) if isinstance(error, TrackingError) else text) + what)
 
     # Files ---------------------------------------------------------------------------------

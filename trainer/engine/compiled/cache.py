@@ -8,7 +8,6 @@ its own, so processes that compile at the same time do not disturb each other.
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import os
 import platform
 import shutil
@@ -20,44 +19,56 @@ from types import ModuleType
 from typing import Final
 
 MAX_BYTES: Final = 256 * 2**20
+ROOM: Final = 16 * 2**20  # free bytes below which nothing is cached
 OWN: Final = ("blas.py", "functions.py", "pipeline.py")
 
 
 def cache_folder() -> Path:
     """TRAINER_CACHE, else `trainer/kernels` in the user's cache folder; made if missing.
 
-    Where it cannot be written, a temporary folder that lasts as long as the process.
+    Raises `OSError` where it cannot be written or its disk is full.
     """
     named = os.environ.get("TRAINER_CACHE")
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    base = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
     folder = Path(named) if named else Path(base) / "trainer" / "kernels"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if os.access(folder, os.W_OK):
-            return folder
-    except OSError:
-        pass
-    return Path(tempfile.mkdtemp(prefix="trainer-kernels-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK) or shutil.disk_usage(folder).free < ROOM:
+        raise OSError(f"there is no room in {folder}")
+    return folder
 
 
 def load_module(source: str) -> ModuleType:
-    """The module with this source, from the cache if it has been there before."""
-    folder = cache_folder() / _key(source)
+    """The module with this source, from the cache if it has been there before.
+
+    Where nothing can be cached the module is made in memory, and compiled each time.
+    """
+    key = _key(source)
+    try:
+        file = _stored(source, cache_folder() / key)
+    except (OSError, RuntimeError):  # RuntimeError: the user has no home folder
+        file = None
+    name = f"trainer_kernel_{key}"
+    module = ModuleType(name)
+    sys.modules[name] = module  # Numba looks it up when it loads machine code
+    if file is None:
+        exec(source.replace("cache=True, ", ""), module.__dict__)  # noqa: S102 (our own source)
+    else:
+        module.__file__ = str(file)
+        exec(compile(source, file, "exec"), module.__dict__)  # noqa: S102 (as above)
+    return module
+
+
+def _stored(source: str, folder: Path) -> Path:
+    """The file that holds the source, written unless it is there and whole."""
     file = folder / "kernel.py"
-    if not file.exists():
+    if not file.exists() or file.read_text(encoding="utf-8") != source:
         _make_room(folder.parent)
         folder.mkdir(exist_ok=True)
         with tempfile.NamedTemporaryFile("w", dir=folder, delete=False, encoding="utf-8") as fresh:
             fresh.write(source)
         Path(fresh.name).replace(file)
     os.utime(folder)  # the least recently used is dropped first
-    spec = importlib.util.spec_from_file_location(f"trainer_kernel_{folder.name}", file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # Numba looks it up when it loads machine code
-    spec.loader.exec_module(module)
-    return module
+    return file
 
 
 def _key(source: str) -> str:
