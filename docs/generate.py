@@ -101,7 +101,7 @@ def activations() -> str:
 
 def cli_help() -> str:
     """`--help` of the command and of each of its commands."""
-    names = [command.name or command.callback.__name__ for command in app.registered_commands]  # type: ignore[union-attr]
+    names = [command.name or command.callback.__name__ for command in app.registered_commands]
     environment = os.environ | {"COLUMNS": "80", "TERM": "dumb"}
     lines = []
     for arguments in [[], *[[name] for name in names]]:

@@ -44,7 +44,7 @@ HAND = [
     # error -0.01, g2 = (-0.04 + 0.1295, -0.02)
     by_hand({"weight_decay": 0.1}, 1.295 - 0.00895, 0.402, 1.295, 0.4),
     # clip to norm 1: g1 = (-8, -4) / (√80 + 1e-6)
-    by_hand({"clip_norm": 1.0}, None, None, 0.5 + 0.8 / (ROOT_80 + 1e-6), 0.4 / (ROOT_80 + 1e-6)),  # type: ignore[arg-type]
+    by_hand({"clip_norm": 1.0}, None, None, 0.5 + 0.8 / (ROOT_80 + 1e-6), 0.4 / (ROOT_80 + 1e-6)),
     # a norm below the limit is left alone
     by_hand({"clip_norm": 9.0}, 1.3, 0.4, 1.3, 0.4),
 ]  # fmt: skip

@@ -261,7 +261,11 @@ def test_artifacts(store: str, write_spec: WriteSpec) -> None:
 
 def test_trace_holds_every_step(store: str, write_spec: WriteSpec) -> None:
     events: list[StepsDone] = []
-    listener = lambda event: events.append(event) if isinstance(event, StepsDone) else None  # noqa: E731
+
+    def listener(event: object) -> None:
+        if isinstance(event, StepsDone):
+            events.append(event)
+
     run = train(load_spec(write_spec({"sgd.epochs": 400})), listeners=[listener])
     trace = pq.read_table(artifact(run, store, "trace.parquet"))
     norms = [f"grad_norm/{name}" for name in run.parameters]
@@ -618,7 +622,11 @@ def test_points_arrive_once_when_the_store_recovers(
     store: str, write_spec: WriteSpec, break_store: Callable[..., list[int]], wrote: bool
 ) -> None:
     calls = break_store(lambda call: call <= 4, wrote=wrote)
-    slow = lambda event: time.sleep(0.01) if isinstance(event, EpochDone) else None  # noqa: E731
+
+    def slow(event: object) -> None:
+        if isinstance(event, EpochDone):
+            time.sleep(0.01)
+
     run = train(load_spec(write_spec({"sgd.epochs": 30})), listeners=[slow])
     assert len(calls) >= 5
     assert recorded(run, store).info.status == "FINISHED"
@@ -814,3 +822,22 @@ def test_a_trained_run_is_not_lost_when_its_end_cannot_be_recorded(
         train(load_spec(write_spec()))
     assert caught.value.run is not None
     assert caught.value.run.status == "FINISHED"
+
+
+def test_the_reason_of_a_database_is_told_without_its_sql(
+    store: str, write_spec: WriteSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As SQLAlchemy puts it when the disk is full in the middle of a run."""
+
+    def fail(*_: object) -> None:
+        raise OSError(
+            "(raised as a result of Query-invoked autoflush; consider this)\n"
+            "(sqlite3.OperationalError) database or disk is full\n[SQL: INSERT INTO metrics]"
+        )
+
+    monkeypatch.setattr(MlflowClient, "set_terminated", fail)
+    with pytest.raises(TrackingError) as caught:
+        train(load_spec(write_spec()))
+    first, second = str(caught.value).splitlines()
+    assert first == f"the tracking store {store} refused: database or disk is full"
+    assert second.startswith("  the run is trained; its files are kept in runs/unsent/")

@@ -248,7 +248,7 @@ def test_a_loss_that_stops_being_finite_ends_the_run_at_that_step(write_spec) ->
     ],
 )  # fmt: skip
 def test_the_first_node_and_the_likely_cause(write_spec, changes, node, cause) -> None:
-    merged = {**STEEP, "model": {**STEEP["model"], "layers": [{"units": 1}]}}  # type: ignore[dict-item]
+    merged = {**STEEP, "model": {**STEEP["model"], "layers": [{"units": 1}]}}
     path = write_spec({**merged, **changes})
     with pytest.raises(DivergedError) as error:
         trainer.train(load_spec(path), track=False)

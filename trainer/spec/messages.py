@@ -161,7 +161,8 @@ def _at(document: Value, path: Path) -> Value:
             value = value[part]
         else:
             return None
-    return value  # type: ignore[no-any-return]
+    found: Value = value
+    return found
 
 
 # Pydantic's locations --------------------------------------------------------------------------

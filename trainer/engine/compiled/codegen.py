@@ -22,7 +22,10 @@ INDICES: Final = "ijk"
 FUNCTIONS: Final = (
     "exp", "log", "tanh", "sigmoid", "softplus", "normal_cdf", "normal_pdf", "logistic_loss",
 )  # fmt: skip
-JIT: Final = 'njit(cache=True, error_model="numpy", fastmath={"contract"}, nogil=True, pipeline_class=NoAlias)'  # noqa: E501
+JIT: Final = (
+    'njit(cache=True, error_model="numpy", fastmath={"contract"}, nogil=True, '
+    "pipeline_class=NoAlias)"
+)
 FEW_ROWS: Final = 8  # full batches of no more rows get code of their own
 
 
