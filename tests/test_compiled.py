@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ import trainer
 from trainer import build_graph, load_spec
 from trainer.data import load_dataset
 from trainer.engine import ReferenceEngine, evaluate, make_engine
-from trainer.engine.compiled import cache, functions
+from trainer.engine.compiled import cache, functions, writer
 from trainer.engine.compiled.codegen import (
     FUNCTIONS,
     Kernel,
@@ -183,10 +183,7 @@ for threads in (1, 2, 4):
 
 def test_the_number_of_threads_changes_no_bit() -> None:
     """The `wide` network in float32, whose products run in tiles, on 1, 2 and 4 threads."""
-    environment = os.environ | {"NUMBA_NUM_THREADS": "4"}
-    done = subprocess.run(
-        [sys.executable, "-c", WIDE], capture_output=True, text=True, check=True, env=environment
-    )
+    done = subprocess.run([sys.executable, "-c", WIDE], capture_output=True, text=True, check=True)
     hashes = done.stdout.split()
     assert len(hashes) == 3
     assert len(set(hashes)) == 1
@@ -195,20 +192,54 @@ def test_the_number_of_threads_changes_no_bit() -> None:
 # Single ops and random graphs -------------------------------------------------------------------
 
 
-def run_values(graph: Graph, fetch: list[str], feeds: Mapping[str, Array], jit: bool) -> Any:
-    """The nodes `fetch` by a kernel; without `jit` its source is run by Python as it stands."""
-    kernel = values_kernel(graph, fetch)
+class LoneTeam:
+    """A team of one thread, which takes the pieces of a job in any order, to run by Python."""
+
+    def __init__(self) -> None:
+        self.job, self.left = 0, []
+
+    def __getitem__(self, place: str) -> int:
+        return self.job if place == "JOB" else 0
+
+    def post(self, job: int, pieces: int, begin: int, rows: int) -> None:
+        assert not self.left
+        self.job, self.left = job, list(np.random.default_rng(0).permutation(pieces))
+
+    def take(self, stay: int) -> int:
+        return self.left.pop() if self.left else -1
+
+    def finish(self) -> None:
+        pass
+
+    def wait(self) -> None:
+        assert not self.left
+
+
+def run_values(
+    graph: Graph, fetch: list[str], feeds: Mapping[str, Array], share: bool = False
+) -> Any:
+    """The nodes `fetch` by a kernel, whose source is run by Python as it stands.
+
+    With `share` all loops are cut into pieces.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(writer, "JOB_NUMBERS", 1)
+        kernel = values_kernel(graph, fetch, share)
     source = module_source("Values.", "float64", [kernel])
-    scope: dict[str, Any] = {}
-    if not jit:
-        source = source.replace("from numba import njit", "njit = lambda **_: lambda f: f")
+    source = source.replace("from numba import int64, njit", "int64 = int")
+    source = re.sub(r"from trainer.engine.compiled.(team|pipeline) import .*", "", source)
+    source = re.sub(r"@njit.*", "", source)
+    scope: dict[str, Any] = {name: getattr(LoneTeam, name) for name in
+                             ("post", "take", "finish", "wait")}  # fmt: skip
+    scope |= {"expose": id, "JOB": "JOB", "BEGIN": "BEGIN", "ROWS": "ROWS"}
     with np.errstate(all="ignore"):
         exec(compile(source, "kernel", "exec"), scope)
         arrays = [np.array(feeds[name], dtype=np.float64) for name in kernel.leaves]
         buffers = {name: np.full([int(d) for d in shape], np.nan)
                    for name, shape in kernel.buffers.items()}  # fmt: skip
         outputs = [np.empty([int(d) for d in graph[name].shape]) for name in fetch]
-        scope["values"](*arrays, *buffers.values(), *outputs)
+        team = [LoneTeam()] if kernel.shared else []
+        scope["values"](*team, *arrays, *buffers.values(), *outputs)
     return dict(zip(fetch, outputs, strict=True))
 
 
@@ -227,8 +258,9 @@ def test_ops_agree(op: str, inputs: list[Array], attributes: dict[str, Any]) -> 
     from derivatives import graph_of
 
     graph, values = graph_of(op, inputs, attributes)
-    found = run_values(graph, ["out", "loss"], values, jit=False)
-    agree(found, evaluate(graph, values, ["out", "loss"]), 1e-13)
+    for share in (False, True):
+        found = run_values(graph, ["out", "loss"], values, share)
+        agree(found, evaluate(graph, values, ["out", "loss"]), 1e-13)
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
@@ -241,10 +273,11 @@ def test_random_graphs_agree(case: tuple[Graph, dict[str, Array]]) -> None:
     expected = evaluate(graph, values)
     assume(all(np.abs(v).max() < 1e3 for v in expected.values()))
     fetch = ["loss", *dict.fromkeys(graph.outputs[f"gradient/{name}"] for name in names)]
-    found = run_values(graph, fetch, values, jit=False)
     scale = max(float(np.abs(expected[name]).max()) for name in fetch)
-    for name in fetch:
-        assert np.abs(found[name] - expected[name]).max() <= 1e-12 * max(scale, 1.0)
+    for share in (False, True):
+        found = run_values(graph, fetch, values, share)
+        for name in fetch:
+            assert np.abs(found[name] - expected[name]).max() <= 1e-12 * max(scale, 1.0)
 
 
 # The kernel -------------------------------------------------------------------------------------

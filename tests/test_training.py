@@ -64,7 +64,7 @@ def test_metrics_by_epoch(write_spec) -> None:
             np.testing.assert_allclose((by_parameter**2).sum(1) ** 0.5, norms, rtol=1e-14)
             part = job.dataset.validation
             loss, prediction = job.engine.predict(job.state, part.x, part.y, 1024)
-            assert event.metrics["val_loss"] == loss
+            assert event.metrics["val_loss"] == loss / len(part)
             right = prediction.argmax(1) == part.y.argmax(1)
             assert event.metrics["val_accuracy"] == right.mean()
             steps = []
@@ -95,7 +95,7 @@ def test_examples_are_ordered_by_seed_and_epoch_alone(write_spec) -> None:
 
 
 def test_evaluation_does_not_depend_on_the_last_batch(write_spec) -> None:
-    """The loss over 4 rows in batches of 3 is the mean over rows, not over batches."""
+    """The loss over 4 rows in batches of 3 is summed over rows, not over batches."""
     job = job_of(write_spec())
     whole, predictions = job.engine.predict(job.state, job.dataset.train.x, job.dataset.train.y, 4)
     parts, same = job.engine.predict(job.state, job.dataset.train.x, job.dataset.train.y, 3)
@@ -106,7 +106,7 @@ def test_evaluation_does_not_depend_on_the_last_batch(write_spec) -> None:
 def test_stopping_between_two_steps(write_spec) -> None:
     asked = iter([False, False, False, True])
     events = list(run_job(job_of(write_spec()), stop=lambda: next(asked)))
-    assert events[-1] == Ended("KILLED", 1, 3, {}, "")
+    assert events[-1] == Ended("KILLED", 1, 2, {}, "")
 
 
 # The same bits ----------------------------------------------------------------------------------

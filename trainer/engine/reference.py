@@ -73,6 +73,7 @@ class ReferenceEngine:
 
     name = "reference"
     steps_per_call = 1
+    batches_per_call = 1
 
     def __init__(self, graph: Graph) -> None:
         self._parameters = [node.name for node in graph.parameters]
@@ -131,10 +132,10 @@ class ReferenceEngine:
     def predict(
         self, state: Mapping[str, Array], x: Array, y: Array, batch_size: int
     ) -> tuple[float, Array]:
-        """The mean loss over all rows, and the predictions of shape (rows, outputs).
+        """The sum over all rows of their loss, and the predictions of shape (rows, outputs).
 
-        Runs in batches of `batch_size` rows; their losses are weighted by rows and added in
-        order in float64, so that the result does not depend on anything else.
+        Runs in batches of `batch_size` rows; their mean losses are multiplied by their rows and
+        added in order in float64, so that the result does not depend on anything else.
         """
         total, predictions = 0.0, []
         for start in range(0, len(x), batch_size):
@@ -142,4 +143,4 @@ class ReferenceEngine:
             values = self._forward({**state, "x": x[rows], "y": y[rows]})
             total += float(values[self._loss]) * len(x[rows])
             predictions.append(values[self._prediction])
-        return total / len(x), np.concatenate(predictions)
+        return total, np.concatenate(predictions)

@@ -262,11 +262,12 @@ _TABLE: tuple[Op, ...] = (
                  init="glorot_uniform", kernel="sigmoid({0})"),
     _elementwise("tanh", "tanh({0})", np.tanh, lambda g, o, x: g * (1 - o.apply("square")),
                  init="glorot_uniform", kernel="tanh({0})"),
-    # at 0 the derivative of relu is taken as 0, of leaky_relu as its slope below 0
-    _elementwise("relu", "relu({0})", _relu, lambda g, o, x: g * x.apply("positive"),
+    # at 0 the derivative of relu is taken as 0, of leaky_relu as its slope below 0; the output is
+    # positive exactly where the input is, and nothing else needs the input to be kept
+    _elementwise("relu", "relu({0})", _relu, lambda g, o, x: g * o.apply("positive"),
                  analytic=False, init="he_uniform", kernel="{0} if {0} > ZERO else ZERO"),
     _elementwise("leaky_relu", "leaky_relu({0})", lambda x: x * _leaky_slope(x),
-                 lambda g, o, x: g * x.apply("leaky_slope"), analytic=False, init="he_uniform",
+                 lambda g, o, x: g * o.apply("leaky_slope"), analytic=False, init="he_uniform",
                  kernel="{0} if {0} > ZERO else {0} * SLOPE"),
     _elementwise("leaky_slope", "leaky_relu'({0})", _leaky_slope, None, analytic=False,
                  kernel="ONE if {0} > ZERO else SLOPE"),

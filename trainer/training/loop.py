@@ -134,68 +134,126 @@ def run_job(job: Job, stop: Callable[[], bool] = _never) -> Iterator[Event]:
     spec, data = job.spec, job.dataset
     best = _Best()
     step = 0
-    metrics, broken = _evaluate(job, {"train": data.train, "val": data.validation})
-    if broken:
-        yield Ended("DIVERGED", 0, 0, {}, broken)
+    try:
+        metrics = _evaluate(job, {"train": data.train, "val": data.validation}, stop)
+    except _StoppedError as end:
+        yield Ended(end.status, 0, 0, {}, end.reason)
         return
     best.see(0, metrics)
     yield EpochDone(0, 0, metrics, {})
+    shuffled = _Shuffled(job)
 
     for epoch in range(1, spec.sgd.epochs + 1):
-        order = stream(spec.seed, "order", epoch).permutation(len(data.train))
-        x, y = data.train.x[order], data.train.y[order]
-        record = _EpochRecord(job, y)
-        for first in range(0, job.steps_per_epoch, job.engine.steps_per_call):
+        record = _EpochRecord(job)
+        for x, y, first, last in shuffled.calls(epoch):
             if stop():
                 yield Ended("KILLED", epoch - 1, step, best.summary())
                 return
-            last = min(first + job.engine.steps_per_call, job.steps_per_epoch)
             rate = spec.sgd.learning_rate
             steps, predictions = job.engine.train(
                 job.state, x, y, job.batch_size, first, last, rate
             )
+            begin = first * job.batch_size
             if len(steps.losses):
-                record.add(first, steps, predictions)
+                record.add(steps, predictions, y[begin : begin + steps.rows])
                 yield StepsDone(epoch, step + 1, steps)
                 step += len(steps.losses)
             if steps.diverged:
-                begin = (first + len(steps.losses)) * job.batch_size
+                begin += len(steps.losses) * job.batch_size
                 rows = slice(begin, begin + job.batch_size)
                 reason = diagnose(job, x[rows], y[rows], f"at step {step + 1} (epoch {epoch})")
                 yield Ended("DIVERGED", epoch - 1, step, best.summary(), reason)
                 return
-        metrics, broken = _evaluate(job, {"val": data.validation})
-        if broken:
-            yield Ended(
-                "DIVERGED", epoch - 1, step, best.summary(), f"after epoch {epoch}: {broken}"
-            )
+        try:
+            metrics = _evaluate(job, {"val": data.validation}, stop)
+        except _StoppedError as end:
+            reason = f"after epoch {epoch}: {end.reason}" if end.reason else ""
+            yield Ended(end.status, epoch - 1, step, best.summary(), reason)
             return
         metrics = _finite(record.metrics()) | metrics
         best.see(epoch, metrics)
         yield EpochDone(epoch, step, metrics, record.parameter_norms())
 
-    tested, broken = _evaluate(job, {"test": data.test})
-    status: Status = "DIVERGED" if broken else "FINISHED"
-    yield Ended(status, spec.sgd.epochs, step, best.summary() | tested, broken)
+    try:
+        tested = _evaluate(job, {"test": data.test}, stop)
+    except _StoppedError as end:
+        yield Ended(end.status, spec.sgd.epochs, step, best.summary(), end.reason)
+        return
+    yield Ended("FINISHED", spec.sgd.epochs, step, best.summary() | tested)
 
 
-def _evaluate(job: Job, parts: Mapping[str, Part | None]) -> tuple[dict[str, float], str]:
-    """Loss and score of each part that is there, and what is wrong if a loss is not finite."""
+class _Shuffled:
+    """The training rows in each epoch's order, gathered a few megabytes at a time.
+
+    So the rows are in memory once, and those at hand are in the cache when they train.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        train = job.dataset.train
+        row = max(1, (train.x.nbytes + train.y.nbytes) // len(train))
+        self._steps = max(1, GATHERED // (row * job.batch_size))
+        rows = min(len(train), self._steps * job.batch_size)
+        self._x = np.empty((rows, *train.x.shape[1:]), train.x.dtype)
+        self._y = np.empty((rows, *train.y.shape[1:]), train.y.dtype)
+
+    def calls(self, epoch: int) -> Iterator[tuple[Array, Array, int, int]]:
+        """Rows that were gathered, and which steps of them to run: the first and the last.
+
+        The arrays are overwritten when the next rows are gathered.
+        """
+        job, train = self._job, self._job.dataset.train
+        order = np.arange(len(train), dtype=np.uint32)
+        stream(job.spec.seed, "order", epoch).shuffle(order)
+        for start in range(0, len(train), len(self._x)):
+            rows = order[start : start + len(self._x)].astype(np.intp)
+            x, y = self._x[: len(rows)], self._y[: len(rows)]
+            np.take(train.x, rows, axis=0, out=x, mode="clip")  # the default mode would buffer
+            np.take(train.y, rows, axis=0, out=y, mode="clip")
+            count = -(-len(rows) // job.batch_size)
+            for first in range(0, count, job.engine.steps_per_call):
+                yield x, y, first, min(first + job.engine.steps_per_call, count)
+
+
+class _StoppedError(Exception):
+    """An evaluation that did not come to its end."""
+
+    def __init__(self, status: Status, reason: str = "") -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+
+
+def _evaluate(
+    job: Job, parts: Mapping[str, Part | None], stop: Callable[[], bool]
+) -> dict[str, float]:
+    """Loss and score of each part that is there.
+
+    Raises `_StoppedError` when `stop()` says so, or for a loss that is not finite, with the reason.
+    """
     metrics: dict[str, float] = {}
+    size = job.spec.evaluation.batch_size
+    span = size * job.engine.batches_per_call
     for name, part in parts.items():
         if part is None:
             continue
-        size = job.spec.evaluation.batch_size
-        loss, prediction = job.engine.predict(job.state, part.x, part.y, size)
-        if not np.isfinite(loss):
-            return {}, diagnose(job, part.x, part.y, f"on the {_PART[name]} rows")
-        metrics[f"{name}_loss"] = loss
-        score = score_for(job.spec.model.loss)
-        score.add(prediction, part.y)
+        total, score = 0.0, score_for(job.spec.model.loss)
+        for start in range(0, len(part), span):
+            if stop():
+                raise _StoppedError("KILLED")
+            x, y = part.x[start : start + span], part.y[start : start + span]
+            loss, prediction = job.engine.predict(job.state, x, y, size)
+            total += loss
+            score.add(prediction, y)
+        if not np.isfinite(total):
+            raise _StoppedError(
+                "DIVERGED", diagnose(job, part.x, part.y, f"on the {_PART[name]} rows")
+            )
+        metrics[f"{name}_loss"] = total / len(part)
         value = score.value()
         if value is not None:
             metrics[f"{name}_{score.name}"] = value
-    return _finite(metrics), ""
+    return _finite(metrics)
 
 
 def _finite(metrics: Mapping[str, float]) -> dict[str, float]:
@@ -203,28 +261,28 @@ def _finite(metrics: Mapping[str, float]) -> dict[str, float]:
     return {name: value for name, value in metrics.items() if np.isfinite(value)}
 
 
+GATHERED: Final = 2**22  # bytes of shuffled rows at a time, or one batch
 _PART: Final = {"train": "training", "val": "validation", "test": "test"}
 
 
 class _EpochRecord:
     """What the steps of one epoch add up to."""
 
-    def __init__(self, job: Job, y: Array) -> None:
+    def __init__(self, job: Job) -> None:
         self._job = job
-        self._y = y
         self._steps: list[Steps] = []
         self._score = score_for(job.spec.model.loss)
 
-    def add(self, first: int, steps: Steps, predictions: Array) -> None:
+    def add(self, steps: Steps, predictions: Array, y: Array) -> None:
+        """Takes some steps, what they predicted and what was right."""
         self._steps.append(steps)
-        begin = first * self._job.batch_size
-        self._score.add(predictions, self._y[begin : begin + steps.rows])
+        self._score.add(predictions, y)
 
     def metrics(self) -> dict[str, float]:
         losses = np.concatenate([steps.losses for steps in self._steps])
         norms = np.concatenate([steps.grad_norms for steps in self._steps])
         rows = np.full(len(losses), self._job.batch_size)
-        rows[-1] = len(self._y) - self._job.batch_size * (len(losses) - 1)
+        rows[-1] = len(self._job.dataset.train) - self._job.batch_size * (len(losses) - 1)
         metrics = {"train_loss": float((losses * rows).sum() / rows.sum())}
         score = self._score.value()
         if score is not None:

@@ -58,25 +58,35 @@ class R2:
     name = "r2"
 
     def __init__(self) -> None:
-        self._errors: Array = np.zeros(0)
-        self._targets: list[Array] = []
+        self._rows = 0
+        self._errors: Array = np.zeros(1)
+        self._mean: Array = np.zeros(1)
+        self._spread: Array = np.zeros(1)
 
     def add(self, prediction: Array, y: Array) -> None:
-        """Adds the squared errors of some rows, in float64."""
+        """Adds the squared errors and the spread of some rows, in float64.
+
+        Spreads of groups are merged as by Chan, Golub and LeVeque, "Updating formulae and a
+        pairwise algorithm for computing sample variances", 1979.
+        """
         target = y.astype(np.float64)
-        errors = np.square(target - prediction).sum(axis=0)
-        self._errors = errors if not self._targets else self._errors + errors
-        self._targets.append(target)
+        mean, rows = target.mean(axis=0), self._rows + len(y)
+        apart = mean - self._mean
+        with np.errstate(all="ignore"):  # what overflows has no finite score
+            self._errors = self._errors + np.square(target - prediction).sum(axis=0)
+            within = np.square(target - mean).sum(axis=0)
+            between = np.square(apart) * (self._rows * len(y) / rows)
+            self._spread = self._spread + within + between
+        self._mean = self._mean + apart * (len(y) / rows)
+        self._rows = rows
 
     def value(self) -> float | None:
         """1 where every target is met, 0 for a constant guess at the mean, below 0 for worse."""
-        y = np.concatenate(self._targets) if self._targets else np.zeros((0, 1))
-        if len(y) < 2:
+        if self._rows < 2:
             return None
-        spread = np.square(y - y.mean(axis=0)).sum(axis=0)
         with np.errstate(all="ignore"):
-            scores = 1 - self._errors / spread
-        scores = np.where(spread > 0, scores, np.where(self._errors > 0, 0.0, 1.0))
+            scores = 1 - self._errors / self._spread
+        scores = np.where(self._spread > 0, scores, np.where(self._errors > 0, 0.0, 1.0))
         return float(scores.mean())
 
 

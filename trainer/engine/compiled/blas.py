@@ -1,11 +1,10 @@
 """Matrix products for generated kernels: SciPy's BLAS, called by address, without copies.
 
-`gemm_*` is one BLAS call. `tiled_gemm_*` cuts the result into tiles whose shape depends on the
-sizes alone; each tile is one such call over the whole inner dimension, and any number of Numba's
-threads take tiles. Nothing is summed across tiles, so the bits are the same on any number of
-threads — provided that BLAS itself uses one: call both within
-`threadpoolctl.threadpool_limits(1, "blas")`, entered after this module was imported, which is
-what loads SciPy's BLAS. Such calls may run at once on several threads.
+`gemm_*` is one BLAS call, `gemm_*_tile` computes one tile of the result, over the whole inner
+dimension. The shape of the tiles depends on the sizes alone and nothing is summed across them,
+so the bits do not depend on who computes which tile — provided that BLAS itself uses one thread:
+call within `threadpoolctl.threadpool_limits(1, "blas")`, entered after this module was imported,
+which is what loads SciPy's BLAS. Such calls may run at once on several threads.
 
 All take C-contiguous arrays of one dtype, float32 or float64, with no size of 0. `out` is
 overwritten, never read, and may not overlap `a` or `b`.
@@ -13,11 +12,10 @@ overwritten, never read, and may not overlap `a` or `b`.
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from llvmlite import binding, ir
-from numba import get_num_threads, njit, prange, types
+from numba import njit, types
 from numba.core import cgutils
 from numba.extending import get_cython_function_address, intrinsic
 from scipy.linalg import cython_blas
@@ -30,17 +28,6 @@ for _symbol in _SYMBOLS.values():
     if _declared.count("int *") != 6:  # m, n, k and three leading dimensions
         raise ImportError(f"SciPy's {_name} does not take C ints: {_declared}")
     binding.add_symbol(_symbol, get_cython_function_address("scipy.linalg.cython_blas", _name))
-
-# How long a thread of GNU's OpenMP spins before it sleeps. By default for milliseconds: where the
-# cores are shared with other work, it then keeps the thread that it waits for from running. Much
-# shorter, it falls asleep between the products of a step, and waking it takes some 50 µs. On two
-# idle cores `mnist` of benchmarks/ took 0.9 to 1.3 ms a step with 1,000 and 0.77 to 0.86 with this.
-if "OMP_WAIT_POLICY" not in os.environ:
-    os.environ.setdefault("GOMP_SPINCOUNT", "100000")
-
-# Numba starts its threads when a parallel function is compiled or loaded, not when one comes
-# along with a caller from the cache; that would crash. This starts them, and reads the above.
-get_num_threads()
 
 _N, _T = ord("N"), ord("T")
 
@@ -97,112 +84,99 @@ def _gemm(
 
 
 @njit
-def gemm_nn(a: Any, b: Any, out: Any) -> None:
-    """Out = a @ b."""
+def _extent(tile: int, rows: int, columns: int, m: int, n: int) -> tuple[int, int, int, int]:
+    """Where a tile begins, and how high and wide it is; tiles are numbered row by row."""
+    across = (n + columns - 1) // columns
+    i, j = tile // across * rows, tile % across * columns
+    return i, j, min(rows, m - i), min(columns, n - j)
+
+
+@njit
+def gemm_nn_tile(tile: int, rows: int, columns: int, a: Any, b: Any, out: Any) -> None:
+    """One tile of rows × columns of out = a @ b."""
     m, k = a.shape
     n = b.shape[1]
-    _gemm(_N, _N, n, m, k, b, 0, n, a, 0, k, out, 0, n)
+    i, j, high, wide = _extent(tile, rows, columns, m, n)
+    _gemm(_N, _N, wide, high, k, b, j, n, a, i * k, k, out, i * n + j, n)
+
+
+@njit
+def gemm_tn_tile(tile: int, rows: int, columns: int, a: Any, b: Any, out: Any) -> None:
+    """One tile of rows × columns of out = a.T @ b."""
+    k, m = a.shape
+    n = b.shape[1]
+    i, j, high, wide = _extent(tile, rows, columns, m, n)
+    _gemm(_N, _T, wide, high, k, b, j, n, a, i, m, out, i * n + j, n)
+
+
+@njit
+def gemm_nt_tile(tile: int, rows: int, columns: int, a: Any, b: Any, out: Any) -> None:
+    """One tile of rows × columns of out = a @ b.T."""
+    m, k = a.shape
+    n = b.shape[0]
+    i, j, high, wide = _extent(tile, rows, columns, m, n)
+    _gemm(_T, _N, wide, high, k, b, j * k, k, a, i * k, k, out, i * n + j, n)
+
+
+@njit
+def gemm_nn(a: Any, b: Any, out: Any) -> None:
+    """Out = a @ b."""
+    gemm_nn_tile(types.int64(0), a.shape[0], b.shape[1], a, b, out)
 
 
 @njit
 def gemm_tn(a: Any, b: Any, out: Any) -> None:
     """Out = a.T @ b."""
-    k, m = a.shape
-    n = b.shape[1]
-    _gemm(_N, _T, n, m, k, b, 0, n, a, 0, m, out, 0, n)
+    gemm_tn_tile(types.int64(0), a.shape[1], b.shape[1], a, b, out)
 
 
 @njit
 def gemm_nt(a: Any, b: Any, out: Any) -> None:
     """Out = a @ b.T."""
-    m, k = a.shape
-    n = b.shape[0]
-    _gemm(_T, _N, n, m, k, b, 0, k, a, 0, k, out, 0, n)
-
-
-@njit
-def _tile(m: int, n: int, k: int, side: int, large: tuple[int, int]) -> tuple[int, int]:
-    """Rows and columns of a tile of an m × n result: small ones, or `large` for large products.
-
-    Up to 10⁶ multiplications OpenBLAS (AVX-512) packs nothing, which is the fastest way through
-    products of medium size; the largest products want to be packed, in large pieces.
-    """
-    width = min(n, side)
-    height = side
-    while height * width * k > 1_000_000:
-        height //= 2
-    if height < 16 or k < 32 or m * n * k > 100_000_000:
-        return large
-    return height, width
-
-
-@njit(parallel=True)
-def tiled_gemm_nn(a: Any, b: Any, out: Any) -> None:
-    """Out = a @ b."""
-    m, k = a.shape
-    n = b.shape[1]
-    rows, columns = _tile(m, n, k, 64, (512, 256))
-    across = (n + columns - 1) // columns
-    for tile in prange((m + rows - 1) // rows * across):
-        i, j = tile // across * rows, tile % across * columns
-        high, wide = min(rows, m - i), min(columns, n - j)
-        _gemm(_N, _N, wide, high, k, b, j, n, a, i * k, k, out, i * n + j, n)
-
-
-@njit(parallel=True)
-def tiled_gemm_tn(a: Any, b: Any, out: Any) -> None:
-    """Out = a.T @ b."""
-    k, m = a.shape
-    n = b.shape[1]
-    rows, columns = _tile(m, n, k, 64, (512, 1024))
-    across = (n + columns - 1) // columns
-    for tile in prange((m + rows - 1) // rows * across):
-        i, j = tile // across * rows, tile % across * columns
-        high, wide = min(rows, m - i), min(columns, n - j)
-        _gemm(_N, _T, wide, high, k, b, j, n, a, i, m, out, i * n + j, n)
-
-
-@njit(parallel=True)
-def tiled_gemm_nt(a: Any, b: Any, out: Any) -> None:
-    """Out = a @ b.T."""
-    m, k = a.shape
-    n = b.shape[0]
-    rows, columns = _tile(m, n, k, 32, (512, 256))
-    across = (n + columns - 1) // columns
-    for tile in prange((m + rows - 1) // rows * across):
-        i, j = tile // across * rows, tile % across * columns
-        high, wide = min(rows, m - i), min(columns, n - j)
-        _gemm(_T, _N, wide, high, k, b, j * k, k, a, i * k, k, out, i * n + j, n)
-
-
-gemm_nn_f32 = gemm_nn_f64 = gemm_nn
-gemm_tn_f32 = gemm_tn_f64 = gemm_tn
-gemm_nt_f32 = gemm_nt_f64 = gemm_nt
-tiled_gemm_nn_f32 = tiled_gemm_nn_f64 = tiled_gemm_nn
-tiled_gemm_tn_f32 = tiled_gemm_tn_f64 = tiled_gemm_tn
-tiled_gemm_nt_f32 = tiled_gemm_nt_f64 = tiled_gemm_nt
+    gemm_nt_tile(types.int64(0), a.shape[0], b.shape[0], a, b, out)
 
 
 def use_tiles(m: int, n: int, k: int) -> bool:
     """Whether tiles on two threads beat one call, for a result of m × n and inner size k.
 
-    µs in float32, two threads; on idle cores they break even at 3·10⁵ multiplications. On busy
-    ones, waking a thread costs some 50 µs, hence the limit:
+    µs in float32 on two threads, each in its own best tiles:
 
-    | form | m × n × k      | one call | tiles |
-    |------|----------------|----------|-------|
-    | nn   | 64, 10, 64     |      1.3 |   2.0 |
-    | nn   | 128, 10, 128   |      4.7 |   3.8 |
-    | nn   | 64, 128, 64    |      9.3 |   6.2 |
-    | nt   | 64, 128, 64    |       13 |   8.0 |
-    | nn   | 128, 128, 256  |       89 |    39 |
-    | tn   | 256, 128, 128  |       92 |    42 |
-    | nn   | 128, 256, 784  |      548 |   225 |
-    | tn   | 784, 256, 128  |      526 |   248 |
-    | tn   | 2048, 10, 512  |      657 |   136 |
-    | nn   | 512, 2048, 1024 | 22 300  | 11 200 |
+    | form | m × n × k       | one call |  tiles |
+    |------|-----------------|----------|--------|
+    | tn   | 64, 10, 64      |      1.0 |    1.1 |
+    | nn   | 64, 10, 64      |      1.2 |    0.8 |
+    | nn   | 128, 10, 128    |      4.8 |    2.7 |
+    | nt   | 128, 128, 10    |      5.2 |    4.7 |
+    | nn   | 64, 128, 64     |      9.5 |    5.4 |
+    | nt   | 64, 128, 64     |       13 |    8.5 |
+    | tn   | 128, 64, 64     |       10 |    5.3 |
+    | nn   | 128, 256, 784   |      564 |    250 |
+    | nt   | 512, 2048, 10   |      528 |    279 |
+    | tn   | 2048, 10, 512   |      889 |    144 |
+    | nn   | 512, 2048, 1024 |   22 194 | 11 254 |
     """
-    return m * n * k >= 2_000_000
+    return m * n * k >= (100_000 if k >= 32 else 1_000_000)
+
+
+def tile_shape(form: str, m: int, n: int, k: int) -> tuple[int, int]:
+    """Rows and columns of a tile of an m × n result, with inner size k: the best that was found.
+
+    Up to 10⁶ multiplications OpenBLAS (AVX-512) packs nothing, which is the fastest way through
+    products of medium size. The largest products want to be packed, in pieces as large as leaves
+    four of them.
+    """
+    if m * n * k > 100_000_000:
+        height, width = min(m, 512), min(n, 2048 if form == "tn" else 1024)
+        while -(-m // height) * -(-n // width) < 4 and max(height, width) > 64:
+            height, width = (height // 2, width) if height > width else (height, width // 2)
+        return height, width
+    if form == "nt":
+        return (32, 32) if k >= 32 else (128, n)
+    height = 64 if form == "tn" and n <= 64 else 32
+    width = n if n <= 128 else 128 if form == "tn" else 64
+    while height > 16 and height * width * k > 1_000_000:
+        height //= 2
+    return height, width
 
 
 def use_loops(m: int, n: int, k: int) -> bool:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any, Final
 
-import numba
 import numpy as np
 
 from trainer.engine.compiled.cache import load_module
@@ -15,6 +16,7 @@ from trainer.engine.compiled.codegen import (
     kernel_source,
     kernels_of,
 )
+from trainer.engine.compiled.team import ENDED, TEAM_SIZE, TICKET
 from trainer.engine.steps import Steps
 from trainer.graph.graph import Graph
 from trainer.graph.ops import BATCH, Array
@@ -38,9 +40,8 @@ class CompiledEngine:
         evaluation_rows: int = 1024,
         threads: int | None = None,
     ) -> None:
-        self._threads = min(
-            threads or numba.config.NUMBA_NUM_THREADS, numba.config.NUMBA_NUM_THREADS
-        )
+        self._threads = threads or available_cores()
+        self._pool = ThreadPoolExecutor(max(self._threads - 1, 1), "trainer")
         self._graph = graph
         self._dtype = np.dtype(graph.nodes[0].dtype)
         self._kernels = kernels_of(graph, batch_size, evaluation_rows)
@@ -53,6 +54,7 @@ class CompiledEngine:
         )
         updates = 10 * per_row
         self.steps_per_call = max(1, int(WORK_PER_CALL / (6 * batch_size * per_row + updates)))
+        self.batches_per_call = max(1, int(WORK_PER_CALL / (2 * evaluation_rows * per_row)))
 
     def train(
         self,
@@ -65,7 +67,6 @@ class CompiledEngine:
         learning_rate: float,
     ) -> tuple[Steps, Array]:
         """Runs the steps `first` to `last` (exclusive) of an epoch; as `ReferenceEngine.train`."""
-        numba.set_num_threads(self._threads)  # a setting of the calling thread
         count = last - first
         losses, norms = np.empty(count), np.empty(count)
         parameter_norms = np.empty((count, self._parameters))
@@ -79,11 +80,10 @@ class CompiledEngine:
         for name, begin, end in (("train_full", first, cut), ("train", cut, last)):
             if begin == end or begin != first + done:  # nothing to do, or it diverged before
                 continue
-            arrays = self._arrays(name, state, batch_size)
-            done += getattr(self._module, name)(
-                x, y, batch_size, begin, end, rate, *arrays,
-                losses[done:], norms[done:], parameter_norms[done:],
-                predictions[done * batch_size :],
+            arrays = [x, y, rate, *self._arrays(name, state, batch_size)]
+            done += self._run(
+                name, arrays, batch_size, begin, end, losses[done:], norms[done:],
+                parameter_norms[done:], predictions[done * batch_size :],
             )  # fmt: skip
         if done < count:
             rows = done * batch_size
@@ -93,13 +93,28 @@ class CompiledEngine:
     def predict(
         self, state: Mapping[str, Array], x: Array, y: Array, batch_size: int
     ) -> tuple[float, Array]:
-        """The mean loss over all rows, and the predictions; as `ReferenceEngine.predict`."""
-        numba.set_num_threads(self._threads)
+        """The summed loss of all rows, and the predictions; as `ReferenceEngine.predict`."""
         predictions = np.empty((len(x), self._outputs), self._dtype)
-        arrays = self._arrays("evaluate", state, min(batch_size, len(x)))
+        arrays = [x, y, *self._arrays("evaluate", state, min(batch_size, len(x)))]
         count = -(-len(x) // batch_size)
-        total = self._module.evaluate(x, y, batch_size, 0, count, 0.0, *arrays, predictions)
-        return total / len(x), predictions
+        total = self._run("evaluate", arrays, batch_size, 0, count, 0.0, predictions)
+        return total, predictions
+
+    def _run(self, name: str, arrays: list[Any], *rest: Any) -> Any:
+        """Calls a kernel, and lets other threads join its work."""
+        function = getattr(self._module, name)
+        if not self._kernels[name].shared:
+            return function(*arrays, *rest)
+        team = np.zeros(TEAM_SIZE, np.int64)
+        join, work = getattr(self._module, f"{name}_pieces"), (team, *arrays)
+        helpers = [self._pool.submit(join, work, 1) for _ in range(self._threads - 1)]
+        try:
+            return function(*work, *rest)
+        finally:
+            team[TICKET] = ENDED
+            running = [helper for helper in helpers if not helper.cancel()]
+            wait(running)
+            [r.result() for r in running]
 
     def _arrays(self, function: str, state: Mapping[str, Array], batch_size: int) -> list[Any]:
         kernel = self._kernels[function]
@@ -115,3 +130,10 @@ def _allocate(kernel: Kernel, batch_size: int, dtype: np.dtype[Any]) -> list[Arr
         np.empty([batch_size if dim == BATCH else int(dim) for dim in shape], dtype)
         for shape in kernel.buffers.values()
     ]
+
+
+def available_cores() -> int:
+    """The cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
