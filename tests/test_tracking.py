@@ -25,6 +25,8 @@ from mlflow import MlflowClient
 from safetensors.numpy import load_file
 
 from trainer import Run, TrackingError, load_spec, train
+from trainer.engine import ReferenceEngine
+from trainer.engine.compiled.engine import CompiledEngine
 from trainer.errors import DivergedError, InterruptedRun
 from trainer.tracking import sender
 from trainer.tracking import store as store_module
@@ -739,9 +741,27 @@ def test_a_second_interruption_stops_at_once(store: str, write_spec: WriteSpec) 
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(5)
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(InterruptedRun, match="stopped at once") as caught:
         train(load_spec(write_spec()), listeners=[interrupt])
+    assert caught.value.exit_code == 130
     assert only_run(store).info.status == "KILLED"
+
+
+@pytest.mark.parametrize("kind", [ReferenceEngine, CompiledEngine], ids=lambda kind: kind.name)
+def test_a_signal_before_training_stops_at_once(
+    store: str, write_spec: WriteSpec, monkeypatch: pytest.MonkeyPatch, kind: Any
+) -> None:
+    """Even where it comes while the kernel is compiled."""
+
+    def slow(*_: Any) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+
+    monkeypatch.setattr(kind, "prepare", slow)
+    with pytest.raises(InterruptedRun, match="stopped before training began") as caught:
+        train(load_spec(write_spec()), engine=kind.name)
+    assert caught.value.exit_code == 143
+    assert caught.value.run is None
 
 
 def test_an_interruption_while_the_rest_is_sent(

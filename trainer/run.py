@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from types import FrameType
 
@@ -22,7 +23,7 @@ from trainer.result import Run, Series
 from trainer.spec.schema import Spec
 from trainer.summary import describe_model
 from trainer.tracking.store import resolve_store
-from trainer.tracking.tracker import MlflowTracker
+from trainer.tracking.tracker import MlflowTracker, import_mlflow
 from trainer.training import Ended, EpochDone, Event, Job, StepsDone, make_job, run_job
 
 Listener = Callable[[Event], None]
@@ -59,6 +60,8 @@ def train(
         model = build_graph(spec, len(dataset.features), dataset.outputs)
         memory = check_memory(spec, dataset, model)
         job = make_job(spec, dataset, model, engine, threads)
+        with _meanwhile(import_mlflow if store is not None else None):
+            job.engine.prepare(job.state, dataset.train.x[:1], dataset.train.y[:1])
         tracker = None
         if store is not None:
             tracker = MlflowTracker(store, job, name or spec.name)
@@ -69,6 +72,7 @@ def train(
         try:
             if on_start is not None:
                 on_start(job)
+            interrupt.flagged = True
             # entered here, since it limits the libraries that are loaded by now: the engine's too
             with threadpool_limits(limits=1, user_api="blas"):
                 for event in run_job(job, stop=lambda: interrupt.number is not None):
@@ -113,20 +117,33 @@ def train(
     return run
 
 
+@contextmanager
+def _meanwhile(task: Callable[[], None] | None) -> Iterator[None]:
+    """Runs a task on another thread beside what is inside; what it raises is left for later."""
+    if task is None:
+        yield
+        return
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(task)
+        yield
+
+
 def _also(message: str, failure: TrainerError | None) -> str:
     """The message, and below it what else went wrong."""
     return message if failure is None else f"{message}\n{failure}"
 
 
 class _Interrupt:
-    """The signal that asked for an end, if one did."""
+    """The signal that asked for an end, if one did; `flagged` while the loop looks out for it."""
 
     number: int | None = None
+    flagged = False
 
 
 @contextmanager
 def _signals() -> Iterator[_Interrupt]:
-    """SIGINT and SIGTERM set a flag that the loop looks at; a second one stops at once.
+    """SIGINT and SIGTERM set a flag that the loop looks at; before it, and a second time, they
+    stop at once: what is inside meets a `KeyboardInterrupt`, and `InterruptedRun` comes out.
 
     Only the main thread can handle signals; elsewhere the flag is never set.
     """
@@ -136,14 +153,20 @@ def _signals() -> Iterator[_Interrupt]:
         return
 
     def handle(number: int, frame: FrameType | None) -> None:
-        if interrupt.number is not None:
-            raise KeyboardInterrupt
+        at_once = interrupt.number is not None or not interrupt.flagged
         interrupt.number = number
+        if at_once:
+            raise KeyboardInterrupt
 
     numbers = (signal.SIGINT, signal.SIGTERM)
     before = {number: signal.signal(number, handle) for number in numbers}
     try:
         yield interrupt
+    except KeyboardInterrupt:
+        if interrupt.number is None:
+            raise
+        message = "stopped at once" if interrupt.flagged else "stopped before training began"
+        raise InterruptedRun(message, interrupt.number) from None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -86,6 +86,9 @@ class ReferenceEngine:
         self._step = Interpreter(graph, [*scalars, *self._updates.values()])
         self._forward = Interpreter(graph, [self._loss, self._prediction])
 
+    def prepare(self, state: Mapping[str, Array], x: Array, y: Array) -> None:
+        """Nothing has to be compiled."""
+
     def train(
         self,
         state: dict[str, Array],

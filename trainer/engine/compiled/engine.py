@@ -56,6 +56,21 @@ class CompiledEngine:
         self.steps_per_call = max(1, int(WORK_PER_CALL / (6 * batch_size * per_row + updates)))
         self.batches_per_call = max(1, int(WORK_PER_CALL / (2 * evaluation_rows * per_row)))
 
+    def prepare(self, state: Mapping[str, Array], x: Array, y: Array) -> None:
+        """Compiles every kernel, or loads it from the cache, for such rows; runs no step."""
+        made = np.empty((0, self._outputs), self._dtype)
+        records = [np.empty(0), np.empty(0), np.empty((0, self._parameters)), made]
+        ended = np.full(TEAM_SIZE, ENDED)
+        for name, kernel in self._kernels.items():
+            arrays = [*(state[leaf] for leaf in kernel.leaves), *_allocate(kernel, 1, self._dtype)]
+            trains = name != "evaluate"
+            arrays = [x, y, *([self._dtype.type(0)] if trains else []), *arrays]
+            if kernel.shared:
+                getattr(self._module, f"{name}_pieces")((ended, *arrays), 0)
+                arrays.insert(0, ended)
+            function = getattr(self._module, name)
+            function(*arrays, 1, 0, 0, *(records if trains else [0.0, made]))
+
     def train(
         self,
         state: dict[str, Array],
