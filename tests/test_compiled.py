@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,7 @@ from trainer.engine.compiled.codegen import (
     FUNCTIONS,
     Kernel,
     kernel_source,
+    kernels_of,
     module_source,
     training_kernel,
     values_kernel,
@@ -34,7 +37,8 @@ from trainer.engine.compiled.engine import CompiledEngine
 from trainer.engine.compiled.schedule import unplanned_ops
 from trainer.graph import OPS, Graph, gradients
 from trainer.graph.ops import BATCH, Array
-from trainer.training import make_job
+from trainer.training import make_job, run_job
+from trainer.training.loop import GATHERED
 
 TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
 
@@ -371,3 +375,43 @@ def test_a_cache_that_cannot_be_written(tmp_path, write_spec, monkeypatch, reaso
     run = trainer.train(spec, track=False, engine="compiled")
     assert run.status == "FINISHED"
     assert not list(tmp_path.rglob("kernel.py"))
+
+
+# Memory -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("source", "units", "sgd"), [
+    ({"synthetic": "two_moons", "rows": 2_000_000}, 4, {"batch_size": 1000}),
+    ({"synthetic": "two_moons", "rows": 2000}, 700, {"batch_size": 50}),
+    ({"synthetic": "two_moons", "rows": 2000}, 700, {"batch_size": 50, "momentum": 0.9}),
+    ({"synthetic": "linear", "rows": 20_000}, 64, {"batch_size": "full"}),
+], ids=["rows", "parameters", "momentum", "batch"])  # fmt: skip
+def test_memory(write_spec, source, units, sgd) -> None:
+    """At most 1.5 x (data + 4 x parameters + one batch), where the data are held once."""
+    loss = "squared" if source["synthetic"] == "linear" else "logistic"
+    layers = [{"units": units, "activation": "relu"}, {"units": units}, {"units": 1}]
+    spec = load_spec(write_spec({
+        "data.source": source, "model": {"layers": layers, "loss": loss, "dtype": "float32"},
+        "sgd": {"learning_rate": 1e-3, "epochs": 2, **sgd},
+    }))  # fmt: skip
+    job = jobs_of(spec)[0]
+    train = job.dataset.train
+    job.engine.prepare(job.state, train.x[:1], train.y[:1])
+    tracemalloc.start()
+    list(run_job(job))
+    kept = job.parameters
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    data = train.x.nbytes + train.y.nbytes
+    parameters = sum(value.nbytes for value in kept.values())
+    velocity = sum(value.nbytes for value in job.state.values()) - parameters
+    rows = {"train": job.batch_size, "evaluate": spec.evaluation.batch_size}
+    kernels = kernels_of(job.graph, *rows.values())
+    batch = sum(
+        4 * math.prod(rows[name] if dim == BATCH else int(dim) for dim in shape)
+        for name in rows
+        for shape in kernels[name].buffers.values()
+        if BATCH in shape
+    ) + max(GATHERED, job.batch_size * data // len(train))  # fmt: skip
+    held = data + 2 * parameters + velocity  # before tracing began
+    assert held + peak <= 1.5 * (data + 4 * parameters + velocity + batch)

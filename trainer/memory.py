@@ -40,14 +40,15 @@ def count_parameters(graph: Graph) -> int:
 def estimate_memory(spec: Spec, dataset: Dataset, model: Graph) -> MemoryEstimate:
     """The estimate for training `model`.
 
-    Data: every part, and the shuffled copy of the training rows. Parameters: themselves, as
+    Data: every part, and the order of the training rows. Parameters: themselves, as
     drawn, the gradient, the update, and the velocity where there is momentum. Batch: every
     value that depends on the batch, forward and backward, for the larger of the training and
     the evaluation batch.
     """
     item = np.dtype(spec.model.dtype).itemsize
-    parts = [dataset.train, dataset.train, dataset.validation, dataset.test]
+    parts = [dataset.train, dataset.validation, dataset.test]
     data = sum(part.x.nbytes + part.y.nbytes for part in parts if part is not None)
+    data += 4 * len(dataset.train)
     copies = 4 + (2 if spec.sgd.momentum else 0)
     size = spec.sgd.batch_size
     rows = len(dataset.train) if size == "full" else int(size)

@@ -191,9 +191,7 @@ class _Shuffled:
     def __init__(self, job: Job) -> None:
         self._job = job
         train = job.dataset.train
-        row = max(1, (train.x.nbytes + train.y.nbytes) // len(train))
-        self._steps = max(1, GATHERED // (row * job.batch_size))
-        rows = min(len(train), self._steps * job.batch_size)
+        rows = min(len(train), _at_a_time(train, job.batch_size))
         self._x = np.empty((rows, *train.x.shape[1:]), train.x.dtype)
         self._y = np.empty((rows, *train.y.shape[1:]), train.y.dtype)
 
@@ -215,6 +213,12 @@ class _Shuffled:
                 yield x, y, first, min(first + job.engine.steps_per_call, count)
 
 
+def _at_a_time(part: Part, batch_size: int) -> int:
+    """Rows of whole batches that make some megabytes, at least one batch."""
+    row = (part.x.nbytes + part.y.nbytes) / len(part)
+    return max(1, int(GATHERED / (row * batch_size))) * batch_size
+
+
 class _StoppedError(Exception):
     """An evaluation that did not come to its end."""
 
@@ -233,10 +237,10 @@ def _evaluate(
     """
     metrics: dict[str, float] = {}
     size = job.spec.evaluation.batch_size
-    span = size * job.engine.batches_per_call
     for name, part in parts.items():
         if part is None:
             continue
+        span = min(size * job.engine.batches_per_call, _at_a_time(part, size))
         total, score = 0.0, score_for(job.spec.model.loss)
         for start in range(0, len(part), span):
             if stop():
@@ -261,7 +265,7 @@ def _finite(metrics: Mapping[str, float]) -> dict[str, float]:
     return {name: value for name, value in metrics.items() if np.isfinite(value)}
 
 
-GATHERED: Final = 2**22  # bytes of shuffled rows at a time, or one batch
+GATHERED: Final = 2**21  # bytes of rows at a time
 _PART: Final = {"train": "training", "val": "validation", "test": "test"}
 
 

@@ -20,7 +20,7 @@ from typing import Final
 
 MAX_BYTES: Final = 256 * 2**20
 ROOM: Final = 16 * 2**20  # free bytes below which nothing is cached
-OWN: Final = ("blas.py", "functions.py", "pipeline.py")
+OWN: Final = ("blas.py", "functions.py", "pipeline.py", "team.py")
 
 
 def cache_folder() -> Path:

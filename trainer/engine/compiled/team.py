@@ -26,7 +26,7 @@ TEAM_SIZE: Final = 48
 
 ENDED: Final = -1
 LEFT: Final = 2**32 - 1  # the bits of a ticket that count the pieces
-SPINS: Final = 20_000  # looks before a waiting thread lets others run: some 100 µs
+SPINS: Final = 500  # looks before a waiting thread lets others run: some 10 µs
 
 binding.initialize_native_asmparser()  # for the fences below
 _INT64 = ir.IntType(64)
