@@ -9,6 +9,7 @@ import statistics
 import struct
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable, Sequence
 from itertools import product
 from pathlib import Path
@@ -20,7 +21,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from trainer import DataError
-from trainer.data import Dataset, Table, load_dataset, load_table, split_rows
+from trainer.data import Dataset, Part, Table, blocks, load_dataset, load_table, split_rows
 from trainer.randomness import PURPOSES, Purpose, stream
 from trainer.spec import Spec, load_spec
 from trainer.spec.schema import BUNDLED, SYNTHETIC
@@ -291,11 +292,11 @@ def test_a_split_depends_on_the_seed_alone() -> None:
 def test_parts_hold_the_rows_that_they_name() -> None:
     spec = make_spec("diabetes", split={"validation": 0.25, "test": 0.25})
     table, dataset = load_table(spec), load_dataset(spec)
-    for part in (dataset.train, dataset.validation, dataset.test):
-        assert part is not None
-        assert len(part) == len(part.rows)
-        np.testing.assert_array_equal(part.x, table.x[part.rows])
-        np.testing.assert_array_equal(part.y, table.target[part.rows])
+    for name, rows in split_rows(spec, table).items():
+        part = getattr(dataset, name)
+        assert len(part) == len(rows)
+        np.testing.assert_array_equal(part.x, table.x[rows])
+        np.testing.assert_array_equal(part.y, table.target[rows])
     assert load_dataset(make_spec("diabetes")).validation is None
 
 
@@ -319,12 +320,23 @@ def test_the_scale_is_that_of_the_training_rows() -> None:
 
 def test_the_scale_is_the_populations() -> None:
     spec = make_spec("wine", standardize=True, split={"test": 0.3})
-    dataset, raw = load_dataset(spec), load_table(spec).x
-    for i, column in enumerate(raw[dataset.train.rows].T.tolist()):
+    dataset, table = load_dataset(spec), load_table(spec)
+    for i, column in enumerate(table.x[split_rows(spec, table)["train"]].T.tolist()):
         assert dataset.mean[i] == pytest.approx(statistics.fmean(column), rel=1e-14)
         assert dataset.scale[i] == pytest.approx(statistics.pstdev(column), rel=1e-12)
     np.testing.assert_allclose(dataset.train.x.mean(axis=0), 0, atol=1e-13)
     np.testing.assert_allclose(dataset.train.x.std(axis=0), 1)
+
+
+@pytest.mark.parametrize("columns", [1, 2, 3, 30])
+def test_the_scale_is_numpys_to_the_last_bit(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks, "CELLS", 64)
+    x = 1e3 + np.random.default_rng(0).standard_normal((2000, columns))
+    spec = make_spec(inline(x.tolist(), [0] * len(x)), standardize=True, split={"test": 0.3})
+    dataset = load_dataset(spec)
+    chosen = x[split_rows(spec, load_table(spec))["train"]]
+    np.testing.assert_array_equal(dataset.mean, chosen.mean(axis=0))
+    np.testing.assert_array_equal(dataset.scale, chosen.std(axis=0))
 
 
 def test_without_standardisation_numbers_stay() -> None:
@@ -383,6 +395,63 @@ def test_parts_are_ready_for_an_engine(dtype: str, loss: str, units: int) -> Non
         for array in (part.x, part.y):
             assert array.dtype == dtype
             assert array.flags.c_contiguous
+
+
+# Blocks ----------------------------------------------------------------------------------------
+
+
+def parts_of(dataset: Dataset) -> list[Part]:
+    parts = (dataset.train, dataset.validation, dataset.test)
+    return [part for part in parts if part is not None]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("split", [{}, {"validation": 0.2, "test": 0.1}])
+@pytest.mark.parametrize(
+    ("source", "loss", "units"),
+    [
+        *(({"synthetic": name, "rows": 1003}, "squared", 1) for name in SYNTHETIC),
+        ({"synthetic": "two_moons", "rows": 1003}, "logistic", 1),
+        ("digits", "logistic", 10),
+        ("diabetes", "squared", 1),
+    ],
+)
+def test_where_blocks_end_changes_no_bit(
+    source: Any, loss: str, units: int, split: dict[str, float], dtype: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    def bits(cells: int) -> list[bytes]:
+        monkeypatch.setattr(blocks, "CELLS", cells)
+        parts = parts_of(load_dataset(spec))
+        return [array.tobytes() for part in parts for array in (part.x, part.y)]
+
+    spec = make_spec(source, loss, units, split=split, dtype=dtype, standardize=True)
+    assert bits(64) == bits(2**30)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "measured", "data"),
+    [
+        ("float32", 1.03, {}),
+        ("float32", 1.14, {"split": {"validation": 0.1, "test": 0.1}, "standardize": True}),
+        ("float64", 0.73, {"standardize": True}),  # the parts take the table's own memory
+    ],
+)
+def test_loading_needs_the_table_and_the_parts(
+    dtype: str, measured: float, data: dict[str, Any]
+) -> None:
+    rows = 1_000_000
+    spec = make_spec({"synthetic": "two_moons", "rows": rows}, "logistic", dtype=dtype, **data)
+    tracemalloc.start()
+    try:
+        dataset = load_dataset(spec)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    table = rows * (2 + 1) * 8
+    parts = sum(array.nbytes for part in parts_of(dataset) for array in vars(part).values())
+    numbers = rows * 8  # of the rows of each part
+    assert peak < 1.06 * measured * (table + parts + numbers)
 
 
 # The hash of the data --------------------------------------------------------------------------
@@ -449,6 +518,12 @@ def test_the_hash_changes_with_anything_that_matters(folder: Path) -> None:
         hash_csv("a,b,y", "1,2,3", "4,5,6", loss="logistic"),
     ]  # fmt: skip
     assert len({same, *others}) == len(others) + 1
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_hash_is_that_of_the_data_as_read(dtype: str) -> None:
+    spec = make_spec("diabetes", dtype=dtype, standardize=True)
+    assert load_dataset(spec).sha256 == load_table(spec).sha256
 
 
 def test_other_class_names_are_other_data() -> None:

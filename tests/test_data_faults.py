@@ -408,10 +408,20 @@ def test_a_file_is_read_once(
     assert dataset.train.x.tolist() == [[1], [3]]
 
 
+@pytest.mark.parametrize("size", range(1, 7))
+def test_a_byte_that_is_not_utf8_is_found_where_it_stands(
+    size: int, write_spec: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(csv, "BLOCKS", (size, 2**20))
+    with pytest.raises(DataError) as caught:
+        load(Row("", "a,y\n1,é€😀\n2,€".encode() + b"\xe9\n", "", "logistic"), write_spec)
+    assert tell(caught.value) == f"t.csv:3: the byte 0xe9 is not UTF-8 {SAVE}"
+
+
 def test_a_row_that_is_too_long(
     write_spec: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(csv, "BLOCK", 2**20)
+    monkeypatch.setattr(csv, "BLOCKS", (2**20,))
     row = Row("", f"a,n,y\n1,{LONG},2\n", "", data={"features": ["a"]})
     with pytest.raises(DataError) as caught:
         load(row, write_spec)
@@ -496,7 +506,7 @@ def test_many_small_blocks_give_the_same_table(
     rows = "".join(f'{i},"a\nb",c{i % 3}\n' for i in range(50))
     row = Row("", "x,n,y\n" + rows, "", "logistic", 3, data={"features": ["x"]})
     whole = load(row, write_spec)
-    monkeypatch.setattr(csv, "BLOCK", 20)
+    monkeypatch.setattr(csv, "BLOCKS", (20,))
     assert load(row, write_spec).sha256 == whole.sha256
 
 

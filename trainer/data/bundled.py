@@ -93,11 +93,11 @@ def read_bundled(name: str, spec: Spec) -> Table:
     columns = (*FEATURES[name], "target")
     features, target = choose(columns, spec)
     x = values.take([columns.index(feature) for feature in features], axis=1)
-    chosen = values[:, columns.index(target)]
+    chosen = values.take(columns.index(target), axis=1)
     origin = f"scikit-learn/{name}"
     if spec.model.loss == "squared":
         return Table(features, x, target, chosen[:, None], None, origin)
     if target == "target" and names is not None:
         return Table(features, x, target, chosen.astype(np.int64), names, origin)
-    codes, classes = encode_classes(chosen.tolist(), spec)
+    codes, classes = encode_classes(chosen, spec)
     return Table(features, x, target, codes, classes, origin)

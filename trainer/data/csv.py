@@ -14,7 +14,8 @@ import io
 import re
 import stat
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -29,8 +30,8 @@ from trainer.spec.messages import near
 from trainer.spec.schema import CsvSource, Spec
 
 MAX_FAULTS: Final = 5
-BLOCK: Final = 2**26
-"""Bytes that pyarrow parses at a time; no row may be longer."""
+BLOCKS: Final = (2**20, 2**26)
+"""Bytes that pyarrow parses at a time: few, or, if a row is longer, as many as a row may have."""
 
 _SAVE = "save the table as CSV in UTF-8"
 _NUMBER = re.compile(r"[ \t]*[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?[ \t]*\Z", re.ASCII)
@@ -75,17 +76,22 @@ def read_csv(source: CsvSource, spec: Spec) -> Table:
     is_class = spec.model.loss == "logistic"
     try:
         columns = _parse(file, features, target, is_class)
-        x = _numbers(columns, features)
-        if not is_class:
-            return Table(features, x, target, _numbers(columns, [target]), None, str(path))
-        labels, codes = _labels(columns[target])
+        labels, codes = _labels(columns[target]) if is_class else ([], None)
     except (ValueError, csv.Error):
         faults = list(islice(_faults(file, header, features, target, is_class), MAX_FAULTS))
-        hint = f"is every row shorter than {BLOCK // 2**20} MB?"
+        hint = f"is every row shorter than {BLOCKS[-1] // 2**20} MB?"
         unknown = file.problem(None, "this file cannot be read as CSV", hint)
         raise DataError(faults or unknown) from None
-    numbers, classes = encode_classes(labels, spec)
-    return Table(features, x, target, numbers[codes], classes, str(path))
+    del file  # only faults need its bytes
+    x = _numbers(columns, features)
+    if codes is None:
+        y, classes = _numbers(columns, [target]), None
+    else:
+        numbers, classes = encode_classes(labels, spec)
+        y = numbers[codes]
+    del columns, codes
+    _release_memory()
+    return Table(features, x, target, y, classes, str(path))
 
 
 def _read(path: Path, spec: Spec) -> bytes:
@@ -136,12 +142,24 @@ def _check_text(data: bytes, path: Path) -> None:
     if b"\0" in data:
         message = "a NUL byte stands here: the file is binary or UTF-16"
         raise fail(message, _SAVE, data.index(b"\0"))
-    if not data.isascii():
+    at = _not_utf8(data)
+    if at is not None:
+        raise fail(f"the byte 0x{data[at]:02x} is not UTF-8", _SAVE, at)
+
+
+def _not_utf8(data: bytes) -> int | None:
+    """Where the first byte stands that is not UTF-8. The text is never there as a whole."""
+    if data.isascii():
+        return None
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    for start in range(0, len(data), BLOCKS[0]):
+        end = min(start + BLOCKS[0], len(data))
         try:
-            data.decode()
+            decoder.decode(data[start:end], final=end == len(data))
         except UnicodeDecodeError as error:
-            message = f"the byte 0x{data[error.start]:02x} is not UTF-8"
-            raise fail(message, _SAVE, error.start) from None
+            # its object begins with what was left of a character that the last piece cut
+            return end - len(error.object) + error.start
+    return None
 
 
 def _header(file: _File, spec: Spec) -> list[str]:
@@ -168,10 +186,10 @@ def _parse(file: _File, features: Sequence[str], target: str, is_class: bool) ->
     """The chosen columns as a pyarrow table: float64, and texts for a target of classes.
 
     Raises `ValueError` when pyarrow refuses the file, whose own words are not for users, or
-    finds no rows, and `csv.Error` for misplaced quotation marks.
+    finds no rows, or a number that is missing or not finite, and `csv.Error` for misplaced
+    quotation marks.
     """
     import pyarrow as pa
-    from pyarrow import csv as pacsv
 
     quoted = b'"' in file.data
     if quoted:
@@ -179,35 +197,52 @@ def _parse(file: _File, features: Sequence[str], target: str, is_class: bool) ->
     types = dict.fromkeys((*features, target), pa.float64())
     if is_class:
         types[target] = pa.string()
-    try:
-        table = pacsv.read_csv(
-            pa.py_buffer(file.data),
-            read_options=pacsv.ReadOptions(block_size=BLOCK),
-            parse_options=pacsv.ParseOptions(delimiter=file.delimiter, newlines_in_values=quoted),
-            convert_options=pacsv.ConvertOptions(
-                include_columns=list(types),
-                column_types=types,
-                null_values=[""],
-                strings_can_be_null=False,
-            ),
-        )
-    except pa.ArrowException:
-        raise ValueError from None
-    if not table.num_rows:
+    table = _read_columns(file, types, quoted)
+    numbers = [table[name] for name, kind in types.items() if kind == pa.float64()]
+    if not table.num_rows or not all(map(_is_finite, numbers)):
         raise ValueError
     return table
 
 
+def _read_columns(file: _File, types: Mapping[str, Any], quoted: bool) -> Any:
+    """The columns of these types. Raises `ValueError` when pyarrow refuses the file."""
+    import pyarrow as pa
+    from pyarrow import csv as pacsv
+
+    for block in BLOCKS:
+        with suppress(pa.ArrowException):
+            return pacsv.read_csv(
+                pa.py_buffer(file.data),
+                # threads would parse the whole file before most of it has become numbers
+                read_options=pacsv.ReadOptions(block_size=block, use_threads=False),
+                parse_options=pacsv.ParseOptions(
+                    delimiter=file.delimiter, newlines_in_values=quoted
+                ),
+                convert_options=pacsv.ConvertOptions(
+                    include_columns=list(types),
+                    column_types=types,
+                    null_values=[""],
+                    strings_can_be_null=False,
+                ),
+            )
+    raise ValueError
+
+
+def _is_finite(column: Any) -> bool:
+    return all(
+        not chunk.null_count and np.isfinite(np.from_dlpack(chunk)).all() for chunk in column.chunks
+    )
+
+
 def _numbers(table: Any, names: Sequence[str]) -> Array:
-    """Columns side by side. Raises `ValueError` where a cell is empty or not finite."""
+    """Columns side by side."""
     numbers = np.empty((table.num_rows, len(names)))
-    for i, name in enumerate(names):
-        column = table[name].combine_chunks()
-        if column.null_count:
-            raise ValueError
-        numbers[:, i] = np.from_dlpack(column)  # to_numpy() would import pandas
-    if not np.isfinite(numbers).all():
-        raise ValueError
+    start = 0
+    for batch in table.to_batches():
+        end = start + batch.num_rows
+        for i, name in enumerate(names):
+            numbers[start:end, i] = np.from_dlpack(batch[name])  # to_numpy() would import pandas
+        start = end
     return numbers
 
 
@@ -227,6 +262,13 @@ def _labels(column: Any) -> tuple[Sequence[Label], Array]:
     elif all(_DECIMAL.match(text) for text in texts):
         labels = [float(text) for text in texts]
     return labels, np.from_dlpack(encoded.indices)
+
+
+def _release_memory() -> None:
+    """Gives back to the system what pyarrow would keep for the next file."""
+    import pyarrow as pa
+
+    pa.default_memory_pool().release_unused()
 
 
 def _is_missing(label: str) -> bool:

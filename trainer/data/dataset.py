@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
+from trainer.data.blocks import blocks
 from trainer.data.bundled import read_bundled
 from trainer.data.csv import read_csv
 from trainer.data.inline import read_inline
@@ -19,18 +21,19 @@ from trainer.spec.schema import CsvSource, InlineSource, Spec, SyntheticSource
 
 __all__ = ["Dataset", "Part", "Table", "load_dataset", "load_table", "split_rows"]
 
+PARTS: Final = ("train", "validation", "test")
+
 
 @dataclass(frozen=True)
 class Part:
     """Some rows of the data, ready for an engine.
 
     `x` has shape (rows, features) and `y` (rows, outputs), both C-contiguous in the model's
-    dtype; `rows` holds their numbers in the source, ascending.
+    dtype. `split_rows` tells which rows of the source they are.
     """
 
     x: Array
     y: Array
-    rows: Array
 
     def __len__(self) -> int:
         return len(self.x)
@@ -90,6 +93,7 @@ def load_dataset(spec: Spec) -> Dataset:
     mean = scale = None
     if spec.data.standardize:
         mean, scale = _scaling(spec, table, rows["train"], notes)
+    sha256 = table.sha256  # before `_part`, which may write into the table
     parts = {name: _part(spec, table, chosen, mean, scale) for name, chosen in rows.items()}
     assert parts["train"] is not None
     return Dataset(
@@ -101,7 +105,7 @@ def load_dataset(spec: Spec) -> Dataset:
         test=parts["test"],
         mean=mean,
         scale=scale,
-        sha256=table.sha256,
+        sha256=sha256,
         origin=table.origin,
         notes=tuple(notes),
     )
@@ -115,27 +119,34 @@ def split_rows(spec: Spec, table: Table) -> dict[str, Array]:
     training. The counts by class are differences of rounded cumulative counts, so that they add
     up to the fraction of all rows.
     """
-    order = stream(spec.seed, "split").permutation(len(table.x))
-    split = spec.data.split
-    ends = np.array([len(order)])
-    if table.classes is not None:
-        order = order[np.argsort(table.target[order], kind="stable")]
-        ends = np.cumsum(np.bincount(table.target, minlength=len(table.classes)))
-    groups = np.split(order, ends[:-1])
-    counts = {
-        name: np.diff(np.floor(fraction * ends + 0.5).astype(int), prepend=0)
-        for name, fraction in (("test", split.test), ("validation", split.validation))
-    }
-    rows: dict[str, list[Array]] = {"train": [], "validation": [], "test": []}
-    for i, group in enumerate(groups):
-        tested = counts["test"][i]
-        held = min(tested + counts["validation"][i], len(group))
-        rows["test"].append(group[:tested])
-        rows["validation"].append(group[tested:held])
-        rows["train"].append(group[held:])
-    parts = {name: np.sort(np.concatenate(chosen)) for name, chosen in rows.items()}
+    dealt = _deal(spec, table)
+    parts = {name: np.flatnonzero(dealt == i) for i, name in enumerate(PARTS)}
     _check_split(spec, table, parts)
     return parts
+
+
+def _deal(spec: Spec, table: Table) -> Array:
+    """The number of each row's part among `PARTS`."""
+    dealt = np.zeros(len(table.x), np.int8)
+    split = spec.data.split
+    if not (split.validation or split.test):
+        return dealt
+    order = stream(spec.seed, "split").permutation(len(dealt))
+    ends = np.array([len(order)])
+    if table.classes is not None:
+        # numbers of one or two bytes NumPy sorts by radix
+        codes = table.target.astype(np.min_scalar_type(len(table.classes)))
+        order = order[np.argsort(codes[order], kind="stable")]
+        ends = np.cumsum(np.bincount(table.target, minlength=len(table.classes)))
+    groups = np.split(order, ends[:-1])
+    tested, validated = (
+        np.diff(np.floor(fraction * ends + 0.5).astype(int), prepend=0)
+        for fraction in (split.test, split.validation)
+    )
+    for group, first, following in zip(groups, tested, validated, strict=True):
+        dealt[group[:first]] = PARTS.index("test")
+        dealt[group[first : first + following]] = PARTS.index("validation")
+    return dealt
 
 
 def _check_split(spec: Spec, table: Table, parts: dict[str, Array]) -> None:
@@ -152,10 +163,10 @@ def _check_split(spec: Spec, table: Table, parts: dict[str, Array]) -> None:
         message = f"the split leaves none of {total} rows for training"
         raise DataError(spec.problem(("data", "split"), message))
     if table.classes is not None:
-        present = set(table.target[parts["train"]].tolist())
-        missing = [table.classes[i] for i in range(len(table.classes)) if i not in present]
-        if missing:
-            message = f"no row of class {show(missing[0])} is left for training"
+        counts = np.bincount(table.target[parts["train"]], minlength=len(table.classes))
+        if not counts.all():
+            missing = table.classes[int(np.argmin(counts))]
+            message = f"no row of class {show(missing)} is left for training"
             raise DataError(
                 target_problem(spec, message, "use more rows of it, or a smaller split")
             )
@@ -198,11 +209,13 @@ def _scaling(spec: Spec, table: Table, train: Array, notes: list[str]) -> tuple[
     These are the mean and the deviation over the training rows, the population's (divided by
     n). A feature that is constant over them is only shifted, to exactly 0.
     """
-    chosen = table.x[train]
+    first, constant = table.x[train[0]], np.ones(len(table.features), bool)
+    for block in blocks(len(train), len(first)):
+        constant &= (table.x[train[block]] == first).all(axis=0)
     with np.errstate(all="ignore"):
-        mean, scale = chosen.mean(axis=0), chosen.std(axis=0)
-    constant = chosen.min(axis=0) == chosen.max(axis=0)
-    mean = np.where(constant, chosen[0], mean)
+        mean = _column_sums(table.x, train) / len(train)
+        scale = np.sqrt(_column_sums(table.x, train, mean) / len(train))
+    mean = np.where(constant, first, mean)
     scale = np.where(constant, 1.0, scale)
     lost = ~np.isfinite(mean) | ~np.isfinite(scale) | (scale == 0)
     if lost.any():
@@ -218,22 +231,65 @@ def _scaling(spec: Spec, table: Table, train: Array, notes: list[str]) -> tuple[
     return mean, scale
 
 
+def _column_sums(x: Array, rows: Array, mean: Array | None = None) -> Array:
+    """The sums of the columns over `rows`, or of their squared deviations from `mean`.
+
+    Bit by bit those in NumPy's `mean` and `std` of all the rows at once. It adds several columns
+    row by row, so that a block can go on where the last one ended; but the numbers of a single
+    column pairwise, for which all of them must be there.
+    """
+    columns = x.shape[1]
+    total = np.zeros(columns)
+    for block in blocks(len(rows), columns) if columns > 1 else [slice(None)]:
+        values = x[rows[block]]
+        if mean is not None:
+            values -= mean
+            values *= values
+        values[0] += total
+        total = values.sum(axis=0)
+    return total
+
+
 def _part(
     spec: Spec, table: Table, rows: Array, mean: Array | None, scale: Array | None
 ) -> Part | None:
     """The rows as an engine takes them; None where there are none."""
     if not len(rows):
         return None
-    x = table.x[rows]
-    with np.errstate(over="ignore"):
-        if mean is not None:
-            x -= mean
-            x /= scale
-        x = x.astype(spec.model.dtype, copy=False)
-        y = _encode(spec, table, rows)
-    _check_range(spec, x, table.features, rows)
-    _check_range(spec, y, [table.target_name] * y.shape[1], rows)
-    return Part(x, y, rows)
+    classes, outputs = table.classes, spec.model.layers[-1].units
+    target = table.target if classes is None else table.target[:, None]
+
+    def standardise(x: Array) -> Array:
+        return x if mean is None else (x - mean) / scale
+
+    def encode(target: Array) -> Array:
+        return target == np.arange(len(classes)) if classes and outputs > 1 else target
+
+    x = _convert(spec, table.x, rows, table.features, standardise)
+    y = _convert(spec, target, rows, [table.target_name] * outputs, encode)
+    return Part(x, y)
+
+
+def _convert(
+    spec: Spec,
+    values: Array,
+    rows: Array,
+    columns: Sequence[str],
+    change: Callable[[Array], Array],
+) -> Array:
+    """What `change` makes of the rows, in the model's dtype.
+
+    Raises `DataError` for a number that this makes infinite. Where all rows keep their dtype they
+    are changed in place: nothing else needs the table by then.
+    """
+    shape, dtype = (len(rows), len(columns)), np.dtype(spec.model.dtype)
+    in_place = values.shape == shape and values.dtype == dtype
+    converted = values if in_place else np.empty(shape, dtype)
+    for block in blocks(*shape):
+        with np.errstate(over="ignore"):
+            converted[block] = change(values[rows[block]])
+        _check_range(spec, converted[block], columns, rows[block])
+    return converted
 
 
 def _check_range(spec: Spec, values: Array, columns: Sequence[str], rows: Array) -> None:
@@ -246,16 +302,3 @@ def _check_range(spec: Spec, values: Array, columns: Sequence[str], rows: Array)
         )
         hint = "use `dtype: float64` or rescale the data"
         raise DataError(spec.problem(("model", "dtype"), message, hint))
-
-
-def _encode(spec: Spec, table: Table, rows: Array) -> Array:
-    """The target as columns: numbers as they are, 0 or 1 for one output, else one-hot."""
-    dtype = np.dtype(spec.model.dtype)
-    target = table.target[rows]
-    if table.classes is None:
-        return target.astype(dtype, copy=False)
-    if spec.model.layers[-1].units == 1:
-        return target[:, None].astype(dtype)
-    encoded = np.zeros((len(rows), len(table.classes)), dtype)
-    encoded[np.arange(len(rows)), target] = 1
-    return encoded

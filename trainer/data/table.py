@@ -22,9 +22,9 @@ Label: TypeAlias = str | int | float | bool
 class Table:
     """The examples as read, before they are split and encoded.
 
-    `x` is float64 of shape (rows, features), C-contiguous. `target` is float64 of shape
-    (rows, targets), or, where `classes` is set, int64 of shape (rows,) with the number of each
-    row's class.
+    `x` is float64 of shape (rows, features). `target` is float64 of shape (rows, targets), or,
+    where `classes` is set, int64 of shape (rows,) with the number of each row's class. Both are
+    C-contiguous.
     `origin` says where the rows came from, for MLflow.
     """
 
@@ -76,11 +76,13 @@ def choose(columns: Sequence[str], spec: Spec) -> tuple[tuple[str, ...], str]:
     return features, target
 
 
-def encode_classes(values: Sequence[Label], spec: Spec) -> tuple[Array, tuple[Label, ...]]:
+def encode_classes(values: Sequence[Label] | Array, spec: Spec) -> tuple[Array, tuple[Label, ...]]:
     """Each value's class number, and the classes in sorted order: numbers by size, else by text.
 
     Raises `DataError` for real numbers, which are no classes, and for a single class.
     """
+    if isinstance(values, np.ndarray):
+        return _encode_array(values, spec)
     real = next((v for v in values if isinstance(v, float) and not v.is_integer()), None)
     if real is not None:
         message = f"the loss 'logistic' needs classes, but the target holds numbers such as {real}"
@@ -93,6 +95,15 @@ def encode_classes(values: Sequence[Label], spec: Spec) -> tuple[Array, tuple[La
         raise DataError(target_problem(spec, message, "a classifier needs at least two classes"))
     number = {label: i for i, label in enumerate(classes)}
     return np.array([number[value] for value in values], dtype=np.int64), classes
+
+
+def _encode_array(values: Array, spec: Spec) -> tuple[Array, tuple[Label, ...]]:
+    """As `encode_classes`; integers become no Python objects, which would need much memory."""
+    if values.dtype.kind != "i":
+        return encode_classes(values.tolist(), spec)
+    distinct = np.unique(values)
+    _, classes = encode_classes(distinct.tolist(), spec)
+    return np.searchsorted(distinct, values), classes
 
 
 def target_problem(spec: Spec, message: str, hint: str | None = None) -> Problem:
@@ -122,10 +133,10 @@ def from_arrays(x: Array, y: Sequence[Label] | Array, spec: Spec, origin: str) -
     if target != "y":
         message = f"the target of {origin.partition('/')[0]} data is 'y', found '{target}'"
         raise SpecError(spec.problem(("data", "target"), message, "leave `target` out"))
-    x = x.take([names.index(name) for name in features], axis=1)
+    if features != names:
+        x = x.take([names.index(name) for name in features], axis=1)
     if spec.model.loss == "logistic":
-        labels = y.tolist() if isinstance(y, np.ndarray) else y
-        codes, classes = encode_classes(labels, spec)
+        codes, classes = encode_classes(y, spec)
         return Table(features, x, target, codes, classes, origin)
     values = np.asarray(y, dtype=np.float64).reshape(len(x), -1)
     return Table(features, x, target, values, None, origin)

@@ -1,0 +1,15 @@
+"""Rows in blocks: what is computed from many rows takes the memory of a few at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+CELLS: Final = 2**16
+"""How many numbers a block has, about; no result depends on it."""
+
+
+def blocks(rows: int, columns: int) -> Iterator[slice]:
+    """Slices that follow one another and cover all rows."""
+    size = max(1, CELLS // columns)
+    return (slice(start, min(start + size, rows)) for start in range(0, rows, size))
