@@ -183,7 +183,7 @@ def run_job(job: Job, stop: Callable[[], bool] = _never) -> Iterator[Event]:
 
 
 class _Shuffled:
-    """The training rows in each epoch's order, gathered a few megabytes at a time.
+    """The training rows in each epoch's order, gathered some megabytes at a time.
 
     So the rows are in memory once, and those at hand are in the cache when they train.
     """
@@ -214,9 +214,10 @@ class _Shuffled:
 
 
 def _at_a_time(part: Part, batch_size: int) -> int:
-    """Rows of whole batches that make some megabytes, at least one batch."""
-    row = (part.x.nbytes + part.y.nbytes) / len(part)
-    return max(1, int(GATHERED / (row * batch_size))) * batch_size
+    """Rows of whole batches that make some megabytes or a small part of the data."""
+    size = part.x.nbytes + part.y.nbytes
+    row = size / len(part)
+    return max(1, int(max(GATHERED, size / 16) / (row * batch_size))) * batch_size
 
 
 class _StoppedError(Exception):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any, Final
 
@@ -18,10 +18,13 @@ from trainer.engine.compiled.codegen import (
 )
 from trainer.engine.compiled.team import ENDED, TEAM_SIZE, TICKET
 from trainer.engine.steps import Steps
-from trainer.graph.graph import Graph
-from trainer.graph.ops import BATCH, Array
+from trainer.graph.graph import Graph, Node
+from trainer.graph.ops import BATCH, LEAVES, Array, Shape
 
-WORK_PER_CALL: Final = 2e8  # multiplications or so: a call takes some 10 to 100 ms
+CALL_SECONDS: Final = 0.05  # about what a call of a kernel takes, if not a step takes longer
+NODE_SECONDS: Final = 2e-9
+NUMBER_SECONDS: Final = 3e-10  # of an elementwise result
+MULTIPLICATION_SECONDS: Final = 2e-11  # of a matrix product
 
 
 class CompiledEngine:
@@ -49,12 +52,11 @@ class CompiledEngine:
         self._parameters = len(graph.parameters)
         self._outputs = int(graph[graph.outputs["prediction"]].shape[1])
         self._buffers: dict[tuple[str, int], list[Array]] = {}
-        per_row = sum(
-            math.prod(int(d) for d in node.shape if d != BATCH) for node in graph.parameters
-        )
-        updates = 10 * per_row
-        self.steps_per_call = max(1, int(WORK_PER_CALL / (6 * batch_size * per_row + updates)))
-        self.batches_per_call = max(1, int(WORK_PER_CALL / (2 * evaluation_rows * per_row)))
+        trained = [node for node in graph if node.op not in LEAVES]
+        forward = graph.ancestors([graph.outputs["loss"], graph.outputs["prediction"]])
+        evaluated = [node for node in trained if node.name in forward]
+        self.steps_per_call = _calls_for(trained, graph, batch_size)
+        self.batches_per_call = _calls_for(evaluated, graph, evaluation_rows)
 
     def prepare(self, state: Mapping[str, Array], x: Array, y: Array) -> None:
         """Compiles every kernel, or loads it from the cache, for such rows; runs no step."""
@@ -145,6 +147,23 @@ def _allocate(kernel: Kernel, batch_size: int, dtype: np.dtype[Any]) -> list[Arr
         np.empty([batch_size if dim == BATCH else int(dim) for dim in shape], dtype)
         for shape in kernel.buffers.values()
     ]
+
+
+def _calls_for(nodes: Sequence[Node], graph: Graph, rows: int) -> int:
+    """How many batches of so many rows make a call. It depends on the sizes alone."""
+    seconds = NODE_SECONDS * len(nodes)
+    for node in nodes:
+        numbers = _numbers(node.shape, rows)
+        if node.op == "matmul":
+            inner = _numbers(graph[node.inputs[0]].shape[1:], rows)
+            seconds += MULTIPLICATION_SECONDS * numbers * inner
+        else:
+            seconds += NUMBER_SECONDS * numbers
+    return max(1, int(CALL_SECONDS / seconds))
+
+
+def _numbers(shape: Shape, rows: int) -> int:
+    return math.prod(rows if dim == BATCH else int(dim) for dim in shape)
 
 
 def available_cores() -> int:
