@@ -14,7 +14,7 @@ from benchmarks.peers import Contender
 from benchmarks.worker import Worker, WorkerError
 from trainer.graph.ops import Array
 
-SETTLE_SECONDS = 0.02  # threads that wait for more work spin for a while
+SETTLE_SECONDS = 0.25  # threads that wait for more work spin: OpenBLAS for 2²⁶ cycles, OpenMP too
 
 
 @dataclass

@@ -6,7 +6,6 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from types import FrameType
 
@@ -60,8 +59,9 @@ def train(
         model = build_graph(spec, len(dataset.features), dataset.outputs)
         memory = check_memory(spec, dataset, model)
         job = make_job(spec, dataset, model, engine, threads)
-        with _meanwhile(import_mlflow if store is not None else None):
-            job.engine.prepare(job.state, dataset.train.x[:1], dataset.train.y[:1])
+        if store is not None:
+            _import_meanwhile()
+        job.engine.prepare(job.state, dataset.train.x[:1], dataset.train.y[:1])
         tracker = None
         if store is not None:
             tracker = MlflowTracker(store, job, name or spec.name)
@@ -117,15 +117,14 @@ def train(
     return run
 
 
-@contextmanager
-def _meanwhile(task: Callable[[], None] | None) -> Iterator[None]:
-    """Runs a task on another thread beside what is inside; what it raises is left for later."""
-    if task is None:
-        yield
-        return
-    with ThreadPoolExecutor(1) as pool:
-        pool.submit(task)
-        yield
+def _import_meanwhile() -> None:
+    """Imports MLflow on another thread; who imports it next waits for that, or meets the error."""
+
+    def quietly() -> None:
+        with suppress(Exception):
+            import_mlflow()
+
+    threading.Thread(target=quietly, name="import", daemon=True).start()
 
 
 def _also(message: str, failure: TrainerError | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 from enum import StrEnum
@@ -238,6 +239,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         if "--json" in arguments and error.run is None:
             print(json.dumps(error.as_json()))
         print(f"train: {_headline(error)}", file=sys.stderr)
+    finally:
+        gc.freeze()  # else Python looks through all of MLflow's objects once more: 0.8 s
     sys.exit(code)
 
 

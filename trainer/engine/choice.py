@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 EngineName: TypeAlias = Literal["auto", "compiled", "reference"]
 Engine: TypeAlias = "ReferenceEngine | CompiledEngine"
 
-COMPILE_SECONDS: Final = 4.0
+COMPILE_SECONDS: Final = 6.0
 NODE_SECONDS: Final = 2e-6  # the reference engine's cost of a node, beside its arithmetic
 SECONDS_PER_NUMBER: Final = 1e-9  # its cost of one number of an elementwise result
 
