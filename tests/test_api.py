@@ -78,9 +78,12 @@ MAY_IMPORT = {
     "memory": {"errors", "graph", "spec", "data"},
     "summary": {"graph", "spec", "data", "memory"},
     "tracking": {"errors", "graph", "spec", "result", "training"},
+    "signals": {"errors"},
+    "history": {"result", "training"},
     "run": {"errors", "result", "graph", "spec", "data", "build", "engine", "fingerprint",
-            "memory", "summary", "tracking", "training"},
-    "cli": {"errors", "result", "graph", "spec", "data", "build", "engine", "memory",
+            "history", "memory", "signals", "summary", "tracking", "training"},
+    "resume": {"errors", "result", "run", "signals", "spec", "tracking", "training"},
+    "cli": {"errors", "resume", "result", "graph", "spec", "data", "build", "engine", "memory",
             "summary", "tracking", "training", "run"},
 }  # fmt: skip
 
@@ -114,7 +117,7 @@ def test_imports_point_one_way() -> None:
 
 def test_errors_form_one_family_with_exit_codes() -> None:
     codes = {"SpecError": 2, "GraphError": 2, "UsageError": 2, "DataError": 3, "DivergedError": 4,
-             "TrackingError": 5, "InterruptedRun": 130}  # fmt: skip
+             "TrackingError": 5, "CheckpointError": 6, "InterruptedRun": 130}  # fmt: skip
     import trainer.errors as module
 
     family = {

@@ -18,7 +18,7 @@ from conftest import ROOT
 
 from trainer.cli import main
 
-COMMANDS = ["run", "check", "schema", "ui"]
+COMMANDS = ["run", "resume", "sync", "check", "schema", "ui"]
 
 
 @pytest.fixture
@@ -312,7 +312,7 @@ def test_the_list_of_commands_is_complete(train) -> None:
     listed = re.findall(r"^  (\w+)  +\S", out.partition("Commands:")[2], re.MULTILINE)
     assert code == 0
     assert listed == COMMANDS
-    assert "Exit codes: 0 done, 2 spec or usage, 3 data, 4 diverged, 5 tracking" in out
+    assert "Exit codes: 0 done, 2 spec or usage, 3 data, 4 diverged, 5 tracking, 6" in out
 
 
 def test_version(train) -> None:

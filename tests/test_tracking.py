@@ -43,6 +43,8 @@ LINEAR = {"data.source": {"synthetic": "linear", "rows": 40}, "data.split": {"va
           "model.loss": "squared", "sgd.learning_rate": 0.01}  # fmt: skip
 DIVERGING = {**LINEAR, "sgd.learning_rate": 1e200}
 
+RUNS = {"mlflow.db", "artifacts", "checkpoints"}
+
 WriteSpec = Callable[..., Path]
 
 
@@ -349,8 +351,10 @@ def test_a_fresh_database_and_an_old_mlruns_folder(folder: Path, write_spec: Wri
     before = tree(folder)
     run = train(load_spec(write_spec()))
     assert only_run(f"sqlite:///{folder}/runs/mlflow.db").info.run_id == run.run_id
-    written = tree(folder) - before - {"spec.yaml", "runs", "runs/mlflow.db", "runs/artifacts"}
-    assert all(name.startswith(f"runs/artifacts/{run.run_id}") for name in written)
+    written = tree(folder) - before - {"spec.yaml", "runs", "runs/mlflow.db"}
+    written -= {"runs/artifacts", "runs/checkpoints"}
+    places = (f"runs/artifacts/{run.run_id}", f"runs/checkpoints/{run.run_id}")
+    assert all(name.startswith(places) for name in written)
 
 
 def test_folders_with_odd_names(
@@ -442,10 +446,9 @@ def test_only_runs_is_written(store: str, folder: Path, write_spec: WriteSpec) -
     )
     assert done.stderr == ""
     run_id = done.stdout.strip()
-    new = {
-        name for name in tree(folder) - before if not name.startswith("runs/artifacts/" + run_id)
-    }
-    assert new == {"runs/artifacts"}
+    places = ("runs/artifacts/" + run_id, "runs/checkpoints/" + run_id)
+    new = {name for name in tree(folder) - before if not name.startswith(places)}
+    assert new == {"runs/artifacts", "runs/checkpoints"}
 
 
 # Stores that cannot be used --------------------------------------------------------------------
@@ -588,7 +591,7 @@ def test_runs_that_start_at_the_same_time_on_a_fresh_store(
     client = MlflowClient(f"sqlite:///{folder}/runs/mlflow.db")
     number = client.get_experiment_by_name("tiny").experiment_id
     assert [run.info.status for run in client.search_runs([number])] == ["FINISHED"] * 2
-    assert {path.name for path in Path("runs").iterdir()} == {"mlflow.db", "artifacts"}
+    assert {path.name for path in Path("runs").iterdir()} == RUNS
 
 
 # Stores that fail in mid-run -------------------------------------------------------------------
@@ -662,7 +665,7 @@ def test_a_store_that_stays_broken_keeps_the_run_locally(
     losses = {step: value for name, value, _, step in points if name == "train_loss"}
     assert list(losses) == list(range(31))
     assert pq.read_table(kept / "trace.parquet").num_rows == 60
-    assert {path.name for path in Path("runs").iterdir()} == {"mlflow.db", "artifacts", "unsent"}
+    assert {path.name for path in Path("runs").iterdir()} == RUNS | {"unsent"}
 
 
 def test_a_store_that_fails_at_the_end(
@@ -807,7 +810,7 @@ def test_signals(store: str, write_spec: WriteSpec, number: int, code: int) -> N
     found = only_run(store)
     assert found.info.status == "KILLED"
     assert found.info.end_time is not None
-    assert {path.name for path in Path("runs").iterdir()} == {"mlflow.db", "artifacts"}
+    assert {path.name for path in Path("runs").iterdir()} == RUNS
 
 
 def hear_signals() -> None:

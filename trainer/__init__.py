@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from trainer.build import build_graph
     from trainer.errors import (
+        CheckpointError,
         DataError,
         DivergedError,
         GraphError,
@@ -29,11 +30,13 @@ if TYPE_CHECKING:
     )
     from trainer.graph import Graph, gradients
     from trainer.result import Run, Series
+    from trainer.resume import resume
     from trainer.run import train
     from trainer.spec import Spec, load_spec
 
 _HOMES = {
     "build_graph": "build",
+    "CheckpointError": "errors",
     "DataError": "errors",
     "DivergedError": "errors",
     "GraphError": "errors",
@@ -46,12 +49,14 @@ _HOMES = {
     "gradients": "graph",
     "Run": "result",
     "Series": "result",
+    "resume": "resume",
     "train": "run",
     "Spec": "spec",
     "load_spec": "spec",
 }
 
 __all__ = [
+    "CheckpointError",
     "DataError",
     "DivergedError",
     "Graph",
@@ -67,6 +72,7 @@ __all__ = [
     "build_graph",
     "gradients",
     "load_spec",
+    "resume",
     "train",
 ]
 

@@ -7,6 +7,7 @@
     ├── DataError            3    the data that the spec names
     ├── DivergedError        4    a loss or a gradient stopped being finite
     ├── TrackingError        5    the MLflow store
+    ├── CheckpointError      6    what is kept of a run on disk: damaged, held, not to be resumed
     └── InterruptedRun       130  Ctrl-C (143: SIGTERM); what was trained is kept
 
 The command line catches `TrainerError` once and prints it; nothing else of the package
@@ -146,6 +147,13 @@ class TrackingError(TrainerError):
 
     exit_code = 5
     kind = "tracking"
+
+
+class CheckpointError(TrainerError):
+    """A run on disk cannot be written or gone on with."""
+
+    exit_code = 6
+    kind = "checkpoint"
 
 
 class InterruptedRun(TrainerError):  # noqa: N818 (an interruption is no fault)

@@ -5,27 +5,52 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from types import FrameType
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
 
-import numpy as np
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from trainer.build import build_graph
 from trainer.data import load_dataset
 from trainer.engine import EngineName
 from trainer.errors import DivergedError, InterruptedRun, TrackingError, TrainerError
 from trainer.fingerprint import parameters_sha256
+from trainer.history import History
 from trainer.memory import check_memory
-from trainer.result import Run, Series
+from trainer.result import Run
+from trainer.signals import Interrupt, signals_caught
+from trainer.spec.emit import to_yaml
 from trainer.spec.schema import Spec
 from trainer.summary import describe_model
-from trainer.tracking.store import resolve_store
+from trainer.tracking.environment import numeric_environment
+from trainer.tracking.store import RUNS, Store, resolve_store
 from trainer.tracking.tracker import MlflowTracker, import_mlflow
-from trainer.training import Ended, EpochDone, Event, Job, StepsDone, make_job, run_job
+from trainer.training import Event, Job, make_job, run_job
+from trainer.training.keeper import FINISHED, UNSENT, Every, Keeper, RunFolder, check_room
 
 Listener = Callable[[Event], None]
+CHECKPOINTS: Final = RUNS / "checkpoints"
+CHECKPOINT_EVERY: Final = "30s"
+
+
+def warn_by_default(text: str) -> None:
+    """Issues a Python warning."""
+    warnings.warn(text, RuntimeWarning, stacklevel=3)
+
+
+@dataclass
+class Callbacks:
+    """Who is told what: each event; the job, once, before its first step; what went wrong beside
+    the training and did not stop it.
+    """
+
+    listeners: Sequence[Listener] = ()
+    on_start: Callable[[Job], None] | None = None
+    warn: Callable[[str], None] = warn_by_default
 
 
 def train(
@@ -36,65 +61,147 @@ def train(
     track: bool = True,
     engine: EngineName = "auto",
     threads: int | None = None,
+    checkpoint_every: str = CHECKPOINT_EVERY,
     listeners: Sequence[Listener] = (),
     on_start: Callable[[Job], None] | None = None,
+    warn: Callable[[str], None] = warn_by_default,
 ) -> Run:
     """Trains `spec` and returns what came out; records it in MLflow unless `track` is false.
 
     `name` is the run's name in MLflow, by default the spec's. `tracking_uri` goes before the
     environment and the spec. `engine` is `reference` (NumPy, node by node), `compiled` (one
     kernel for many steps) or `auto`, which compiles long runs; `threads` limits the compiled
-    one and changes no bit. `listeners` are called with each event of the training, and
-    `on_start` once with the job before the first step.
+    one and changes no bit. A recorded run keeps checkpoints in runs/checkpoints/<run id>, every
+    `checkpoint_every` (`30s`, `5min`, `1000steps`, `1epoch`) and at its end. `listeners` are
+    called with each event of the training, `on_start` once with the job before the first step,
+    and `warn` with what went wrong and did not stop the run.
 
-    Raises `SpecError`, `DataError` and `TrackingError` before training; `DivergedError` when the
-    loss stops being finite, `InterruptedRun` on SIGINT or SIGTERM, and `TrackingError` when the
-    store did not take all of the run. The last three carry what was trained as their attribute
-    `run`.
+    Raises `SpecError`, `DataError`, `TrackingError` and `CheckpointError` before training;
+    `DivergedError` when the loss stops being finite, `InterruptedRun` on SIGINT or SIGTERM, and
+    `TrackingError` when the store did not take all of the run. The last three carry what was
+    trained as their attribute `run`.
     """
     began = time.monotonic()
     store = resolve_store(tracking_uri, spec.tracking.uri) if track else None
-    with _signals() as interrupt:
-        dataset = load_dataset(spec)
-        model = build_graph(spec, len(dataset.features), dataset.outputs)
-        memory = check_memory(spec, dataset, model)
-        job = make_job(spec, dataset, model, engine, threads)
-        if store is not None:
-            _import_meanwhile()
-        job.engine.prepare(job.state, dataset.train.x[:1], dataset.train.y[:1])
-        tracker = None
-        if store is not None:
-            tracker = MlflowTracker(store, job, name or spec.name)
-            tracker.start(describe_model(spec, dataset, model, memory), dataset.notes)
-        history = _History()
-        hear = [history.on, *([tracker.on] if tracker else []), *listeners]
-        failure: TrainerError | None = None
+    every = Every.parse(checkpoint_every)
+    calls = Callbacks(listeners, on_start, warn)
+    with signals_caught() as interrupt:
+        job, summary = prepare(spec, engine, threads, importing=store is not None)
+        if store is None:
+            return follow(Running(job, began, interrupt, calls))
+        check_room(RUNS, job)
+        tracker = MlflowTracker(store, job, name or spec.name)
+        tracker.start(summary, job.dataset.notes)
         try:
-            if on_start is not None:
-                on_start(job)
-            interrupt.flagged = True
-            # entered here, since it limits the libraries that are loaded by now: the engine's too
-            with threadpool_limits(limits=1, user_api="blas"):
-                for event in run_job(job, stop=lambda: interrupt.number is not None):
-                    for listener in hear:
-                        listener(event)
-        except BaseException as error:
-            if tracker is not None:
-                stopped = isinstance(error, KeyboardInterrupt)
-                with suppress(TrackingError):  # what stopped the run matters more
-                    tracker.close("KILLED" if stopped else "FAILED", None)
+            folder = RunFolder(CHECKPOINTS / tracker.run_id)
+            keep_facts(folder, job, name or spec.name, store)
+            keeper = Keeper(folder, job, every, warn)
+        except BaseException:
+            with suppress(TrackingError):
+                tracker.close("FAILED", None)
             raise
-        ended = history.ended
-        hashed = parameters_sha256(job.parameters)
+        return follow(Running(job, began, interrupt, calls, store, tracker, keeper))
+
+
+def prepare(
+    spec: Spec, engine: EngineName, threads: int | None, importing: bool
+) -> tuple[Job, str]:
+    """The job, ready to train, and the text that describes its model."""
+    dataset = load_dataset(spec)
+    model = build_graph(spec, len(dataset.features), dataset.outputs)
+    memory = check_memory(spec, dataset, model)
+    job = make_job(spec, dataset, model, engine, threads)
+    if importing:
+        _import_meanwhile()
+    job.engine.prepare(job.state, dataset.train.x[:1], dataset.train.y[:1])
+    return job, describe_model(spec, dataset, model, memory)
+
+
+def keep_facts(folder: RunFolder, job: Job, name: str, store: Store) -> None:
+    """Writes what a later process needs to know to resume the run."""
+    spec = job.spec
+    folder.write("spec.yaml", to_yaml(spec.resolved()))
+    folder.write_facts(
+        {
+            "run_id": folder.path.name,
+            "name": name,
+            "tracking_uri": store.uri,
+            "spec_file": str(Path(spec.file).resolve()) if spec.file else None,
+            "spec_text": spec.text,
+            "spec": spec.resolved(),
+            "data_sha256": job.dataset.sha256,
+            "engine": job.engine.name,
+            "environment": numeric_environment(),
+        }
+    )
+
+
+@dataclass
+class Running:
+    """A run at hand. `past` are the events of an earlier process, for who keeps all of them."""
+
+    job: Job
+    began: float
+    interrupt: Interrupt
+    calls: Callbacks
+    store: Store | None = None
+    tracker: MlflowTracker | None = None
+    keeper: Keeper | None = None
+    past: Iterable[Event] = field(default=())
+
+
+def follow(running: Running) -> Run:
+    """Trains the job to its end, tells everyone of each event, and records how it ended."""
+    try:
+        return _follow(running)
+    finally:
+        if running.keeper is not None:
+            running.keeper.close()
+
+
+def _follow(running: Running) -> Run:
+    job, tracker, keeper, interrupt = (
+        running.job, running.tracker, running.keeper, running.interrupt,
+    )  # fmt: skip
+    history = History()
+    for event in running.past:
+        history.on(event)
+        if tracker:
+            tracker.on(event)
+    hear: list[Listener] = [history.on]
+    hear += [member.on for member in (keeper, tracker) if member]
+    hear += running.calls.listeners
+    failure: TrainerError | None = None
+    try:
+        if running.calls.on_start is not None:
+            running.calls.on_start(job)
+        interrupt.flagged = True
+        # entered here, since it limits the libraries that are loaded by now: the engine's too
+        with threadpool_limits(limits=1, user_api="blas"):
+            _check_one_thread()
+            for event in run_job(job, stop=lambda: interrupt.number is not None):
+                for listener in hear:
+                    listener(event)
+    except BaseException as error:
         if tracker is not None:
-            try:
-                tracker.close(ended.status, hashed, ended.reason)
-            except TrackingError as error:
-                failure = error
+            stopped = isinstance(error, KeyboardInterrupt)
+            with suppress(TrackingError):  # what stopped the run matters more
+                tracker.close("KILLED" if stopped else "FAILED", None)
+        raise
+    ended = history.ended
+    hashed = parameters_sha256(job.parameters)
+    if tracker is not None:
+        try:
+            tracker.close(ended.status, hashed, ended.reason)
+        except TrackingError as error:
+            failure = error
+    if keeper is not None:
+        keeper.folder.mark(UNSENT, failure is not None)
+        keeper.folder.mark(FINISHED, ended.status == "FINISHED")
     run = Run(
         run_id=tracker.run_id if tracker else None,
         experiment=tracker.experiment if tracker else None,
-        tracking_uri=store.uri if store else None,
+        tracking_uri=running.store.uri if running.store else None,
         status=ended.status,
         epochs=ended.epoch,
         steps=ended.step,
@@ -102,19 +209,29 @@ def train(
         metrics=history.last,
         history=history.series(),
         parameters_sha256=hashed,
-        spec_sha256=spec.sha256,
-        data_sha256=dataset.sha256,
-        seconds=time.monotonic() - began,
+        spec_sha256=job.spec.sha256,
+        data_sha256=job.dataset.sha256,
+        seconds=time.monotonic() - running.began,
     )
     if ended.status == "DIVERGED":
         failure = DivergedError(_also(ended.reason, failure))
     elif ended.status == "KILLED":
         message = f"interrupted after {ended.step} steps ({ended.epoch} whole epochs)"
+        if run.run_id and keeper and keeper.saved_step == ended.step:
+            message += f"; go on with: train resume {run.run_id[:8]}"
         failure = InterruptedRun(_also(message, failure), interrupt.number or signal.SIGINT)
     if failure is not None:
         failure.run = run
         raise failure
     return run
+
+
+def _check_one_thread() -> None:
+    """Several threads of BLAS would add in another order each time; this finds them."""
+    for library in threadpool_info():
+        if library.get("user_api") == "blas" and library["num_threads"] != 1:
+            name = library.get("internal_api")
+            raise TrainerError(f"the BLAS '{name}' does not take the limit of one thread")
 
 
 def _import_meanwhile() -> None:
@@ -130,79 +247,3 @@ def _import_meanwhile() -> None:
 def _also(message: str, failure: TrainerError | None) -> str:
     """The message, and below it what else went wrong."""
     return message if failure is None else f"{message}\n{failure}"
-
-
-class _Interrupt:
-    """The signal that asked for an end, if one did; `flagged` while the loop looks out for it."""
-
-    number: int | None = None
-    flagged = False
-
-
-@contextmanager
-def _signals() -> Iterator[_Interrupt]:
-    """SIGINT and SIGTERM set a flag that the loop looks at; before it, and a second time, they
-    stop at once: what is inside meets a `KeyboardInterrupt`, and `InterruptedRun` comes out.
-
-    Only the main thread can handle signals; elsewhere the flag is never set.
-    """
-    interrupt = _Interrupt()
-    if threading.current_thread() is not threading.main_thread():
-        yield interrupt
-        return
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        at_once = interrupt.number is not None or not interrupt.flagged
-        interrupt.number = number
-        if at_once:
-            raise KeyboardInterrupt
-
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, handle) for number in numbers}
-    try:
-        yield interrupt
-    except KeyboardInterrupt:
-        if interrupt.number is None:
-            raise
-        message = "stopped at once" if interrupt.flagged else "stopped before training began"
-        raise InterruptedRun(message, interrupt.number) from None
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-class _History:
-    """A listener that keeps all values."""
-
-    def __init__(self) -> None:
-        self.last: dict[str, float] = {}
-        self.ended: Ended
-        self._values: dict[str, tuple[list[int], list[float]]] = {}
-        self._steps: list[StepsDone] = []
-
-    def on(self, event: Event) -> None:
-        if isinstance(event, StepsDone):
-            self._steps.append(event)
-        elif isinstance(event, EpochDone):
-            norms = {f"grad_norm/{name}": v for name, v in event.parameter_norms.items()}
-            for name, value in {**event.metrics, **norms}.items():
-                steps, values = self._values.setdefault(name, ([], []))
-                steps.append(event.epoch)
-                values.append(value)
-            self.last |= event.metrics
-        else:
-            self.last |= event.summary
-            self.ended = event
-
-    def series(self) -> dict[str, Series]:
-        series = {
-            name: Series(np.array(steps), np.array(values))
-            for name, (steps, values) in self._values.items()
-        }
-        if self._steps:
-            losses = np.concatenate([event.steps.losses for event in self._steps])
-            norms = np.concatenate([event.steps.grad_norms for event in self._steps])
-            steps = np.arange(1, len(losses) + 1)
-            series["train_loss_step"] = Series(steps, losses)
-            series["grad_norm_step"] = Series(steps, norms)
-        return series

@@ -5,17 +5,21 @@ from __future__ import annotations
 import gc
 import json
 import sys
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
 import typer
 from typer.core import TyperGroup
 
 from trainer.errors import DataError, InterruptedRun, SpecError, TrainerError, UsageError
 
+if TYPE_CHECKING:
+    from trainer.result import Run
+
 EXIT_CODES: Final = (
-    "Exit codes: 0 done, 2 spec or usage, 3 data, 4 diverged, 5 tracking, "
+    "Exit codes: 0 done, 2 spec or usage, 3 data, 4 diverged, 5 tracking, 6 checkpoint, "
     "130 interrupted (143 by SIGTERM)."
 )
 
@@ -62,6 +66,14 @@ TrackingUri = Annotated[
     str | None,
     typer.Option(metavar="URI", help="MLflow's store. [default: runs/mlflow.db in this folder]"),
 ]
+Threads = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="Threads of the compiled engine. [default: all]"),
+]
+CheckpointEvery = Annotated[
+    str, typer.Option(metavar="TIME", help="As 30s, 5min, 1000steps or 1epoch.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
 
@@ -98,11 +110,9 @@ def run(
     engine: Annotated[
         EngineChoice, typer.Option(help="What computes; `auto` compiles long runs.")
     ] = EngineChoice.auto,
-    threads: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="N", help="Threads of the compiled engine. [default: all]"),
-    ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
+    threads: Threads = None,
+    checkpoint_every: CheckpointEvery = "30s",
+    quiet: Quiet = False,
     json_: Json = False,
 ) -> None:
     """Train a spec and record the run.
@@ -113,19 +123,71 @@ def run(
     from trainer.spec import load_spec
 
     spec = load_spec(config, set_)
-    silent = quiet or json_
+    _show(
+        train, quiet, json_, spec, name=name, tracking_uri=tracking_uri, engine=engine.value,
+        threads=threads, checkpoint_every=checkpoint_every,
+    )  # fmt: skip
+
+
+@app.command()
+def resume(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Id, beginning of an id, name, last.")],
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="sgd.epochs=N", help="Train for more epochs."),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Go on although something differs; it is recorded.")
+    ] = False,
+    threads: Threads = None,
+    checkpoint_every: CheckpointEvery = "30s",
+    quiet: Quiet = False,
+    json_: Json = False,
+) -> None:
+    """Go on with a run that was interrupted, from its last checkpoint, to the same bits.
+
+    Runs are looked for in runs/checkpoints. A finished one can train for more epochs.
+
+    Example: train resume last --set sgd.epochs=100
+    """
+    from trainer.resume import resume as go_on
+
+    _show(
+        go_on, quiet, json_, run, changes=set_ or (), force=force, threads=threads,
+        checkpoint_every=checkpoint_every,
+    )  # fmt: skip
+
+
+@app.command()
+def sync(quiet: Quiet = False) -> None:
+    """Send what the tracking store did not take when its run ended.
+
+    Example: train sync
+    """
+    from trainer.resume import resume as go_on
+    from trainer.resume import unsent_runs
+
+    waiting = unsent_runs()
+    for run in waiting:
+        go_on(run, warn=_warn)
+        if not quiet:
+            print(f"sent {run}")
+    if not waiting and not quiet:
+        print("nothing waits to be sent")
+
+
+def _show(task: Callable[..., Run], quiet: bool, json_: bool, *what: Any, **how: Any) -> None:
+    """Trains, with the progress and the result shown as asked for."""
     from trainer.cli.progress import Progress, summarise
 
-    progress = None if silent else Progress()
+    progress = None if quiet or json_ else Progress()
     try:
-        result = train(
-            spec,
-            name=name,
-            tracking_uri=tracking_uri,
-            engine=engine.value,
-            threads=threads,
+        result = task(
+            *what,
+            **how,
             listeners=[progress.on] if progress else [],
             on_start=progress.start if progress else None,
+            warn=_warn,
         )
     except TrainerError as error:
         if error.run is not None and json_:
@@ -138,6 +200,10 @@ def run(
         print(json.dumps(result.as_json()))
     elif progress:
         print(summarise(result, progress.notes))
+
+
+def _warn(text: str) -> None:
+    print(f"train: warning: {text}", file=sys.stderr)
 
 
 @app.command()

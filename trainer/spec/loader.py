@@ -46,8 +46,11 @@ def load_spec(path: str | FilePath, overrides: Overrides | None = None) -> Spec:
     is YAML. Raises `SpecError` with every problem that was found, and `UsageError` for
     overrides that are not of this form.
     """
-    file = str(path)
-    text = _read(FilePath(path))
+    return read_spec(_read(FilePath(path)), str(path), overrides)
+
+
+def read_spec(text: str, file: str, overrides: Overrides | None = None) -> Spec:
+    """As `load_spec`, from the text of the file at this path."""
     root, problems = _parse(text, file)
     for key, node, found in _read_overrides(overrides):
         problems += found

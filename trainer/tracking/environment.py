@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 from threadpoolctl import threadpool_info
 
 PACKAGES: Final = (
@@ -45,6 +46,28 @@ def describe_environment(engine: str) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "blas": [{key: pool.get(key) for key in keep} for pool in threadpool_info()],
         "packages": packages,
+        "numeric": numeric_environment(),
+    }
+
+
+def numeric_environment() -> dict[str, str]:
+    """What can change the last bit of a result, by name: versions of what computes, the CPU, and
+    the kernels that BLAS, NumPy and LLVM chose for it.
+    """
+    simd = np.show_config(mode="dicts")["SIMD Extensions"]
+    blas = [pool for pool in threadpool_info() if pool.get("user_api") == "blas"]
+    kernels = sorted({f"{b['internal_api']} {b['version']} {b.get('architecture')}" for b in blas})
+    named = ("numpy", "numba", "llvmlite", "scipy")
+    return {
+        "trainer": package_version(),
+        **{name: version(name) for name in named},
+        "cpu": _cpu(),
+        "blas": ", ".join(kernels),
+        "numpy_simd": " ".join([*simd["baseline"], *simd["found"]]),
+        "numba_cpu": " ".join(
+            os.environ.get(name, "") for name in ("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES")
+        ).strip()
+        or "host",
     }
 
 

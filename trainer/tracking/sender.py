@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 if TYPE_CHECKING:
@@ -27,7 +27,14 @@ class Sender:
     whose reply was lost is sent twice, which the store takes as once.
     """
 
-    def __init__(self, client: MlflowClient, run_id: str) -> None:
+    def __init__(
+        self,
+        client: MlflowClient,
+        run_id: str,
+        known: Mapping[tuple[str, int], float] | None = None,
+    ) -> None:
+        """`known` are the points that the store has already: the last value by name and step."""
+        self._known = known or {}
         self._client = client
         self._run_id = run_id
         self._failure = Exception("some points were not sent")
@@ -37,9 +44,17 @@ class Sender:
         self.unsent: list[Point] = []
         """The points that the store does not have yet."""
 
-    def put(self, points: Sequence[Point]) -> None:
-        """Takes points; never waits."""
-        self.unsent += points
+    def put(self, points: Sequence[Point], again: bool = False) -> None:
+        """Takes points that the store does not have yet; never waits.
+
+        With `again` also those that it has with another value.
+        """
+        self.unsent += [p for p in points if self._is_new(p, again)]
+
+    def _is_new(self, point: Point, again: bool) -> bool:
+        name, value, _, step = point
+        known = self._known.get((name, step))
+        return known is None or (again and known != value)
 
     def finish(self) -> None:
         """Sends what is left. Raises the store's error once it has failed for seconds."""

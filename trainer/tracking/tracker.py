@@ -90,14 +90,22 @@ def _no_collection() -> Iterator[None]:
 class MlflowTracker:
     """Records one run. Use: `start`, then `on` for each event, then `close`.
 
+    `resumed` is the id of a run to go on with: it is then told all events again, from the first,
+    and sends what the store does not have yet. `tags` are recorded with it.
+
     `start` raises `TrackingError` when the store cannot be used. Later failures do not stop
     the training: points are kept and tried again, and `close` raises when some never arrived.
     """
 
-    def __init__(self, store: Store, job: Job, run_name: str) -> None:
+    def __init__(
+        self, store: Store, job: Job, run_name: str, resumed: str | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:  # fmt: skip
         self._store = store
         self._job = job
         self._run_name = run_name
+        self._resumed = resumed
+        self._tags = dict(tags or {})
         self._client: MlflowClient
         self._sender: Sender
         self._files: Path
@@ -130,7 +138,7 @@ class MlflowTracker:
         self._trace = Trace(
             self._files / "trace.parquet", [node.name for node in self._job.graph.parameters]
         )
-        self._sender = Sender(self._client, self.run_id)
+        self._sender = Sender(self._client, self.run_id, self._known)
 
     def _connect(self) -> MlflowClient:
         """A client of the store; a database that is not there yet is made.
@@ -151,9 +159,16 @@ class MlflowTracker:
             return MlflowClient(tracking_uri=self._store.uri)
 
     def _open_run(self) -> None:
-        joined = os.environ.get("MLFLOW_RUN_ID")
+        self._known: dict[tuple[str, int], float] = {}
+        self._params: Mapping[str, str] = {}
+        joined = self._resumed or os.environ.get("MLFLOW_RUN_ID")
         if joined:
             run = self._client.get_run(joined)
+            if self._resumed:
+                self._params = run.data.params
+                for name in run.data.metrics:
+                    points = self._client.get_metric_history(joined, name)
+                    self._known.update({(name, point.step): point.value for point in points})
             self._client.update_run(joined, status="RUNNING", name=self._run_name)
             experiment = self._client.get_experiment(run.info.experiment_id)
         else:
@@ -204,9 +219,14 @@ class MlflowTracker:
             "trainer.engine": engine,
             "trainer.version": package_version(),
             **git,
+            **self._tags,
         }
         run_tags = [RunTag(key, value) for key, value in tags.items()]
-        params = [Param(key, value) for key, value in flatten(spec.resolved()).items()]
+        params = [
+            Param(key, value)
+            for key, value in flatten(spec.resolved()).items()
+            if key not in self._params  # what a run said of itself stays
+        ]
         self._client.log_batch(self.run_id, tags=run_tags, synchronous=True)
         for i in range(0, len(params), MAX_PARAMS):
             self._client.log_batch(self.run_id, params=params[i : i + MAX_PARAMS], synchronous=True)
@@ -244,21 +264,31 @@ class MlflowTracker:
             self._put(values.items(), step)
 
     def _on_epoch(self, event: EpochDone) -> None:
-        epoch, now = event.epoch, time.monotonic()
-        self._put(event.metrics.items(), epoch)
+        epoch = event.epoch
+        self._put(event.metrics.items(), epoch, event.time)
         if epoch in self._chart_epochs:
-            speed = len(self._job.dataset.train) / max(now - self._epoch_began, 1e-9)
-            self._put([("perf/examples_per_second", speed)], epoch)
-            self._put(((f"grad_norm/{n}", v) for n, v in event.parameter_norms.items()), epoch)
-        self._epoch_began = now
+            seconds = max(event.time - self._epoch_began, 1e-9)
+            speed = len(self._job.dataset.train) / seconds
+            self._put([("perf/examples_per_second", speed)], epoch, event.time)
+            norms = ((f"grad_norm/{n}", v) for n, v in event.parameter_norms.items())
+            self._put(norms, epoch, event.time)
+        self._epoch_began = event.time
 
     def _on_end(self, event: Ended) -> None:
-        self._put(event.summary.items(), 0)
+        if event.status != "KILLED":  # a run that goes on says it at its end, and once
+            self._put(event.summary.items(), 0, again=True)
 
-    def _put(self, values: Iterable[tuple[str, float]], step: int) -> None:
+    def _put(
+        self,
+        values: Iterable[tuple[str, float]],
+        step: int,
+        when: float | None = None,
+        again: bool = False,
+    ) -> None:
         """Hands on values that are finite: MLflow would turn others into numbers."""
-        now = time.time_ns() // 1_000_000
-        self._sender.put([(name, v, now, step) for name, v in values if math.isfinite(v)])
+        moment = int((when or time.time()) * 1000)
+        points = [(name, v, moment, step) for name, v in values if math.isfinite(v)]
+        self._sender.put(points, again)
 
     # End -----------------------------------------------------------------------------------
 

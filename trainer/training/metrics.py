@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 import numpy as np
@@ -19,6 +20,12 @@ class Score(Protocol):
 
     def value(self) -> float | None:
         """The score so far, or None where it is not defined."""
+
+    def state(self) -> Mapping[str, Array]:
+        """What it collected, as arrays."""
+
+    def restore(self, state: Mapping[str, Array]) -> None:
+        """Takes what another score collected."""
 
 
 class Accuracy:
@@ -42,6 +49,14 @@ class Accuracy:
             right = prediction.argmax(axis=1) == y.argmax(axis=1)
         self._right += int(right.sum())
         self._rows += len(y)
+
+    def state(self) -> Mapping[str, Array]:
+        """The counts of right rows and of rows."""
+        return {"right": np.array(self._right), "rows": np.array(self._rows)}
+
+    def restore(self, state: Mapping[str, Array]) -> None:
+        """Takes these counts."""
+        self._right, self._rows = int(state["right"]), int(state["rows"])
 
     def value(self) -> float | None:
         """Right rows by all rows."""
@@ -79,6 +94,16 @@ class R2:
             self._spread = self._spread + within + between
         self._mean = self._mean + apart * (len(y) / rows)
         self._rows = rows
+
+    def state(self) -> Mapping[str, Array]:
+        """The number of rows, and by output the errors, the mean and the spread."""
+        return {"rows": np.array(self._rows), "errors": self._errors, "mean": self._mean,
+                "spread": self._spread}  # fmt: skip
+
+    def restore(self, state: Mapping[str, Array]) -> None:
+        """Takes these sums."""
+        self._rows = int(state["rows"])
+        self._errors, self._mean, self._spread = state["errors"], state["mean"], state["spread"]
 
     def value(self) -> float | None:
         """1 where every target is met, 0 for a constant guess at the mean, below 0 for worse."""

@@ -1,0 +1,195 @@
+"""Going on with a run that was killed, failed, or is to train for more epochs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from trainer.errors import CheckpointError, TrackingError, UsageError
+from trainer.result import Run
+from trainer.run import (
+    CHECKPOINT_EVERY,
+    CHECKPOINTS,
+    Callbacks,
+    Listener,
+    Running,
+    follow,
+    keep_facts,
+    prepare,
+    warn_by_default,
+)  # fmt: skip
+from trainer.signals import signals_caught
+from trainer.spec import read_spec
+from trainer.spec.emit import to_yaml
+from trainer.spec.schema import Spec
+from trainer.tracking.describe import flatten
+from trainer.tracking.environment import numeric_environment
+from trainer.tracking.store import resolve_store
+from trainer.tracking.tracker import MlflowTracker
+from trainer.training import Ended, Event, Job
+from trainer.training.keeper import (
+    FINISHED,
+    UNSENT,
+    Every,
+    Keeper,
+    RunFolder,
+    check_room,
+    read_facts,
+)
+
+EXTENDED = "sgd/epochs"
+
+
+def resume(
+    run: str,
+    *,
+    changes: Iterable[str] = (),
+    force: bool = False,
+    threads: int | None = None,
+    checkpoint_every: str = CHECKPOINT_EVERY,
+    listeners: Sequence[Listener] = (),
+    on_start: Any = None,
+    warn: Any = warn_by_default,
+) -> Run:
+    """Goes on with a run of runs/checkpoints, in the same MLflow run, from its last checkpoint.
+
+    The result has every bit of that of a run that was never interrupted. `run` is its id, the
+    beginning of its id, its name, or `last`. `changes` may raise `sgd.epochs`
+    (`sgd.epochs=100`). `force` goes on although the spec, the data, the engine or the numeric
+    environment differ from those of the run, and records what did.
+
+    Raises `UsageError` for a run that is not there or has nothing left to do,
+    `CheckpointError` where another process holds it, its files are damaged, or something
+    differs; and what `train` raises.
+    """
+    began = time.monotonic()
+    every = Every.parse(checkpoint_every)
+    path = find_run(run)
+    folder = RunFolder(path)
+    try:
+        facts = read_facts(path)
+        spec = _spec(facts, changes)
+        with signals_caught() as interrupt:
+            job, summary = prepare(spec, facts["engine"], threads, importing=True)
+            events, size = folder.restore(job, warn)
+            differences = _differences(facts, job)
+            _check(path, facts, job, events, differences, force)
+            check_room(path, job)
+            store = resolve_store(facts["tracking_uri"])
+            tracker = MlflowTracker(
+                store, job, facts["name"], resumed=path.name, tags=_tags(differences, job)
+            )
+            tracker.start(summary, job.dataset.notes)
+            try:
+                keep_facts(folder, job, facts["name"], store)
+                keeper = Keeper(folder, job, every, warn, size)
+            except BaseException:
+                with suppress(TrackingError):
+                    tracker.close("FAILED", None)
+                raise
+            calls = Callbacks(listeners, on_start, warn)
+            past = [event for event in events if not isinstance(event, Ended)]
+            return follow(Running(job, began, interrupt, calls, store, tracker, keeper, past))
+    finally:
+        folder.release()
+
+
+def find_run(reference: str) -> Path:
+    """The folder of the run with this id, beginning of an id or name; `last` is the latest.
+
+    Raises `UsageError` where there is none, or where several begin like this.
+    """
+    folders = [path.parent for path in CHECKPOINTS.glob("*/run.json")]
+    folders.sort(key=lambda path: (path / "run.json").stat().st_mtime_ns)
+    if not folders:
+        raise UsageError(f"there is no run in {CHECKPOINTS}")
+    if reference == "last":
+        return folders[-1]
+    found = [path for path in folders if path.name.startswith(reference)]
+    if not found:
+        found = [path for path in folders if _name(path) == reference]
+    if not found:
+        names = ", ".join(f"{path.name[:8]} ({_name(path)})" for path in folders[-5:])
+        raise UsageError(f"there is no run '{reference}' in {CHECKPOINTS}\n  the latest: {names}")
+    if len(found) > 1:
+        names = ", ".join(path.name for path in found[-5:])
+        raise UsageError(f"'{reference}' may be any of {len(found)} runs: {names}")
+    return found[0]
+
+
+def unsent_runs() -> list[str]:
+    """The ids of the runs that their store did not take whole, the oldest first."""
+    marks = sorted(CHECKPOINTS.glob(f"*/{UNSENT}"), key=lambda path: path.stat().st_mtime_ns)
+    return [mark.parent.name for mark in marks]
+
+
+def _name(path: Path) -> str:
+    try:
+        return str(read_facts(path).get("name"))
+    except CheckpointError:
+        return "?"
+
+
+def _spec(facts: Mapping[str, Any], changes: Iterable[str]) -> Spec:
+    """The resolved spec of the run, with the changes; its data are found where they were."""
+    file = facts["spec_file"]
+    spec = read_spec(to_yaml(facts["spec"]), file or "spec", list(changes))
+    spec._text, spec._file = facts["spec_text"], file
+    return spec
+
+
+def _differences(facts: Mapping[str, Any], job: Job) -> dict[str, tuple[str, str]]:
+    """What is not as it was, by name: old and new."""
+    old: dict[str, Any] = {
+        **flatten(facts["spec"]),
+        "data_sha256": facts["data_sha256"],
+        "engine": facts["engine"],
+        **facts["environment"],
+    }
+    new: dict[str, Any] = {
+        **flatten(job.spec.resolved()),
+        "data_sha256": job.dataset.sha256,
+        "engine": job.engine.name,
+        **numeric_environment(),
+    }
+    return {
+        name: (str(old.get(name)), str(new.get(name)))
+        for name in {**old, **new}
+        if old.get(name) != new.get(name)
+    }
+
+
+def _check(
+    path: Path,
+    facts: Mapping[str, Any],
+    job: Job,
+    events: Sequence[Event],
+    differences: Mapping[str, tuple[str, str]],
+    force: bool,
+) -> None:
+    """Raises where the run cannot or need not go on."""
+    lines = [f"  {name}: {old} → {new}" for name, (old, new) in differences.items()
+             if name != EXTENDED]  # fmt: skip
+    if lines and not force:
+        raise CheckpointError("\n".join([
+            f"the run {path.name[:8]} cannot go on to the bit, since this differs:", *lines,
+            "  hint: --force goes on all the same, and records it",
+        ]))  # fmt: skip
+    before, epochs = int(facts["spec"]["sgd"]["epochs"]), job.spec.sgd.epochs
+    whole = job.progress.epoch - 1
+    if epochs < whole:
+        raise UsageError(f"the run {path.name[:8]} has trained for {whole} epochs, not {epochs}")
+    sent = not (path / UNSENT).exists()
+    if whole == before == epochs and sent and (path / FINISHED).exists():
+        hint = f"train it for longer with --set sgd.epochs={2 * epochs}"
+        raise UsageError(f"the run {path.name[:8]} is finished\n  hint: {hint}")
+
+
+def _tags(differences: Mapping[str, tuple[str, str]], job: Job) -> dict[str, str]:
+    """What MLflow is told of going on."""
+    tags = {"trainer.resumed_at_step": str(job.progress.step)}
+    changed = "; ".join(f"{name}: {old} → {new}" for name, (old, new) in differences.items())
+    return tags | ({"trainer.changed": changed[:5000]} if changed else {})

@@ -1,0 +1,109 @@
+"""The journal of a run: every event, in a file that only ever grows.
+
+Each entry is framed by its length and a checksum, so whatever a crash left behind at the end is
+recognised and dropped. An entry is one line of JSON, and for steps the numbers behind it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from struct import Struct
+from typing import Any, Final
+
+import numpy as np
+
+from trainer.engine import Steps
+from trainer.training.loop import Ended, EpochDone, Event, StepsDone
+
+_FRAME: Final = Struct("<II")  # bytes of the entry, and their CRC-32
+
+
+class Journal:
+    """Appends events to the file at `path`, after its first `size` bytes; what follows is dropped.
+
+    Entries are held in memory until `flush`. Raises `OSError`.
+    """
+
+    def __init__(self, path: Path, size: int = 0) -> None:
+        self._file = path.open("r+b" if path.exists() else "w+b")
+        self._file.truncate(size)
+        self._file.seek(size)
+        self._size = size
+        self._held: list[bytes] = []
+
+    def add(self, event: Event) -> None:
+        """Takes an event."""
+        entry = _encode(event)
+        self._held += [_FRAME.pack(len(entry), zlib.crc32(entry)), entry]
+
+    def flush(self) -> int:
+        """Writes what is held to the disk; returns the size of the file."""
+        data = b"".join(self._held)
+        try:
+            self._file.write(data)
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError:
+            self._file.truncate(self._size)  # a later attempt writes all of it again
+            self._file.seek(self._size)
+            raise
+        self._held = []
+        self._size += len(data)
+        return self._size
+
+    def close(self) -> None:
+        """Closes the file, without what is held."""
+        self._file.close()
+
+
+def read_journal(path: Path, size: int | None = None) -> Iterator[Event]:
+    """The events of the first `size` bytes, or of all, up to the first entry that is not whole."""
+    data = path.read_bytes()[:size]
+    place = 0
+    while place + _FRAME.size <= len(data):
+        length, checksum = _FRAME.unpack_from(data, place)
+        entry = data[place + _FRAME.size : place + _FRAME.size + length]
+        if len(entry) < length or zlib.crc32(entry) != checksum:
+            return
+        yield _decode(entry)
+        place += _FRAME.size + length
+
+
+def _encode(event: Event) -> bytes:
+    if isinstance(event, StepsDone):
+        steps = event.steps
+        head: dict[str, Any] = {
+            "kind": "steps", "epoch": event.epoch, "first": event.first, "rows": steps.rows,
+            "diverged": steps.diverged, "count": len(steps.losses),
+        }  # fmt: skip
+        numbers = np.column_stack([steps.losses, steps.grad_norms, steps.parameter_norms])
+        return json.dumps(head).encode() + b"\n" + numbers.astype("<f8").tobytes()
+    if isinstance(event, EpochDone):
+        head = {
+            "kind": "epoch", "epoch": event.epoch, "step": event.step, "time": event.time,
+            "metrics": dict(event.metrics), "parameter_norms": dict(event.parameter_norms),
+        }  # fmt: skip
+    else:
+        head = {
+            "kind": "ended", "status": event.status, "epoch": event.epoch, "step": event.step,
+            "summary": dict(event.summary), "reason": event.reason,
+        }  # fmt: skip
+    return json.dumps(head).encode()
+
+
+def _decode(entry: bytes) -> Event:
+    line, _, rest = entry.partition(b"\n")
+    head = json.loads(line)
+    kind = head.pop("kind")
+    if kind == "steps":
+        numbers = np.frombuffer(rest, "<f8").reshape(head["count"], -1)
+        norms = np.ascontiguousarray(numbers[:, 2:])
+        steps = Steps(
+            numbers[:, 0].copy(), numbers[:, 1].copy(), norms, head["rows"], head["diverged"]
+        )
+        return StepsDone(head["epoch"], head["first"], steps)
+    return EpochDone(**head) if kind == "epoch" else Ended(**head)
