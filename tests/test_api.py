@@ -83,7 +83,8 @@ MAY_IMPORT = {
     "run": {"errors", "result", "graph", "spec", "data", "build", "engine", "fingerprint",
             "history", "memory", "signals", "summary", "tracking", "training"},
     "resume": {"errors", "result", "run", "signals", "spec", "tracking", "training"},
-    "cli": {"errors", "resume", "result", "graph", "spec", "data", "build", "engine", "memory",
+    "reproduce": {"errors", "graph", "result", "run", "spec", "tracking", "training"},
+    "cli": {"errors", "reproduce", "resume", "result", "graph", "spec", "data", "build", "engine", "memory",
             "summary", "tracking", "training", "run"},
 }  # fmt: skip
 

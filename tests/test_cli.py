@@ -18,7 +18,7 @@ from conftest import ROOT
 
 from trainer.cli import main
 
-COMMANDS = ["run", "resume", "sync", "check", "schema", "ui"]
+COMMANDS = ["run", "resume", "reproduce", "sync", "check", "schema", "ui"]
 
 
 @pytest.fixture

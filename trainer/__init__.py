@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         UsageError,
     )
     from trainer.graph import Graph, gradients
+    from trainer.reproduce import reproduce
     from trainer.result import Run, Series
     from trainer.resume import resume
     from trainer.run import train
@@ -49,6 +50,7 @@ _HOMES = {
     "gradients": "graph",
     "Run": "result",
     "Series": "result",
+    "reproduce": "reproduce",
     "resume": "resume",
     "train": "run",
     "Spec": "spec",
@@ -72,6 +74,7 @@ __all__ = [
     "build_graph",
     "gradients",
     "load_spec",
+    "reproduce",
     "resume",
     "train",
 ]

@@ -159,6 +159,44 @@ def resume(
 
 
 @app.command()
+def reproduce(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Id, beginning of an id, name, last.")],
+    tracking_uri: TrackingUri = None,
+    threads: Threads = None,
+    quiet: Quiet = False,
+    json_: Json = False,
+) -> None:
+    """Train a recorded run again and compare every bit of its parameters and metrics.
+
+    What is found is recorded with the run. Exits with 1 where anything differs.
+
+    Example: train reproduce last
+    """
+    from trainer.cli.progress import Progress
+    from trainer.reproduce import reproduce as again
+
+    progress = None if quiet or json_ else Progress()
+    try:
+        proof = again(
+            run,
+            tracking_uri=tracking_uri,
+            threads=threads,
+            listeners=[progress.on] if progress else [],
+            on_start=progress.start if progress else None,
+            warn=_warn,
+        )
+    finally:
+        if progress:
+            progress.stop()
+    if json_:
+        print(json.dumps(proof.as_json()))
+    elif not quiet or not proof.identical:
+        print(proof)
+    if not proof.identical:
+        raise typer.Exit(1)
+
+
+@app.command()
 def sync(quiet: Quiet = False) -> None:
     """Send what the tracking store did not take when its run ended.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 import numpy as np
@@ -22,6 +22,7 @@ from trainer.graph.graph import Graph, Node
 from trainer.graph.ops import BATCH, LEAVES, Array, Shape
 
 CALL_SECONDS: Final = 0.05  # about what a call of a kernel takes, if not a step takes longer
+SHARED_SECONDS: Final = 3e-4  # a shorter call is over before a thread is awake
 NODE_SECONDS: Final = 2e-9
 NUMBER_SECONDS: Final = 3e-10  # of an elementwise result
 MULTIPLICATION_SECONDS: Final = 2e-11  # of a matrix product
@@ -55,8 +56,10 @@ class CompiledEngine:
         trained = [node for node in graph if node.op not in LEAVES]
         forward = graph.ancestors([graph.outputs["loss"], graph.outputs["prediction"]])
         evaluated = [node for node in trained if node.name in forward]
-        self.steps_per_call = _calls_for(trained, graph, batch_size)
-        self.batches_per_call = _calls_for(evaluated, graph, evaluation_rows)
+        self._step_seconds = _seconds(trained, graph, batch_size)
+        self._batch_seconds = _seconds(evaluated, graph, evaluation_rows)
+        self.steps_per_call = max(1, int(CALL_SECONDS / self._step_seconds))
+        self.batches_per_call = max(1, int(CALL_SECONDS / self._batch_seconds))
 
     def prepare(self, state: Mapping[str, Array], x: Array, y: Array) -> None:
         """Compiles every kernel, or loads it from the cache, for such rows; runs no step."""
@@ -99,8 +102,9 @@ class CompiledEngine:
                 continue
             arrays = [x, y, rate, *self._arrays(name, state, batch_size)]
             done += self._run(
-                name, arrays, batch_size, begin, end, losses[done:], norms[done:],
-                parameter_norms[done:], predictions[done * batch_size :],
+                name, (end - begin) * self._step_seconds, arrays, batch_size, begin, end,
+                losses[done:], norms[done:], parameter_norms[done:],
+                predictions[done * batch_size :],
             )  # fmt: skip
         if done < count:
             rows = done * batch_size
@@ -114,24 +118,26 @@ class CompiledEngine:
         predictions = np.empty((len(x), self._outputs), self._dtype)
         arrays = [x, y, *self._arrays("evaluate", state, min(batch_size, len(x)))]
         count = -(-len(x) // batch_size)
-        total = self._run("evaluate", arrays, batch_size, 0, count, 0.0, predictions)
+        total = self._run(
+            "evaluate", count * self._batch_seconds, arrays, batch_size, 0, count, 0.0, predictions
+        )
         return total, predictions
 
-    def _run(self, name: str, arrays: list[Any], *rest: Any) -> Any:
-        """Calls a kernel, and lets other threads join its work."""
+    def _run(self, name: str, seconds: float, arrays: list[Any], *rest: Any) -> Any:
+        """Calls a kernel, and lets other threads join its work where it takes long enough."""
         function = getattr(self._module, name)
         if not self._kernels[name].shared:
             return function(*arrays, *rest)
-        team = np.zeros(TEAM_SIZE, np.int64)
-        join, work = getattr(self._module, f"{name}_pieces"), (team, *arrays)
-        helpers = [self._pool.submit(join, work, 1) for _ in range(self._threads - 1)]
+        work = (np.zeros(TEAM_SIZE, np.int64), *arrays)  # a team of its own for each call
+        join = getattr(self._module, f"{name}_pieces")
+        count = self._threads - 1 if seconds > SHARED_SECONDS else 0
+        helpers = [self._pool.submit(join, work, 1) for _ in range(count)]
         try:
             return function(*work, *rest)
         finally:
-            team[TICKET] = ENDED
-            running = [helper for helper in helpers if not helper.cancel()]
-            wait(running)
-            [r.result() for r in running]
+            work[0][TICKET] = ENDED
+            for helper in helpers:  # who has not begun need not come; others leave by themselves
+                helper.cancel()
 
     def _arrays(self, function: str, state: Mapping[str, Array], batch_size: int) -> list[Any]:
         kernel = self._kernels[function]
@@ -149,8 +155,8 @@ def _allocate(kernel: Kernel, batch_size: int, dtype: np.dtype[Any]) -> list[Arr
     ]
 
 
-def _calls_for(nodes: Sequence[Node], graph: Graph, rows: int) -> int:
-    """How many batches of so many rows make a call. It depends on the sizes alone."""
+def _seconds(nodes: Sequence[Node], graph: Graph, rows: int) -> float:
+    """About how long a batch of so many rows takes. It depends on the sizes alone."""
     seconds = NODE_SECONDS * len(nodes)
     for node in nodes:
         numbers = _numbers(node.shape, rows)
@@ -159,7 +165,7 @@ def _calls_for(nodes: Sequence[Node], graph: Graph, rows: int) -> int:
             seconds += MULTIPLICATION_SECONDS * numbers * inner
         else:
             seconds += NUMBER_SECONDS * numbers
-    return max(1, int(CALL_SECONDS / seconds))
+    return seconds
 
 
 def _numbers(shape: Shape, rows: int) -> int:
