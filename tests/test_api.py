@@ -84,8 +84,8 @@ MAY_IMPORT = {
             "history", "memory", "signals", "summary", "tracking", "training"},
     "resume": {"errors", "result", "run", "signals", "spec", "tracking", "training"},
     "reproduce": {"errors", "graph", "result", "run", "spec", "tracking", "training"},
-    "cli": {"errors", "reproduce", "resume", "result", "graph", "spec", "data", "build", "engine", "memory",
-            "summary", "tracking", "training", "run"},
+    "cli": {"errors", "reproduce", "resume", "result", "graph", "spec", "data", "build", "engine",
+            "memory", "summary", "tracking", "training", "run"},
 }  # fmt: skip
 
 

@@ -651,21 +651,13 @@ def test_a_store_that_stays_broken_keeps_the_run_locally(
         train(load_spec(write_spec({"sgd.epochs": 30})), listeners=[seen.append])
     assert seen[-1].status == "FINISHED", "the training went on to its end"
     run = only_run(store)
-    kept = Path("runs/unsent") / run.info.run_id
     assert str(caught.value) == (
         f"the tracking store {store} refused: the line is dead\n"
-        f"  the run is trained; its files are kept in {kept}"
+        "  the run is trained, and kept on this disk; send it later with: train sync"
     )
     assert caught.value.exit_code == 5
     assert run.info.status == "FAILED", "MLflow does not hold all of it"
-    assert {path.name for path in kept.iterdir()} == {
-        "metrics.json", "trace.parquet", "parameters.safetensors",
-    }  # fmt: skip
-    points = json.loads((kept / "metrics.json").read_text())
-    losses = {step: value for name, value, _, step in points if name == "train_loss"}
-    assert list(losses) == list(range(31))
-    assert pq.read_table(kept / "trace.parquet").num_rows == 60
-    assert {path.name for path in Path("runs").iterdir()} == RUNS | {"unsent"}
+    assert {path.name for path in Path("runs").iterdir()} == RUNS
 
 
 def test_a_store_that_fails_at_the_end(
@@ -675,7 +667,7 @@ def test_a_store_that_fails_at_the_end(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(MlflowClient, "set_terminated", refuse)
-    with pytest.raises(TrackingError, match="No space left on device\n  the run is trained; "):
+    with pytest.raises(TrackingError, match="No space left on device\n  the run is trained, "):
         train(load_spec(write_spec()))
 
 
@@ -688,7 +680,7 @@ def test_a_full_disk_does_not_stop_the_training(
     monkeypatch.setattr("trainer.tracking.trace.HELD_VALUES", 10)
     monkeypatch.setattr(pq, "ParquetWriter", refuse)
     seen: list[Any] = []
-    with pytest.raises(TrackingError, match="No space left on device\n  the run is trained; "):
+    with pytest.raises(TrackingError, match="No space left on device\n  the run is trained, "):
         train(load_spec(write_spec()), listeners=[seen.append])
     assert seen[-1].status == "FINISHED"
 
@@ -778,7 +770,7 @@ def test_an_interruption_while_the_rest_is_sent(
         train(load_spec(write_spec()))
     found = only_run(store)
     assert found.info.status == "KILLED"
-    assert (Path("runs/unsent") / found.info.run_id / "parameters.safetensors").exists()
+    assert (Path("runs/checkpoints") / found.info.run_id / "unsent").exists()
 
 
 def test_an_interruption_while_the_run_is_opened(
@@ -863,4 +855,4 @@ def test_the_reason_of_a_database_is_told_without_its_sql(
         train(load_spec(write_spec()))
     first, second = str(caught.value).splitlines()
     assert first == f"the tracking store {store} refused: database or disk is full"
-    assert second.startswith("  the run is trained; its files are kept in runs/unsent/")
+    assert second.endswith("send it later with: train sync")

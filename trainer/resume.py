@@ -80,11 +80,11 @@ def resume(
             check_room(path, job)
             store = resolve_store(facts["tracking_uri"])
             tracker = MlflowTracker(
-                store, job, facts["name"], resumed=path.name, tags=_tags(differences, job)
+                store, job, facts["name"], resumed=facts["run_id"], tags=_tags(differences, job)
             )
             tracker.start(summary, job.dataset.notes)
             try:
-                keep_facts(folder, job, facts["name"], store)
+                keep_facts(folder, job, facts["name"], store, tracker)
                 keeper = Keeper(folder, job, every, warn, size)
             except BaseException:
                 with suppress(TrackingError):

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+from uuid import uuid4
 
 from threadpoolctl import threadpool_info, threadpool_limits
 
@@ -62,6 +63,7 @@ def train(
     engine: EngineName = "auto",
     threads: int | None = None,
     checkpoint_every: str = CHECKPOINT_EVERY,
+    offline_ok: bool = False,
     listeners: Sequence[Listener] = (),
     on_start: Callable[[Job], None] | None = None,
     warn: Callable[[str], None] = warn_by_default,
@@ -72,7 +74,9 @@ def train(
     environment and the spec. `engine` is `reference` (NumPy, node by node), `compiled` (one
     kernel for many steps) or `auto`, which compiles long runs; `threads` limits the compiled
     one and changes no bit. A recorded run keeps checkpoints in runs/checkpoints/<run id>, every
-    `checkpoint_every` (`30s`, `5min`, `1000steps`, `1epoch`) and at its end. `listeners` are
+    `checkpoint_every` (`30s`, `5min`, `1000steps`, `1epoch`) and at its end. With `offline_ok`
+    a store that cannot be used at the start does not matter: `train sync` sends the run later,
+    and its `run_id` is None until then. `listeners` are
     called with each event of the training, `on_start` once with the job before the first step,
     and `warn` with what went wrong and did not stop the run.
 
@@ -90,15 +94,23 @@ def train(
         if store is None:
             return follow(Running(job, began, interrupt, calls))
         check_room(RUNS, job)
-        tracker = MlflowTracker(store, job, name or spec.name)
-        tracker.start(summary, job.dataset.notes)
+        tracker: MlflowTracker | None = None
         try:
-            folder = RunFolder(CHECKPOINTS / tracker.run_id)
-            keep_facts(folder, job, name or spec.name, store)
+            opened = MlflowTracker(store, job, name or spec.name)
+            opened.start(summary, job.dataset.notes)
+            tracker = opened
+        except TrackingError as error:
+            if not offline_ok:
+                raise
+            warn(f"{error}\n  the run is recorded on this disk; send it later with: train sync")
+        try:
+            folder = RunFolder(CHECKPOINTS / (tracker.run_id if tracker else uuid4().hex))
+            keep_facts(folder, job, name or spec.name, store, tracker)
             keeper = Keeper(folder, job, every, warn)
         except BaseException:
             with suppress(TrackingError):
-                tracker.close("FAILED", None)
+                if tracker is not None:
+                    tracker.close("FAILED", None)
             raise
         return follow(Running(job, began, interrupt, calls, store, tracker, keeper))
 
@@ -117,13 +129,15 @@ def prepare(
     return job, describe_model(spec, dataset, model, memory)
 
 
-def keep_facts(folder: RunFolder, job: Job, name: str, store: Store) -> None:
+def keep_facts(
+    folder: RunFolder, job: Job, name: str, store: Store, tracker: MlflowTracker | None
+) -> None:
     """Writes what a later process needs to know to resume the run."""
     spec = job.spec
     folder.write("spec.yaml", to_yaml(spec.resolved()))
     folder.write_facts(
         {
-            "run_id": folder.path.name,
+            "run_id": tracker.run_id if tracker else None,
             "name": name,
             "tracking_uri": store.uri,
             "spec_file": str(Path(spec.file).resolve()) if spec.file else None,
@@ -190,14 +204,16 @@ def _follow(running: Running) -> Run:
         raise
     ended = history.ended
     hashed = parameters_sha256(job.parameters)
+    if keeper is not None:
+        keeper.folder.mark(UNSENT, True)  # until it is sent, should the process end before
+        keeper.folder.mark(FINISHED, ended.status == "FINISHED")
     if tracker is not None:
         try:
             tracker.close(ended.status, hashed, ended.reason)
         except TrackingError as error:
             failure = error
-    if keeper is not None:
-        keeper.folder.mark(UNSENT, failure is not None)
-        keeper.folder.mark(FINISHED, ended.status == "FINISHED")
+    if keeper is not None and tracker is not None and failure is None:
+        keeper.folder.mark(UNSENT, False)
     run = Run(
         run_id=tracker.run_id if tracker else None,
         experiment=tracker.experiment if tracker else None,
@@ -217,8 +233,8 @@ def _follow(running: Running) -> Run:
         failure = DivergedError(_also(ended.reason, failure))
     elif ended.status == "KILLED":
         message = f"interrupted after {ended.step} steps ({ended.epoch} whole epochs)"
-        if run.run_id and keeper and keeper.saved_step == ended.step:
-            message += f"; go on with: train resume {run.run_id[:8]}"
+        if keeper and keeper.saved_step == ended.step:
+            message += f"; go on with: train resume {keeper.folder.path.name[:8]}"
         failure = InterruptedRun(_also(message, failure), interrupt.number or signal.SIGINT)
     if failure is not None:
         failure.run = run

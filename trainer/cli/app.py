@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import sys
 from collections.abc import Callable
 from enum import StrEnum
@@ -22,6 +23,11 @@ EXIT_CODES: Final = (
     "Exit codes: 0 done, 2 spec or usage, 3 data, 4 diverged, 5 tracking, 6 checkpoint, "
     "130 interrupted (143 by SIGTERM)."
 )
+
+
+ONE_THREAD: Final = (
+    "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
+)  # fmt: skip
 
 
 class EngineChoice(StrEnum):
@@ -112,6 +118,9 @@ def run(
     ] = EngineChoice.auto,
     threads: Threads = None,
     checkpoint_every: CheckpointEvery = "30s",
+    offline_ok: Annotated[
+        bool, typer.Option("--offline-ok", help="Train also where the store cannot be reached.")
+    ] = False,
     quiet: Quiet = False,
     json_: Json = False,
 ) -> None:
@@ -125,7 +134,7 @@ def run(
     spec = load_spec(config, set_)
     _show(
         train, quiet, json_, spec, name=name, tracking_uri=tracking_uri, engine=engine.value,
-        threads=threads, checkpoint_every=checkpoint_every,
+        threads=threads, checkpoint_every=checkpoint_every, offline_ok=offline_ok,
     )  # fmt: skip
 
 
@@ -207,9 +216,9 @@ def sync(quiet: Quiet = False) -> None:
 
     waiting = unsent_runs()
     for run in waiting:
-        go_on(run, warn=_warn)
+        sent = go_on(run, warn=_warn)
         if not quiet:
-            print(f"sent {run}")
+            print(f"sent {run[:8]} as run {sent.run_id} of {sent.tracking_uri}")
     if not waiting and not quiet:
         print("nothing waits to be sent")
 
@@ -335,6 +344,7 @@ def ui(
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Runs the command line and exits. The one place that turns errors into exit codes."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    os.environ.update(dict.fromkeys(ONE_THREAD, "1"))  # read when NumPy loads its BLAS
     code = 0
     try:
         app(arguments, prog_name="train")  # exits by itself: 0, or 2 for wrong usage

@@ -59,7 +59,9 @@ class Sender:
     def finish(self) -> None:
         """Sends what is left. Raises the store's error once it has failed for seconds."""
         self._ending.set()
-        self._thread.join()
+        self._thread.join(PATIENCE_SECONDS)
+        if self._thread.is_alive():
+            raise TimeoutError("it does not answer")
         deadline = time.monotonic() + PATIENCE_SECONDS
         while self.unsent:
             if self._send():

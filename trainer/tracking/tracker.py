@@ -29,7 +29,7 @@ from trainer.spec.emit import to_yaml
 from trainer.tracking.describe import dataset_inputs, describe_run, flatten
 from trainer.tracking.environment import describe_environment, git_tags, package_version
 from trainer.tracking.sender import Sender
-from trainer.tracking.store import RUNS, Store, check_store
+from trainer.tracking.store import Store, check_store
 from trainer.tracking.trace import Trace
 from trainer.training import Ended, EpochDone, Event, Job, StepsDone
 
@@ -295,8 +295,7 @@ class MlflowTracker:
     def close(self, status: Status, parameters_sha256: str | None, reason: str = "") -> None:
         """Sends what is left, stores the artifacts and records how the run ended.
 
-        Raises `TrackingError` when the store did not take everything; the files of the run are
-        then kept in a local folder, which the message names.
+        Raises `TrackingError` within seconds when the store does not take everything.
         """
         tags = {"trainer.parameters_sha256": parameters_sha256}
         if status == "DIVERGED":
@@ -304,6 +303,7 @@ class MlflowTracker:
         try:
             self._save("parameters.safetensors", self._job.parameters)
             self._trace.close()
+            check_store(self._store)
             with _no_collection():
                 self._sender.finish()
             for key, value in tags.items():
@@ -312,22 +312,11 @@ class MlflowTracker:
             self._upload()
             self._client.set_terminated(self.run_id, STATUS[status])
         except BaseException as error:
-            kept = self._rescue()
             self._end("FAILED" if isinstance(error, Exception) else "KILLED")
-            what = f"\n  the run is trained; its files are kept in {kept}"
+            what = "\n  the run is trained, and kept on this disk; send it later with: train sync"
             raise self._explained(error, what) from error
-        shutil.rmtree(self._files, ignore_errors=True)
-
-    def _rescue(self) -> Path:
-        """Moves what was not stored, points too, to runs/unsent/; the folder where it is."""
-        kept = RUNS / "unsent" / self.run_id
-        try:
-            self._write("metrics.json", json.dumps(self._sender.unsent))
-            shutil.copytree(self._files, kept)
-        except OSError:
-            return self._files
-        shutil.rmtree(self._files, ignore_errors=True)
-        return kept
+        finally:
+            shutil.rmtree(self._files, ignore_errors=True)
 
     def _end(self, status: str) -> None:
         """Records a status, if the store still answers."""
