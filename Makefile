@@ -2,13 +2,14 @@
 # make test   sets up .venv and runs the tests
 # make check  the linters and type checks
 # make bench  sets up .venv-bench and compares with other libraries: benchmarks/RESULTS.md
+# make faults all fault campaigns: some twenty minutes; FAULTS=--help shows how to choose
 # make lock   renews requirements.lock from what is installed in .venv
 
 PYTHON ?= $(firstword $(foreach v,3.11 3.12 3.13,$(shell command -v python$(v))) python3)
 CONFIG ?= configs/hidden_layer.yaml
 BIN := .venv/bin
 
-.PHONY: train test check bench lock clean
+.PHONY: train test check bench faults lock clean
 
 train: .venv/.run
 	$(BIN)/train $(CONFIG)
@@ -23,6 +24,9 @@ check: .venv/.dev
 
 bench: .venv-bench/.done
 	.venv-bench/bin/python -m benchmarks.run $(BENCH)
+
+faults: .venv/.dev
+	$(BIN)/python -m tests.faults $(FAULTS)
 
 lock: .venv/.dev
 	$(BIN)/pip freeze --exclude-editable | grep -v -i -E '^(pip|setuptools)==' > requirements.lock

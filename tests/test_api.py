@@ -82,9 +82,9 @@ MAY_IMPORT = {
     "history": {"result", "training"},
     "run": {"errors", "result", "graph", "spec", "data", "build", "engine", "fingerprint",
             "history", "memory", "signals", "summary", "tracking", "training"},
-    "resume": {"errors", "result", "run", "signals", "spec", "tracking", "training"},
-    "reproduce": {"errors", "graph", "result", "run", "spec", "tracking", "training"},
-    "cli": {"errors", "reproduce", "resume", "result", "graph", "spec", "data", "build", "engine",
+    "resuming": {"errors", "result", "run", "signals", "spec", "tracking", "training"},
+    "proof": {"errors", "graph", "result", "run", "spec", "tracking", "training"},
+    "cli": {"errors", "proof", "resuming", "result", "graph", "spec", "data", "build", "engine",
             "memory", "summary", "tracking", "training", "run"},
 }  # fmt: skip
 

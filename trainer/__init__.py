@@ -29,9 +29,9 @@ if TYPE_CHECKING:
         UsageError,
     )
     from trainer.graph import Graph, gradients
-    from trainer.reproduce import reproduce
+    from trainer.proof import reproduce
     from trainer.result import Run, Series
-    from trainer.resume import resume
+    from trainer.resuming import resume
     from trainer.run import train
     from trainer.spec import Spec, load_spec
 
@@ -50,8 +50,8 @@ _HOMES = {
     "gradients": "graph",
     "Run": "result",
     "Series": "result",
-    "reproduce": "reproduce",
-    "resume": "resume",
+    "reproduce": "proof",
+    "resume": "resuming",
     "train": "run",
     "Spec": "spec",
     "load_spec": "spec",

@@ -30,7 +30,7 @@ from trainer.summary import describe_model
 from trainer.tracking.environment import numeric_environment
 from trainer.tracking.store import RUNS, Store, resolve_store
 from trainer.tracking.tracker import MlflowTracker, import_mlflow
-from trainer.training import Event, Job, make_job, run_job
+from trainer.training import Ended, Event, Job, make_job, run_job
 from trainer.training.keeper import FINISHED, UNSENT, Every, Keeper, RunFolder, check_room
 
 Listener = Callable[[Event], None]
@@ -152,7 +152,9 @@ def keep_facts(
 
 @dataclass
 class Running:
-    """A run at hand. `past` are the events of an earlier process, for who keeps all of them."""
+    """A run at hand. `past` are the events of an earlier process, for who keeps all of them; with
+    `ended` nothing is trained, and this is how it ended then.
+    """
 
     job: Job
     began: float
@@ -162,6 +164,7 @@ class Running:
     tracker: MlflowTracker | None = None
     keeper: Keeper | None = None
     past: Iterable[Event] = field(default=())
+    ended: Ended | None = None
 
 
 def follow(running: Running) -> Run:
@@ -193,7 +196,8 @@ def _follow(running: Running) -> Run:
         # entered here, since it limits the libraries that are loaded by now: the engine's too
         with threadpool_limits(limits=1, user_api="blas"):
             _check_one_thread()
-            for event in run_job(job, stop=lambda: interrupt.number is not None):
+            stop = running.ended or (lambda: interrupt.number is not None)
+            for event in [stop] if isinstance(stop, Ended) else run_job(job, stop):
                 for listener in hear:
                     listener(event)
     except BaseException as error:

@@ -159,7 +159,7 @@ def resume(
 
     Example: train resume last --set sgd.epochs=100
     """
-    from trainer.resume import resume as go_on
+    from trainer.resuming import resume as go_on
 
     _show(
         go_on, quiet, json_, run, changes=set_ or (), force=force, threads=threads,
@@ -182,7 +182,7 @@ def reproduce(
     Example: train reproduce last
     """
     from trainer.cli.progress import Progress
-    from trainer.reproduce import reproduce as again
+    from trainer.proof import reproduce as again
 
     progress = None if quiet or json_ else Progress()
     try:
@@ -211,14 +211,20 @@ def sync(quiet: Quiet = False) -> None:
 
     Example: train sync
     """
-    from trainer.resume import resume as go_on
-    from trainer.resume import unsent_runs
+    from trainer.resuming import send, unsent_runs
 
-    waiting = unsent_runs()
+    waiting, failure = unsent_runs(), None
     for run in waiting:
-        sent = go_on(run, warn=_warn)
-        if not quiet:
+        try:
+            sent = send(run, warn=_warn)
+        except TrainerError as error:  # the others need not wait for this one
+            print(f"train: {run[:8]} was not sent: {_headline(error)}", file=sys.stderr)
+            failure = error
+            continue
+        if not quiet and sent is not None:
             print(f"sent {run[:8]} as run {sent.run_id} of {sent.tracking_uri}")
+    if failure is not None:
+        raise typer.Exit(failure.exit_code)
     if not waiting and not quiet:
         print("nothing waits to be sent")
 

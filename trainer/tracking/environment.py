@@ -54,6 +54,8 @@ def numeric_environment() -> dict[str, str]:
     """What can change the last bit of a result, by name: versions of what computes, the CPU, and
     the kernels that BLAS, NumPy and LLVM chose for it.
     """
+    import scipy.linalg.cython_blas  # noqa: F401 (else its BLAS counts only where it is in use)
+
     simd = np.show_config(mode="dicts")["SIMD Extensions"]
     blas = [pool for pool in threadpool_info() if pool.get("user_api") == "blas"]
     kernels = sorted({f"{b['internal_api']} {b['version']} {b.get('architecture')}" for b in blas})
@@ -63,7 +65,7 @@ def numeric_environment() -> dict[str, str]:
         **{name: version(name) for name in named},
         "cpu": _cpu(),
         "blas": ", ".join(kernels),
-        "numpy_simd": " ".join([*simd["baseline"], *simd["found"]]),
+        "numpy_simd": " ".join([*simd.get("baseline", []), *simd.get("found", [])]),
         "numba_cpu": " ".join(
             os.environ.get(name, "") for name in ("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES")
         ).strip()

@@ -1,8 +1,8 @@
 """Checkpoints: where a training stands, kept so that a crash at any moment loses nothing saved.
 
-A checkpoint is two files in the folder of its run: `step-<n>.safetensors` with the arrays and,
-written after it, `step-<n>.json` with the position and the SHA-256 of both. Each is written under
-a temporary name, flushed to the disk and renamed, so a file is whole or absent; a checkpoint
+A checkpoint is two files in the folder of its run: `step-<n>-<hash>.safetensors` with the arrays
+and, written after it, `step-<n>.json` with the position and the SHA-256 of both. Each is written
+under a temporary name, flushed to the disk and renamed, so a file is whole or absent; a checkpoint
 counts once its JSON is there. The best parameters so far are a file of their own.
 """
 
@@ -11,7 +11,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -42,43 +43,73 @@ class Checkpoint:
     best_key: str = ""
 
 
-def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
-    """Writes a checkpoint, then drops all but the last two and what is left of killed saves.
+class Saver:
+    """Saves the checkpoints of a run in its folder; best parameters are written once each."""
 
-    Raises `OSError`; whatever was saved before is then still there.
-    """
-    files = {}
-    if checkpoint.best:
-        name = f"best-{checkpoint.best_key}.safetensors"
-        known = _known_hash(folder, name)
-        files["best"] = [name, known or _write(folder / name, save(dict(checkpoint.best)))]
-    name = f"step-{checkpoint.step:012d}.safetensors"
-    files["arrays"] = [name, _write(folder / name, save(dict(checkpoint.arrays)))]
-    content = {
-        "format": FORMAT,
-        "step": checkpoint.step,
-        "files": files,
-        "best_key": checkpoint.best_key,
-        "position": dict(checkpoint.position),
-    }
-    sealed = content | {"sha256": _seal(content)}
-    _write(folder / f"step-{checkpoint.step:012d}.json", json.dumps(sealed).encode())
-    _sweep(folder)
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._best: dict[str, list[str]] = {}  # the file and its SHA-256, by the last key
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Writes a checkpoint, then drops all but it and the one before, and what killed saves
+        left.
+
+        Raises `OSError`; whatever was saved before is then still there.
+        """
+        files = {}
+        step = f"step-{checkpoint.step:012d}"
+        if checkpoint.best:
+            if checkpoint.best_key not in self._best:
+                written = self._write(f"best-{checkpoint.best_key}", checkpoint.best)
+                self._best = {checkpoint.best_key: written}
+            files["best"] = self._best[checkpoint.best_key]
+        files["arrays"] = self._write(step, checkpoint.arrays)
+        content = {
+            "format": FORMAT,
+            "step": checkpoint.step,
+            "files": files,
+            "best_key": checkpoint.best_key,
+            "position": dict(checkpoint.position),
+        }
+        sealed = content | {"sha256": _seal(content)}
+        write_file(self._folder / f"{step}.json", json.dumps(sealed).encode())
+        with suppress(OSError):  # what the disk does not let go of stays for now
+            _sweep(self._folder, content)
+
+    def _write(self, name: str, arrays: Mapping[str, Array]) -> list[str]:
+        """Writes arrays; returns the name of the file and its SHA-256.
+
+        The hash is in the name, so that no file is replaced that a checkpoint still needs.
+        """
+        data = save(dict(arrays))
+        sha256 = hashlib.sha256(data).hexdigest()
+        file = f"{name}-{sha256[:16]}.safetensors"
+        write_file(self._folder / file, data)
+        return [file, sha256]
 
 
 def load_checkpoint(
-    folder: Path, warn: Callable[[str], None] = lambda _: None
+    folder: Path,
+    warn: Callable[[str], None] = lambda _: None,
+    check: Callable[[Checkpoint], None] = lambda _: None,
 ) -> Checkpoint | None:
     """The newest checkpoint that is whole, or None where there is none.
 
-    Each newer one that is damaged is told to `warn`. Raises `CheckpointError` where there are
-    checkpoints and all are damaged.
+    Each newer one that is damaged is told to `warn`. `check` raises `OSError`, `ValueError`,
+    `KeyError` or `TypeError` for one that lacks something else. Raises `CheckpointError` where
+    there are checkpoints and all are damaged, or the folder cannot be read.
     """
-    paths = sorted(folder.glob("step-*.json"), reverse=True)
     reasons = []
+    try:
+        paths = _newest_first(folder)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise CheckpointError(f"the folder {folder} cannot be read: {error.strerror}") from None
     for path in paths:
         try:
             found = _read(path)
+            check(found)
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
             reasons.append(f"the checkpoint {path.stem} is damaged: {error}")
             continue
@@ -91,15 +122,26 @@ def load_checkpoint(
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Writes a small file whole or not at all, flushed to the disk."""
-    _write(path, data)
+    """Writes a file whole or not at all, flushed to the disk, under its name in the end.
+
+    Raises `OSError`.
+    """
+    fresh = path.parent / f"{_TEMPORARY}{path.name}"
+    try:
+        with fresh.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(path)
+        flush_folder(path.parent)
+    except OSError:
+        with suppress(OSError):
+            fresh.unlink(missing_ok=True)
+        raise
 
 
 def _read(path: Path) -> Checkpoint:
-    content = json.loads(path.read_bytes())
-    seal = content.pop("sha256")
-    if seal != _seal(content):
-        raise ValueError("its JSON was changed")
+    content = _content(path)
     if content["format"] != FORMAT:
         raise ValueError(f"its format is {content['format']}, not {FORMAT}")
     arrays = {}
@@ -114,24 +156,16 @@ def _read(path: Path) -> Checkpoint:
     )  # fmt: skip
 
 
+def _content(path: Path) -> dict[str, Any]:
+    """What the JSON of a checkpoint says. Raises `OSError`; `ValueError` where it was changed."""
+    content = json.loads(path.read_bytes())
+    if not isinstance(content, dict) or content.pop("sha256", None) != _seal(content):
+        raise ValueError("its JSON was changed")
+    return content
+
+
 def _seal(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _write(path: Path, data: bytes) -> str:
-    """Writes, flushes and renames; returns the SHA-256 of the bytes."""
-    fresh = path.parent / f"{_TEMPORARY}{path.name}"
-    try:
-        with fresh.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
-        flush_folder(path.parent)
-    except OSError:
-        fresh.unlink(missing_ok=True)
-        raise
-    return hashlib.sha256(data).hexdigest()
 
 
 def flush_folder(folder: Path) -> None:
@@ -143,29 +177,28 @@ def flush_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def _contents(folder: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:
-    """The checkpoints whose JSON can be read, newest first."""
-    for path in sorted(folder.glob("step-*.json"), reverse=True):
-        try:
-            yield path, json.loads(path.read_bytes())
-        except (OSError, ValueError):
-            continue
+def _newest_first(folder: Path) -> list[Path]:
+    """The JSON files of the checkpoints. Raises `OSError`, which `Path.glob` may keep to itself."""
+    paths = [folder / name for name in os.listdir(folder)]
+    return sorted((p for p in paths if p.match("step-*.json")), reverse=True)
 
 
-def _known_hash(folder: Path, name: str) -> str | None:
-    """The hash of a file that a checkpoint here already refers to."""
-    for _, content in _contents(folder):
-        for file, sha256 in content.get("files", {}).values():
-            if file == name and (folder / name).exists():
-                return str(sha256)
-    return None
+def _sweep(folder: Path, saved: Mapping[str, Any]) -> None:
+    """Drops all but the checkpoint that was just saved and the one before it.
 
-
-def _sweep(folder: Path) -> None:
-    """Drops old checkpoints and leftovers; what cannot be dropped stays."""
+    One of a later step is of no use by now: the run went back to before it. Raises `OSError`
+    before anything is dropped whose checkpoint could not be read.
+    """
+    contents = [saved]
+    for path in _newest_first(folder):
+        with suppress(ValueError):
+            older = _content(path)
+            if older["step"] < saved["step"]:
+                contents.append(older)
     kept = set()
-    for path, content in list(_contents(folder))[:KEPT]:
-        kept |= {path.name, *(file for file, _ in content.get("files", {}).values())}
+    for content in contents[:KEPT]:
+        kept |= {f"step-{content['step']:012d}.json"}
+        kept |= {name for name, _ in content["files"].values()}
     for path in folder.iterdir():
         ours = path.name.startswith((_TEMPORARY, "step-", "best-"))
         if ours and path.name not in kept:

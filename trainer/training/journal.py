@@ -29,9 +29,9 @@ class Journal:
     """
 
     def __init__(self, path: Path, size: int = 0) -> None:
-        self._file = path.open("r+b" if path.exists() else "w+b")
+        path.touch()
+        self._file = path.open("r+b", buffering=0)
         self._file.truncate(size)
-        self._file.seek(size)
         self._size = size
         self._held: list[bytes] = []
 
@@ -43,14 +43,11 @@ class Journal:
     def flush(self) -> int:
         """Writes what is held to the disk; returns the size of the file."""
         data = b"".join(self._held)
-        try:
-            self._file.write(data)
-            self._file.flush()
-            os.fsync(self._file.fileno())
-        except OSError:
-            self._file.truncate(self._size)  # a later attempt writes all of it again
-            self._file.seek(self._size)
-            raise
+        rest = memoryview(data)
+        self._file.seek(self._size)  # after a failed attempt, over what that one wrote
+        while rest:
+            rest = rest[self._file.write(rest) :]
+        os.fsync(self._file.fileno())
         self._held = []
         self._size += len(data)
         return self._size
@@ -61,16 +58,21 @@ class Journal:
 
 
 def read_journal(path: Path, size: int | None = None) -> Iterator[Event]:
-    """The events of the first `size` bytes, or of all, up to the first entry that is not whole."""
+    """The events of the first `size` bytes, or of all, up to the first entry that is not whole.
+
+    Raises `ValueError` there if it is within the `size` bytes that are asked for.
+    """
     data = path.read_bytes()[:size]
     place = 0
     while place + _FRAME.size <= len(data):
         length, checksum = _FRAME.unpack_from(data, place)
         entry = data[place + _FRAME.size : place + _FRAME.size + length]
         if len(entry) < length or zlib.crc32(entry) != checksum:
-            return
+            break
         yield _decode(entry)
         place += _FRAME.size + length
+    if size is not None and place != size:
+        raise ValueError(f"its journal is damaged after {place} of {size} bytes")
 
 
 def _encode(event: Event) -> bytes:

@@ -9,14 +9,20 @@ import re
 import shutil
 import socket
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, Final
 
 from trainer.errors import CheckpointError, UsageError
-from trainer.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, write_file
+from trainer.training.checkpoint import (
+    Checkpoint,
+    Saver,
+    flush_folder,
+    load_checkpoint,
+    write_file,
+)
 from trainer.training.journal import Journal, read_journal
 from trainer.training.loop import Ended, EpochDone, Event, Job, StepsDone
 
@@ -59,30 +65,41 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        try:
+        with _disk_at(path):
             path.mkdir(parents=True, exist_ok=True)
-            self._lock: IO[str] = (path / "lock").open("a+", encoding="utf-8")
-        except OSError as error:
-            raise CheckpointError(f"the folder {path} cannot be used: {error.strerror}") from None
+            flush_folder(path.parent)
+            self._lock: IO[bytes] = (path / "lock").open("a+b", buffering=0)
+        try:
+            with _disk_at(path):
+                self._take()
+        except CheckpointError:
+            self._lock.close()
+            raise
+
+    def _take(self) -> None:
+        """Takes the lock and says who holds it, as far as the disk has room for that."""
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self._lock.seek(0)
-            holder = self._lock.read().strip() or "another process"
-            self._lock.close()
-            raise CheckpointError(f"the run {path.name} is being written by {holder}") from None
-        self._lock.truncate(0)
-        self._lock.write(f"process {os.getpid()} on {socket.gethostname()}, "
-                         f"since {time.strftime('%Y-%m-%d %H:%M:%S')}")  # fmt: skip
-        self._lock.flush()
+            holder = self._lock.read().decode(errors="replace").strip() or "another process"
+            raise CheckpointError(
+                f"the run {self.path.name} is being written by {holder}"
+            ) from None
+        with suppress(OSError):
+            self._lock.truncate(0)
+            since = time.strftime("%Y-%m-%d %H:%M:%S")
+            text = f"process {os.getpid()} on {socket.gethostname()}, since {since}"
+            self._lock.write(text.encode())
 
     def release(self) -> None:
         """Lets others have the run."""
         self._lock.close()
 
     def write(self, name: str, text: str) -> None:
-        """Keeps a small text."""
-        write_file(self.path / name, text.encode())
+        """Keeps a small text. Raises `CheckpointError`."""
+        with _disk_at(self.path):
+            write_file(self.path / name, text.encode())
 
     def mark(self, name: str, on: bool) -> None:
         """Sets or takes away a mark, as far as the disk allows it."""
@@ -93,20 +110,43 @@ class RunFolder:
                 (self.path / name).unlink(missing_ok=True)
 
     def write_facts(self, facts: Mapping[str, Any]) -> None:
-        """Keeps what a later process needs to know to resume the run."""
-        write_file(self.path / FACTS, json.dumps(facts, indent=2).encode() + b"\n")
+        """Keeps what a later process needs to know to resume the run. Raises `CheckpointError`."""
+        self.write(FACTS, json.dumps(facts, indent=2) + "\n")
 
     def restore(self, job: Job, warn: Callable[[str], None]) -> tuple[list[Event], int]:
         """Puts the job where the newest whole checkpoint was; the events until then, and the
         bytes of the journal that hold them.
         """
-        found = load_checkpoint(self.path, warn)
+        found, events = load_progress(self.path, warn)
         if found is None:
             return [], 0
-        size = int(found.position["journal"])
-        events = list(read_journal(self.path / "journal", size))
         job.restore(found, events)
-        return [event for event in events if not isinstance(event, Ended)], size
+        past: list[Event] = [event for event in events if not isinstance(event, Ended)]
+        return past, int(found.position["journal"])
+
+
+@contextmanager
+def _disk_at(path: Path) -> Iterator[None]:
+    """An `OSError` within it becomes a `CheckpointError`."""
+    try:
+        yield
+    except OSError as error:
+        raise CheckpointError(f"the folder {path} cannot be used: {error.strerror}") from None
+
+
+def load_progress(
+    folder: Path, warn: Callable[[str], None]
+) -> tuple[Checkpoint | None, list[Event]]:
+    """The newest checkpoint that is whole, and all events until then; None where there is none.
+
+    Without its events a checkpoint is not whole. Raises as `load_checkpoint` does.
+    """
+    events: list[Event] = []
+
+    def check(found: Checkpoint) -> None:
+        events[:] = read_journal(folder / "journal", int(found.position["journal"]))
+
+    return load_checkpoint(folder, warn, check), events
 
 
 def read_facts(path: Path) -> dict[str, Any]:
@@ -124,7 +164,7 @@ class Keeper:
     """The listener that writes the journal and saves checkpoints.
 
     A disk that refuses does not stop the training: `warn` is told, and it is tried again when
-    the next checkpoint is due.
+    the next checkpoint is due. Raises `CheckpointError` where the journal cannot be opened.
     """
 
     def __init__(
@@ -139,7 +179,9 @@ class Keeper:
         self._job = job
         self._every = every
         self._warn = warn
-        self._journal = Journal(folder.path / "journal", journal_size)
+        with _disk_at(folder.path):
+            self._journal = Journal(folder.path / "journal", journal_size)
+        self._saver = Saver(folder.path)
         self._step, self._epoch, self._time = (
             job.progress.step,
             job.progress.epoch,
@@ -172,10 +214,7 @@ class Keeper:
         size = self._journal.flush()
         snapshot = self._job.snapshot()
         position = {**snapshot.position, "journal": size}
-        save_checkpoint(
-            self.folder.path,
-            Checkpoint(snapshot.step, position, snapshot.arrays, snapshot.best, snapshot.best_key),
-        )
+        self._saver.save(replace(snapshot, position=position))
         self.saved_step = snapshot.step
         self._mark()
 

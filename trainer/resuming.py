@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from trainer.errors import CheckpointError, TrackingError, UsageError
+from trainer.errors import (
+    CheckpointError,
+    DivergedError,
+    InterruptedRun,
+    TrackingError,
+    UsageError,
+)
 from trainer.result import Run
 from trainer.run import (
     CHECKPOINT_EVERY,
@@ -37,6 +43,7 @@ from trainer.training.keeper import (
     Keeper,
     RunFolder,
     check_room,
+    load_progress,
     read_facts,
 )
 
@@ -51,8 +58,8 @@ def resume(
     threads: int | None = None,
     checkpoint_every: str = CHECKPOINT_EVERY,
     listeners: Sequence[Listener] = (),
-    on_start: Any = None,
-    warn: Any = warn_by_default,
+    on_start: Callable[[Job], None] | None = None,
+    warn: Callable[[str], None] = warn_by_default,
 ) -> Run:
     """Goes on with a run of runs/checkpoints, in the same MLflow run, from its last checkpoint.
 
@@ -65,7 +72,34 @@ def resume(
     `CheckpointError` where another process holds it, its files are damaged, or something
     differs; and what `train` raises.
     """
-    began = time.monotonic()
+    calls = Callbacks(listeners, on_start, warn)
+    return _go_on(run, tuple(changes), force, threads, checkpoint_every, calls)
+
+
+def send(run: str, *, warn: Callable[[str], None] = warn_by_default) -> Run | None:
+    """Sends what the store did not take of a run, and trains nothing.
+
+    Returns what was sent. Raises what `resume` raises; that the run was interrupted or diverged
+    is no error here.
+    """
+    try:
+        return _go_on(run, (), False, None, CHECKPOINT_EVERY, Callbacks(warn=warn), train=False)
+    except (InterruptedRun, DivergedError) as error:
+        if error.run is None:
+            raise
+        return error.run
+
+
+def _go_on(
+    run: str,
+    changes: Sequence[str],
+    force: bool,
+    threads: int | None,
+    checkpoint_every: str,
+    calls: Callbacks,
+    train: bool = True,
+) -> Run:
+    began, warn = time.monotonic(), calls.warn
     every = Every.parse(checkpoint_every)
     path = find_run(run)
     folder = RunFolder(path)
@@ -90,11 +124,19 @@ def resume(
                 with suppress(TrackingError):
                     tracker.close("FAILED", None)
                 raise
-            calls = Callbacks(listeners, on_start, warn)
-            past = [event for event in events if not isinstance(event, Ended)]
-            return follow(Running(job, began, interrupt, calls, store, tracker, keeper, past))
+            running = Running(job, began, interrupt, calls, store, tracker, keeper, events)
+            if not train:
+                running.ended = _last_end(path)
+            return follow(running)
     finally:
         folder.release()
+
+
+def _last_end(path: Path) -> Ended | None:
+    """How the run ended when it was last trained, if it did."""
+    _, events = load_progress(path, lambda _: None)
+    ends = [event for event in events if isinstance(event, Ended)]
+    return ends[-1] if ends else None
 
 
 def find_run(reference: str) -> Path:
@@ -180,8 +222,10 @@ def _check(
         ]))  # fmt: skip
     before, epochs = int(facts["spec"]["sgd"]["epochs"]), job.spec.sgd.epochs
     whole = job.progress.epoch - 1
-    if epochs < whole:
-        raise UsageError(f"the run {path.name[:8]} has trained for {whole} epochs, not {epochs}")
+    if epochs < whole or (epochs == whole and job.progress.done):
+        more = "more than " if job.progress.done else ""
+        trained = f"has trained for {more}{whole} epochs, not {epochs}"
+        raise UsageError(f"the run {path.name[:8]} {trained}")
     sent = not (path / UNSENT).exists()
     if whole == before == epochs and sent and (path / FINISHED).exists():
         hint = f"train it for longer with --set sgd.epochs={2 * epochs}"

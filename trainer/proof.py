@@ -73,7 +73,7 @@ class Proof:
         largest = max(self.differences, key=lambda difference: difference.relative)
         within = "within" if largest.relative <= self.allowed else "beyond"
         lines = [
-            f"different: {len(self.differences)} of {counted}",
+            f"different: {len(self.differences)} tensors and series ({counted})",
             f"  first: {first.where} was {first.recorded!r}, is {first.found!r} "
             f"(relative {first.relative:.1e})",
             f"  largest: {largest.where}, relative {largest.relative:.1e}, "
@@ -125,7 +125,9 @@ def reproduce(
         raise UsageError(f"the run {short} did not end: go on with it by `train resume {short}`")
     missing = {"config/resolved.yaml", "parameters.safetensors"} - record.files.keys()
     if missing:
-        raise TrackingError(f"the run {record.run_id[:8]} has no {' and no '.join(missing)}")
+        raise TrackingError(
+            f"the run {record.run_id[:8]} has no {' and no '.join(sorted(missing))}"
+        )
     spec = _spec(record)
     try:
         found = train(

@@ -1,0 +1,3 @@
+"""Fault campaigns: what is saved is damaged, refused, filled up and killed in every way at hand,
+and nothing may be lost. `python -m tests.faults` runs all of it, the tests a sample.
+"""

@@ -1,0 +1,132 @@
+"""A sample of each campaign, and planted faults that the campaigns must find."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from trainer.training import checkpoint, journal, keeper
+
+from . import damage, runs, saves, specs
+from .tally import Tally
+
+SAMPLE = 37
+CAMPAIGNS: dict[str, Callable[[Path], Tally]] = {
+    "files cut short": lambda folder: damage.truncations(folder, SAMPLE),
+    "bits flipped": lambda folder: damage.flips(folder, SAMPLE),
+    "calls of a save that fail": lambda folder: saves.failures(folder, every=3),
+    "calls of a load that fail": saves.failing_loads,
+    "disks full": lambda folder: saves.full_disks(folder, SAMPLE),
+    "mutated configs": lambda folder: specs.mutations(folder, 300),
+}
+
+
+@pytest.mark.parametrize("name", CAMPAIGNS)
+def test_nothing_is_lost(name: str, tmp_path: Path) -> None:
+    tally = CAMPAIGNS[name](tmp_path)
+    assert tally.lost == []
+    assert tally.cases >= 4
+
+
+def test_a_save_that_is_killed_loses_nothing() -> None:
+    """In a process of its own, which has no other threads and so may fork."""
+    command = [sys.executable, "-m", "faults", "--sample", "kills"]
+    folder = Path(__file__).parents[1]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "calls of a save killed" in done.stdout
+
+
+def test_a_run_that_is_killed_ends_as_in_peace(store: str, folder: Path) -> None:
+    template = Path(store.removeprefix("sqlite:///"))
+    tally = runs.kills(folder, template, "reference", 3)
+    assert tally.lost == []
+
+
+@pytest.mark.usefixtures("store")
+def test_a_run_on_a_full_disk_trains_to_its_end(folder: Path) -> None:
+    tally = runs.disk_full(folder, [0, 5000])
+    assert tally.lost == []
+
+
+# Planted faults --------------------------------------------------------------------------------
+
+
+def _write_in_place(path: Path, data: bytes) -> None:
+    """Without a temporary name."""
+    with path.open("wb") as file:
+        file.write(data)
+        os.fsync(file.fileno())
+
+
+def _trust(path: Path) -> object:
+    """Without the checksum of the JSON."""
+    content = checkpoint.json.loads(path.read_bytes())
+    del content["sha256"]
+    return content
+
+
+class _Appending(journal.Journal):
+    """Goes on behind what a failed attempt left."""
+
+    def __init__(self, path: Path, size: int = 0) -> None:
+        super().__init__(path, size)
+        self._file.seek(size)
+
+    def flush(self) -> int:
+        data = b"".join(self._held)
+        self._file.write(data)
+        self._held = []
+        self._size += len(data)
+        return self._size
+
+
+PLANTED: dict[str, tuple[object, str, object, Callable[[Path], Tally]]] = {
+    "no temporary name": (
+        checkpoint, "write_file", _write_in_place, lambda f: saves.full_disks(f, 300)
+    ),
+    "no seal": (checkpoint, "_content", _trust, lambda f: damage.flips(f, 61)),
+    "no hash of the files": (
+        checkpoint.hashlib, "sha256", lambda _: _SAME_HASH, lambda f: damage.flips(f, 61)
+    ),
+    "no checksum of the journal": (
+        journal.zlib, "crc32", lambda _: 0, lambda f: damage.flips(f, 61)
+    ),
+    "nothing is swept": (
+        checkpoint, "_sweep", lambda *_: None, lambda f: saves.failures(f, every=20)
+    ),
+    "everything is swept": (
+        checkpoint, "KEPT", 0, lambda f: saves.failures(f, every=20)
+    ),
+    "a journal that goes on behind a failure": (
+        keeper, "Journal", _Appending, lambda f: saves.failures(f, every=4)
+    ),
+    "an error that is no TrainerError": (
+        specs, "load_spec", lambda path: path.read_text().index("name"),
+        lambda f: specs.mutations(f, 50),
+    ),
+}  # fmt: skip
+
+
+class _SameHash:
+    """The same digest of everything."""
+
+    def hexdigest(self) -> str:
+        return "0" * 64
+
+
+_SAME_HASH = _SameHash()
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_a_planted_fault_is_found(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, attribute, fault, campaign = PLANTED[name]
+    monkeypatch.setattr(place, attribute, fault)
+    assert campaign(tmp_path).lost

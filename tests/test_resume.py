@@ -1,0 +1,760 @@
+"""A run that was interrupted, however often, ends with the bits of one that was not."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+
+import trainer
+from trainer import CheckpointError, InterruptedRun, Run, TrackingError, UsageError, load_spec
+from trainer import train as begin
+from trainer.cli import main
+from trainer.engine import ReferenceEngine
+from trainer.resuming import find_run
+from trainer.resuming import resume as go_on
+from trainer.tracking import sender
+from trainer.tracking.tracker import MlflowTracker
+from trainer.training import Ended, EpochDone, Event, StepsDone
+from trainer.training.keeper import Every, RunFolder, check_room
+
+WriteSpec = Callable[..., Path]
+Train = Callable[..., tuple[int, str, str]]
+
+# 37 rows: 23 train, in 5 steps of 4 rows and one of 3; 7 are validated and 7 tested, 3 at a time.
+COMMON = {
+    "data.split": {"validation": 0.2, "test": 0.2},
+    "sgd.momentum": 0.9,
+    "sgd.batch_size": 4,
+    "evaluation.batch_size": 3,
+}
+SQUARED = {**COMMON, "data.source": {"synthetic": "linear", "rows": 37}, "model.loss": "squared",
+           "model.layers": [{"units": 1}], "sgd.learning_rate": 0.01}  # fmt: skip
+LOGISTIC = {**COMMON, "data.source": {"synthetic": "two_moons", "rows": 37}, "sgd.nesterov": True,
+            "model.layers": [{"units": 1}]}  # fmt: skip
+STEPS = 6  # of an epoch
+SUMMARIES = ("best_val_loss", "best_epoch", "test_loss", "test_r2", "test_accuracy")
+
+
+@pytest.fixture
+def train(capsys: pytest.CaptureFixture[str]) -> Train:
+    """Runs `train …` in this process: (exit code, standard output, standard error)."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as exit_:
+            main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return int(exit_.value.code or 0), captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def short_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The compiled engine too is called several times an epoch, for one step or a few."""
+    monkeypatch.setattr("trainer.engine.compiled.engine.CALL_SECONDS", 1e-7)
+    monkeypatch.setattr("trainer.training.loop.GATHERED", 2 * 4 * 24)
+
+
+class Process:
+    """What one process does with a run, until it ends or is stopped."""
+
+    def __init__(self, stop: Callable[[Event], bool] | None = None, crash: bool = False) -> None:
+        self._stop, self._crash = stop, crash
+        self.events: list[Event] = []
+        self.warnings: list[str] = []
+        self.state: dict[str, Any] = {}
+
+    def _hear(self, event: Event) -> None:
+        self.events.append(event)
+        if self._stop is not None and not isinstance(event, Ended) and self._stop(event):
+            if self._crash:
+                raise ZeroDivisionError
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def _keep(self, job: Any) -> None:
+        self.state = job.state
+
+    def run(self, what: Callable[..., Run], *arguments: Any, **others: Any) -> Run:
+        """Trains or resumes; returns the run also where it was interrupted."""
+        calls = {"on_start": self._keep, "warn": self.warnings.append, "listeners": [self._hear]}
+        try:
+            return what(*arguments, **calls, **others)
+        except (InterruptedRun, TrackingError) as error:
+            if error.run is None:
+                raise
+            return error.run
+
+    @property
+    def last_step(self) -> int:
+        """The number of the last step that this process did."""
+        done = [event for event in self.events if isinstance(event, StepsDone)]
+        return done[-1].first + len(done[-1].steps.losses) - 1
+
+
+def points(store: str, run_id: str | None) -> dict[str, Any]:
+    """What MLflow holds of a run, but what tells of the machine: (step, value) by metric. Of a
+    summary, which a longer training replaces, the value that is shown.
+    """
+    client = MlflowClient(store)
+    shown = client.get_run(str(run_id)).data.metrics
+    found: dict[str, Any] = {}
+    for name in shown:
+        if name in SUMMARIES:
+            found[name] = shown[name]
+        elif not name.startswith("perf/"):
+            history = client.get_metric_history(str(run_id), name)
+            found[name] = [(point.step, point.value) for point in history]
+            steps = [step for step, _ in found[name]]
+            assert steps == sorted(set(steps)), f"{name} has a step twice"
+    return found
+
+
+def state_bytes(state: Mapping[str, Any]) -> dict[str, bytes]:
+    return {name: value.tobytes() for name, value in state.items()}
+
+
+def check_same(store: str, expected: Run, found: Run) -> None:
+    """Parameters, history and what MLflow holds are the same to the bit."""
+    assert found.status == expected.status
+    assert found.parameters_sha256 == expected.parameters_sha256
+    assert (found.epochs, found.steps) == (expected.epochs, expected.steps)
+    assert found.metrics == expected.metrics
+    assert found.history.keys() == expected.history.keys()
+    for name, series in expected.history.items():
+        assert found.history[name].steps.tolist() == series.steps.tolist(), name
+        assert found.history[name].values.tobytes() == series.values.tobytes(), name
+    assert points(store, found.run_id) == points(store, expected.run_id)
+    tags = MlflowClient(store).get_run(str(found.run_id)).data.tags
+    assert tags["trainer.parameters_sha256"] == expected.parameters_sha256
+
+
+def status(store: str, run_id: str | None) -> str:
+    return str(MlflowClient(store).get_run(str(run_id)).info.status)
+
+
+def at_step(step: int) -> Callable[[Event], bool]:
+    """True once this step is done, counted over all epochs."""
+    return lambda e: isinstance(e, StepsDone) and e.first <= step < e.first + len(e.steps.losses)
+
+
+def at_epoch(epoch: int) -> Callable[[Event], bool]:
+    return lambda e: isinstance(e, EpochDone) and e.epoch == epoch
+
+
+def in_steps(count: int) -> Callable[[Event], bool]:
+    """True after so many calls of the engine of this process."""
+    left = [count]
+
+    def stop(event: Event) -> bool:
+        left[0] -= isinstance(event, StepsDone)
+        return left[0] <= 0
+
+    return stop
+
+
+# The same bits ----------------------------------------------------------------------------------
+
+PLACES = {
+    "the first step": at_step(1),
+    "the middle of an epoch": at_step(STEPS + 3),
+    "the evaluation after the short last batch": at_step(2 * STEPS),
+    "the end of epoch 0": at_epoch(0),
+    "the end of an epoch": at_epoch(2),
+    "the test after the last epoch": at_epoch(3),
+}
+
+
+@pytest.mark.parametrize("engine", ["reference", "compiled"])
+@pytest.mark.parametrize("changes", [LOGISTIC, SQUARED], ids=["logistic", "squared"])
+@pytest.mark.usefixtures("short_calls")
+def test_interrupted_anywhere(
+    store: str, write_spec: WriteSpec, engine: Any, changes: dict[str, Any]
+) -> None:
+    spec = load_spec(write_spec(changes))
+    whole = Process()
+    expected = whole.run(begin, spec, engine=engine)
+    assert whole.last_step == 3 * STEPS
+    assert len(whole.events) > 9, "an epoch takes several calls of the engine"
+    assert any(name.startswith("velocity/") for name in whole.state)
+    for place, stop in PLACES.items():
+        first, second = Process(stop), Process()
+        killed = first.run(begin, spec, engine=engine, checkpoint_every="1steps")
+        assert (killed.status, status(store, killed.run_id)) == ("KILLED", "KILLED"), place
+        assert killed.steps < 3 * STEPS or place.startswith("the test"), place
+        found = second.run(go_on, str(killed.run_id)[:8])
+        assert found.run_id == killed.run_id
+        assert status(store, found.run_id) == "FINISHED"
+        check_same(store, expected, found)
+        assert state_bytes(second.state) == state_bytes(whole.state), place
+        steps = [event for event in second.events if isinstance(event, StepsDone)]
+        assert not steps or steps[0].first == killed.steps + 1, "no step is done twice"
+
+
+@pytest.mark.parametrize(
+    ("engine", "changes"),
+    [("reference", SQUARED), ("compiled", SQUARED), ("compiled", LOGISTIC)],
+    ids=["reference-squared", "compiled-squared", "compiled-logistic"],
+)
+@pytest.mark.usefixtures("short_calls")
+def test_interrupted_ten_times(
+    store: str, write_spec: WriteSpec, engine: Any, changes: dict[str, Any]
+) -> None:
+    spec = load_spec(write_spec(changes | {"sgd.epochs": 5}))
+    whole = Process()
+    expected = whole.run(begin, spec, engine=engine)
+    calls = sum(isinstance(event, StepsDone) for event in whole.events)
+    each = calls // 11
+    run = Process(in_steps(each)).run(begin, spec, engine=engine, checkpoint_every="2steps")
+    for _ in range(9):
+        assert run.status == "KILLED"
+        run = Process(in_steps(each)).run(go_on, "last", checkpoint_every="1000steps")
+    assert run.status == "KILLED"
+    last = Process()
+    check_same(store, expected, last.run(go_on, "last"))
+    assert state_bytes(last.state) == state_bytes(whole.state)
+
+
+@pytest.mark.parametrize("engine", ["reference", "compiled"])
+@pytest.mark.parametrize(
+    ("every", "saved"),
+    [("1h", 0), ("1epoch", STEPS), ("5steps", 5), ("1steps", 9)],
+)
+@pytest.mark.usefixtures("short_calls")
+def test_after_a_crash(
+    store: str, write_spec: WriteSpec, engine: Any, every: str, saved: int
+) -> None:
+    """It goes on from the last checkpoint, or from the start where there is none."""
+    spec = load_spec(write_spec(SQUARED))
+    whole = Process()
+    expected = whole.run(begin, spec, engine=engine)
+    crashed = Process(at_step(STEPS + 3), crash=True)
+    with pytest.raises(ZeroDivisionError):
+        crashed.run(begin, spec, engine=engine, checkpoint_every=every, name="crashed")
+    run_id = find_run("crashed").name
+    assert status(store, run_id) == "FAILED"
+    again = Process()
+    found = again.run(go_on, "crashed")
+    first = next(event for event in again.events if isinstance(event, StepsDone)).first
+    assert saved < first <= saved + 4, "a call of the compiled engine is a few steps"
+    check_same(store, expected, found)
+    assert state_bytes(again.state) == state_bytes(whole.state)
+    assert status(store, run_id) == "FINISHED"
+
+
+@pytest.mark.parametrize("call", [1, 5, 9, 12, 15])
+def test_interrupted_within_an_evaluation(
+    store: str, write_spec: WriteSpec, monkeypatch: pytest.MonkeyPatch, call: int
+) -> None:
+    """Before training (8 calls for the training rows, 3 for the others), and after epochs."""
+    spec = load_spec(write_spec(SQUARED))
+    expected = begin(spec, engine="reference")
+    real, calls = ReferenceEngine.predict, []
+
+    def predict(*arguments: Any) -> Any:
+        calls.append(1)
+        if len(calls) == call:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return real(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ReferenceEngine, "predict", predict)
+        killed = Process().run(begin, spec, engine="reference", checkpoint_every="1h")
+    assert len(calls) == call
+    assert killed.status == "KILLED"
+    check_same(store, expected, go_on(str(killed.run_id)))
+
+
+def test_a_run_that_diverged_does_so_again(train: Train, store: str, write_spec: WriteSpec) -> None:
+    path = write_spec(SQUARED | {"sgd.learning_rate": 1e200})
+    code, out, _ = train(path, "--json")
+    again, resumed, _ = train("resume", "last", "--json")
+    assert (code, again) == (4, 4)
+    first, second = json.loads(out), json.loads(resumed)
+    for name in ("run_id", "status", "steps", "parameters_sha256", "metrics"):
+        assert first[name] == second[name]
+    assert status(store, first["run_id"]) == "FAILED"
+
+
+# Extending --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("changes", [LOGISTIC, SQUARED], ids=["logistic", "squared"])
+def test_a_finished_run_trains_for_more_epochs(
+    store: str, write_spec: WriteSpec, changes: dict[str, Any]
+) -> None:
+    long, whole = load_spec(write_spec(changes | {"sgd.epochs": 6})), Process()
+    expected = whole.run(begin, long)
+    short = begin(load_spec(write_spec(changes)))
+    again = Process()
+    found = again.run(go_on, str(short.run_id), changes=["sgd.epochs=6"])
+    assert found.run_id == short.run_id
+    check_same(store, expected, found)
+    assert state_bytes(again.state) == state_bytes(whole.state)
+    tags = MlflowClient(store).get_run(str(found.run_id)).data.tags
+    assert tags["trainer.changed"] == "sgd/epochs: 3 → 6"
+    assert tags["trainer.spec_sha256"] == long.sha256
+
+
+def test_an_extended_run_that_was_interrupted(store: str, write_spec: WriteSpec) -> None:
+    """It goes on to the epochs that it was extended to, without being told again."""
+    expected = begin(load_spec(write_spec(SQUARED | {"sgd.epochs": 6})))
+    run_id = str(begin(load_spec(write_spec(SQUARED))).run_id)
+    killed = Process(at_step(4 * STEPS + 2)).run(go_on, run_id, changes=["sgd.epochs=6"])
+    assert killed.status == "KILLED"
+    check_same(store, expected, go_on(run_id))
+
+
+def test_fewer_epochs(train: Train, store: str, write_spec: WriteSpec) -> None:
+    """A run can end earlier than it was to, but not before what it has trained."""
+    expected = begin(load_spec(write_spec(SQUARED | {"sgd.epochs": 4})))
+    spec = load_spec(write_spec(SQUARED | {"sgd.epochs": 6}))
+    run_id = str(Process(at_step(3 * STEPS + 2)).run(begin, spec).run_id)
+    for epochs in (2, 3):
+        code, _, err = train("resume", run_id, "--set", f"sgd.epochs={epochs}")
+        said = f"train: the run {run_id[:8]} has trained for more than 3 epochs, not {epochs}"
+        assert (code, err.splitlines()[0]) == (2, said)
+    assert status(store, run_id) == "KILLED"
+    check_same(store, expected, go_on(run_id, changes=["sgd.epochs=4"]))
+
+
+@pytest.mark.parametrize("changes", [(), ("--set", "sgd.epochs=3")])
+def test_a_finished_run_is_refused(
+    train: Train, store: str, write_spec: WriteSpec, changes: tuple[str, ...]
+) -> None:
+    run_id = str(begin(load_spec(write_spec())).run_id)
+    code, out, err = train("resume", run_id, *changes)
+    assert (code, out) == (2, "")
+    assert err.splitlines()[:2] == [
+        f"train: the run {run_id[:8]} is finished",
+        "  hint: train it for longer with --set sgd.epochs=6",
+    ]
+    assert status(store, run_id) == "FINISHED"
+
+
+def test_a_run_whose_end_was_not_recorded(
+    store: str, write_spec: WriteSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All is trained, and an earlier end of the run does not stand for this one."""
+    expected = begin(load_spec(write_spec(SQUARED | {"sgd.epochs": 6})))
+    run_id = str(begin(load_spec(write_spec(SQUARED))).run_id)
+
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowTracker, "close", stop)
+        with pytest.raises(KeyboardInterrupt):
+            go_on(run_id, changes=["sgd.epochs=6"])
+    assert status(store, run_id) == "RUNNING"
+    check_same(store, expected, go_on(run_id))
+    assert status(store, run_id) == "FINISHED"
+
+
+@pytest.mark.parametrize("name", ["resume", "reproduce", "train"])
+def test_the_package_gives_the_function(name: str) -> None:
+    """Also once its module has been imported, by whatever means."""
+    for _ in range(2):
+        assert callable(getattr(trainer, name))
+
+
+# Which run --------------------------------------------------------------------------------------
+
+
+def make_folder(run_id: str, name: str, age: int) -> Path:
+    path = Path("runs/checkpoints") / run_id
+    path.mkdir(parents=True)
+    (path / "run.json").write_text(json.dumps({"name": name}))
+    os.utime(path / "run.json", (10**9 - age, 10**9 - age))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("reference", "found"),
+    [
+        ("abc1", "abc1"),
+        ("abc2", "abc2"),
+        ("d", "def3"),
+        ("def3", "def3"),
+        ("once", "abc1"),
+        ("last", "abc2"),
+        ("abc", "'abc' may be any of 2 runs: abc1, abc2"),
+        ("twice", "'twice' may be any of 2 runs: def3, abc2"),
+        ("nobody", "there is no run 'nobody' in runs/checkpoints\n"
+                   "  the latest: abc1 (once), def3 (twice), abc2 (twice)"),
+    ],
+)  # fmt: skip
+def test_references(folder: Path, reference: str, found: str) -> None:
+    for age, (run_id, name) in enumerate([("abc2", "twice"), ("def3", "twice"), ("abc1", "once")]):
+        make_folder(run_id, name, age)
+    try:
+        assert find_run(reference).name == found
+    except UsageError as error:
+        assert str(error) == found  # noqa: PT017 (some references are found)
+
+
+def test_no_run_at_all(train: Train, folder: Path) -> None:
+    code, _, err = train("resume", "last")
+    assert code == 2
+    assert err.startswith("train: there is no run in runs/checkpoints\n")
+
+
+def test_a_run_whose_facts_cannot_be_read(train: Train, folder: Path) -> None:
+    (make_folder("abc1", "once", 0) / "run.json").write_text("{")
+    code, _, err = train("resume", "abc1")
+    assert code == 6
+    assert err.startswith("train: runs/checkpoints/abc1/run.json cannot be read: ")
+
+
+# What must not differ ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def killed(store: str, write_spec: WriteSpec) -> SimpleNamespace:
+    """A run of a CSV file that was killed in its second epoch, and where the file is."""
+    table = Path("table.csv")
+    rows = [f"{i},{i * i % 7},{i % 2}" for i in range(12)]
+    table.write_text("\n".join(["a,b,y", *rows]) + "\n")
+    path = write_spec({"data": {"source": {"csv": "table.csv"}, "target": "y"},
+                       "sgd.learning_rate": 0.01})  # fmt: skip
+    run = Process(at_step(7)).run(begin, load_spec(path), engine="reference")
+    assert run.status == "KILLED"
+    return SimpleNamespace(id=str(run.run_id), table=table, sha256=run.data_sha256, store=store)
+
+
+def check_refused(train: Train, run_id: str, *arguments: str, names: str) -> None:
+    code, out, err = train("resume", run_id, *arguments)
+    assert (code, out) == (6, "")
+    lines = err.splitlines()
+    head = f"train: the run {run_id[:8]} cannot go on to the bit, since this differs:"
+    assert (lines[0], lines[2:]) == (head, [
+        "  hint: --force goes on all the same, and records it",
+    ])  # fmt: skip
+    assert lines[1] == f"  {names}"
+
+
+def forced(killed: SimpleNamespace, *changes: str) -> str:
+    """Goes on by force; the tag that tells what differs."""
+    run = go_on(killed.id, force=True, changes=changes)
+    assert run.status == status(killed.store, killed.id) == "FINISHED"
+    tags = MlflowClient(killed.store).get_run(killed.id).data.tags
+    assert tags["trainer.resumed_at_step"] == "7"
+    return str(tags["trainer.changed"])
+
+
+def test_other_data(train: Train, killed: SimpleNamespace) -> None:
+    from trainer.data import load_dataset
+
+    killed.table.write_text(killed.table.read_text().replace("11,2,1", "11,3,1"))
+    changed = load_dataset(load_spec("spec.yaml")).sha256
+    assert changed != killed.sha256
+    names = f"data_sha256: {killed.sha256} → {changed}"
+    check_refused(train, killed.id, names=names)
+    assert status(killed.store, killed.id) == "KILLED"
+    assert forced(killed) == names
+
+
+def test_another_learning_rate(train: Train, killed: SimpleNamespace) -> None:
+    names = "sgd/learning_rate: 0.01 → 0.02"
+    change = "sgd.learning_rate=0.02"
+    check_refused(train, killed.id, "--set", change, names=names)
+    assert forced(killed, change) == names
+    again = Process().run(go_on, killed.id, changes=["sgd.epochs=4"])
+    assert again.history["learning_rate"].values.tolist() == [0.01, 0.02, 0.02, 0.02]
+
+
+def test_another_environment(
+    train: Train, killed: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trainer.tracking.environment import numeric_environment
+
+    old = numeric_environment()
+    monkeypatch.setattr("trainer.resuming.numeric_environment", lambda: old | {"blas": "another"})
+    names = f"blas: {old['blas']} → another"
+    check_refused(train, killed.id, names=names)
+    assert forced(killed) == names
+
+
+def test_another_version(train: Train, killed: SimpleNamespace) -> None:
+    """The engine is that of the run, whatever it runs on; what it runs on is compared."""
+    facts = Path("runs/checkpoints") / killed.id / "run.json"
+    content = json.loads(facts.read_text())
+    assert content["engine"] == "reference"
+    content["environment"]["numpy"] = "1.0"
+    facts.write_text(json.dumps(content))
+    names = f"numpy: 1.0 → {np.__version__}"
+    check_refused(train, killed.id, names=names)
+    assert forced(killed) == names
+
+
+def test_a_network_of_another_shape_is_refused_even_by_force(
+    train: Train, killed: SimpleNamespace
+) -> None:
+    code, _, err = train("resume", killed.id, "--force", "--set", "model.layers.0.units=4")
+    assert code == 6
+    assert err == (
+        "train: the checkpoint does not fit the spec: expected 'dense_1/W' to be float64 of "
+        "(2, 4), found float64 of (2, 3)\n"
+    )
+    assert status(killed.store, killed.id) == "KILLED"
+
+
+def test_data_that_are_gone(train: Train, killed: SimpleNamespace) -> None:
+    killed.table.unlink()
+    code, _, err = train("resume", killed.id)
+    assert code == 3
+    assert "table.csv" in err
+
+
+def test_from_another_folder(
+    killed: SimpleNamespace, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The data stay where they were, beside the spec, even where that was changed since."""
+    (folder / "other").mkdir()
+    (folder / "spec.yaml").write_text("changed")
+    os.rename("runs", "other/runs")
+    monkeypatch.chdir("other")
+    database = folder / "runs" / "mlflow.db"
+    database.parent.mkdir()
+    os.rename("runs/mlflow.db", database)
+    assert go_on(killed.id).status == "FINISHED"
+
+
+# The lock ---------------------------------------------------------------------------------------
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from trainer.training.keeper import RunFolder
+folder = RunFolder(Path(sys.argv[1]))
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def holder(folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process that holds the run `abc1`."""
+    command = [sys.executable, "-c", HOLD, str(make_folder("abc1", "once", 0))]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_a_run_is_held_by_one_process(train: Train, holder: subprocess.Popen[str]) -> None:
+    said = f"the run abc1 is being written by process {holder.pid} on "
+    with pytest.raises(CheckpointError) as caught:
+        RunFolder(Path("runs/checkpoints/abc1"))
+    assert str(caught.value).startswith(said)
+    code, _, err = train("resume", "abc1")
+    assert code == 6
+    assert err.startswith(f"train: {said}")
+
+    holder.send_signal(signal.SIGKILL)
+    holder.wait()
+    RunFolder(Path("runs/checkpoints/abc1")).release()
+
+
+def test_a_run_is_held_while_it_trains(store: str, write_spec: WriteSpec) -> None:
+    told: list[str] = []
+
+    def intrude(event: Event) -> None:
+        if isinstance(event, EpochDone):
+            with pytest.raises(CheckpointError) as caught:
+                go_on("last")
+            told.append(str(caught.value))
+
+    run = begin(load_spec(write_spec({"sgd.epochs": 1})), listeners=[intrude])
+    said = f"the run {run.run_id} is being written by process {os.getpid()} on "
+    assert [text.startswith(said) for text in told] == [True, True]
+    assert go_on("last", changes=["sgd.epochs=2"]).epochs == 2
+
+
+# Damage, and disks that refuse ------------------------------------------------------------------
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def flip(path: Path) -> None:
+    data = path.read_bytes()
+    path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+
+
+@pytest.mark.parametrize("damage", [cut, flip, Path.unlink])
+@pytest.mark.parametrize("suffix", [".safetensors", ".json"])
+def test_a_damaged_checkpoint(
+    store: str, write_spec: WriteSpec, suffix: str, damage: Callable[[Path], None]
+) -> None:
+    """The one before it serves, with a warning; where its JSON is gone, it never was."""
+    spec = load_spec(write_spec(SQUARED))
+    expected = begin(spec)
+    killed = Process(at_step(STEPS + 3)).run(begin, spec, checkpoint_every="1steps")
+    newest = max((Path("runs/checkpoints") / str(killed.run_id)).glob(f"step-*{suffix}"))
+    damage(newest)
+    again = Process()
+    found = again.run(go_on, "last")
+    if (suffix, damage) == (".json", Path.unlink):
+        assert again.warnings == []
+    else:
+        (warning,) = again.warnings
+        assert warning.startswith(f"the checkpoint {newest.stem[:17]} is damaged: ")
+        assert warning.endswith(f"; going back to step {killed.steps - 1}")
+    check_same(store, expected, found)
+
+
+def test_no_checkpoint_is_whole(train: Train, store: str, write_spec: WriteSpec) -> None:
+    spec = load_spec(write_spec(SQUARED))
+    run_id = str(Process(at_step(9)).run(begin, spec, checkpoint_every="1steps").run_id)
+    for path in (Path("runs/checkpoints") / run_id).glob("step-*.safetensors"):
+        cut(path)
+    code, _, err = train("resume", run_id)
+    assert code == 6
+    assert err.count(" is damaged: step-") == 2
+    assert f"no checkpoint in runs/checkpoints/{run_id} can be read" in err
+
+
+@pytest.mark.parametrize("damage", [cut, flip, Path.unlink])
+def test_a_damaged_journal(
+    train: Train, store: str, write_spec: WriteSpec, damage: Callable[[Path], None]
+) -> None:
+    """Without all events the history would be another."""
+    spec = load_spec(write_spec(SQUARED))
+    run_id = str(Process(at_step(9)).run(begin, spec, checkpoint_every="1h").run_id)
+    damage(Path("runs/checkpoints") / run_id / "journal")
+    code, _, err = train("resume", run_id)
+    assert code == 6
+    assert "journal" in err
+
+
+def test_no_room_for_checkpoints(
+    train: Train, store: str, write_spec: WriteSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = SimpleNamespace(total=0, used=0, free=2**20)
+    monkeypatch.setattr("trainer.training.keeper.shutil.disk_usage", lambda _: usage)
+    code, _, err = train(write_spec())
+    assert code == 6
+    assert err.startswith("train: checkpoints need about 1 MB in runs, where 1 MB are free")
+    assert MlflowClient(store).search_runs(["0", "1"]) == []
+
+
+def test_the_room_that_is_needed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Path] = []
+    usage = SimpleNamespace(free=2**20 + 4 * 800)
+
+    def disk_usage(place: Path) -> Any:
+        asked.append(place)
+        return usage
+
+    monkeypatch.setattr("trainer.training.keeper.shutil.disk_usage", disk_usage)
+    check_room(Path("a/b"), SimpleNamespace(state={"w": np.zeros(100)}))
+    assert asked == [folder]
+    with pytest.raises(CheckpointError, match="checkpoints need about 1 MB in a/b"):
+        check_room(Path("a/b"), SimpleNamespace(state={"w": np.zeros(101)}))
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds", "steps", "epochs"),
+    [
+        ("30s", 30, None, None),
+        ("0.5s", 0.5, None, None),
+        ("5min", 300, None, None),
+        (" 1.5 h ", 5400, None, None),
+        ("1000steps", None, 1000, None),
+        ("1 step", None, 1, None),
+        ("0.3steps", None, 1, None),
+        ("2.9steps", None, 2, None),
+        ("1epoch", None, None, 1),
+        ("10 epochs", None, None, 10),
+    ],
+)
+def test_every(text: str, seconds: float | None, steps: int | None, epochs: int | None) -> None:
+    assert Every.parse(text) == Every(seconds, steps, epochs)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "30", "s", "0s", "0.0epochs", "-1s", "1e3s", "1 day", "1s 1s", "1.s", "infs", "١x"]
+)
+def test_no_time_between_checkpoints(train: Train, write_spec: WriteSpec, text: str) -> None:
+    code, _, err = train(write_spec(), "--checkpoint-every", text)
+    assert code == 2
+    assert err.splitlines()[:2] == [
+        f"train: '{text}' is no time between checkpoints",
+        "  hint: write 30s, 5min, 1000steps or 1epoch",
+    ]
+    assert not Path("runs").exists()
+
+
+# Sending later ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def refused(
+    store: str, write_spec: WriteSpec, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Run]:
+    """Trains a spec, of whose metrics the store takes nothing from the call of this number on."""
+    real = MlflowClient.log_batch
+    monkeypatch.setattr(sender, "PAUSE_SECONDS", 0.02)
+    monkeypatch.setattr(sender, "PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(sender, "BATCH", 20)
+
+    def run(process: Process, changes: Mapping[str, Any], call: int = 1) -> Run:
+        calls: list[int] = []
+
+        def log_batch(self: MlflowClient, run_id: str, metrics: Any = (), **others: Any) -> None:
+            calls.extend([1] if metrics else [])
+            if metrics and len(calls) >= call:
+                raise ConnectionError("the line is dead")
+            real(self, run_id, metrics=metrics, **others)
+
+        spec = load_spec(write_spec(changes))
+        with monkeypatch.context() as patch:
+            patch.setattr(MlflowClient, "log_batch", log_batch)
+            return process.run(begin, spec)
+
+    return run
+
+
+@pytest.mark.parametrize("call", [1, 3], ids=["nothing was sent", "a part was sent"])
+def test_sync(
+    train: Train, store: str, write_spec: WriteSpec, refused: Callable[..., Run], call: int
+) -> None:
+    expected = begin(load_spec(write_spec(SQUARED)))
+    run = refused(Process(), SQUARED, call)
+    run_id, mark = str(run.run_id), Path("runs/checkpoints") / str(run.run_id) / "unsent"
+    assert (run.status, mark.exists(), status(store, run_id)) == ("FINISHED", True, "FAILED")
+    assert points(store, run_id) != points(store, expected.run_id)
+
+    code, out, err = train("sync")
+    assert (code, err, out.startswith("sent "), run_id in out) == (0, "", True, True)
+    client = MlflowClient(store)
+    assert status(store, run_id) == "FINISHED"
+    assert points(store, run_id) == points(store, expected.run_id)
+    for name in SUMMARIES:
+        assert len(client.get_metric_history(run_id, name)) == (name in expected.metrics)
+    names = {item.path for item in client.list_artifacts(run_id)}
+    assert {"parameters.safetensors", "trace.parquet", "environment.json"} <= names
+    for name in ("parameters.safetensors", "trace.parquet"):
+        files = [Path(client.download_artifacts(str(i), name)) for i in (run_id, expected.run_id)]
+        assert files[0].read_bytes() == files[1].read_bytes(), name
+    assert not mark.exists()
+    assert train("sync") == (0, "nothing waits to be sent\n", "")
+    assert train("sync", "--quiet") == (0, "", "")
+
+
+def test_sync_without_runs(train: Train, folder: Path) -> None:
+    assert train("sync") == (0, "nothing waits to be sent\n", "")
