@@ -183,7 +183,7 @@ def test_a_changed_bit_of_a_parameter(train: Train, store: str, finished: Run) -
     next_float(kept := {"dense_1/W": was.copy()})
     relative = abs(recorded - found) / float(np.abs(kept["dense_1/W"]).max())
     assert (code, out.splitlines()) == (1, [
-        f"different: 1 of {counted(store, run_id)}",
+        f"different: 1 tensors and series ({counted(store, run_id)})",
         f"  first: dense_1/W[1] was {recorded!r}, is {found!r} (relative {relative:.1e})",
         f"  largest: dense_1/W[1], relative {relative:.1e}, "
         "within what the float type allows (1.5e-08)",
@@ -245,7 +245,7 @@ def test_a_changed_metric(train: Train, store: str, finished: Run, name: str) ->
     relative = abs(recorded - found) / max(largest, recorded)
     assert code == 1
     assert out.splitlines()[:3] == [
-        f"different: 1 of {counted(store, run_id)}",
+        f"different: 1 tensors and series ({counted(store, run_id)})",
         f"  first: {name}[{len(history) - 1}] was {recorded!r}, is {found!r} "
         f"(relative {relative:.1e})",
         f"  largest: {name}[{len(history) - 1}], relative {relative:.1e}, "

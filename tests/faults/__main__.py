@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from . import damage, runs, saves, specs
+from . import damage, runs, saves, server, specs
 from .tally import Tally
 
 CAMPAIGNS: Final = (
-    "truncations", "flips", "failures", "loads", "kills", "full", "runs", "disk", "specs",
+    "truncations", "flips", "failures", "loads", "kills", "full", "runs", "disk", "server", "specs",
 )  # fmt: skip
 SAMPLE: Final = 37
 """A sample takes one case of so many."""
@@ -76,6 +76,14 @@ def _runs(folder: Path, size: Size) -> Iterator[Tally]:
         yield total
 
 
+def _server(folder: Path, size: Size) -> Iterator[Tally]:
+    """Runs on a real server behind a proxy that meddles."""
+    tally = Tally("a server that fails")
+    for kind, whole in server.campaign(folder, max(1, size.kills // 10)):
+        tally.case(kind, None if whole else "the server has not every point once")
+    yield tally
+
+
 def _disk(folder: Path, size: Size) -> Iterator[Tally]:
     template, place = _template(folder), folder / "disk"
     runs.new_store(place, template)
@@ -105,6 +113,7 @@ ALL: Final[dict[str, Callable[[Path, Size], Iterator[Tally]]]] = {
     "full": lambda folder, size: iter([saves.full_disks(folder, size.every)]),
     "runs": _runs,
     "disk": _disk,
+    "server": _server,
     "specs": lambda folder, size: iter([specs.mutations(folder, size.mutations)]),
 }
 

@@ -11,11 +11,10 @@ import random
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import chdir, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -152,25 +151,20 @@ def is_whole(run: Run, uri: str) -> bool:
     return whole
 
 
-def campaign(cases: int) -> Iterator[tuple[str, bool]]:
+def campaign(folder: Path, cases: int) -> Iterator[tuple[str, bool]]:
     """Each fault in turn, half of the requests meeting it; tells the fault and whether all
     arrived.
     """
-    spec = Path("server.yaml")
+    spec = folder / "server.yaml"
     spec.write_text(
         "name: server\nseed: 1\ndata: {source: iris, split: {validation: 0.2}}\n"
         "model: {layers: [{units: 4, activation: tanh}, {units: 3}], loss: logistic}\n"
         "sgd: {learning_rate: 0.05, batch_size: 16, epochs: 40}\n"
     )
-    with tempfile.TemporaryDirectory() as folder, mlflow_server(Path(folder)) as port:
+    with chdir(folder), mlflow_server(folder) as port:
         for case in range(cases):
             kind = [*FAULTS, *FAULTS, "all"][case % 9]
             kinds = tuple(FAULTS) if kind == "all" else (kind,)
             with proxy(port, 0.5, kinds, seed=case) as uri:
                 run = one_run(uri, spec, seconds=4)
             yield kind, is_whole(run, f"http://127.0.0.1:{port}")
-
-
-if __name__ == "__main__":
-    for number, (kind, whole) in enumerate(campaign(int(sys.argv[1]))):
-        print(number, kind, "whole" if whole else "LOST", flush=True)

@@ -79,7 +79,7 @@ class _Appending(journal.Journal):
         self._file.seek(size)
 
     def flush(self) -> int:
-        data = b"".join(self._held)
+        data = b"".join(map(journal._framed, self._held))
         self._file.write(data)
         self._held = []
         self._size += len(data)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from struct import Struct
 from typing import Any, Final
@@ -33,16 +33,15 @@ class Journal:
         self._file = path.open("r+b", buffering=0)
         self._file.truncate(size)
         self._size = size
-        self._held: list[bytes] = []
+        self._held: list[Event] = []
 
     def add(self, event: Event) -> None:
         """Takes an event."""
-        entry = _encode(event)
-        self._held += [_FRAME.pack(len(entry), zlib.crc32(entry)), entry]
+        self._held.append(event)
 
     def flush(self) -> int:
         """Writes what is held to the disk; returns the size of the file."""
-        data = b"".join(self._held)
+        data = b"".join(map(_framed, _merged(self._held)))
         rest = memoryview(data)
         self._file.seek(self._size)  # after a failed attempt, over what that one wrote
         while rest:
@@ -73,6 +72,51 @@ def read_journal(path: Path, size: int | None = None) -> Iterator[Event]:
         place += _FRAME.size + length
     if size is not None and place != size:
         raise ValueError(f"its journal is damaged after {place} of {size} bytes")
+
+
+def _merged(events: Sequence[Event]) -> Iterator[Event]:
+    """The events, where steps of one epoch that follow each other are one event: an engine that
+    runs step by step gives as many events as steps.
+    """
+    run: list[StepsDone] = []
+    for event in events:
+        if run and not _continues(run[-1], event):
+            yield _joined(run)
+            run = []
+        if isinstance(event, StepsDone):
+            run.append(event)
+        else:
+            yield event
+    if run:
+        yield _joined(run)
+
+
+def _continues(before: StepsDone, event: Event) -> bool:
+    return (
+        isinstance(event, StepsDone)
+        and event.epoch == before.epoch
+        and event.first == before.first + len(before.steps.losses)
+        and not before.steps.diverged
+    )
+
+
+def _joined(run: Sequence[StepsDone]) -> StepsDone:
+    parts = [event.steps for event in run]
+    if len(parts) == 1:
+        return run[0]
+    steps = Steps(
+        np.concatenate([part.losses for part in parts]),
+        np.concatenate([part.grad_norms for part in parts]),
+        np.concatenate([part.parameter_norms for part in parts]),
+        sum(part.rows for part in parts),
+        parts[-1].diverged,
+    )
+    return StepsDone(run[0].epoch, run[0].first, steps)
+
+
+def _framed(event: Event) -> bytes:
+    entry = _encode(event)
+    return _FRAME.pack(len(entry), zlib.crc32(entry)) + entry
 
 
 def _encode(event: Event) -> bytes:
