@@ -85,7 +85,7 @@ def examples(count: int = 3) -> list[Event]:
     ]
     return [
         EpochDone(0, 0, {"train_loss": 0.1 + 0.2}, {}, 1e9 + 1 / 3),
-        *(StepsDone(1, i + 1, each) for i, each in enumerate(steps)),
+        *(StepsDone(1, 10 * i + 1, each) for i, each in enumerate(steps)),
         Ended("DIVERGED", 0, count, {"best_epoch": 0.0}, "the loss\nis not finite 😀"),
     ]
 
@@ -236,3 +236,27 @@ def test_a_full_disk_is_tried_again(tmp_path: Path, count: int, room: int) -> No
     journal.close()
     assert written == path.stat().st_size
     assert read(path) == [bits(event) for event in events]
+
+
+def test_steps_that_follow_each_other_become_one_entry(tmp_path: Path) -> None:
+    """Those of one epoch: the same numbers in the same order."""
+    parts = [
+        StepsDone(
+            epoch, first, Steps(*np.split(np.arange(4.0) + first, 2), np.ones((2, 3)), 5, last)
+        )
+        for epoch, first, last in [(1, 1, False), (1, 3, False), (2, 5, False), (2, 7, True)]
+    ]
+    journal = Journal(tmp_path / "journal")
+    for part in parts:
+        journal.add(part)
+    journal.flush()
+    journal.close()
+    first, second = read_journal(tmp_path / "journal")
+    assert isinstance(first, StepsDone)
+    assert isinstance(second, StepsDone)
+    assert [(e.epoch, e.first, e.steps.rows, e.steps.diverged) for e in (first, second)] == [
+        (1, 1, 10, False), (2, 5, 10, True),
+    ]  # fmt: skip
+    assert first.steps.losses.tolist() == [1, 2, 3, 4]
+    assert first.steps.grad_norms.tolist() == [3, 4, 5, 6]
+    assert second.steps.parameter_norms.shape == (4, 3)
