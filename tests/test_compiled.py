@@ -35,7 +35,7 @@ from trainer.engine.compiled.codegen import (
 )
 from trainer.engine.compiled.engine import CompiledEngine
 from trainer.engine.compiled.schedule import unplanned_ops
-from trainer.graph import OPS, Graph, gradients
+from trainer.graph import OPS, Graph, GraphBuilder, gradients
 from trainer.graph.ops import BATCH, Array
 from trainer.training import make_job, run_job
 from trainer.training.loop import GATHERED
@@ -265,6 +265,19 @@ def test_ops_agree(op: str, inputs: list[Array], attributes: dict[str, Any]) -> 
     for share in (False, True):
         found = run_values(graph, ["out", "loss"], values, share)
         agree(found, evaluate(graph, values, ["out", "loss"]), 1e-13)
+
+
+@pytest.mark.parametrize("share", [False, True])
+def test_a_value_that_is_read_transposed_is_there_whole(share: bool) -> None:
+    """Of square matrices, which have the shape of their transposes."""
+    builder = GraphBuilder("float64")
+    p = builder.leaf("parameter", "p", (2, 1))
+    both = p + p.T
+    again = (both.T + both).apply("tanh")
+    again.apply("sum", name="loss", axes=(0, 1))
+    graph = gradients(builder.build(), "loss", ["p"])
+    fetch, feeds = ["loss", graph.outputs["gradient/p"]], {"p": np.array([[0.3], [-0.7]])}
+    agree(run_values(graph, fetch, feeds, share), evaluate(graph, feeds, fetch), 1e-14)
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))

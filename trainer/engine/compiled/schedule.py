@@ -133,6 +133,8 @@ def _cone(
     for member in cone:
         if graph[member].op in REDUCTIONS or graph[member].op == "transpose":
             return []
+        if any(reader.op == "transpose" for reader in readers[member]):  # needs it whole
+            return []
         for source in read_by(graph[member]):
             stays = source not in place or graph[source].shape == () or source in kept
             if stays or source in cone or _is_stored(source, schedule, readers):
