@@ -118,6 +118,12 @@ def scale(engine: str, rows: Sequence[Rows], widths: Sequence[tuple[Case, Measur
         "Then by width: two hidden layers, relu, squared loss, batch 256, float32.",
         "",
         _table(["network", "µs an example", "GFLOP/s of matrix products", "peak memory"], by_width),
+        "",
+        "Neither is a straight line at its ends. Up to 10⁴ rows the first call of each library "
+        "counts, some milliseconds; at 10⁷ rows the data are far larger than the caches, and an "
+        "epoch reads them in random order. Narrow networks spend their time beside the products; "
+        "from a width "
+        "of 256 on the rate is that of BLAS.",
     ]
     return "\n".join(lines) + "\n"
 

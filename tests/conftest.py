@@ -88,3 +88,18 @@ def write_spec(folder: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture
+def train(capsys: pytest.CaptureFixture[str]) -> Any:
+    """Runs `train …` in this process: (exit code, standard output, standard error)."""
+
+    from trainer.cli import main
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as exit_:
+            main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return int(exit_.value.code or 0), captured.out, captured.err
+
+    return run

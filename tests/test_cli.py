@@ -16,22 +16,7 @@ from typing import Any
 import pytest
 from conftest import ROOT
 
-from trainer.cli import main
-
 COMMANDS = ["run", "resume", "reproduce", "sync", "check", "schema", "ui"]
-
-
-@pytest.fixture
-def train(capsys: pytest.CaptureFixture[str]) -> Any:
-    """Runs `train …` in this process: (exit code, standard output, standard error)."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as exit_:
-            main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return int(exit_.value.code or 0), captured.out, captured.err
-
-    return run
 
 
 def shell(*arguments: object, **options: Any) -> subprocess.Popen[str]:

@@ -20,7 +20,6 @@ from safetensors.numpy import load_file, save_file
 
 from trainer import Run, load_spec
 from trainer import train as begin
-from trainer.cli import main
 from trainer.errors import DivergedError, InterruptedRun
 from trainer.proof import Difference, Proof
 from trainer.proof import reproduce as again
@@ -36,19 +35,6 @@ SPLIT = {"data.split": {"validation": 0.2, "test": 0.2}, "model.layers": [{"unit
 SQUARED = {**SPLIT, "data.source": {"synthetic": "linear", "rows": 37}, "model.loss": "squared",
            "sgd.learning_rate": 0.01}  # fmt: skip
 LOGISTIC = {**SPLIT, "data.source": {"synthetic": "two_moons", "rows": 37}, "sgd.nesterov": True}
-
-
-@pytest.fixture
-def train(capsys: pytest.CaptureFixture[str]) -> Train:
-    """Runs `train …` in this process: (exit code, standard output, standard error)."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as exit_:
-            main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return int(exit_.value.code or 0), captured.out, captured.err
-
-    return run
 
 
 def artifact(run_id: str, name: str) -> Path:

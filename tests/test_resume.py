@@ -19,7 +19,6 @@ from mlflow import MlflowClient
 import trainer
 from trainer import CheckpointError, InterruptedRun, Run, TrackingError, UsageError, load_spec
 from trainer import train as begin
-from trainer.cli import main
 from trainer.engine import ReferenceEngine
 from trainer.resuming import find_run
 from trainer.resuming import resume as go_on
@@ -44,19 +43,6 @@ LOGISTIC = {**COMMON, "data.source": {"synthetic": "two_moons", "rows": 37}, "sg
             "model.layers": [{"units": 1}]}  # fmt: skip
 STEPS = 6  # of an epoch
 SUMMARIES = ("best_val_loss", "best_epoch", "test_loss", "test_r2", "test_accuracy")
-
-
-@pytest.fixture
-def train(capsys: pytest.CaptureFixture[str]) -> Train:
-    """Runs `train …` in this process: (exit code, standard output, standard error)."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as exit_:
-            main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return int(exit_.value.code or 0), captured.out, captured.err
-
-    return run
 
 
 @pytest.fixture

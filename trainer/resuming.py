@@ -76,7 +76,7 @@ def resume(
     return _go_on(run, tuple(changes), force, threads, checkpoint_every, calls)
 
 
-def send(run: str, *, warn: Callable[[str], None] = warn_by_default) -> Run | None:
+def send(run: str, *, warn: Callable[[str], None] = warn_by_default) -> Run:
     """Sends what the store did not take of a run, and trains nothing.
 
     Returns what was sent. Raises what `resume` raises; that the run was interrupted or diverged
@@ -107,12 +107,12 @@ def _go_on(
         facts = read_facts(path)
         spec = _spec(facts, changes)
         with signals_caught() as interrupt:
-            job, summary = prepare(spec, facts["engine"], threads, importing=True)
+            store = resolve_store(facts["tracking_uri"])
+            job, summary = prepare(spec, facts["engine"], threads, store, store_needed=True)
             events, size = folder.restore(job, warn)
             differences = _differences(facts, job)
             _check(path, facts, job, events, differences, force)
             check_room(path, job)
-            store = resolve_store(facts["tracking_uri"])
             tracker = MlflowTracker(
                 store, job, facts["name"], resumed=facts["run_id"], tags=_tags(differences, job)
             )
@@ -132,11 +132,14 @@ def _go_on(
         folder.release()
 
 
-def _last_end(path: Path) -> Ended | None:
-    """How the run ended when it was last trained, if it did."""
+def _last_end(path: Path) -> Ended:
+    """How the run ended when it was last trained. Raises `CheckpointError` if it did not."""
     _, events = load_progress(path, lambda _: None)
     ends = [event for event in events if isinstance(event, Ended)]
-    return ends[-1] if ends else None
+    if not ends:
+        short = path.name[:8]
+        raise CheckpointError(f"the end of the run {short} is lost; train resume {short} finds it")
+    return ends[-1]
 
 
 def find_run(reference: str) -> Path:

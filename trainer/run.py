@@ -28,7 +28,7 @@ from trainer.spec.emit import to_yaml
 from trainer.spec.schema import Spec
 from trainer.summary import describe_model
 from trainer.tracking.environment import numeric_environment
-from trainer.tracking.store import RUNS, Store, resolve_store
+from trainer.tracking.store import RUNS, Store, check_store, resolve_store
 from trainer.tracking.tracker import MlflowTracker, import_mlflow
 from trainer.training import Ended, Event, Job, make_job, run_job
 from trainer.training.keeper import FINISHED, UNSENT, Every, Keeper, RunFolder, check_room
@@ -76,9 +76,9 @@ def train(
     one and changes no bit. A recorded run keeps checkpoints in runs/checkpoints/<run id>, every
     `checkpoint_every` (`30s`, `5min`, `1000steps`, `1epoch`) and at its end. With `offline_ok`
     a store that cannot be used at the start does not matter: `train sync` sends the run later,
-    and its `run_id` is None until then. `listeners` are
-    called with each event of the training, `on_start` once with the job before the first step,
-    and `warn` with what went wrong and did not stop the run.
+    and its `run_id` is None until then. `listeners` are called with each event of the training,
+    `on_start` once with the job before the first step, and `warn` with what went wrong and did
+    not stop the run.
 
     Raises `SpecError`, `DataError`, `TrackingError` and `CheckpointError` before training;
     `DivergedError` when the loss stops being finite, `InterruptedRun` on SIGINT or SIGTERM, and
@@ -90,7 +90,7 @@ def train(
     every = Every.parse(checkpoint_every)
     calls = Callbacks(listeners, on_start, warn)
     with signals_caught() as interrupt:
-        job, summary = prepare(spec, engine, threads, importing=store is not None)
+        job, summary = prepare(spec, engine, threads, store, store_needed=not offline_ok)
         if store is None:
             return follow(Running(job, began, interrupt, calls))
         check_room(RUNS, job)
@@ -116,14 +116,19 @@ def train(
 
 
 def prepare(
-    spec: Spec, engine: EngineName, threads: int | None, importing: bool
+    spec: Spec, engine: EngineName, threads: int | None, store: Store | None, store_needed: bool
 ) -> tuple[Job, str]:
-    """The job, ready to train, and the text that describes its model."""
+    """The job, ready to train, and the text that describes its model.
+
+    A store that is needed and cannot be used is told before a kernel is compiled.
+    """
     dataset = load_dataset(spec)
     model = build_graph(spec, len(dataset.features), dataset.outputs)
     memory = check_memory(spec, dataset, model)
     job = make_job(spec, dataset, model, engine, threads)
-    if importing:
+    if store is not None:
+        if store_needed:
+            check_store(store)
         _import_meanwhile()
     job.engine.prepare(job.state, dataset.train.x[:1], dataset.train.y[:1])
     return job, describe_model(spec, dataset, model, memory)

@@ -6,7 +6,8 @@ import gc
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
@@ -17,6 +18,7 @@ from typer.core import TyperGroup
 from trainer.errors import DataError, InterruptedRun, SpecError, TrainerError, UsageError
 
 if TYPE_CHECKING:
+    from trainer.cli.progress import Progress
     from trainer.result import Run
 
 EXIT_CODES: Final = (
@@ -181,22 +183,10 @@ def reproduce(
 
     Example: train reproduce last
     """
-    from trainer.cli.progress import Progress
     from trainer.proof import reproduce as again
 
-    progress = None if quiet or json_ else Progress()
-    try:
-        proof = again(
-            run,
-            tracking_uri=tracking_uri,
-            threads=threads,
-            listeners=[progress.on] if progress else [],
-            on_start=progress.start if progress else None,
-            warn=_warn,
-        )
-    finally:
-        if progress:
-            progress.stop()
+    with _progress(quiet or json_) as (_, shown):
+        proof = again(run, tracking_uri=tracking_uri, threads=threads, **shown)
     if json_:
         print(json.dumps(proof.as_json()))
     elif not quiet or not proof.identical:
@@ -221,7 +211,7 @@ def sync(quiet: Quiet = False) -> None:
             print(f"train: {run[:8]} was not sent: {_headline(error)}", file=sys.stderr)
             failure = error
             continue
-        if not quiet and sent is not None:
+        if not quiet:
             print(f"sent {run[:8]} as run {sent.run_id} of {sent.tracking_uri}")
     if failure is not None:
         raise typer.Exit(failure.exit_code)
@@ -231,28 +221,34 @@ def sync(quiet: Quiet = False) -> None:
 
 def _show(task: Callable[..., Run], quiet: bool, json_: bool, *what: Any, **how: Any) -> None:
     """Trains, with the progress and the result shown as asked for."""
-    from trainer.cli.progress import Progress, summarise
+    from trainer.cli.progress import summarise
 
-    progress = None if quiet or json_ else Progress()
     try:
-        result = task(
-            *what,
-            **how,
-            listeners=[progress.on] if progress else [],
-            on_start=progress.start if progress else None,
-            warn=_warn,
-        )
+        with _progress(quiet or json_) as (progress, shown):
+            result = task(*what, **how, **shown)
     except TrainerError as error:
         if error.run is not None and json_:
             print(json.dumps(error.run.as_json()))
         raise
-    finally:
-        if progress:
-            progress.stop()
     if json_:
         print(json.dumps(result.as_json()))
     elif progress:
         print(summarise(result, progress.notes))
+
+
+@contextmanager
+def _progress(silent: bool) -> Iterator[tuple[Progress | None, dict[str, Any]]]:
+    """What shows the training, if anything does, and the arguments that let it."""
+    from trainer.cli.progress import Progress
+
+    if silent:
+        yield None, {"warn": _warn}
+        return
+    progress = Progress()
+    try:
+        yield progress, {"listeners": [progress.on], "on_start": progress.start, "warn": _warn}
+    finally:
+        progress.stop()
 
 
 def _warn(text: str) -> None:

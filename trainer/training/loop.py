@@ -27,6 +27,8 @@ from trainer.training.diagnose import diagnose
 from trainer.training.metrics import score_for
 from trainer.training.sgd import training_graph
 
+GATHERED: Final = 2**21  # bytes of rows at a time
+
 
 @dataclass(frozen=True)
 class StepsDone:
@@ -227,8 +229,8 @@ def run_job(job: Job, stop: Callable[[], bool] = _never) -> Iterator[Event]:
                     now.step += count
                     yield StepsDone(now.epoch, now.step - count + 1, steps)
                 if steps.diverged:
-                    rows = slice(begin + count * job.batch_size, None)
-                    rows = slice(rows.start, rows.start + job.batch_size)
+                    begin += count * job.batch_size
+                    rows = slice(begin, begin + job.batch_size)
                     where = f"at step {now.step + 1} (epoch {now.epoch})"
                     yield ended("DIVERGED", diagnose(job, x[rows], y[rows], where))
                     return
@@ -263,7 +265,6 @@ class _Shuffled:
         """Rows that were gathered, and which steps of them to run: the first and the last.
 
         The first `done` steps of the epoch are left out; where calls end does not depend on it.
-
         The arrays are overwritten when the next rows are gathered.
         """
         job, train = self._job, self._job.dataset.train
@@ -336,7 +337,6 @@ def _finite(metrics: Mapping[str, float]) -> dict[str, float]:
     return {name: value for name, value in metrics.items() if np.isfinite(value)}
 
 
-GATHERED: Final = 2**21  # bytes of rows at a time
 _PART: Final = {"train": "training", "val": "validation", "test": "test"}
 
 

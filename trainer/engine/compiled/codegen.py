@@ -108,7 +108,9 @@ def values_kernel(graph: Graph, fetch: Sequence[str], share: bool = False) -> Ke
 
 
 def _kernel(graph: Graph, w: Writer, name: str, before: list[str], after: list[str]) -> Kernel:
-    """The function of what was written, and the two that let other threads join, if any can."""
+    """The function of what was written, and where there are jobs the one that does their pieces,
+    which other threads can join.
+    """
     kinds = ("parameter", "state") if before else ("parameter", "state", "input")
     leaves = tuple(node.name for node in graph if node.op in kinds)
     arrays = [*before, *(w.name(leaf) for leaf in leaves), *w.buffers]
@@ -126,6 +128,7 @@ def _kernel(graph: Graph, w: Writer, name: str, before: list[str], after: list[s
 
 
 def _pieces(work: str, jobs: Sequence[Sequence[str]]) -> list[str]:
+    """The function that takes pieces and does them, job by job."""
     lines = [
         f"@{JIT}",
         "def pieces(work, stay):",
@@ -139,10 +142,7 @@ def _pieces(work: str, jobs: Sequence[Sequence[str]]) -> list[str]:
     ]
     for number, body in enumerate(jobs):
         lines += [f"        {'elif' if number else 'if'} job == {number}:", *body]
-    lines += [
-        "        finish(team)",
-    ]
-    return lines
+    return [*lines, "        finish(team)"]
 
 
 def kernels_of(graph: Graph, batch_size: int, evaluation_rows: int) -> dict[str, Kernel]:

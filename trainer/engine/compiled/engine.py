@@ -11,11 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from trainer.engine.compiled.cache import load_module
-from trainer.engine.compiled.codegen import (
-    Kernel,
-    kernel_source,
-    kernels_of,
-)
+from trainer.engine.compiled.codegen import Kernel, kernel_source, kernels_of
 from trainer.engine.compiled.team import ENDED, TEAM_SIZE, TICKET
 from trainer.engine.steps import Steps
 from trainer.graph.graph import Graph, Node
@@ -46,7 +42,6 @@ class CompiledEngine:
     ) -> None:
         self._threads = threads or available_cores()
         self._pool = ThreadPoolExecutor(max(self._threads - 1, 1), "trainer")
-        self._graph = graph
         self._dtype = np.dtype(graph.nodes[0].dtype)
         self._kernels = kernels_of(graph, batch_size, evaluation_rows)
         self._module = load_module(kernel_source(graph, batch_size, evaluation_rows))
