@@ -744,3 +744,32 @@ def test_sync(
 
 def test_sync_without_runs(train: Train, folder: Path) -> None:
     assert train("sync") == (0, "nothing waits to be sent\n", "")
+
+
+def test_going_on_without_the_store(
+    train: Train, store: str, write_spec: WriteSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = begin(load_spec(write_spec(SQUARED)))
+    killed = Process(at_step(STEPS + 3)).run(begin, load_spec(write_spec(SQUARED)))
+    run_id = str(killed.run_id)
+
+    def absent(*_: Any, **__: Any) -> None:
+        raise TrackingError("the store is away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowTracker, "start", absent)
+        refused = Process()
+        with pytest.raises(TrackingError, match="away"):
+            refused.run(go_on, run_id)
+        later = Process()
+        run = later.run(go_on, run_id, offline_ok=True)
+    assert (run.status, run.run_id, run.parameters_sha256) == (
+        "FINISHED", None, expected.parameters_sha256,
+    )  # fmt: skip
+    assert later.warnings == [
+        "the store is away\n  the run is recorded on this disk; send it later with: train sync"
+    ]
+    assert status(store, run_id) == "KILLED"
+    assert train("sync")[:2] == (0, f"sent {run_id[:8]} as run {run_id} of {store}\n")
+    assert status(store, run_id) == "FINISHED"
+    assert points(store, run_id) == points(store, expected.run_id)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ from trainer.errors import (
     CheckpointError,
     DivergedError,
     InterruptedRun,
-    TrackingError,
     UsageError,
 )
 from trainer.result import Run
@@ -21,9 +19,9 @@ from trainer.run import (
     CHECKPOINTS,
     Callbacks,
     Listener,
+    Recording,
     Running,
     follow,
-    keep_facts,
     prepare,
     warn_by_default,
 )  # fmt: skip
@@ -34,13 +32,11 @@ from trainer.spec.schema import Spec
 from trainer.tracking.describe import flatten
 from trainer.tracking.environment import numeric_environment
 from trainer.tracking.store import resolve_store
-from trainer.tracking.tracker import MlflowTracker
 from trainer.training import Ended, Event, Job
 from trainer.training.keeper import (
     FINISHED,
     UNSENT,
     Every,
-    Keeper,
     RunFolder,
     check_room,
     load_progress,
@@ -57,6 +53,7 @@ def resume(
     force: bool = False,
     threads: int | None = None,
     checkpoint_every: str = CHECKPOINT_EVERY,
+    offline_ok: bool = False,
     listeners: Sequence[Listener] = (),
     on_start: Callable[[Job], None] | None = None,
     warn: Callable[[str], None] = warn_by_default,
@@ -66,14 +63,15 @@ def resume(
     The result has every bit of that of a run that was never interrupted. `run` is its id, the
     beginning of its id, its name, or `last`. `changes` may raise `sgd.epochs`
     (`sgd.epochs=100`). `force` goes on although the spec, the data, the engine or the numeric
-    environment differ from those of the run, and records what did.
+    environment differ from those of the run, and records what did. With `offline_ok` a store
+    that cannot be used does not matter: `train sync` sends the run later.
 
     Raises `UsageError` for a run that is not there or has nothing left to do,
     `CheckpointError` where another process holds it, its files are damaged, or something
     differs; and what `train` raises.
     """
     calls = Callbacks(listeners, on_start, warn)
-    return _go_on(run, tuple(changes), force, threads, checkpoint_every, calls)
+    return _go_on(run, tuple(changes), force, threads, checkpoint_every, calls, offline_ok)
 
 
 def send(run: str, *, warn: Callable[[str], None] = warn_by_default) -> Run:
@@ -97,6 +95,7 @@ def _go_on(
     threads: int | None,
     checkpoint_every: str,
     calls: Callbacks,
+    offline_ok: bool = False,
     train: bool = True,
 ) -> Run:
     began, warn = time.monotonic(), calls.warn
@@ -108,22 +107,15 @@ def _go_on(
         spec = _spec(facts, changes)
         with signals_caught() as interrupt:
             store = resolve_store(facts["tracking_uri"])
-            job, summary = prepare(spec, facts["engine"], threads, store, store_needed=True)
+            job, summary = prepare(spec, facts["engine"], threads, store, not offline_ok)
             events, size = folder.restore(job, warn)
             differences = _differences(facts, job)
             _check(path, facts, job, events, differences, force)
             check_room(path, job)
-            tracker = MlflowTracker(
-                store, job, facts["name"], resumed=facts["run_id"], tags=_tags(differences, job)
-            )
-            tracker.start(summary, job.dataset.notes)
-            try:
-                keep_facts(folder, job, facts["name"], store, tracker)
-                keeper = Keeper(folder, job, every, warn, size)
-            except BaseException:
-                with suppress(TrackingError):
-                    tracker.close("FAILED", None)
-                raise
+            tracker, keeper = Recording(
+                store, facts["name"], every, offline_ok, warn, facts["run_id"], folder, size,
+                _tags(differences, job),
+            ).begin(job, summary)  # fmt: skip
             running = Running(job, began, interrupt, calls, store, tracker, keeper, events)
             if not train:
                 running.ended = _last_end(path)
@@ -143,7 +135,7 @@ def _last_end(path: Path) -> Ended:
 
 
 def find_run(reference: str) -> Path:
-    """The folder of the run with this id, beginning of an id or name; `last` is the latest.
+    """The folder of the run with this name, id or beginning of an id; `last` is the latest.
 
     Raises `UsageError` where there is none, or where several begin like this.
     """
@@ -153,9 +145,9 @@ def find_run(reference: str) -> Path:
         raise UsageError(f"there is no run in {CHECKPOINTS}")
     if reference == "last":
         return folders[-1]
-    found = [path for path in folders if path.name.startswith(reference)]
+    found = [path for path in folders if _name(path) == reference]
     if not found:
-        found = [path for path in folders if _name(path) == reference]
+        found = [path for path in folders if path.name.startswith(reference)]
     if not found:
         names = ", ".join(f"{path.name[:8]} ({_name(path)})" for path in folders[-5:])
         raise UsageError(f"there is no run '{reference}' in {CHECKPOINTS}\n  the latest: {names}")

@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -94,25 +94,51 @@ def train(
         if store is None:
             return follow(Running(job, began, interrupt, calls))
         check_room(RUNS, job)
+        recording = Recording(store, name or spec.name, every, offline_ok, warn)
+        tracker, keeper = recording.begin(job, summary)
+        return follow(Running(job, began, interrupt, calls, store, tracker, keeper))
+
+
+@dataclass
+class Recording:
+    """Where and how often a run is recorded. `resumed` is the id of the MLflow run that goes on,
+    if there is one, `folder` its folder, and `size` the bytes of its journal that count.
+    """
+
+    store: Store
+    name: str
+    every: Every
+    offline_ok: bool
+    warn: Callable[[str], None]
+    resumed: str | None = None
+    folder: RunFolder | None = None
+    size: int = 0
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    def begin(self, job: Job, summary: str) -> tuple[MlflowTracker | None, Keeper]:
+        """Opens the run in MLflow and its folder. Raises `TrackingError`, unless a store that
+        cannot be used does not matter, and `CheckpointError`.
+        """
         tracker: MlflowTracker | None = None
         try:
-            opened = MlflowTracker(store, job, name or spec.name)
+            opened = MlflowTracker(self.store, job, self.name, resumed=self.resumed, tags=self.tags)
             opened.start(summary, job.dataset.notes)
             tracker = opened
         except TrackingError as error:
-            if not offline_ok:
+            if not self.offline_ok:
                 raise
-            warn(f"{error}\n  the run is recorded on this disk; send it later with: train sync")
+            later = "the run is recorded on this disk; send it later with: train sync"
+            self.warn(f"{error}\n  {later}")
+        run_id = tracker.run_id if tracker else self.resumed
         try:
-            folder = RunFolder(CHECKPOINTS / (tracker.run_id if tracker else uuid4().hex))
-            keep_facts(folder, job, name or spec.name, store, tracker)
-            keeper = Keeper(folder, job, every, warn)
+            folder = self.folder or RunFolder(CHECKPOINTS / (run_id or uuid4().hex))
+            _keep_facts(folder, job, self.name, self.store, run_id)
+            return tracker, Keeper(folder, job, self.every, self.warn, self.size)
         except BaseException:
             with suppress(TrackingError):
                 if tracker is not None:
                     tracker.close("FAILED", None)
             raise
-        return follow(Running(job, began, interrupt, calls, store, tracker, keeper))
 
 
 def prepare(
@@ -134,15 +160,13 @@ def prepare(
     return job, describe_model(spec, dataset, model, memory)
 
 
-def keep_facts(
-    folder: RunFolder, job: Job, name: str, store: Store, tracker: MlflowTracker | None
-) -> None:
-    """Writes what a later process needs to know to resume the run."""
+def _keep_facts(folder: RunFolder, job: Job, name: str, store: Store, run_id: str | None) -> None:
+    """Writes what a later process needs to know to resume the run; `run_id` is MLflow's."""
     spec = job.spec
     folder.write("spec.yaml", to_yaml(spec.resolved()))
     folder.write_facts(
         {
-            "run_id": tracker.run_id if tracker else None,
+            "run_id": run_id,
             "name": name,
             "tracking_uri": store.uri,
             "spec_file": str(Path(spec.file).resolve()) if spec.file else None,

@@ -93,6 +93,9 @@ def _disk(folder: Path, size: Size) -> Iterator[Tally]:
         yield runs.disk_full(place, list(range(0, 10_000, 5000 if size.every > 1 else 500)))
     finally:
         os.chdir(before)
+    if runs.can_mount():
+        sizes = ["120k"] if size.every > 1 else ["80k", "100k", "120k", "160k", "200k"]
+        yield runs.small_disk(folder, template, sizes)
 
 
 def _template(folder: Path) -> Path:

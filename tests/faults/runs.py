@@ -140,10 +140,11 @@ def _said(folder: Path) -> str:
 
 
 def _record(folder: Path) -> Record:
-    """What MLflow's database says of the run that can be resumed."""
-    run = _run_id(folder)
+    """What MLflow's database says of its last run: one before it was killed in its first moment."""
     with closing(sqlite3.connect(folder / "runs" / "mlflow.db")) as database:
-        (status,) = database.execute("select status from runs where run_uuid = ?", [run]).fetchone()
+        run, status = database.execute(
+            "select run_uuid, status from runs order by start_time desc"
+        ).fetchone()
         tags = dict(database.execute("select key, value from tags where run_uuid = ?", [run]))
         points = database.execute(
             "select key, step, value from metrics where run_uuid = ? "
@@ -194,6 +195,45 @@ def disk_full(folder: Path, rooms: list[int]) -> Tally:
             again = resume(run.run_id, checkpoint_every="1epoch", warn=warnings.append)
             wrong = _left(again, expected)
         tally.case(f"room for {room} bytes", wrong)
+    return tally
+
+
+def can_mount() -> bool:
+    """Whether this system lets a process have file systems of its own."""
+    command = ["unshare", "-Urm", "mount", "-t", "tmpfs", "none", "/mnt"]
+    try:
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+    except OSError:
+        return False
+
+
+IN_A_SMALL_DISK: Final = """
+mount -t tmpfs -o size=$1 none runs/checkpoints || exit 99
+"$0" -m trainer spec.yaml --engine reference --checkpoint-every 1epoch --quiet 2>said || exit 1
+grep -q 'No space left' said || exit 2
+mount -o remount,size=64m runs/checkpoints && rm -f runs/checkpoints/*/finished || exit 99
+"$0" -m trainer resume last --quiet 2>said || exit 3
+"""
+
+
+def small_disk(folder: Path, template: Path, sizes: list[str]) -> Tally:
+    """The same on a real file system of this size, which is full in mid-run; it has room again
+    when the run is resumed.
+    """
+    tally = Tally("a run on a small tmpfs")
+    peace = folder / "peace"
+    new_store(peace, template)
+    _start(peace, "reference").wait()
+    for size in sizes:
+        place = folder / f"small-{size}"
+        new_store(place, template)
+        (place / "runs" / "checkpoints").mkdir()
+        done = subprocess.run(
+            ["unshare", "-Urm", "sh", "-c", IN_A_SMALL_DISK, sys.executable, size],
+            cwd=place, check=False,
+        )  # fmt: skip
+        wrong = f"exit code {done.returncode}: {_said(place)}" if done.returncode else None
+        tally.case(size, wrong or _difference(_record(peace), _record(place)))
     return tally
 
 

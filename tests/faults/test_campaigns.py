@@ -54,6 +54,12 @@ def test_a_run_on_a_full_disk_trains_to_its_end(folder: Path) -> None:
     assert tally.lost == []
 
 
+@pytest.mark.skipif(not runs.can_mount(), reason="no file systems of one's own here")
+def test_a_run_on_a_small_tmpfs_goes_on_elsewhere(store: str, tmp_path: Path) -> None:
+    tally = runs.small_disk(tmp_path, Path(store.removeprefix("sqlite:///")), ["120k"])
+    assert tally.lost == []
+
+
 # Planted faults --------------------------------------------------------------------------------
 
 

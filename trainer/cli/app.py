@@ -81,6 +81,9 @@ Threads = Annotated[
 CheckpointEvery = Annotated[
     str, typer.Option(metavar="TIME", help="As 30s, 5min, 1000steps or 1epoch.")
 ]
+OfflineOk = Annotated[
+    bool, typer.Option("--offline-ok", help="Train also where the store cannot be reached.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
@@ -120,9 +123,7 @@ def run(
     ] = EngineChoice.auto,
     threads: Threads = None,
     checkpoint_every: CheckpointEvery = "30s",
-    offline_ok: Annotated[
-        bool, typer.Option("--offline-ok", help="Train also where the store cannot be reached.")
-    ] = False,
+    offline_ok: OfflineOk = False,
     quiet: Quiet = False,
     json_: Json = False,
 ) -> None:
@@ -152,6 +153,7 @@ def resume(
     ] = False,
     threads: Threads = None,
     checkpoint_every: CheckpointEvery = "30s",
+    offline_ok: OfflineOk = False,
     quiet: Quiet = False,
     json_: Json = False,
 ) -> None:
@@ -165,7 +167,7 @@ def resume(
 
     _show(
         go_on, quiet, json_, run, changes=set_ or (), force=force, threads=threads,
-        checkpoint_every=checkpoint_every,
+        checkpoint_every=checkpoint_every, offline_ok=offline_ok,
     )  # fmt: skip
 
 

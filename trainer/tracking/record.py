@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import tempfile
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +36,7 @@ class Record:
 
 
 def read_record(store: Store, reference: str) -> Record:
-    """The run with this id, beginning of an id or name; `last` is the latest.
+    """The run with this name, id or beginning of an id; `last` is the latest.
 
     Raises `UsageError` where there is none, or several begin like this, and `TrackingError`.
     """
@@ -59,7 +59,7 @@ def read_record(store: Store, reference: str) -> Record:
 def record_proof(store: Store, run_id: str, verdict: str, proof: Mapping[str, Any]) -> None:
     """Keeps what `reproduce` found: the tag `trainer.reproduced` and a file of `reproduce/`."""
     client = _client(store)
-    name = time.strftime("%Y-%m-%dT%H-%M-%S")
+    name = datetime.now().strftime("%Y-%m-%dT%H-%M-%S.%f")
     try:
         client.set_tag(run_id, "trainer.reproduced", verdict)
         client.log_text(run_id, json.dumps(proof, indent=2) + "\n", f"reproduce/{name}.json")
@@ -83,11 +83,11 @@ def _find(client: MlflowClient, reference: str, store: Store) -> Run:
     if reference == "last":
         found = client.search_runs(experiments, order_by=order, max_results=1)
     else:
-        like = f"attributes.run_id LIKE '{_plain(reference)}%'"
-        found = client.search_runs(experiments, like, order_by=order, max_results=5)
+        named = f"attributes.run_name = '{_plain(reference)}'"
+        found = client.search_runs(experiments, named, order_by=order, max_results=5)
     if not found:
-        name = f"attributes.run_name = '{_plain(reference)}'"
-        found = client.search_runs(experiments, name, order_by=order, max_results=5)
+        begins = f"attributes.run_id LIKE '{_plain(reference)}%'"
+        found = client.search_runs(experiments, begins, order_by=order, max_results=5)
     if not found:
         raise UsageError(f"there is no run '{reference}' in {store.uri}")
     if len(found) > 1:
