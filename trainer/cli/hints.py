@@ -1,4 +1,4 @@
-"""What to type next: commands and places as the person at the keyboard would write them."""
+"""What people are told: how an error reads, and what to type next."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import os
 import shutil
 import sys
 from pathlib import Path
+
+from trainer.errors import DataError, SpecError, TrainerError, UsageError
 
 
 def show_store(uri: str) -> str:
@@ -29,3 +31,14 @@ def program() -> str:
     if called.name != "train" or shutil.which("train") == str(called.absolute()):
         return "train"
     return os.path.relpath(called)
+
+
+def headline(error: TrainerError) -> str:
+    """The message as `train` prints it; several problems stand below their number."""
+    if isinstance(error, SpecError | DataError):
+        count = len(error.problems)
+        what = "the spec" if isinstance(error, SpecError) else "the data"
+        return f"{what} has {count} problem{'s' * (count != 1)}\n{error}"
+    if isinstance(error, UsageError):
+        return f"{error}\nTry `train --help`."
+    return str(error)

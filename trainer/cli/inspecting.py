@@ -1,0 +1,96 @@
+"""The commands that show: a spec, its schema, the recorded runs in MLflow's UI."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from trainer.cli.options import Config, Json, Set, TrackingUri
+from trainer.errors import DataError, SpecError
+
+
+def check(
+    config: Config,
+    set_: Set = None,
+    json_: Json = False,
+    kernel: Annotated[
+        bool, typer.Option("--kernel", help="Print the source of the compiled kernel.")
+    ] = False,
+) -> None:
+    """Validate a spec and its data, without training.
+
+    Shows the layers, the nodes of the graph, the memory needed and the fingerprint.
+
+    Example: train check configs/hidden_layer.yaml --json
+    """
+    from trainer.build import build_graph
+    from trainer.cli.hints import program
+    from trainer.data import load_dataset
+    from trainer.graph.ops import show_shape
+    from trainer.memory import check_memory, count_parameters
+    from trainer.spec import load_spec
+    from trainer.summary import describe_model
+
+    try:
+        spec = load_spec(config, set_)
+        dataset = load_dataset(spec)
+        model = build_graph(spec, len(dataset.features), dataset.outputs)
+        memory = check_memory(spec, dataset, model)
+    except (SpecError, DataError) as error:
+        if not json_:
+            raise
+        problems = [problem.as_json() for problem in error.problems]
+        print(json.dumps({"valid": False, "errors": problems}))
+        raise typer.Exit(error.exit_code) from None
+    if kernel:
+        from trainer.engine.compiled.codegen import kernel_source
+        from trainer.training import full_batch, training_graph
+
+        graph = training_graph(model, spec.sgd)
+        rows = full_batch(spec, dataset), spec.evaluation.batch_size
+        print(kernel_source(graph, *rows), end="")
+        return
+    if json_:
+        nodes = [
+            {"name": n.name, "op": n.op, "inputs": list(n.inputs), "shape": list(n.shape)}
+            for n in model
+        ]
+        found = {"valid": True, "name": spec.name, "spec_sha256": spec.sha256}
+        print(json.dumps({**found, "parameters": count_parameters(model), "nodes": nodes}))
+        return
+    print(describe_model(spec, dataset, model, memory))
+    width = max(len(node.name) for node in model)
+    print("graph")
+    for node in model:
+        print(f"  {node.name:<{width}}  {show_shape(node.shape):<12}  {node.formula}")
+    print(f"\nspec {spec.sha256}\nThe spec is valid. Next: {program()} {config}")
+
+
+def schema() -> None:
+    """Print the JSON Schema of the spec.
+
+    Editors that know it complete and check specs as they are written.
+
+    Example: train schema > spec.schema.json
+    """
+    from trainer.spec import Spec
+
+    document = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    print(json.dumps(document | Spec.model_json_schema(), indent=2, ensure_ascii=False))
+
+
+def ui(
+    tracking_uri: TrackingUri = None,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")] = 5000,
+) -> None:
+    """Open MLflow's UI on the recorded runs.
+
+    It listens on 127.0.0.1, for this machine alone.
+
+    Example: train ui --port 5001
+    """
+    from trainer.cli.ui import serve_ui
+
+    serve_ui(tracking_uri, port)

@@ -1,0 +1,43 @@
+"""Arguments and options that several commands have."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class EngineChoice(StrEnum):
+    """What `--engine` takes."""
+
+    auto = "auto"
+    compiled = "compiled"
+    reference = "reference"
+
+
+Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="The spec: a YAML file.")]
+RunReference = Annotated[
+    str, typer.Argument(metavar="RUN", help="Id, beginning of an id, name, last.")
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a value of the spec; repeatable."),
+]
+TrackingUri = Annotated[
+    str | None,
+    typer.Option(metavar="URI", help="MLflow's store. [default: runs/mlflow.db in this folder]"),
+]
+Threads = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="Threads of the compiled engine. [default: all]"),
+]
+CheckpointEvery = Annotated[
+    str, typer.Option(metavar="TIME", help="As 30s, 5min, 1000steps or 1epoch.")
+]
+OfflineOk = Annotated[
+    bool, typer.Option("--offline-ok", help="Train also where the store cannot be reached.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
