@@ -310,7 +310,8 @@ def test_the_scale_is_that_of_the_training_rows() -> None:
     x = [[next(numbers) if row in train else 1005.0, 3.5 if row in train else 9] for row in
          range(10)]  # fmt: skip
     dataset = load_dataset(make_spec(inline(x, [0] * 10), standardize=True, **split))
-    assert (dataset.mean.tolist(), dataset.scale.tolist()) == ([5, 3.5], [2, 1])
+    how = dataset.preprocessing
+    assert (how.mean.tolist(), how.scale.tolist()) == ([5, 3.5], [2, 1])
     assert dataset.train.x[:, 0].tolist() == [-1.5, -0.5, -0.5, -0.5, 0, 0, 1, 2]
     assert dataset.train.x[:, 1].tolist() == [0] * 8
     for part in (dataset.validation, dataset.test):
@@ -322,8 +323,8 @@ def test_the_scale_is_the_populations() -> None:
     spec = make_spec("wine", standardize=True, split={"test": 0.3})
     dataset, table = load_dataset(spec), load_table(spec)
     for i, column in enumerate(table.x[split_rows(spec, table)["train"]].T.tolist()):
-        assert dataset.mean[i] == pytest.approx(statistics.fmean(column), rel=1e-14)
-        assert dataset.scale[i] == pytest.approx(statistics.pstdev(column), rel=1e-12)
+        assert dataset.preprocessing.mean[i] == pytest.approx(statistics.fmean(column), rel=1e-14)
+        assert dataset.preprocessing.scale[i] == pytest.approx(statistics.pstdev(column), rel=1e-12)
     np.testing.assert_allclose(dataset.train.x.mean(axis=0), 0, atol=1e-13)
     np.testing.assert_allclose(dataset.train.x.std(axis=0), 1)
 
@@ -335,13 +336,13 @@ def test_the_scale_is_numpys_to_the_last_bit(columns: int, monkeypatch: pytest.M
     spec = make_spec(inline(x.tolist(), [0] * len(x)), standardize=True, split={"test": 0.3})
     dataset = load_dataset(spec)
     chosen = x[split_rows(spec, load_table(spec))["train"]]
-    np.testing.assert_array_equal(dataset.mean, chosen.mean(axis=0))
-    np.testing.assert_array_equal(dataset.scale, chosen.std(axis=0))
+    np.testing.assert_array_equal(dataset.preprocessing.mean, chosen.mean(axis=0))
+    np.testing.assert_array_equal(dataset.preprocessing.scale, chosen.std(axis=0))
 
 
 def test_without_standardisation_numbers_stay() -> None:
     dataset = load_dataset(make_spec(inline([[1, 2], [3, 5]], [0, 1])))
-    assert (dataset.mean, dataset.scale) == (None, None)
+    assert (dataset.preprocessing.mean, dataset.preprocessing.scale) == (None, None)
     assert dataset.train.x.tolist() == [[1, 2], [3, 5]]
 
 

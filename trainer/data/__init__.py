@@ -1,6 +1,15 @@
 """Data: sources, splits, encodings."""
 
 from trainer.data.dataset import Dataset, Part, load_dataset, load_table, split_rows
+from trainer.data.preprocessing import Preprocessing
 from trainer.data.table import Table
 
-__all__ = ["Dataset", "Part", "Table", "load_dataset", "load_table", "split_rows"]
+__all__ = [
+    "Dataset",
+    "Part",
+    "Preprocessing",
+    "Table",
+    "load_dataset",
+    "load_table",
+    "split_rows",
+]

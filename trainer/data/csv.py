@@ -76,9 +76,12 @@ def read_csv(source: CsvSource, spec: Spec) -> Table:
     is_class = spec.model.loss == "logistic"
     try:
         columns = _parse(file, features, target, is_class)
-        labels, codes = _labels(columns[target]) if is_class else ([], None)
+        classes_found, codes = _labels(columns[target]) if is_class else ([], None)
     except (ValueError, csv.Error):
-        faults = list(islice(_faults(file, header, features, target, is_class), MAX_FAULTS))
+        advice = dict.fromkeys(features, "choose numeric columns with `data.features`")
+        advice[target] = "use `loss: logistic` if the column names classes"
+        labels = target if is_class else None
+        faults = list(islice(_faults(file, header, advice, labels), MAX_FAULTS))
         hint = f"is every row shorter than {BLOCKS[-1] // 2**20} MB?"
         unknown = file.problem(None, "this file cannot be read as CSV", hint)
         raise DataError(faults or unknown) from None
@@ -87,7 +90,7 @@ def read_csv(source: CsvSource, spec: Spec) -> Table:
     if codes is None:
         y, classes = _numbers(columns, [target]), None
     else:
-        numbers, classes = encode_classes(labels, spec)
+        numbers, classes = encode_classes(classes_found, spec)
         y = numbers[codes]
     del columns, codes
     _release_memory()
@@ -218,14 +221,21 @@ def _read_columns(file: _File, types: Mapping[str, Any], quoted: bool) -> Any:
                 parse_options=pacsv.ParseOptions(
                     delimiter=file.delimiter, newlines_in_values=quoted
                 ),
-                convert_options=pacsv.ConvertOptions(
-                    include_columns=list(types),
-                    column_types=types,
-                    null_values=[""],
-                    strings_can_be_null=False,
-                ),
+                convert_options=_conversion(types),
             )
     raise ValueError
+
+
+def _conversion(types: Mapping[str, Any]) -> Any:
+    """What pyarrow makes of cells: an empty one is no number, and no missing text."""
+    from pyarrow import csv as pacsv
+
+    return pacsv.ConvertOptions(
+        include_columns=list(types),
+        column_types=types,
+        null_values=[""],
+        strings_can_be_null=False,
+    )
 
 
 def _is_finite(column: Any) -> bool:
@@ -275,12 +285,65 @@ def _is_missing(label: str) -> bool:
     return label.strip().lower() in ("", "nan")
 
 
+def has_quotes(path: Path, delimiter: str) -> bool:
+    """Whether a file has quotation marks, which then all have a partner.
+
+    Raises `csv.Error` where one has none: pyarrow would take all further rows for its cell.
+    """
+    with path.open("rb") as file:
+        quoted = any(b'"' in piece for piece in iter(lambda: file.read(BLOCKS[0]), b""))
+    if quoted:
+        csv.field_size_limit(2**31 - 1)
+        with path.open(newline="", encoding="utf-8-sig") as text:
+            deque(csv.reader(text, delimiter=delimiter, strict=True), maxlen=0)
+    return quoted
+
+
+def read_chunks(
+    path: Path, delimiter: str, columns: Sequence[str], texts: Sequence[str], quoted: bool
+) -> Iterator[Any]:
+    """The columns of a file, some thousand rows at a time, as pyarrow's record batches.
+
+    Those in `texts` are texts, the others float64. Raises `ValueError` where pyarrow refuses the
+    file or a cell is empty.
+    """
+    import pyarrow as pa
+    from pyarrow import csv as pacsv
+
+    types = {name: pa.string() if name in texts else pa.float64() for name in columns}
+    try:
+        with pacsv.open_csv(
+            path,
+            read_options=pacsv.ReadOptions(block_size=BLOCKS[0], use_threads=False),
+            parse_options=pacsv.ParseOptions(delimiter=delimiter, newlines_in_values=quoted),
+            convert_options=_conversion(types),
+        ) as reader:
+            for batch in reader:
+                if any(batch.column(name).null_count for name in columns):
+                    raise ValueError
+                yield batch
+    except pa.ArrowException:
+        raise ValueError from None
+
+
+def find_faults(
+    path: Path, delimiter: str, advice: Mapping[str, str], labels: str | None
+) -> Iterator[Problem]:
+    """The faults of a file that `read_chunks` refused, with their lines.
+
+    `advice` says for each column what to do about a cell that does not fit; the column `labels`
+    holds classes.
+    """
+    data = path.read_bytes().removeprefix(codecs.BOM_UTF8)
+    _check_text(data, path)
+    file = _File(path, data, delimiter)
+    return _faults(file, next(file.reader()), advice, labels)
+
+
 def _faults(
-    file: _File, header: Sequence[str], features: Sequence[str], target: str, is_class: bool
+    file: _File, header: Sequence[str], advice: Mapping[str, str], labels: str | None
 ) -> Iterator[Problem]:
     """The faults of a file that cannot be used, with their lines."""
-    advice = dict.fromkeys(features, "choose numeric columns with `data.features`")
-    advice[target] = "use `loss: logistic` if the column names classes"
     places = {name: header.index(name) for name in advice}
     reader = file.reader()
     next(reader)
@@ -296,7 +359,7 @@ def _faults(
                 yield file.problem(start, message)
                 continue
             for name, place in places.items():
-                if is_class and name == target:
+                if name == labels:
                     found = _label_fault(cells[place])
                 else:
                     found = _number_fault(cells[place], advice[name])

@@ -12,6 +12,7 @@ from trainer.data.blocks import blocks
 from trainer.data.bundled import read_bundled
 from trainer.data.csv import read_csv
 from trainer.data.inline import read_inline
+from trainer.data.preprocessing import Preprocessing
 from trainer.data.synthetic import draw_synthetic
 from trainer.data.table import Label, Table, listing, show, target_problem
 from trainer.errors import DataError, Problem, SpecError
@@ -19,9 +20,10 @@ from trainer.graph.ops import Array
 from trainer.randomness import stream
 from trainer.spec.schema import CsvSource, InlineSource, Spec, SyntheticSource
 
-__all__ = ["Dataset", "Part", "Table", "load_dataset", "load_table", "split_rows"]
+__all__ = ["Dataset", "Part", "Preprocessing", "Table", "load_dataset", "load_table", "split_rows"]
 
 PARTS: Final = ("train", "validation", "test")
+SAMPLE: Final = 3  # rows
 
 
 @dataclass(frozen=True)
@@ -43,27 +45,39 @@ class Part:
 class Dataset:
     """The data of one run.
 
-    A class target is encoded as 0 or 1 in one column for one output, else one-hot in the order
-    of `classes`. `mean` and `scale` are what standardisation subtracted and divided by, of
-    shape (features,); `notes` says what a reader should know, such as constant columns.
+    `preprocessing` says how the columns became x and y; `sample` holds the features of the first
+    training rows as they were, in float64; `notes` says what a reader should know, such as
+    constant columns.
     """
 
-    features: tuple[str, ...]
-    target: str
-    classes: tuple[Label, ...] | None
+    preprocessing: Preprocessing
     train: Part
     validation: Part | None
     test: Part | None
-    mean: Array | None
-    scale: Array | None
+    sample: Array
     sha256: str
     origin: str
     notes: tuple[str, ...]
 
     @property
+    def features(self) -> tuple[str, ...]:
+        """The names of the columns of x before they are encoded."""
+        return self.preprocessing.features
+
+    @property
+    def target(self) -> str:
+        """The name of the column to predict."""
+        return self.preprocessing.target
+
+    @property
+    def classes(self) -> tuple[Label, ...] | None:
+        """The labels of a class target, in the order of their numbers."""
+        return self.preprocessing.classes
+
+    @property
     def outputs(self) -> int:
         """The number of target columns, which is the units of the last layer."""
-        return int(self.train.y.shape[1])
+        return self.preprocessing.outputs
 
 
 def load_table(spec: Spec) -> Table:
@@ -93,18 +107,25 @@ def load_dataset(spec: Spec) -> Dataset:
     mean = scale = None
     if spec.data.standardize:
         mean, scale = _scaling(spec, table, rows["train"], notes)
-    sha256 = table.sha256  # before `_part`, which may write into the table
-    parts = {name: _part(spec, table, chosen, mean, scale) for name, chosen in rows.items()}
-    assert parts["train"] is not None
-    return Dataset(
+    preprocessing = Preprocessing(
         features=table.features,
         target=table.target_name,
         classes=table.classes,
+        mean=mean,
+        scale=scale,
+        outputs=spec.model.layers[-1].units,
+        dtype=spec.model.dtype,
+    )
+    sha256 = table.sha256  # before `_part`, which may write into the table
+    sample = table.x[rows["train"][:SAMPLE]]
+    parts = {name: _part(spec, table, chosen, preprocessing) for name, chosen in rows.items()}
+    assert parts["train"] is not None
+    return Dataset(
+        preprocessing=preprocessing,
         train=parts["train"],
         validation=parts["validation"],
         test=parts["test"],
-        mean=mean,
-        scale=scale,
+        sample=sample,
         sha256=sha256,
         origin=table.origin,
         notes=tuple(notes),
@@ -250,23 +271,13 @@ def _column_sums(x: Array, rows: Array, mean: Array | None = None) -> Array:
     return total
 
 
-def _part(
-    spec: Spec, table: Table, rows: Array, mean: Array | None, scale: Array | None
-) -> Part | None:
+def _part(spec: Spec, table: Table, rows: Array, how: Preprocessing) -> Part | None:
     """The rows as an engine takes them; None where there are none."""
     if not len(rows):
         return None
-    classes, outputs = table.classes, spec.model.layers[-1].units
-    target = table.target if classes is None else table.target[:, None]
-
-    def standardise(x: Array) -> Array:
-        return x if mean is None else (x - mean) / scale
-
-    def encode(target: Array) -> Array:
-        return target == np.arange(len(classes)) if classes and outputs > 1 else target
-
-    x = _convert(spec, table.x, rows, table.features, standardise)
-    y = _convert(spec, target, rows, [table.target_name] * outputs, encode)
+    target = table.target if table.classes is None else table.target[:, None]
+    x = _convert(spec, table.x, rows, how.features, how.standardise)
+    y = _convert(spec, target, rows, [how.target] * how.outputs, how.encode)
     return Part(x, y)
 
 
