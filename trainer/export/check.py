@@ -1,0 +1,134 @@
+"""What a model says of some rows, and whether a file says the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+
+from trainer.data import load_table, split_rows
+from trainer.errors import DataError, SpecError, TrainerError
+from trainer.graph.ops import Array
+from trainer.model import Model
+
+ALLOWED: Final = 1e-6
+"""How far apart numbers may be: probabilities, or outputs relative to the largest of their
+column. Beyond it counts what the model itself loses by rounding."""
+ROUNDINGS: Final = 4
+"""How many times the model's own rounding errors are allowed: another order of the same sums
+rounds differently. Files of wide networks were found within 2.5."""
+MOST_ROWS: Final = 1000
+DRAWN: Final = 256
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is said of some rows.
+
+    `labels`, of shape (rows,), are there for classes alone; `numbers` are the probabilities of
+    shape (rows, classes), or the outputs of shape (rows, outputs).
+    """
+
+    labels: Array | None
+    numbers: Array
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Raw rows of shape (rows, features), and what they are in words."""
+
+    x: Array
+    what: str
+
+
+# Rows -------------------------------------------------------------------------------------------
+
+
+def choose_rows(model: Model, data_sha256: str) -> Sample:
+    """The first test rows of the model's data; validation rows where there are none, or training
+    rows. Random rows where the data cannot be read or no longer have this hash.
+    """
+    try:
+        table = load_table(model.spec)
+    except (DataError, SpecError):
+        return _random_rows(model, "the run's data cannot be read")
+    if table.sha256 != data_sha256:
+        return _random_rows(model, "the run's data have changed")
+    words = {"test": "test", "validation": "validation", "train": "training"}
+    parts = split_rows(model.spec, table)
+    part = next(name for name in words if len(parts[name]))
+    rows = parts[part][:MOST_ROWS]
+    rest = f" of {len(parts[part])}" if len(rows) < len(parts[part]) else ""
+    return Sample(table.x[rows], f"{len(rows)}{rest} {words[part]} rows")
+
+
+def _random_rows(model: Model, why: str) -> Sample:
+    """Normal rows with the mean and deviation of the training rows, where these are known."""
+    how = model.preprocessing
+    normal = np.random.Generator(np.random.Philox(0)).standard_normal((DRAWN, len(how.features)))
+    if how.mean is None or how.scale is None:
+        return Sample(normal, f"{DRAWN} random rows around 0, since {why}")
+    what = f"{DRAWN} random rows around the mean of the training rows, since {why}"
+    return Sample(how.mean + how.scale * normal, what)
+
+
+# Answers ----------------------------------------------------------------------------------------
+
+
+def answer_model(model: Model, x: Array) -> Answer:
+    """What the model itself says of raw rows."""
+    outputs, classes = model.outputs(x), model.preprocessing.classes
+    if classes is None:
+        return Answer(None, outputs)
+    return Answer(np.array(classes)[model.classify(outputs)], model.probabilities(outputs))
+
+
+def compare(found: Answer, model: Model, x: Array) -> float:
+    """How far what a file says of these rows is at most from what the model says.
+
+    Raises `TrainerError` where that is more than other rounding can explain, or where a label
+    differs without a tie.
+    """
+    expected, allowed = answer_model(model, x), ALLOWED
+    difference = _distance(found, expected)
+    if not difference <= allowed:
+        allowed += ROUNDINGS * _distance(expected, answer_model(_in_float64(model), x))
+    if not difference <= allowed:
+        raise TrainerError(
+            "the file is not kept, since it predicts other numbers than the model: "
+            f"{difference:.1e} apart, where rounding explains {allowed:.1e}"
+        )
+    if expected.labels is not None:
+        _check_labels(found, expected, model, allowed)
+    return difference
+
+
+def _distance(found: Answer, expected: Answer) -> float:
+    """The largest difference between numbers, in the measure of `ALLOWED`."""
+    apart = np.abs(np.subtract(found.numbers, expected.numbers, dtype=np.float64))
+    if expected.labels is None:
+        largest = np.abs(expected.numbers).max(axis=0)
+        apart /= np.where(largest > 0, largest, 1)
+    return float(apart.max())
+
+
+def _in_float64(model: Model) -> Model:
+    """The same model, computed without rounding that matters."""
+    parameters = {name: value.astype(np.float64) for name, value in model.parameters.items()}
+    how = replace(model.preprocessing, dtype="float64")
+    return replace(model, parameters=parameters, preprocessing=how)
+
+
+def _check_labels(found: Answer, expected: Answer, model: Model, allowed: float) -> None:
+    """Raises `TrainerError` for another label than the model's, unless it is as probable."""
+    assert found.labels is not None
+    assert expected.labels is not None
+    classes = list(model.preprocessing.classes or ())
+    for row in np.flatnonzero(found.labels != expected.labels):
+        label, probable = found.labels[row], expected.numbers[row]
+        if probable.max() - probable[classes.index(label)] > 2 * allowed:
+            raise TrainerError(
+                "the file is not kept, since it predicts other labels than the model: "
+                f"{label!r} where {expected.labels[row]!r} is more probable"
+            )

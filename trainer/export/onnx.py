@@ -1,0 +1,146 @@
+"""A model as one ONNX file, which most inference engines read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from trainer.errors import UsageError
+from trainer.export.check import Answer
+from trainer.export.nodes import Writer, kind, write_graph
+from trainer.export.program import model_arrays
+from trainer.graph.ops import Array
+from trainer.model import Model
+
+if TYPE_CHECKING:
+    from onnx import ModelProto, ValueInfoProto
+
+OPSET: Final = 17  # of 2022: older engines read it, and newer ones add nothing that is needed here
+IR_VERSION: Final = 8  # the one that goes with it
+ROWS: Final = 1024  # how many onnxruntime is given at a time
+MAX_BYTES: Final = 2**31 - 2**20
+"""How many bytes of numbers a file holds: its format ends at 2 GiB."""
+
+
+def write_onnx(model: Model, path: Path, facts: Mapping[str, str]) -> None:
+    """Writes the model, preprocessing included; `facts` become its metadata.
+
+    The input `x` is float64 of shape (N, features), in the order of the metadata `features`, a
+    JSON list. The output `prediction` has the label of each row, of shape (N,), and
+    `probabilities` the shape (N, classes); without classes `prediction` has the shape
+    (N, outputs). Raises `UsageError` where onnx is not installed or cannot hold the model, and
+    `OSError`.
+    """
+    _require()
+    import onnx
+
+    made = onnx_model(model, facts)
+    onnx.checker.check_model(made, full_check=True)
+    path.write_bytes(made.SerializeToString())
+
+
+def answer_onnx(model: Model, path: Path, x: Array) -> Answer:
+    """What onnxruntime makes of the file for raw rows of shape (rows, features)."""
+    _require()
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    found = [session.run(names, {"x": x[i : i + ROWS]}) for i in range(0, len(x), ROWS)]
+    outputs = [np.concatenate(parts) for parts in zip(*found, strict=True)]
+    return Answer(None, outputs[0]) if model.preprocessing.classes is None else Answer(*outputs)
+
+
+def onnx_model(model: Model, facts: Mapping[str, str]) -> ModelProto:
+    """The model in onnx's words. Raises `UsageError` where ONNX cannot hold it."""
+    from onnx import helper, numpy_helper
+
+    how, arrays = model.preprocessing, model_arrays(model)
+    size = sum(value.nbytes for value in arrays.values())
+    if size > MAX_BYTES:
+        raise UsageError(
+            f"the model has {size / 2**30:.1f} GiB of numbers, and an ONNX file holds 2 GiB\n"
+            "  hint: export it with --to safetensors"
+        )
+    writer = Writer(how.dtype, constants=dict(arrays))
+    outputs = _outputs(writer, model, _network(writer, model))
+    graph = helper.make_graph(
+        writer.nodes,
+        model.spec.name,
+        [_declared("x", np.float64, ("N", len(how.features)))],
+        outputs,
+        [numpy_helper.from_array(value, name) for name, value in writer.constants.items()],
+    )
+    opset = helper.make_opsetid("", OPSET)
+    made = helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION)
+    made.producer_name = "trainer"
+    helper.set_model_props(made, {"features": json.dumps(how.features), **facts})
+    return made
+
+
+def _network(writer: Writer, model: Model) -> str:
+    """From raw features to the outputs or logits."""
+    how, x = model.preprocessing, "x"
+    writer.place = "x"
+    if how.mean is not None:
+        x = writer.apply("Div", writer.apply("Sub", x, "x/mean"), "x/scale")
+    if how.dtype != "float64":
+        x = writer.apply("Cast", x, to=kind(how.dtype))
+    names = {name: name for name in model.parameters} | {"x": x}
+    return write_graph(writer, model.graph, model.graph.outputs["prediction"], names)
+
+
+def _outputs(writer: Writer, model: Model, out: str) -> list[ValueInfoProto]:
+    """From the outputs or logits to what is asked for."""
+    how, writer.place = model.preprocessing, "prediction"
+    if how.classes is None:
+        writer.apply("Identity", out, name="prediction")
+        return [_declared("prediction", how.dtype, ("N", how.outputs))]
+    if how.outputs == 1:
+        sides = [writer.apply("Sigmoid", z) for z in (writer.apply("Neg", out), out)]
+        writer.apply("Concat", *sides, axis=1, name="probabilities")
+        above = writer.apply("Greater", out, writer.constant(0))
+        column = writer.apply("Cast", above, to=kind(np.int64))
+        number = writer.apply("Squeeze", column, writer.constant([1], np.int64))
+    else:
+        writer.apply("Softmax", out, axis=1, name="probabilities")
+        number = writer.apply("ArgMax", out, axis=1, keepdims=0)
+    labels = _labels(model)
+    writer.constants["labels"] = labels
+    writer.apply("Gather", "labels", number, name="prediction")
+    return [
+        _declared("prediction", labels.dtype, ("N",)),
+        _declared("probabilities", how.dtype, ("N", len(how.classes))),
+    ]
+
+
+def _labels(model: Model) -> Array:
+    """The classes as ONNX holds them: texts as objects. Raises `UsageError` for huge numbers."""
+    labels = np.array(model.preprocessing.classes)
+    if labels.dtype.kind == "O":
+        raise UsageError("ONNX has no labels that are whole numbers of more than 64 bits")
+    return labels.astype(object) if labels.dtype.kind == "U" else labels
+
+
+def _declared(name: str, dtype: Any, shape: tuple[str | int, ...]) -> ValueInfoProto:
+    from onnx import helper
+
+    return helper.make_tensor_value_info(name, kind(dtype), shape)
+
+
+def _require() -> None:
+    """Raises `UsageError` where the packages for ONNX are not there."""
+    try:
+        import onnx  # noqa: F401
+        import onnxruntime  # noqa: F401
+    except ImportError as error:
+        raise UsageError(
+            f"ONNX needs packages that are not installed ({error})\n"
+            "  hint: pip install 'trainer[onnx]'"
+        ) from None
