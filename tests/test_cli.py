@@ -16,7 +16,10 @@ from typing import Any
 import pytest
 from conftest import ROOT
 
-COMMANDS = ["run", "resume", "reproduce", "sync", "check", "schema", "ui"]
+COMMANDS = [
+    "run", "resume", "reproduce", "sync", "list", "compare", "predict", "evaluate",
+    "promote", "export", "serve", "check", "schema", "ui",
+]  # fmt: skip
 
 
 def shell(*arguments: object, **options: Any) -> subprocess.Popen[str]:
@@ -60,7 +63,7 @@ def test_train_json(train, store, write_spec) -> None:
     result = json.loads(out)
     assert list(result) == [
         "run_id", "experiment", "tracking_uri", "status", "epochs", "steps", "metrics",
-        "parameters_sha256", "spec_sha256", "data_sha256", "seconds",
+        "parameters_sha256", "spec_sha256", "data_sha256", "findings", "seconds",
     ]  # fmt: skip
     assert (result["status"], result["epochs"], result["steps"]) == ("FINISHED", 2, 4)
     assert (result["experiment"], result["tracking_uri"]) == ("tiny", store)

@@ -8,7 +8,10 @@ import runpy
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -24,32 +27,60 @@ def matches(shown: str, found: str) -> bool:
     return re.fullmatch(pattern, found.strip()) is not None
 
 
-def run_console(block: str, folder: Path) -> None:
-    """Runs each line after `$ ` and compares what it prints with the lines below it."""
+COMMAND = re.compile(r"((?:[^\n]*\\\n)*[^\n]*)\n(.*)", re.DOTALL)
+"""A command, which goes on where a line ends with a backslash, and what it prints."""
+
+
+@contextmanager
+def console(folder: Path) -> Iterator[Callable[[str], None]]:
+    """What runs each line of a block after `$ ` and compares what it prints with the lines below
+    it. A command that ends with `&` runs on until the page is done.
+    """
     tools = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
-        command, _, shown = part.partition("\n")
-        done = subprocess.run(
-            ["bash", "-c", command],
-            cwd=folder, env=os.environ | {"PATH": tools}, capture_output=True, text=True,
-            check=False,
-        )  # fmt: skip
-        found = done.stdout if done.returncode == 0 else done.stderr
-        assert matches(shown, found), f"$ {command}\n{found}"
+    how: dict[str, Any] = {"cwd": folder, "env": os.environ | {"PATH": tools}, "text": True}
+    running: list[subprocess.Popen[str]] = []
+
+    def run(block: str) -> None:
+        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+            found_parts = COMMAND.fullmatch(part)
+            assert found_parts is not None
+            command, shown = found_parts.groups()
+            if command.endswith("&"):
+                with (folder / "said").open("w") as said:
+                    shell = ["bash", "-c", f"exec {command[:-1]}"]
+                    server = subprocess.Popen(shell, stdout=subprocess.PIPE, stderr=said, **how)
+                running.append(server)
+                assert server.stdout is not None
+                lines = [server.stdout.readline() for _ in shown.strip().splitlines()]
+                found = "".join(lines) or (folder / "said").read_text()
+            else:
+                done = subprocess.run(
+                    ["bash", "-c", command], capture_output=True, check=False, **how
+                )
+                found = done.stdout if done.returncode == 0 else done.stderr
+            assert matches(shown, found), f"$ {command}\n{found}"
+
+    try:
+        yield run
+    finally:
+        for server in running:
+            server.terminate()
+            server.communicate()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_page(page: Path, store: str, folder: Path) -> None:
     """Blocks run in order: yaml and csv blocks that begin with a file name become files."""
     shutil.copytree(ROOT / "configs", folder / "configs")
-    for kind, text in BLOCK.findall(page.read_text()):
-        name = re.match(r"# ([\w.]+)\n", text)
-        if kind in ("yaml", "csv") and name:
-            (folder / name[1]).write_text(text[name.end() :] if kind == "csv" else text)
-        elif kind == "console":
-            run_console(text, folder)
-        elif kind == "python":
-            exec(compile(text, page.name, "exec"), {"__name__": "page"})
+    with console(folder) as run:
+        for kind, text in BLOCK.findall(page.read_text()):
+            name = re.match(r"# ([\w.]+)\n", text)
+            if kind in ("yaml", "csv") and name:
+                (folder / name[1]).write_text(text[name.end() :] if kind == "csv" else text)
+            elif kind == "console":
+                run(text)
+            elif kind == "python":
+                exec(compile(text, page.name, "exec"), {"__name__": "page"})
 
 
 def test_the_readme_shows_the_config_as_it_is() -> None:
@@ -59,9 +90,11 @@ def test_the_readme_shows_the_config_as_it_is() -> None:
 
 
 def test_a_wrong_figure_would_be_noticed(folder: Path) -> None:
-    run_console("$ echo 0.98 in 3 s\n0.98 in … s\n", folder)
-    with pytest.raises(AssertionError):
-        run_console("$ echo 0.97 in 3 s\n0.98 in … s\n", folder)
+    with console(folder) as run:
+        run("$ echo 0.98 in 3 s\n0.98 in … s\n")
+        for command in ("echo 0.97 in 3 s", "echo 0.97 in 3 s &"):
+            with pytest.raises(AssertionError):
+                run(f"$ {command}\n0.98 in … s\n")
 
 
 def test_the_commands_for_a_fresh_machine_are_targets_of_make() -> None:

@@ -5,6 +5,7 @@
     spec = trainer.load_spec("configs/hidden_layer.yaml", {"sgd.epochs": 20})
     run = trainer.train(spec)
     run.metrics["test_accuracy"], run.parameters["dense_1/W"], run.history["val_loss"].values
+    trainer.load_model(run.run_id).model.predict(rows)
 
 Names are imported when they are first used, so `import trainer` is fast; MLflow is imported
 when a run starts.
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from trainer.resuming import resume
     from trainer.run import train
     from trainer.spec import Spec, load_spec
+    from trainer.using import load_model
 
 _HOMES = {
     "build_graph": "build",
@@ -52,6 +54,7 @@ _HOMES = {
     "Series": "result",
     "reproduce": "proof",
     "resume": "resuming",
+    "load_model": "using",
     "train": "run",
     "Spec": "spec",
     "load_spec": "spec",
@@ -73,6 +76,7 @@ __all__ = [
     "UsageError",
     "build_graph",
     "gradients",
+    "load_model",
     "load_spec",
     "reproduce",
     "resume",

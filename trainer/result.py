@@ -26,7 +26,8 @@ class Run:
 
     `parameters` maps names such as `dense_1/W` to arrays. `metrics` holds the last value of each
     metric, `history` all values: by epoch (`train_loss`, `val_loss`, …; epoch 0 is before
-    training) and by step (`train_loss_step`, `grad_norm_step`; counted from 1).
+    training) and by step (`train_loss_step`, `grad_norm_step`; counted from 1). `findings` says
+    what is wrong with its gradients, and what to try.
     """
 
     run_id: str | None
@@ -41,6 +42,7 @@ class Run:
     parameters_sha256: str
     spec_sha256: str
     data_sha256: str
+    findings: tuple[str, ...]
     seconds: float
 
     def as_json(self) -> dict[str, Any]:
@@ -56,5 +58,6 @@ class Run:
             "parameters_sha256": self.parameters_sha256,
             "spec_sha256": self.spec_sha256,
             "data_sha256": self.data_sha256,
+            "findings": list(self.findings),
             "seconds": round(self.seconds, 3),
         }

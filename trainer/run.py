@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Final
 from uuid import uuid4
@@ -22,14 +23,19 @@ from trainer.errors import DivergedError, InterruptedRun, TrackingError, Trainer
 from trainer.fingerprint import parameters_sha256
 from trainer.history import History
 from trainer.memory import check_memory
+from trainer.model import Model
+from trainer.report.health import Finding, examine, verdict
+from trainer.report.pictures import draw_pictures
 from trainer.result import Run
 from trainer.signals import Interrupt, signals_caught
 from trainer.spec.emit import to_yaml
 from trainer.spec.schema import Spec
 from trainer.summary import describe_model
+from trainer.tracking.describe import describe_result
 from trainer.tracking.environment import numeric_environment
+from trainer.tracking.model import RegisteredName
 from trainer.tracking.store import RUNS, Store, check_store, resolve_store
-from trainer.tracking.tracker import MlflowTracker, import_mlflow
+from trainer.tracking.tracker import MlflowTracker, Outcome, import_mlflow
 from trainer.training import Ended, Event, Job, make_job, run_job
 from trainer.training.keeper import FINISHED, UNSENT, Every, Keeper, RunFolder, check_room
 
@@ -64,6 +70,7 @@ def train(
     threads: int | None = None,
     checkpoint_every: str = CHECKPOINT_EVERY,
     offline_ok: bool = False,
+    register: str | None = None,
     listeners: Sequence[Listener] = (),
     on_start: Callable[[Job], None] | None = None,
     warn: Callable[[str], None] = warn_by_default,
@@ -76,7 +83,8 @@ def train(
     one and changes no bit. A recorded run keeps checkpoints in runs/checkpoints/<run id>, every
     `checkpoint_every` (`30s`, `5min`, `1000steps`, `1epoch`) and at its end. With `offline_ok`
     a store that cannot be used at the start does not matter: `train sync` sends the run later,
-    and its `run_id` is None until then. `listeners` are called with each event of the training,
+    and its `run_id` is None until then. `register` (`NAME`, `NAME@alias`) makes the model the
+    next version of a registered model. `listeners` are called with each event of the training,
     `on_start` once with the job before the first step, and `warn` with what went wrong and did
     not stop the run.
 
@@ -87,6 +95,7 @@ def train(
     """
     began = time.monotonic()
     store = resolve_store(tracking_uri, spec.tracking.uri) if track else None
+    registered = RegisteredName.parse(register) if register else None
     every = Every.parse(checkpoint_every)
     calls = Callbacks(listeners, on_start, warn)
     with signals_caught() as interrupt:
@@ -96,7 +105,9 @@ def train(
         check_room(RUNS, job)
         recording = Recording(store, name or spec.name, every, offline_ok, warn)
         tracker, keeper = recording.begin(job, summary)
-        return follow(Running(job, began, interrupt, calls, store, tracker, keeper))
+        return follow(
+            Running(job, began, interrupt, calls, store, tracker, keeper, register=registered)
+        )
 
 
 @dataclass
@@ -194,6 +205,7 @@ class Running:
     keeper: Keeper | None = None
     past: Iterable[Event] = field(default=())
     ended: Ended | None = None
+    register: RegisteredName | None = None
 
 
 def follow(running: Running) -> Run:
@@ -240,9 +252,10 @@ def _follow(running: Running) -> Run:
     if keeper is not None:
         keeper.folder.mark(UNSENT, True)  # until it is sent, should the process end before
         keeper.folder.mark(FINISHED, ended.status == "FINISHED")
+    findings = _examine(running, history)
     if tracker is not None:
         try:
-            tracker.close(ended.status, hashed, ended.reason)
+            tracker.close(ended.status, hashed, _outcome(running, tracker, history, findings))
         except TrackingError as error:
             failure = error
     if keeper is not None and tracker is not None and failure is None:
@@ -260,6 +273,7 @@ def _follow(running: Running) -> Run:
         parameters_sha256=hashed,
         spec_sha256=job.spec.sha256,
         data_sha256=job.dataset.sha256,
+        findings=tuple(f"{finding.message}; {finding.advice}" for finding in findings),
         seconds=time.monotonic() - running.began,
     )
     if ended.status == "DIVERGED":
@@ -275,6 +289,41 @@ def _follow(running: Running) -> Run:
     return run
 
 
+def _examine(running: Running, history: History) -> list[Finding]:
+    """What is wrong with the run's gradients. A failure of this takes nothing from the run."""
+    try:
+        return examine(running.job, history)
+    except Exception as error:  # whatever a strange run meets there
+        running.calls.warn(f"its gradients were not examined: {type(error).__name__}: {error}")
+        return []
+
+
+def _outcome(
+    running: Running, tracker: MlflowTracker, history: History, findings: Sequence[Finding]
+) -> Outcome:
+    """What the run leaves behind besides its numbers: pictures, findings, the model.
+
+    A failure of a picture takes nothing from the run.
+    """
+    job, ended = running.job, history.ended
+    try:
+        plots = tracker.files / "plots"
+        plots.mkdir()
+        draw_pictures(job, history, plots)
+    except Exception as error:  # whatever a picture meets
+        text = f"the run has not all of its pictures: {type(error).__name__}: {error}"
+        running.calls.warn(text)
+    said = [f"{finding.message}; {finding.advice}" for finding in findings] or ["healthy"]
+    tags = {"trainer.gradients": verdict(findings)}
+    if ended.status == "DIVERGED":
+        tags["trainer.diverged"] = ended.reason[:5000] or "true"
+    model = None
+    if ended.status == "FINISHED":
+        model = Model.from_parts(job.spec, job.parameters, job.dataset.preprocessing)
+    result = describe_result(job, history.last, ended, said, tracker.run_id)
+    return Outcome(result, tags, model, running.register)
+
+
 def _check_one_thread() -> None:
     """Several threads of BLAS would add in another order each time; this finds them."""
     for library in threadpool_info():
@@ -284,11 +333,14 @@ def _check_one_thread() -> None:
 
 
 def _import_meanwhile() -> None:
-    """Imports MLflow on another thread; who imports it next waits for that, or meets the error."""
+    """Imports on another thread what the end of a run needs; who imports it next waits for that, or
+    meets the error.
+    """
 
     def quietly() -> None:
         with suppress(Exception):
             import_mlflow()
+            import_module("matplotlib.figure")
 
     threading.Thread(target=quietly, name="import", daemon=True).start()
 

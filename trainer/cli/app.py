@@ -9,12 +9,13 @@ import gc
 import json
 import os
 import sys
+from collections.abc import Callable
 from typing import Annotated, Any, Final, NoReturn
 
 import typer
 from typer.core import TyperGroup
 
-from trainer.cli import inspecting, training
+from trainer.cli import comparing, exporting, inspecting, models, training
 from trainer.cli.hints import headline
 from trainer.errors import InterruptedRun, TrainerError
 
@@ -25,15 +26,22 @@ EXIT_CODES: Final = (
 ONE_THREAD: Final = (
     "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
 )  # fmt: skip
-COMMANDS: Final = (
-    training.run,
-    training.resume,
-    training.reproduce,
-    training.sync,
-    inspecting.check,
-    inspecting.schema,
-    inspecting.ui,
-)
+COMMANDS: Final[dict[str, Callable[..., None]]] = {
+    "run": training.run,
+    "resume": training.resume,
+    "reproduce": training.reproduce,
+    "sync": training.sync,
+    "list": comparing.list_runs,
+    "compare": comparing.compare,
+    "predict": models.predict,
+    "evaluate": models.evaluate,
+    "promote": models.promote,
+    "export": exporting.export,
+    "serve": models.serve,
+    "check": inspecting.check,
+    "schema": inspecting.schema,
+    "ui": inspecting.ui,
+}
 
 
 class _RunByDefault(TyperGroup):
@@ -84,8 +92,8 @@ def _root(
     """
 
 
-for _command in COMMANDS:
-    app.command()(_command)
+for _name, _command in COMMANDS.items():
+    app.command(_name)(_command)
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:

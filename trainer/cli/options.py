@@ -19,7 +19,7 @@ class EngineChoice(StrEnum):
 
 Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="The spec: a YAML file.")]
 RunReference = Annotated[
-    str, typer.Argument(metavar="RUN", help="Id, beginning of an id, name, last.")
+    str, typer.Argument(metavar="RUN", help="Name, id, beginning of an id, last, best.")
 ]
 Set = Annotated[
     list[str] | None,

@@ -116,6 +116,7 @@ def summarise(run: Run, notes: tuple[str, ...]) -> str:
         epoch = int(run.metrics["best_epoch"])
         lines.append(f"best validation loss {run.metrics['best_val_loss']:.5g} after epoch {epoch}")
     lines += [f"note: {note}" for note in notes]
+    lines += [f"gradients: {finding}" for finding in run.findings]
     lines.append("")
     lines.append(f"{run.status} in {run.seconds:.1f} s: {run.epochs} epochs, {run.steps} steps")
     if run.run_id is not None:

@@ -43,6 +43,9 @@ def run(
     threads: Threads = None,
     checkpoint_every: CheckpointEvery = "30s",
     offline_ok: OfflineOk = False,
+    register: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="Register the model under this name.")
+    ] = None,
     quiet: Quiet = False,
     json_: Json = False,
 ) -> None:
@@ -57,11 +60,12 @@ def run(
     _show(
         train, quiet, json_, spec, name=name, tracking_uri=tracking_uri, engine=engine.value,
         threads=threads, checkpoint_every=checkpoint_every, offline_ok=offline_ok,
+        register=register,
     )  # fmt: skip
 
 
 def resume(
-    run: RunReference,
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Name, id, beginning of an id, last.")],
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="sgd.epochs=N", help="Train for more epochs."),
@@ -124,7 +128,7 @@ def sync(quiet: Quiet = False) -> None:
     waiting, failure = unsent_runs(), None
     for run in waiting:
         try:
-            sent = send(run, warn=_warn)
+            sent = send(run, warn=warn)
         except TrainerError as error:  # the others need not wait for this one
             print(f"train: {run[:8]} was not sent: {headline(error)}", file=sys.stderr)
             failure = error
@@ -160,14 +164,15 @@ def _progress(silent: bool) -> Iterator[tuple[Progress | None, dict[str, Any]]]:
     from trainer.cli.progress import Progress
 
     if silent:
-        yield None, {"warn": _warn}
+        yield None, {"warn": warn}
         return
     progress = Progress()
     try:
-        yield progress, {"listeners": [progress.on], "on_start": progress.start, "warn": _warn}
+        yield progress, {"listeners": [progress.on], "on_start": progress.start, "warn": warn}
     finally:
         progress.stop()
 
 
-def _warn(text: str) -> None:
+def warn(text: str) -> None:
+    """Tells what went wrong beside the task at hand."""
     print(f"train: warning: {text}", file=sys.stderr)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from trainer.training import Job
+from trainer.training import Ended, Job
 
 if TYPE_CHECKING:
     from mlflow.entities import DatasetInput
@@ -76,3 +76,33 @@ def describe_run(job: Job, notes: Sequence[str]) -> str:
         *(f"- Note: {note}" for note in notes),
     ]
     return "\n".join(lines)
+
+
+def describe_result(
+    job: Job, metrics: Mapping[str, float], ended: Ended, findings: Sequence[str], run_id: str
+) -> list[str]:
+    """What the description says besides, once the run has ended, a line each.
+
+    `metrics` are the last values; `findings` what is to be said of the gradients.
+    """
+    shown = [
+        f"{name.replace('_', ' ')} {metrics[name]:.5g}"
+        for name in ("test_loss", "test_accuracy", "test_r2", "val_loss", "val_accuracy", "val_r2")
+        if name in metrics and (name.startswith("test") or "test_loss" not in metrics)
+    ]
+    if "best_val_loss" in metrics:
+        best, epoch = metrics["best_val_loss"], metrics["best_epoch"]
+        shown.append(f"best validation loss {best:.5g} after epoch {epoch:.0f}")
+    if not shown and "train_loss" in metrics:
+        shown.append(f"train loss {metrics['train_loss']:.5g}")
+    how = f"{ended.epoch} of {job.spec.sgd.epochs} epochs"
+    if ended.status != "FINISHED":
+        how = f"{ended.status.lower()} after {how}"
+    lines = [f"- Result: {', '.join([*shown, how])}"]
+    lines += [f"- Gradients: {text}" for text in findings]
+    short = run_id[:8]
+    if ended.status == "FINISHED":
+        lines.append(f"- Predict: `train predict {short} --data rows.csv`")
+    if ended.status != "KILLED":
+        lines.append(f"- Reproduce: `train reproduce {short}`")
+    return lines

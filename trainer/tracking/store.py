@@ -5,18 +5,17 @@ depend on the current folder never apply.
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
-import urllib.error
-import urllib.request
 from dataclasses import dataclass
-from http.client import HTTPException
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from trainer.errors import TrackingError
 
 RUNS: Final = Path("runs")
 ANSWER_SECONDS: Final = 4.0
+_SET_BOTH: Final = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
 
 
 @dataclass(frozen=True)
@@ -53,6 +52,11 @@ def resolve_store(flag: str | None = None, spec: str | None = None) -> Store:
             f"the tracking store '{uri}' is a folder, which MLflow no longer writes to\n"
             "  hint: use sqlite:///path/mlflow.db, or the address of a server"
         )
+    if re.match("https?://[^/]*@", uri):
+        raise TrackingError(
+            "the address of the MLflow server holds a user, who would be recorded with each run\n"
+            f"  hint: leave it out, and {_SET_BOTH}"
+        )
     return Store(uri)
 
 
@@ -71,8 +75,8 @@ def _sqlite(path: str) -> Store:
 def check_store(store: Store) -> None:
     """Raises `TrackingError` within seconds when the store cannot be used.
 
-    MLflow itself would retry for minutes. A server passes with any answer below 500, also one
-    that asks for a password. A database must be one and be writable; its folder is made.
+    MLflow itself would retry for minutes. A server passes with any answer below 500 that is not
+    about who asks. A database must be one and be writable; its folder is made.
     """
     if store.database is not None:
         _check_database(store.database)
@@ -105,18 +109,48 @@ def _check_database(file: Path) -> None:
 
 
 def _check_server(uri: str) -> None:
+    """Asks for an experiment in MLflow's own way: with its credentials, certificates, proxies."""
+    from trainer.tracking.client import import_mlflow
+
+    import_mlflow()
+    from mlflow.utils.credentials import get_default_host_creds
+    from mlflow.utils.rest_utils import http_request
+
+    who = get_default_host_creds(uri.rstrip("/"))
     try:
-        address = f"{uri.rstrip('/')}/health"
-        with urllib.request.urlopen(address, timeout=ANSWER_SECONDS):  # noqa: S310 (http, as checked)
+        code = http_request(
+            who, "/api/2.0/mlflow/experiments/search", "GET", params={"max_results": 1},
+            timeout=ANSWER_SECONDS, max_retries=0, raise_on_status=False,
+        ).status_code  # fmt: skip
+    except Exception as error:  # whatever MLflow and requests raise
+        reason = str(_first_cause(error))
+    else:
+        if code in (401, 403):
+            raise TrackingError(_not_let_in(uri, who, code))
+        if code < 500:
             return
-    except urllib.error.HTTPError as error:
-        error.close()
-        if error.code < 500:
-            return
-        reason = f"it answers {error.code}"
-    except (OSError, ValueError, HTTPException) as error:
-        reason = str(getattr(error, "reason", None) or error)
+        reason = f"it answers {code}"
     raise TrackingError(
         f"no MLflow server at {uri}: {reason}\n"
         "  hint: start the server, or leave the address out to record in runs/mlflow.db"
     )
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    """What happened, without what MLflow, requests and urllib3 each say about it."""
+    while cause := error.__cause__ or error.__context__:
+        error = cause
+    return error
+
+
+def _not_let_in(uri: str, who: Any, code: int) -> str:
+    """What to tell someone whom a server refuses; `who` is MLflow's record of the credentials."""
+    server = f"the MLflow server at {uri}"
+    if who.username and who.password:
+        refused = f"refuses the user '{who.username}' with this password"
+        todo = "correct MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+    elif who.token:
+        refused, todo = "refuses this token", "correct MLFLOW_TRACKING_TOKEN"
+    else:
+        refused, todo = "wants to know who you are", f"{_SET_BOTH}, or MLFLOW_TRACKING_TOKEN"
+    return f"{server} {refused} (it answers {code})\n  hint: {todo}"

@@ -20,14 +20,17 @@ import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from trainer.errors import TrackingError
+from trainer.model import Model
 from trainer.result import Status
 from trainer.spec.emit import to_yaml
 from trainer.tracking.describe import dataset_inputs, describe_run, flatten
 from trainer.tracking.environment import describe_environment, git_tags, package_version
+from trainer.tracking.model import RegisteredName, link_metrics, log_model, register
 from trainer.tracking.sender import Sender
 from trainer.tracking.store import Store, check_store
 from trainer.tracking.trace import Trace
@@ -87,6 +90,18 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What is known of a run only at its end: lines of Markdown for its description, tags, and
+    the model, if it is one to keep, with the name under which to register it.
+    """
+
+    result: Sequence[str] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
+    model: Model | None = None
+    register: RegisteredName | None = None
+
+
 class MlflowTracker:
     """Records one run. Use: `start`, then `on` for each event, then `close`.
 
@@ -126,6 +141,7 @@ class MlflowTracker:
         """
         check_store(self._store)
         import_mlflow()
+        self._notes = notes
         self._files = _scratch_folder(self._store.folder)
         try:
             self._client = self._connect()
@@ -239,6 +255,8 @@ class MlflowTracker:
             self._write("config/spec.yaml", spec.text)
         self._write("environment.json", json.dumps(environment, indent=2) + "\n")
         self._write("model_summary.txt", summary)
+        how = self._job.dataset.preprocessing.as_json()
+        self._write("preprocessing.json", json.dumps(how, ensure_ascii=False, indent=1) + "\n")
         self._save("initial.safetensors", self._job.initial)
         self._upload()
 
@@ -292,14 +310,23 @@ class MlflowTracker:
 
     # End -----------------------------------------------------------------------------------
 
-    def close(self, status: Status, parameters_sha256: str | None, reason: str = "") -> None:
+    @property
+    def files(self) -> Path:
+        """A folder whose files become artifacts of the run when it is closed."""
+        return self._files
+
+    def close(
+        self, status: Status, parameters_sha256: str | None, outcome: Outcome | None = None
+    ) -> None:
         """Sends what is left, stores the artifacts and records how the run ended.
 
         Raises `TrackingError` within seconds when the store does not take everything.
         """
-        tags = {"trainer.parameters_sha256": parameters_sha256}
-        if status == "DIVERGED":
-            tags["trainer.diverged"] = reason[:5000] or "true"
+        outcome = outcome or Outcome()
+        tags = {"trainer.parameters_sha256": parameters_sha256, **outcome.tags}
+        if outcome.result:
+            note = describe_run(self._job, self._notes)
+            tags["mlflow.note.content"] = "\n".join([note, *outcome.result])
         try:
             self._save("parameters.safetensors", self._job.parameters)
             self._trace.close()
@@ -310,6 +337,9 @@ class MlflowTracker:
                 if value is not None:
                     self._client.set_tag(self.run_id, key, value, synchronous=True)
             self._upload()
+            if outcome.model is not None:
+                with _no_collection():
+                    self._keep_model(outcome.model, outcome.register)
             self._client.set_terminated(self.run_id, STATUS[status])
         except BaseException as error:
             self._end("FAILED" if isinstance(error, Exception) else "KILLED")
@@ -317,6 +347,21 @@ class MlflowTracker:
             raise self._explained(error, what) from error
         finally:
             shutil.rmtree(self._files, ignore_errors=True)
+
+    def _keep_model(self, model: Model, name: RegisteredName | None) -> None:
+        """Keeps the model with the run, its metrics with the model, and registers it."""
+        data, digest = self._job.dataset, self._job.dataset.sha256[:36]
+        parts = {"train_": "train", "val_": "validation", "test_": "test"}
+        inputs = {begin: (f"{Path(data.origin).name}/{part}", digest)
+                  for begin, part in parts.items()}  # fmt: skip
+        facts = {"spec_sha256": model.spec.sha256, "data_sha256": data.sha256}
+        epoch = self._job.progress.epoch - 1
+        model_id = log_model(
+            self._client, self.run_id, model, data.sample, epoch, facts, self._files
+        )
+        link_metrics(self._client, self.run_id, model_id, inputs)
+        if name is not None:
+            register(self._client, name, model_id, self.run_id)
 
     def _end(self, status: str) -> None:
         """Records a status, if the store still answers."""

@@ -1,0 +1,551 @@
+"""What was trained is used: predict, evaluate, MLflow's model, registering, serving."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import resource
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import ROOT
+from mlflow import MlflowClient
+from pyarrow import csv as pacsv
+from sklearn import metrics
+
+from trainer import DataError, Run, UsageError, load_spec
+from trainer import train as begin
+from trainer.data import Preprocessing, load_dataset, load_table, split_rows
+from trainer.data.rows import read_rows
+from trainer.model import Model
+from trainer.predicting import evaluate_file, predict_file
+from trainer.tracking.model import RegisteredName
+from trainer.using import load_model
+
+WriteSpec = Callable[..., Path]
+Train = Callable[..., tuple[int, str, str]]
+
+FLATS = """rooms,area,"the, floor",rent,town
+2,54,1,820,A
+3,78,2,1130,B
+1,31,4,560,A
+4,102,3,1480,C
+2,61,5,900,B
+3,85,1,1190,C
+"""
+NUMBERS: dict[str, Any] = {
+    "data": {"source": {"csv": "flats.csv"}, "target": "rent", "standardize": True,
+             "features": ["rooms", "area", "the, floor"]},
+    "model.loss": "squared", "model.layers": [{"units": 1}], "sgd.learning_rate": 0.01,
+}  # fmt: skip
+TOWNS = NUMBERS | {
+    "data": NUMBERS["data"] | {"target": "town"},
+    "model.loss": "logistic", "model.layers": [{"units": 4, "activation": "relu"}, {"units": 3}],
+}  # fmt: skip
+TWO: dict[str, Any] = {}  # the tiny spec as it is: classes 0 and 1
+KINDS = {"numbers": NUMBERS, "three classes": TOWNS, "two classes": TWO}
+
+
+@pytest.fixture
+def flats(folder: Path) -> Path:
+    path = folder / "flats.csv"
+    path.write_text(FLATS)
+    return path
+
+
+def untrained(spec_file: Path) -> Model:
+    """The model of a spec after one epoch, without a run."""
+    spec = load_spec(spec_file, {"sgd.epochs": 1})
+    run = begin(spec, track=False)
+    return Model.from_parts(spec, run.parameters, load_dataset(spec).preprocessing)
+
+
+@pytest.fixture
+def recorded(store: str, flats: Path, write_spec: WriteSpec) -> Callable[..., Run]:
+    return lambda changes, **how: begin(load_spec(write_spec(changes)), **how)
+
+
+# Preprocessing and the model --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.usefixtures("flats")
+def test_preprocessing_as_json_is_exact(kind: str, write_spec: WriteSpec) -> None:
+    how = load_dataset(load_spec(write_spec(KINDS[kind]))).preprocessing
+    again = Preprocessing.from_json(json.loads(json.dumps(how.as_json())))
+    assert again.as_json() == how.as_json()
+    for name in ("mean", "scale"):
+        old, new = getattr(how, name), getattr(again, name)
+        assert (old is None) == (new is None) == (kind == "two classes")
+        assert old is None or old.tobytes() == new.tobytes()
+    assert [type(label) for label in again.classes or ()] == [
+        type(label) for label in how.classes or ()
+    ]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.usefixtures("flats")
+def test_raw_rows_give_what_the_engine_gives(kind: str, dtype: str, write_spec: WriteSpec) -> None:
+    model = untrained(write_spec(KINDS[kind] | {"model.dtype": dtype}))
+    raw, data = load_table(model.spec).x, load_dataset(model.spec)
+    x = model.preprocessing.standardise(raw).astype(dtype)
+    assert x.tobytes() == data.train.x.tobytes()
+    p = model.parameters
+    if kind == "numbers":
+        expected = x @ p["dense_1/W"] + p["dense_1/b"]
+        np.testing.assert_allclose(model.predict(raw)["prediction"], expected[:, 0], rtol=1e-6)
+        return
+    hidden = x @ p["dense_1/W"] + p["dense_1/b"]
+    hidden = np.maximum(hidden, 0) if kind == "three classes" else np.tanh(hidden)
+    logits = hidden @ p["dense_2/W"] + p["dense_2/b"]
+    if kind == "two classes":
+        logits = np.concatenate([0 * logits, logits], axis=1)
+    expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    found = model.predict(raw)
+    assert tuple(found) == model.columns
+    for i, label in enumerate(model.preprocessing.classes or ()):
+        np.testing.assert_allclose(found[f"probability/{label}"], expected[:, i], rtol=1e-5)
+    labels = np.array(model.preprocessing.classes)[expected.argmax(axis=1)]
+    assert found["prediction"].tolist() == labels.tolist()
+
+
+@pytest.mark.parametrize("logit", [-1000.0, 0.0, 1000.0])
+def test_probabilities_of_extreme_logits(logit: float, write_spec: WriteSpec) -> None:
+    model = untrained(write_spec())
+    below, above = model.probabilities(np.array([[logit]]))[0]
+    assert (below, above) == {-1000.0: (1, 0), 0.0: (0.5, 0.5), 1000.0: (0, 1)}[logit]
+    assert model.classify(np.array([[logit]])).tolist() == [int(logit > 0)]
+
+
+def test_parameters_of_another_network(write_spec: WriteSpec) -> None:
+    model = untrained(write_spec())
+    wrong = {**model.parameters, "dense_1/W": np.zeros((2, 4))}
+    with pytest.raises(Exception, match=r"'dense_1/W' to be float64 of \(2, 3\)"):
+        Model.from_parts(model.spec, wrong, model.preprocessing)
+
+
+# Rows of files ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["rows.csv", "rows.parquet"])
+def test_rows_by_the_names_of_their_columns(
+    name: str, flats: Path, write_spec: WriteSpec, folder: Path
+) -> None:
+    how = load_dataset(load_spec(write_spec(TOWNS))).preprocessing
+    table = pd.read_csv(flats)[["town", "the, floor", "rent", "area", "rooms"]]
+    _write(table, folder / name)
+    (rows,) = read_rows(folder / name, how, target=True)
+    assert rows.x.tolist() == table[["rooms", "area", "the, floor"]].to_numpy().tolist()
+    assert rows.target is not None
+    assert rows.target.tolist() == [0, 1, 0, 2, 1, 2]
+
+
+def _write(table: pd.DataFrame, path: Path) -> None:
+    if path.suffix == ".csv":
+        table.to_csv(path, index=False)
+    else:
+        table.to_parquet(path, index=False)
+
+
+FAULTS: dict[str, tuple[Callable[[pd.DataFrame], Any], str]] = {
+    "a column is missing": (lambda t: t.rename(columns={"area": "aera"}),
+                            "needs the column 'area', which is missing.*did you mean 'aera'"),
+    "a text": (lambda t: t.assign(area=t["area"].astype(str).replace("61", "big")),
+               "column 'area': (expected a number, found the text 'big'|expected numbers)"),
+    "an empty cell": (lambda t: t.assign(area=t["area"].where(t["area"] != 61)),
+                      "column 'area'.* an empty cell"),
+    "a class that it does not know": (lambda t: t.replace({"town": {"C": "D"}}),
+                                      "row 3: expected a class that the model knows, found 'D'"),
+    "no rows": (lambda t: t[:0], "no rows"),
+    "too large for its dtype": (lambda t: t.assign(area=t["area"].astype(float).replace(61, 1e60)),
+                                "row 4: the number is too large for float32"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["rows.csv", "rows.parquet"])
+@pytest.mark.parametrize("fault", FAULTS)
+def test_rows_that_do_not_fit(
+    fault: str, name: str, flats: Path, write_spec: WriteSpec, folder: Path
+) -> None:
+    model = untrained(write_spec(TOWNS | {"model.dtype": "float32"}))
+    change, message = FAULTS[fault]
+    _write(change(pd.read_csv(flats)), folder / name)
+    with pytest.raises(DataError) as error:
+        evaluate_file(model, folder / name)
+    assert re.search(f"(?s){message}", str(error.value)), error.value
+    assert name in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"rooms,area,rooms\n1,2,3\n", "'rooms' stands 2 times"),
+        (b"rooms,area,\"the, floor\"\n1,2\n", ":2: expected 3 cells as in the header, found 2"),
+        (b"rooms,area,\"the, floor\"\n1,2,\"3\n", "quotation mark opens in this row"),
+        (b"rooms,area,\"the, floor\"\n1,2,3\n1,nan,3\n", ":3: column 'area': expected a finite"),
+        (b"\xff\xfer\0o\0", "UTF-16|not UTF-8"),
+        (b"rooms,area,\"the, floor\",n\xfcl\n1,2,3,4\n", "0xfc is not UTF-8"),
+        (b"", "the model needs the column 'rooms'|empty"),
+    ],
+)  # fmt: skip
+@pytest.mark.usefixtures("flats")
+def test_csv_files_that_are_none(
+    content: bytes, message: str, write_spec: WriteSpec, folder: Path
+) -> None:
+    model = untrained(write_spec(NUMBERS))
+    (folder / "rows.csv").write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        predict_file(model, folder / "rows.csv", folder / "out.csv")
+    assert not (folder / "out.csv").exists()
+
+
+@pytest.mark.usefixtures("flats")
+def test_no_such_file(write_spec: WriteSpec, folder: Path) -> None:
+    model = untrained(write_spec(NUMBERS))
+    with pytest.raises(DataError, match=r"no\.csv: the file is not there"):
+        predict_file(model, folder / "no.csv", None)
+    with pytest.raises(DataError, match="is a directory"):
+        predict_file(model, folder, None)
+    (folder / "no.parquet").write_bytes(b"PAR1")
+    with pytest.raises(DataError, match="cannot be read as Parquet"):
+        predict_file(model, folder / "no.parquet", None)
+
+
+# Predicting and evaluating ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_predict_gives_the_same_everywhere(
+    kind: str, train: Train, recorded: Callable[..., Run], flats: Path, folder: Path
+) -> None:
+    """On the terminal, in a CSV file, in a Parquet file, by MLflow's model, and in memory."""
+    run = recorded(KINDS[kind])
+    table = pd.DataFrame({"x1": [0, 1, 0.5], "x2": [1, 1, 0]})
+    if kind != "two classes":
+        table = pd.read_csv(flats).drop(columns=["rent", "town"])
+    _write(table, folder / "rows.csv")
+    trained = load_model("last")
+    expected = trained.model.predict(table.to_numpy(dtype=float))
+
+    code, out, err = train("predict", "last", "--data", "rows.csv")
+    assert (code, err) == (0, "")
+    for name in ("p.csv", "p.parquet"):
+        code, said, _ = train("predict", str(run.run_id)[:6], "--data", "rows.csv", "--out", name)
+        assert (code, f"{len(table)} rows predicted by tiny" in said) == (0, True)
+    assert out == (folder / "p.csv").read_text()
+    loaded = mlflow.pyfunc.load_model(f"{_model_folder(run)}")
+    tables = [
+        pacsv.read_csv(io.BytesIO(out.encode())).to_pandas(),
+        pd.read_parquet("p.parquet"), loaded.predict(table),
+    ]  # fmt: skip
+    for found in tables:
+        assert tuple(found.columns) == trained.model.columns
+        for name, values in expected.items():
+            again = found[name].to_numpy()
+            if values.dtype.kind == "f":
+                np.testing.assert_array_equal(again.astype(values.dtype), values)
+            else:
+                assert again.tolist() == values.tolist()
+
+
+def _model_folder(run: Run) -> Path:
+    client = MlflowClient(run.tracking_uri)
+    (output,) = client.get_run(str(run.run_id)).outputs.model_outputs
+    place = client.get_logged_model(output.model_id).artifact_location
+    return Path(place.removeprefix("file://"))
+
+
+def test_predict_as_json(train: Train, recorded: Callable[..., Run], folder: Path) -> None:
+    run = recorded(TWO)
+    (folder / "rows.csv").write_text("x2,x1\n1,0\n")
+    code, out, _ = train("predict", "last", "--data", "rows.csv", "--json", "--out", "p.csv")
+    assert (code, json.loads(out)) == (0, {
+        "run_id": run.run_id, "rows": 1, "out": "p.csv",
+        "columns": ["prediction", "probability/0", "probability/1"],
+    })  # fmt: skip
+    assert train("predict", "last", "--data", "rows.csv", "--json")[0] == 2
+    code, _, err = train("predict", "last", "--data", "rows.csv", "--out", "nowhere/p.csv")
+    assert (code, "'nowhere/p.csv' cannot be written: No such file" in err) == (2, True)
+
+
+def test_labels_that_need_quotation_marks(
+    recorded: Callable[..., Run], train: Train, flats: Path, folder: Path
+) -> None:
+    flats.write_text(FLATS.replace(",A\n", ',"A, or ""B"""\n'))
+    recorded(TOWNS)
+    assert train("predict", "last", "--data", "flats.csv", "--out", "p.csv")[0] == 0
+    with (folder / "p.csv").open(newline="") as file:
+        header, *rows = csv.reader(file)
+    assert header == ["prediction", 'probability/A, or "B"', "probability/B", "probability/C"]
+    assert {len(row) for row in rows} == {4}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_evaluate_agrees_with_scikit_learn(
+    kind: str, train: Train, recorded: Callable[..., Run], flats: Path, folder: Path
+) -> None:
+    run = recorded(KINDS[kind])
+    table = pd.DataFrame({"x1": [0, 1, 0.5, 0], "x2": [1, 1, 0, 0], "y": [0, 1, 1, 0]})
+    if kind != "two classes":
+        table = pd.read_csv(flats)
+    _write(table, folder / "rows.csv")
+    code, out, _ = train("evaluate", "last", "--data", "rows.csv", "--json", "--log")
+    found = json.loads(out)["metrics"]
+    trained = load_model("last")
+    how = trained.model.preprocessing
+    guess = trained.model.predict(table[list(how.features)].to_numpy(dtype=float))
+    right = table[how.target]
+    assert (code, found["rows"]) == (0, len(table))
+    expected = _by_hand(how, guess, right)
+    for name, value in expected.items():
+        assert found[name] == pytest.approx(value, rel=1e-5, abs=1e-9), name
+    logged = MlflowClient(run.tracking_uri).get_run(str(run.run_id)).data.metrics
+    for name, value in found.items():
+        assert logged[f"eval/{name}"] == value
+    if kind != "two classes":  # all rows of these are training rows
+        mean = run.history["train_loss"].values[0]
+        assert found["loss"] != mean
+    assert train("evaluate", "last", "--data", "rows.csv")[1].startswith("tiny (")
+
+
+def _by_hand(how: Preprocessing, guess: Mapping[str, Any], right: Any) -> dict[str, float]:
+    if how.classes is None:
+        squared = metrics.mean_squared_error(right, guess["prediction"])
+        return {
+            "loss": squared, "rmse": squared**0.5,
+            "r2": metrics.r2_score(right, guess["prediction"]),
+            "mae": metrics.mean_absolute_error(right, guess["prediction"]),
+        }  # fmt: skip
+    probable = np.stack([guess[f"probability/{label}"] for label in how.classes], axis=1)
+    probable = probable.astype(float) / probable.astype(float).sum(axis=1, keepdims=True)
+    several = {"multi_class": "ovr"} if len(how.classes) > 2 else {}
+    scores = probable if several else probable[:, 1]
+    report = metrics.classification_report(
+        right, guess["prediction"], output_dict=True, zero_division=0.0
+    )
+    expected = {
+        "loss": metrics.log_loss(right, probable),
+        "accuracy": metrics.accuracy_score(right, guess["prediction"]),
+        "balanced_accuracy": metrics.balanced_accuracy_score(right, guess["prediction"]),
+        "f1": report["macro avg"]["f1-score"],
+        "auc": metrics.roc_auc_score(right, scores, **several),
+    }
+    for label in how.classes:
+        row = report[str(label)]
+        expected |= {f"precision/{label}": row["precision"], f"recall/{label}": row["recall"],
+                     f"f1/{label}": row["f1-score"], f"rows/{label}": row["support"]}  # fmt: skip
+    return expected
+
+
+@pytest.mark.usefixtures("flats")
+def test_evaluating_the_test_rows_gives_the_runs_own_figures(
+    train: Train, store: str, folder: Path
+) -> None:
+    spec = load_spec(ROOT / "configs" / "hidden_layer.yaml", {"sgd.epochs": 3})
+    run = begin(spec)
+    table = load_table(spec)
+    rows = split_rows(spec, table)["test"]
+    frame = pd.DataFrame(table.x[rows], columns=list(table.features))
+    frame["target"] = np.array(table.classes)[table.target[rows]]
+    _write(frame, folder / "rows.csv")
+    code, out, _ = train("evaluate", "last", "--data", "rows.csv", "--json")
+    found = json.loads(out)["metrics"]
+    assert (code, found["accuracy"]) == (0, run.metrics["test_accuracy"])
+    assert found["loss"] == pytest.approx(run.metrics["test_loss"], rel=1e-6)
+
+
+def test_predicting_many_rows_takes_little_memory(write_spec: WriteSpec, folder: Path) -> None:
+    """Ten times the rows, the same memory."""
+    model = untrained(write_spec())
+    line = b"0.25,0.75\n"
+    peaks = []
+    for count in (300_000, 3_000_000):
+        (folder / "rows.csv").write_bytes(b"x1,x2\n" + line * count)
+        assert predict_file(model, folder / "rows.csv", folder / "p.parquet") == count
+        peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    assert peaks[1] < peaks[0] + 60, peaks  # MB; the file alone grows by 27, its numbers by 43
+
+
+# A run's model in MLflow ------------------------------------------------------------------------
+
+
+def test_a_finished_run_keeps_a_model(recorded: Callable[..., Run]) -> None:
+    run = recorded(TOWNS | {"data.split": {"test": 0.3}, "sgd.batch_size": 1})
+    client = MlflowClient(run.tracking_uri)
+    (output,) = client.get_run(str(run.run_id)).outputs.model_outputs
+    model = client.get_logged_model(output.model_id)
+    assert (model.name, model.model_type, str(model.status), output.step) == (
+        "model", "classifier", "READY", 3,
+    )  # fmt: skip
+    shown = {metric.key: metric for metric in model.metrics}
+    assert shown["test_loss"].value == run.metrics["test_loss"]
+    assert shown["test_loss"].dataset_name == "flats.csv/test"
+    for name in run.metrics:  # linking gives the run no second point
+        assert len(client.get_metric_history(str(run.run_id), name)) == len(
+            {p.step for p in client.get_metric_history(str(run.run_id), name)}
+        )
+    assert model.params["model/layers/0/units"] == "4"
+    folder = _model_folder(run)
+    names = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    assert not [name for name in names if name.endswith((".pkl", ".pickle"))]
+    assert {"MLmodel", "model.py", "artifacts/weights.safetensors", "input_example.json"} <= names
+    requirements = (folder / "requirements.txt").read_text().split()
+    assert {text.partition("==")[0] for text in requirements} == {"mlflow", "numpy", "pandas"}
+    assert all("==" in text for text in requirements)
+
+
+def test_a_run_that_diverged_keeps_none(train: Train, recorded: Callable[..., Run]) -> None:
+    with pytest.raises(Exception, match="not finite"):
+        recorded(NUMBERS | {"sgd.learning_rate": 1e10, "sgd.epochs": 100})
+    code, _, err = train("promote", "last", "flats")
+    assert (code, "kept no model: only a finished one does" in err) == (2, True)
+
+
+WRONG_INPUTS: dict[str, tuple[Callable[[pd.DataFrame], Any], str]] = {
+    "a text": (lambda t: t.assign(area="big"), "row 0, column 'area': expected a number"),
+    "a missing number": (lambda t: t.assign(area=np.nan), "row 0, column 'area'.*finite"),
+    "a missing column": (lambda t: t.drop(columns="area"), r"missing inputs \['area'\]"),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG_INPUTS)
+def test_wrong_inputs_of_the_model(wrong: str, recorded: Callable[..., Run], flats: Path) -> None:
+    run = recorded(NUMBERS)
+    loaded = mlflow.pyfunc.load_model(str(_model_folder(run)))
+    table = pd.read_csv(flats).drop(columns=["rent", "town"])
+    assert len(loaded.predict(table)) == len(table)  # whole numbers too, and in any order
+    assert loaded.predict(table[["area", "the, floor", "rooms"]]).equals(loaded.predict(table))
+    change, message = WRONG_INPUTS[wrong]
+    with pytest.raises(mlflow.MlflowException, match=message):
+        loaded.predict(change(table))
+
+
+def test_the_model_loads_where_this_package_and_pickle_are_not(
+    recorded: Callable[..., Run], folder: Path
+) -> None:
+    run = recorded(TWO)
+    code = """
+import sys, warnings
+sys.modules["trainer"] = None
+import mlflow, pandas
+found = mlflow.pyfunc.load_model(sys.argv[1]).predict(pandas.DataFrame({"x1": [0], "x2": [1]}))
+print(found["prediction"][0])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(_model_folder(run))], cwd="/", check=True,
+        capture_output=True, text=True, env={"MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+                                             "PATH": "/usr/bin:/bin"},
+    )  # fmt: skip
+    model = load_model("last").model
+    assert done.stdout.strip() == str(model.predict(np.array([[0.0, 1.0]]))["prediction"][0])
+
+
+# Names for models -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("flats", ("flats", None)),
+        ("my flats@best-one", ("my flats", "best-one")),
+        *((wrong, None) for wrong in ["", "a/b", "a:b", "a@", "@b", "a@b@c", "a@latest", "a@v1"]),
+    ],
+)  # fmt: skip
+def test_names(text: str, expected: tuple[str, str | None] | None) -> None:
+    if expected is None:
+        with pytest.raises(UsageError, match="no name for a model"):
+            RegisteredName.parse(text)
+    else:
+        found = RegisteredName.parse(text)
+        assert (found.name, found.alias) == expected
+
+
+def test_registering_and_promoting(train: Train, store: str, write_spec: WriteSpec) -> None:
+    first = begin(load_spec(write_spec()), register="tiny@champion")
+    second = begin(load_spec(write_spec({"sgd.epochs": 4})), name="longer")
+    client = MlflowClient(store, registry_uri=store)
+    assert client.get_model_version_by_alias("tiny", "champion").run_id == first.run_id
+
+    code, out, _ = train("promote", "longer", "tiny@champion")
+    assert (code, out) == (
+        0, f"{str(second.run_id)[:8]} is version 2 of 'tiny': models:/tiny@champion\n",
+    )  # fmt: skip
+    assert client.get_model_version_by_alias("tiny", "champion").run_id == second.run_id
+    code, out, _ = train("promote", "longer", "tiny", "--json")  # it is a version already
+    assert json.loads(out) == {
+        "run_id": second.run_id, "name": "tiny", "version": "2", "alias": None,
+        "uri": "models:/tiny/2",
+    }  # fmt: skip
+    mlflow.set_tracking_uri(store)
+    loaded = mlflow.pyfunc.load_model("models:/tiny@champion")
+    assert loaded.metadata.run_id == second.run_id
+
+
+def test_a_wrong_name_is_told_before_training(
+    train: Train, store: str, write_spec: WriteSpec
+) -> None:
+    code, _, err = train(write_spec(), "--register", "a/b")
+    assert (code, "'a/b' is no name for a model" in err) == (2, True)
+    assert train("promote", "last", "tiny")[0] == 2  # there is no run
+
+
+# Serving ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def served(recorded: Callable[..., Run], folder: Path) -> Iterator[str]:
+    """The address of a served model of flats."""
+    recorded(NUMBERS)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "trainer", "serve", "last", "--port", str(port)]
+    with (folder / "said").open("w") as said:
+        server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, text=True)
+    assert server.stdout is not None
+    first = server.stdout.readline()
+    assert f"http://127.0.0.1:{port}/invocations" in first, (folder / "said").read_text()
+    yield f"http://127.0.0.1:{port}/invocations"
+    server.terminate()
+    assert server.wait(20) == 0
+    server.stdout.close()
+
+
+def ask(address: str, rows: Any) -> tuple[int, Any]:
+    request = urllib.request.Request(
+        address, json.dumps({"dataframe_records": rows}).encode(),
+        {"Content-Type": "application/json"},
+    )  # fmt: skip
+    try:
+        with urllib.request.urlopen(request) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
+
+
+def test_a_model_is_served_over_http(served: str) -> None:
+    row = {"rooms": 2, "area": 54.5, "the, floor": 1}
+    began = time.monotonic()
+    status, answer = ask(served, [row, row])
+    assert time.monotonic() - began < 30
+    model = load_model("last").model
+    expected = model.predict(np.array([[2, 54.5, 1]]))["prediction"][0]
+    assert (status, len(answer["predictions"])) == (200, 2)
+    assert answer["predictions"][0]["prediction"] == pytest.approx(float(expected), rel=1e-6)
+    status, answer = ask(served, [row | {"area": "big"}])
+    assert status == 400
+    assert "row 0, column 'area': expected a number, found 'big'" in answer["message"]

@@ -1,0 +1,161 @@
+"""The commands that use what was trained: predict, evaluate, promote, serve."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from trainer.cli.options import Json, Quiet, RunReference, TrackingUri
+from trainer.cli.training import warn
+from trainer.errors import UsageError
+
+if TYPE_CHECKING:
+    from trainer.predicting import Progress
+    from trainer.tracking.runs import RecordedRun
+
+Data = Annotated[
+    Path,
+    typer.Option("--data", metavar="FILE", help="A CSV or Parquet file with the model's columns."),
+]
+
+
+def predict(
+    run: RunReference,
+    data: Data,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A .csv or .parquet file. [default: standard output]"),
+    ] = None,
+    tracking_uri: TrackingUri = None,
+    quiet: Quiet = False,
+    json_: Json = False,
+) -> None:
+    """Predict the rows of a file with the model of a run.
+
+    Classes get a label and the probability of each, numbers come in the target's units.
+
+    Example: train predict best --data rows.csv --out predictions.csv
+    """
+    from trainer.predicting import predict_file
+    from trainer.using import load_model
+
+    if json_ and out is None:
+        raise UsageError("--json needs --out FILE: the predictions themselves are no JSON")
+    trained, began = load_model(run, tracking_uri=tracking_uri, warn=warn), time.monotonic()
+    with _counting(quiet or json_ or out is None) as progress:
+        rows = predict_file(trained.model, data, out, progress)
+    if json_:
+        columns = list(trained.model.columns)
+        found = {"run_id": trained.run.run_id, "rows": rows, "out": str(out), "columns": columns}
+        print(json.dumps(found))
+    elif out is not None and not quiet:
+        seconds = time.monotonic() - began
+        print(f"{rows:,} rows predicted by {_named(trained.run)} in {seconds:.1f} s: {out}")
+
+
+def evaluate(
+    run: RunReference,
+    data: Data,
+    log: Annotated[
+        bool, typer.Option("--log", help="Record the metrics with the run, as eval/….")
+    ] = False,
+    tracking_uri: TrackingUri = None,
+    quiet: Quiet = False,
+    json_: Json = False,
+) -> None:
+    """Measure how well the model of a run predicts the target column of a file.
+
+    Example: train evaluate best --data rows.csv --log
+    """
+    from trainer.predicting import evaluate_file
+    from trainer.using import load_model, record_evaluation
+
+    trained = load_model(run, tracking_uri=tracking_uri, warn=warn)
+    with _counting(quiet or json_) as progress:
+        metrics = evaluate_file(trained.model, data, progress)
+    if log:
+        record_evaluation(trained.run.run_id, metrics, tracking_uri=tracking_uri)
+    if json_:
+        named = {"run_id": trained.run.run_id, "data": str(data), "metrics": metrics}
+        print(json.dumps(named))
+    elif not quiet:
+        print(f"{_named(trained.run)} on {int(metrics['rows']):,} rows of {data}\n")
+        print(_table(metrics))
+
+
+def promote(
+    run: RunReference,
+    name: Annotated[str, typer.Argument(metavar="NAME[@ALIAS]", help="As flats@champion.")],
+    tracking_uri: TrackingUri = None,
+    quiet: Quiet = False,
+    json_: Json = False,
+) -> None:
+    """Make the model of a run a version of a registered model, and point an alias at it.
+
+    Example: train promote best flats@champion
+    """
+    from trainer.using import promote as register
+
+    run_id, known, version = register(run, name, tracking_uri=tracking_uri, warn=warn)
+    uri = f"models:/{name}" if known.alias else f"models:/{name}/{version}"
+    if json_:
+        found = {"run_id": run_id, "name": known.name, "version": version, "alias": known.alias}
+        print(json.dumps(found | {"uri": uri}))
+    elif not quiet:
+        print(f"{run_id[:8]} is version {version} of '{known.name}': {uri}")
+
+
+def serve(
+    run: RunReference,
+    tracking_uri: TrackingUri = None,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")] = 5001,
+) -> None:
+    """Serve the model of a run over HTTP, by `mlflow models serve`.
+
+    It listens on 127.0.0.1, for this machine alone.
+
+    Example: train serve best --port 5001
+    """
+    from trainer.cli.ui import serve_model
+
+    serve_model(run, tracking_uri, port)
+
+
+def _named(run: RecordedRun) -> str:
+    """A run in a sentence: name and beginning of its id."""
+    return f"{run.name} ({run.run_id[:8]})"
+
+
+def _table(metrics: Mapping[str, float]) -> str:
+    """The metrics of all rows a line each, then those of each class in a table."""
+    whole = {name: value for name, value in metrics.items() if "/" not in name and name != "rows"}
+    width = max(map(len, whole))
+    lines = [f"{name:<{width}}  {value:.5g}" for name, value in whole.items()]
+    labels = [name.partition("/")[2] for name in metrics if name.startswith("recall/")]
+    if labels:
+        size = max(*map(len, labels), len("class"))
+        lines += ["", f"{'class':<{size}}  precision   recall       f1     rows"]
+        for label in labels:
+            three = (metrics[f"{kind}/{label}"] for kind in ("precision", "recall", "f1"))
+            cells = "  ".join(f"{value:7.4f}" for value in three)
+            lines.append(f"{label:<{size}}    {cells}  {int(metrics[f'rows/{label}']):7,}")
+    return "\n".join(lines)
+
+
+@contextmanager
+def _counting(silent: bool) -> Iterator[Progress]:
+    """Shows how many rows are done, on a terminal alone."""
+    if silent or not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status("0 rows") as status:
+        yield lambda rows: status.update(f"{rows:,} rows")

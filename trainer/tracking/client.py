@@ -1,0 +1,87 @@
+"""Importing MLflow and connecting to a store."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from trainer.errors import TrackingError, TrainerError, UsageError
+from trainer.tracking.store import Store, check_store
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+_EXAMPLES: Final = (
+    "a filter is such as metrics.val_loss < 0.1 and params.`sgd/epochs` = '50', "
+    "an order such as metrics.val_loss DESC"
+)
+
+
+def import_mlflow() -> None:
+    """Imports MLflow, with its telemetry, notices and long retries off unless the user set them.
+
+    It takes more than a second, so nothing else of this package imports it.
+    """
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    for name in ("alembic", "mlflow.tracking.fluent"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    # what a database refuses is raised as well; the log repeats it with its SQL
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+    with no_collection():
+        import mlflow.entities
+        import mlflow.tracking  # noqa: F401 (the point is the import)
+
+
+@contextmanager
+def no_collection() -> Iterator[None]:
+    """Without the garbage collector: MLflow makes many objects, and looking through them again
+    and again takes a fifth of the time of importing it and of sending to it.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def connect(store: Store) -> MlflowClient:
+    """A client of a store that is there. Raises `UsageError` where it is not, `TrackingError`
+    where it cannot be used.
+    """
+    if store.database is not None and not store.database.exists():
+        raise UsageError(
+            f"there is no tracking store at {store.database}\n"
+            "  hint: train something first, or name another store with --tracking-uri"
+        )
+    check_store(store)
+    import_mlflow()
+    from mlflow import MlflowClient
+
+    with answers_of(store), no_collection():
+        return MlflowClient(tracking_uri=store.uri)
+
+
+@contextmanager
+def answers_of(store: Store) -> Iterator[None]:
+    """What MLflow, SQLAlchemy or requests raise, as one line for people: `UsageError` for words
+    that MLflow does not understand, else `TrackingError`.
+    """
+    try:
+        yield
+    except TrainerError:
+        raise
+    except Exception as error:
+        why = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+        if getattr(error, "error_code", "") == "INVALID_PARAMETER_VALUE":
+            why = why.removeprefix("INVALID_PARAMETER_VALUE: ")
+            raise UsageError(f"MLflow says: {why}; {_EXAMPLES}") from None
+        raise TrackingError(f"the tracking store {store.uri} refused: {why}") from error

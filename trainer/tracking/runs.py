@@ -1,0 +1,247 @@
+"""The runs of a store: searching, and finding the one that a word stands for."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
+
+from trainer.errors import UsageError
+from trainer.tracking.client import answers_of, connect
+from trainer.tracking.store import Store
+
+if TYPE_CHECKING:
+    from mlflow.entities import Experiment, Run
+
+LATEST: Final = "attributes.start_time DESC"
+FALLBACK: Final = "train_loss"
+_PAGE: Final = 1000  # runs that the store is asked for at once
+_SHOWN: Final = 5  # runs that a message lists
+_ID_BEGINS: Final = re.compile(r"[0-9a-f]{4,32}")
+
+
+@dataclass(frozen=True)
+class RecordedRun:
+    """What the store holds of a run, without its files and without the points of its metrics.
+
+    `status` is FINISHED, RUNNING, KILLED or FAILED, or DIVERGED for a failed run that says so.
+    `started` has the local time zone; `seconds` is None until the run has ended. `params` are
+    the leaves of the spec, `metrics` the last value of each.
+    """
+
+    run_id: str
+    name: str
+    experiment: str
+    status: str
+    started: datetime
+    seconds: float | None
+    params: Mapping[str, str]
+    metrics: Mapping[str, float]
+    tags: Mapping[str, str]
+
+    def as_json(self) -> dict[str, Any]:
+        """A run in the JSON of `train list` and `train compare`, without its tags."""
+        return {
+            "run_id": self.run_id,
+            "name": self.name,
+            "experiment": self.experiment,
+            "status": self.status,
+            "started": self.started.isoformat(timespec="seconds"),
+            "seconds": self.seconds,
+            "params": dict(self.params),
+            "metrics": {
+                name: value if math.isfinite(value) else None
+                for name, value in sorted(self.metrics.items())
+            },
+        }
+
+
+def find_run(
+    store: Store, reference: str, experiment: str | None = None, warn: Warn | None = None
+) -> RecordedRun:
+    """The run that `reference` stands for, of all experiments or of the one with this name.
+
+    It is a name, an id, at least four characters that one id alone begins with, `last` for the
+    run that started last, or `best`: the finished run with the best primary metric of the
+    experiment, or without one given of that of the last run. Where none of its runs has that
+    metric, the best is by `train_loss`, and `warn` is told.
+
+    Raises `UsageError` where there is no such run, or more than one, and `TrackingError`.
+    """
+    return Runs(store, warn).find(reference, experiment)
+
+
+class Runs:
+    """The runs of a store, which is connected once. Deleted runs and experiments are not there.
+
+    `warn` is told what is not as one might think; by default it is a Python warning.
+    """
+
+    def __init__(self, store: Store, warn: Warn | None = None) -> None:
+        self._store = store
+        self._warn = warn or _warn_by_default
+        self.client = connect(store)
+
+    # One run -------------------------------------------------------------------------------
+
+    def find(self, reference: str, experiment: str | None = None) -> RecordedRun:
+        """The run that `reference` stands for, as `find_run` says."""
+        if reference == "last":
+            return self._last(experiment)
+        if reference == "best":
+            return self.best(experiment)[0]
+        found = self._named(reference, experiment) or self._beginning(reference, experiment)
+        if not found:
+            short = 0 < len(reference) < 4 and re.fullmatch("[0-9a-f]+", reference)
+            hint = "\n  hint: give at least four characters of an id" if short else ""
+            raise UsageError(f"there is no run '{reference}' {self._where(experiment)}{hint}")
+        if len(found) > 1:
+            raise UsageError(_ambiguous(reference, found))
+        return found[0]
+
+    def _last(self, experiment: str | None) -> RecordedRun:
+        found = self.search(experiment=experiment, limit=1)
+        if not found:
+            raise UsageError(f"there are no runs {self._where(experiment)} yet")
+        return found[0]
+
+    def _named(self, name: str, experiment: str | None) -> list[RecordedRun]:
+        """Filters have no way to write a quote, so a pattern stands for it."""
+        test = f"= '{name}'" if "'" not in name else f"LIKE '{name.replace(chr(39), '_')}'"
+        found = self.search(f"attributes.run_name {test}", experiment=experiment)
+        return [run for run in found if run.name == name]
+
+    def _beginning(self, text: str, experiment: str | None) -> list[RecordedRun]:
+        if not _ID_BEGINS.fullmatch(text):
+            return []
+        return self.search(f"attributes.run_id LIKE '{text}%'", experiment=experiment)
+
+    def _where(self, experiment: str | None) -> str:
+        return f"in {self._store.uri}" if experiment is None else f"in experiment '{experiment}'"
+
+    # Several runs --------------------------------------------------------------------------
+
+    def search(
+        self,
+        where: str = "",
+        *,
+        experiment: str | None = None,
+        order: str = LATEST,
+        limit: int | None = None,
+    ) -> list[RecordedRun]:
+        """The runs that fit the filter `where`, the first in `order` first.
+
+        Both are in MLflow's words, such as "metrics.val_loss < 0.1" and "metrics.val_loss DESC".
+        Raises `UsageError` for words that MLflow does not understand, and `TrackingError`.
+        """
+        kept = self._experiments if experiment is None else [self._experiment(experiment)]
+        names = {found.experiment_id: found.name for found in kept}
+        runs: list[Run] = []
+        token, left = None, limit
+        with answers_of(self._store):
+            while left is None or left > 0:
+                page = self.client.search_runs(
+                    list(names), where, order_by=[order], page_token=token,
+                    max_results=_PAGE if left is None else min(left, _PAGE),
+                )  # fmt: skip
+                runs += page
+                token, left = page.token, None if left is None else left - len(page)
+                if not token:
+                    break
+        return [_recorded(run, names[run.info.experiment_id]) for run in runs]
+
+    def best(self, experiment: str | None = None, count: int = 1) -> list[RecordedRun]:
+        """The finished runs with the best primary metric, the best first; at least one.
+
+        Raises `UsageError` where the experiment has no finished run.
+        """
+        name = experiment or self._last(None).experiment
+        tags = self._experiment(name).tags
+        metric = tags.get("mlflow.experiment.primaryMetric.name") or "val_loss"
+        greater = tags.get("mlflow.experiment.primaryMetric.greaterIsBetter", "") == "True"
+        found = self._ranked(name, metric, greater, count)
+        if not found:
+            found = self._ranked(name, FALLBACK, False, count)
+            if found:
+                self._warn(f"no finished run of '{name}' has {metric}: the best is by {FALLBACK}")
+        if not found:
+            raise UsageError(f"the experiment '{name}' has no finished run with {metric}")
+        return found
+
+    def _ranked(self, experiment: str, metric: str, greater: bool, count: int) -> list[RecordedRun]:
+        """Runs without the metric come last; MLflow takes what is not finite for a number."""
+        order = f"metrics.`{metric}` {'DESC' if greater else 'ASC'}"
+        finished = "attributes.status = 'FINISHED'"
+        found = self.search(finished, experiment=experiment, order=order, limit=count)
+        return [run for run in found if math.isfinite(run.metrics.get(metric, math.nan))]
+
+    @cached_property
+    def _experiments(self) -> list[Experiment]:
+        found: list[Experiment] = []
+        token = None
+        with answers_of(self._store):
+            while True:
+                page = self.client.search_experiments(page_token=token)
+                found += page
+                token = page.token
+                if not token:
+                    return found
+
+    def _experiment(self, name: str) -> Experiment:
+        for found in self._experiments:
+            if found.name == name:
+                return found
+        names = [found.name for found in self._experiments]
+        near = difflib.get_close_matches(name, names, 1)
+        hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(names)}"
+        raise UsageError(f"there is no experiment '{name}' in {self._store.uri}\n  hint: {hint}")
+
+    # Metrics -------------------------------------------------------------------------------
+
+    def points(self, run_id: str, metric: str) -> list[tuple[int, float]]:
+        """Every point of a metric as (step, value), in the order in which they came."""
+        with answers_of(self._store):
+            history = self.client.get_metric_history(run_id, metric)
+        return [(p.step, p.value) for p in sorted(history, key=lambda p: p.timestamp)]
+
+
+Warn = Callable[[str], None]
+
+
+def _warn_by_default(text: str) -> None:
+    warnings.warn(text, RuntimeWarning, stacklevel=4)
+
+
+def _recorded(run: Run, experiment: str) -> RecordedRun:
+    info, data = run.info, run.data
+    ended: Any = info.end_time
+    diverged = info.status == "FAILED" and "trainer.diverged" in data.tags
+    return RecordedRun(
+        info.run_id,
+        info.run_name or "",
+        experiment,
+        "DIVERGED" if diverged else info.status,
+        datetime.fromtimestamp(info.start_time / 1000).astimezone(),
+        (ended - info.start_time) / 1000 if ended and info.status != "RUNNING" else None,
+        data.params,
+        data.metrics,
+        data.tags,
+    )
+
+
+def _ambiguous(reference: str, runs: Sequence[RecordedRun]) -> str:
+    """The latest of the runs that fit, and how to choose."""
+    lines = [f"'{reference}' may be any of several runs: choose one by its id"]
+    for run in runs[:_SHOWN]:
+        metric = next((m for m in ("val_loss", FALLBACK) if m in run.metrics), None)
+        value = f"  {metric} {run.metrics[metric]:.5g}" if metric else ""
+        lines.append(f"  {run.run_id[:8]}  {run.started:%Y-%m-%d %H:%M}  {run.status:<8}{value}")
+    if len(runs) > _SHOWN:
+        lines.append(f"  … and {len(runs) - _SHOWN} before them")
+    return "\n".join(lines)
