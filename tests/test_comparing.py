@@ -35,6 +35,7 @@ Train = Callable[..., tuple[int, str, str]]
 
 PRIMARY = "mlflow.experiment.primaryMetric"
 FALLING = [0.7, 0.4, 0.3]
+WIDE = "<i>wide & long"
 EVIL = '<b>&"it\'s" [red]\x1b[31m'
 
 

@@ -314,8 +314,8 @@ def test_a_run_that_did_not_end(train: Train, store: str, write_spec: WriteSpec)
     [
         ("nobody", "there is no run 'nobody' in sqlite:///"),
         ("tiny", "'tiny' may be any of several runs: "),
-        ("a'b", '"a\'b" is no id or name of a run'),
-        ("50%", "'50%' is no id or name of a run"),
+        ("a'b", "there is no run 'a'b' in sqlite:///"),
+        ("50%", "there is no run '50%' in sqlite:///"),
     ],
 )
 def test_references(

@@ -31,11 +31,12 @@ from trainer.signals import Interrupt, signals_caught
 from trainer.spec.emit import to_yaml
 from trainer.spec.schema import Spec
 from trainer.summary import describe_model
+from trainer.tracking.client import import_mlflow
 from trainer.tracking.describe import describe_result
 from trainer.tracking.environment import numeric_environment
 from trainer.tracking.model import RegisteredName
 from trainer.tracking.store import RUNS, Store, check_store, resolve_store
-from trainer.tracking.tracker import MlflowTracker, Outcome, import_mlflow
+from trainer.tracking.tracker import MlflowTracker, Outcome
 from trainer.training import Ended, Event, Job, make_job, run_job
 from trainer.training.keeper import FINISHED, UNSENT, Every, Keeper, RunFolder, check_room
 

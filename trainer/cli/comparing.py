@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from trainer.cli.hints import warn
 from trainer.cli.options import Json, TrackingUri
 from trainer.errors import UsageError
 
@@ -22,6 +22,10 @@ _ORDERS: Final = {
     "name": "attributes.run_name",
     "status": "attributes.status",
     "started": "attributes.start_time",
+}
+_RANKS: Final[dict[str, Callable[[RecordedRun], Any]]] = {  # columns that MLflow cannot sort by
+    "duration": lambda run: run.seconds or 0.0,
+    "experiment": lambda run: run.experiment,
 }
 _DEFAULT_METRIC: Final = "val_loss"
 
@@ -53,7 +57,7 @@ def list_runs(
     from trainer.tracking.store import resolve_store
 
     store = resolve_store(tracking_uri)
-    runs = _sorted(Runs(store, _warn), where or "", experiment, sort, limit + 1)
+    runs = _sorted(Runs(store, warn), where or "", experiment, sort, limit + 1)
     if json_:
         print(json.dumps({"runs": [run.as_json() for run in runs[:limit]]}))
     elif not runs:
@@ -87,7 +91,7 @@ def compare(
 
     Example: train compare last best --html comparison.html
     """
-    from trainer.comparing import MOST_RUNS, Comparison, curve, curve_names
+    from trainer.comparing import MOST_RUNS, curve_names
     from trainer.tracking.runs import Runs
     from trainer.tracking.store import resolve_store
 
@@ -96,16 +100,11 @@ def compare(
             f"more than {MOST_RUNS} runs cannot be told apart: name fewer of them, "
             f"or take the best by --experiment NAME --best {MOST_RUNS}"
         )
-    recorded = Runs(resolve_store(tracking_uri), _warn)
+    recorded = Runs(resolve_store(tracking_uri), warn)
     chosen = _chosen(recorded, runs or (), experiment, best)
     drawn = _drawn(chosen, metric)
     names = [drawn, *(curve_names(chosen) if html or json_ else ())]
-    curves = {
-        name: [curve(recorded.points(run.run_id, name)) if name in run.metrics else ()
-               for run in chosen]
-        for name in dict.fromkeys(names)
-    }  # fmt: skip
-    comparison = Comparison(chosen, curves)
+    comparison = _comparison(recorded, chosen, names)
     if html:
         _write(html, comparison)
     if json_:
@@ -120,10 +119,6 @@ def compare(
         output.show("", f"page: {html}")
 
 
-def _warn(text: str) -> None:
-    print(f"train: warning: {text}", file=sys.stderr)
-
-
 # Which runs -------------------------------------------------------------------------------------
 
 
@@ -132,11 +127,9 @@ def _sorted(
 ) -> list[RecordedRun]:
     """The first runs by a column, by a metric, or in an order of MLflow's own words."""
     key, down = sort.removeprefix("-"), sort.startswith("-")
-    if key in ("duration", "experiment"):  # MLflow has no order by them
+    if key in _RANKS:
         found = runs.search(where, experiment=experiment)
-        ranks: Any = {"duration": lambda run: run.seconds or 0.0, "experiment": lambda run:
-                      run.experiment}[key]  # fmt: skip
-        return sorted(found, key=ranks, reverse=down)[:limit]
+        return sorted(found, key=_RANKS[key], reverse=down)[:limit]
     own = "." in key or " " in key
     order = sort if own else f"{_ORDERS.get(key, f'metrics.`{key}`')} {'DESC' if down else 'ASC'}"
     found = runs.search(where, experiment=experiment, order=order, limit=limit)
@@ -159,6 +152,18 @@ def _chosen(
         only = f"there is only {found[0].run_id[:8]}" if found else "name them, or give --best N"
         raise UsageError(f"two runs or more can be compared: {only}")
     return found
+
+
+def _comparison(recorded: Runs, chosen: Sequence[RecordedRun], names: Sequence[str]) -> Comparison:
+    """The runs with the curves of these metrics."""
+    from trainer.comparing import Comparison, curve
+
+    curves = {
+        name: [curve(recorded.points(run.run_id, name)) if name in run.metrics else ()
+               for run in chosen]
+        for name in dict.fromkeys(names)
+    }  # fmt: skip
+    return Comparison(chosen, curves)
 
 
 def _drawn(runs: Sequence[RecordedRun], metric: str | None) -> str:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from trainer.cli.hints import warn
 from trainer.cli.options import Json, RunReference, TrackingUri
-from trainer.cli.training import warn
 
 if TYPE_CHECKING:
     from trainer.tracking.runs import RecordedRun

@@ -42,3 +42,8 @@ def headline(error: TrainerError) -> str:
     if isinstance(error, UsageError):
         return f"{error}\nTry `train --help`."
     return str(error)
+
+
+def warn(text: str) -> None:
+    """Tells what went wrong beside the task at hand."""
+    print(f"train: warning: {text}", file=sys.stderr)

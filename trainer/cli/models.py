@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from trainer.cli.hints import warn
 from trainer.cli.options import Json, Quiet, RunReference, TrackingUri
-from trainer.cli.training import warn
 from trainer.errors import UsageError
 
 if TYPE_CHECKING:

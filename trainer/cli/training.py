@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from trainer.cli.hints import headline
+from trainer.cli.hints import headline, warn
 from trainer.cli.options import (
     CheckpointEvery,
     Config,
@@ -171,8 +171,3 @@ def _progress(silent: bool) -> Iterator[tuple[Progress | None, dict[str, Any]]]:
         yield progress, {"listeners": [progress.on], "on_start": progress.start, "warn": warn}
     finally:
         progress.stop()
-
-
-def warn(text: str) -> None:
-    """Tells what went wrong beside the task at hand."""
-    print(f"train: warning: {text}", file=sys.stderr)

@@ -42,7 +42,7 @@ th, td { padding: .28rem .8rem .28rem 0; text-align: left; vertical-align: top;
   border-bottom: 1px solid var(--line); font-weight: 400; }
 thead th { color: var(--soft); white-space: nowrap; }
 td { white-space: nowrap; }
-td.leaf { white-space: normal; overflow-wrap: anywhere; min-width: 5rem; max-width: 16rem; }
+td div { width: max-content; max-width: 16rem; white-space: normal; overflow-wrap: break-word; }
 .side th:first-child { position: sticky; left: 0; background: var(--paper); }
 .side th:first-child, code { font: .88em/1.5 ui-monospace, monospace; }
 .side .right { text-align: right; padding: .28rem .3rem .28rem 1rem; }
@@ -134,7 +134,7 @@ def _differences(comparison: Comparison) -> Iterator[str]:
     for path, values in comparison.differences.items():
         shown = [value[:_SHOWN_FACT] if value and path.endswith("sha256") else value
                  for value in values]  # fmt: skip
-        cells = "".join(f'<td class="leaf">{_text(value)}</td>' for value in shown)
+        cells = "".join(f"<td><div>{_text(value)}</div></td>" for value in shown)
         rows.append(f"<th>{escape(path)}</th>{cells}")
     yield from _table(_titles(comparison, "left"), rows, "side")
 

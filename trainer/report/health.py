@@ -1,15 +1,14 @@
 """Gradient health: what a run's recorded norms and its last parameters say about its training.
 
-Norms are made comparable by size. The *size* of a weight matrix of shape (m, n) is the norm that
-Glorot's initialiser gives it, √(2 m n / (m + n)), and the *relative norm* of its gradient is the
-gradient's norm by that size. The *move* of a step is the norm of the update by that of the weights:
-learning_rate / (1 - momentum) times the gradient's norm, after clipping, by the largest of the
-weights' norm at the start, at the end, and their size.
+The *size* of a weight matrix of shape (m, n) is the norm that Glorot's initialiser gives it,
+√(2 m n / (m + n)); the *relative norm* of its gradient is the gradient's norm by that size. The
+*move* of a step is the norm of the update, learning_rate / (1 - momentum) times that of the clipped
+gradient, by the norm of the weights: the largest of their size, at the start and at the end.
 
 The thresholds come from 1,585 runs: the shipped configs with their learning rate × 0.3 to 3, twice
 the units, other seeds, batches of one row to all and up to 25 times the epochs; and networks of 0
-to 10 hidden layers, six activations, learning rates 1e-9 to 100, raw and standardised inputs. What
-those that learned showed stands at each constant; docs/health.md tells the rest.
+to 10 hidden layers, six activations, learning rates 1e-9 to 100, raw and standardised inputs. Each
+constant tells what the runs showed that learned; docs/health.md tells the rest.
 """
 
 from __future__ import annotations
@@ -39,28 +38,27 @@ Kind: TypeAlias = Literal[
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 """All kinds of findings, in the order in which `examine` gives them."""
 
-APART: Final = 100  # times, between the gradients of two layers; runs that learned: up to 29
+APART: Final = 100  # times, between the gradients of two layers; runs that learned: up to 24
 GROWN: Final = 100  # times the largest of the first steps; runs that learned: up to 33
 FIRST_STEPS: Final = 10
-OUT_OF_SCALE: Final = 100  # times the error at the output; learned: up to 8, raw large inputs: 200
-LOST: Final = 0.5  # of a layer's units; runs that learned: relu up to 0.44
-NEAR: Final = 0.01  # a limit of sigmoid or tanh, where the slope is 2 to 4 % of the largest
+OUT_OF_SCALE: Final = 100  # relative norm by the error at the output; runs that learned: 0.05 to 6
+LOST: Final = 0.5  # of a layer's units; runs that learned: up to 0.44
+NEAR: Final = 0.01  # a limit of sigmoid or tanh: the slope is 4 or 2 % of the largest at most
 OFTEN: Final = 0.95  # of the rows
-LARGE_MOVE: Final = 0.1  # median of epochs; configs with three times their rate: up to 0.03
-SMALL_MOVE: Final = 1e-5  # in the epoch with the largest; runs that learned: from 9e-4
-SMALL_WAY: Final = 0.01  # all moves together; runs that learned: from 0.5
+LARGE_MOVE: Final = 0.1  # median of epochs; shipped configs, three times their rate: up to 0.03
+SMALL_MOVE: Final = 1e-5  # in the epoch with the largest; runs that learned: from 1e-3
+SMALL_WAY: Final = 0.01  # all moves together; runs that learned: from 0.16
 GOOD_MOVE: Final = 1e-3  # the usual rule of thumb
-LARGE_INPUT: Final = 10.0  # root mean square; that of standardised features is 1
+LARGE_INPUT: Final = 10  # mean of absolute values; that of standardised features is about 0.8
 ROWS: Final = 2000  # that units are looked at for
-WORK: Final = 10**9  # rows times parameters: fewer rows for a large network, though not under 250
+WORK: Final = 10**9  # rows times parameters: a large network sees fewer rows, from 250 on
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that keeps a run from learning, as measured.
+    """Something that keeps a run from learning: what was measured, and what to try.
 
-    `where` is the layer or parameter, or `grad_norm` for the whole gradient; `message` says what
-    was found in plain words with its number, `advice` what to try.
+    `where` is the layer or parameter, or `grad_norm` for the whole gradient.
     """
 
     kind: Kind
@@ -130,9 +128,10 @@ class _Traces:
         series = {name: found.values for name, found in history.series().items()}
         norms = {name: series.get(f"grad_norm/{name}", _NONE) for name in job.initial}
         names = [name for name, value in job.initial.items() if value.ndim == 2]
-        gradient = np.stack([norms[name] for name in names], axis=1) if names else _NONE[:, None]
-        fans = [job.initial[name].shape for name in names]
-        size = np.array([math.sqrt(2 * m * n / (m + n)) for m, n in fans])
+        epochs = len(next(iter(norms.values()), _NONE))
+        gradient = np.array([norms[name] for name in names]).reshape(len(names), epochs).T
+        m, n = np.array([job.initial[name].shape for name in names]).reshape(-1, 2).T
+        size = np.sqrt(2 * m * n / (m + n))
         start, end = (
             np.array([np.linalg.norm(at[name].astype(np.float64)) for name in names])
             for at in (job.initial, job.state)
@@ -152,15 +151,8 @@ class _Traces:
         """The epochs in which any weight had a gradient, of shape (epochs,)."""
         return np.asarray((self.relative > 0).any(axis=1))
 
-    @property
-    def median(self) -> str:
-        """`median of 40 epochs`."""
-        return f"median of {len(self.relative)} epoch{'s' * (len(self.relative) != 1)}"
-
     def pairs(self) -> list[tuple[float, str, str]]:
-        """Of each matrix and each one behind it: how many times the relative norm of the second
-        that of the first is, both medians over the epochs, and their names.
-        """
+        """Of each matrix and each behind it: their median relative norms' ratio, their names."""
         if not self.alive.any():
             return []
         typical = np.median(self.relative[self.alive], axis=0).tolist()
@@ -182,13 +174,8 @@ def _sample(job: Job) -> Part:
 
 def _output_error(job: Job, y: Array) -> float:
     """About the norm of the gradient of a row's loss by its prediction, before training."""
-    if job.spec.model.loss == "logistic":
-        return 1.0  # a probability minus 0 or 1
-    return 2 * _root_mean_square(y) / math.sqrt(y.shape[1])
-
-
-def _root_mean_square(values: Array) -> float:
-    return math.sqrt(np.mean(np.square(values, dtype=np.float64)))
+    logistic = job.spec.model.loss == "logistic"  # a probability minus 0 or 1
+    return 1.0 if logistic else 2 * math.sqrt(np.square(y, dtype=float).mean() / y.shape[1])
 
 
 # What is found ---------------------------------------------------------------------------------
@@ -199,7 +186,7 @@ def _vanishing(traces: _Traces, lost: Sequence[Finding]) -> Iterator[Finding]:
     times, early, late = min(traces.pairs(), default=(1.0, "", ""))
     if times * APART < 1:
         smaller = f"{_figure(1 / times)} times smaller than that" if times else "0, unlike that"
-        message = f"for its size, the gradient of {early} is {smaller} of {late} ({traces.median})"
+        message = f"for its size, the gradient of {early} is {smaller} of {late} (median epoch)"
         sigmoid = any(node.op == "sigmoid" and not node.via for node in traces.job.graph)
         advice = "relu or tanh instead of sigmoid" if sigmoid else "another activation"
         advice = f"try {advice}, or fewer layers"
@@ -216,9 +203,11 @@ def _vanishing(traces: _Traces, lost: Sequence[Finding]) -> Iterator[Finding]:
 def _exploding(traces: _Traces, rows: Part, ended: Ended) -> Iterator[Finding]:
     """Gradients that grew, that are out of scale, or that grow from the last layer to the first."""
     kind: Kind = "exploding_gradients"
-    steps, scale, calm = traces.steps, traces.relative, f"try {_calm(traces.job, rows.x)}"
+    job, steps, scale = traces.job, traces.steps, traces.relative
+    clip = ", `sgd.clip_norm: 1`" if job.spec.sgd.clip_norm is None else ""
+    calm = f"try {_standardise(rows.x)}{_rate(job, 0.1)}{clip}"
     start = steps[: max(1, min(FIRST_STEPS, len(steps) // 2))].max(initial=0)
-    error = _output_error(traces.job, rows.y)
+    error = _output_error(job, rows.y)
     if steps.max(initial=0) > GROWN * max(start, error):
         message = f"the gradient norm reached {steps.max():.2g} at step {steps.argmax() + 1}, "
         message += f"{_figure(steps.max() / start)} times the largest of the first steps"
@@ -226,14 +215,13 @@ def _exploding(traces: _Traces, rows: Part, ended: Ended) -> Iterator[Finding]:
     if scale.max(initial=0) > OUT_OF_SCALE * error > 0:
         epoch, i = divmod(int(scale.argmax()), len(traces.names))
         message = f"for its size and the error at the output, the gradient of {traces.names[i]} is "
-        message += (
-            f"{_figure(scale.max() / error)} times larger than usual (mean of epoch {epoch + 1})"
-        )
+        times = _figure(scale.max() / error)
+        message += f"{times} times larger than usual (mean of epoch {epoch + 1})"
         yield Finding(kind, traces.names[i], message, f"{calm}, or another `init`")
     ratio, early, late = max(traces.pairs(), default=(1.0, "", ""))
     if ratio > APART and min(traces.pairs())[0] * APART >= 1:  # else the later one vanished
         message = f"for its size, the gradient of {early} is {_figure(ratio)} times larger than "
-        yield Finding(kind, early, f"{message}that of {late} ({traces.median})", calm)
+        yield Finding(kind, early, f"{message}that of {late} (median epoch)", calm)
     if ended.status == "DIVERGED":
         when = f"after step {ended.step}" if ended.step else "before the first step"
         message = f"the loss or its gradient stopped being finite {when}"
@@ -254,7 +242,7 @@ def _lost_units(job: Job, x: Array) -> Iterator[Finding]:
     forward = graph.ancestors([prediction]) - {prediction}
     hidden = [n for n in graph if n.name in forward and n.op in _LOST and n.shape[:1] == (BATCH,)]
     values = evaluate(graph, {**job.state, "x": x}, [node.name for node in hidden])
-    advice = f"try {_STANDARDISE * _is_large(x)}{_rate(job, 0.1)}, or "
+    advice = f"try {_standardise(x)}{_rate(job, 0.1)}, or "
     for node in hidden:
         value = values[node.name].reshape(len(x), -1)
         lost, units = int(_LOST[node.op](value).sum()), value.shape[1]
@@ -270,10 +258,7 @@ def _lost_units(job: Job, x: Array) -> Iterator[Finding]:
 
 
 def _moves(traces: _Traces, hopeless: bool) -> Iterator[Finding]:
-    """Steps too long or too short for the weights.
-
-    `hopeless` says that the run did not learn for a reason that no learning rate mends.
-    """
+    """Steps too long or too short for the weights; `hopeless` if other rates would not help."""
     if not traces.alive.any():
         return
     names, losses, moves = traces.names, traces.losses, traces.moves
@@ -282,7 +267,7 @@ def _moves(traces: _Traces, hopeless: bool) -> Iterator[Finding]:
     small = (largest * traces.grown).max()
     way = (moves.sum(axis=0) * traces.grown).max() * traces.job.steps_per_epoch
     if usual[i] > LARGE_MOVE:
-        message = f"each step moves {names[i]} by {usual[i]:.0%} of its norm ({traces.median})"
+        message = f"each step moves {names[i]} by {usual[i]:.0%} of its norm (median epoch)"
         advice = f"try {_rate(traces.job, 10 * GOOD_MOVE / usual[i])}"
         yield Finding("updates_too_large", names[i], message, advice)
     elif largest[k] > LARGE_MOVE and not hopeless and not losses[-1] < losses[0]:
@@ -297,19 +282,12 @@ def _moves(traces: _Traces, hopeless: bool) -> Iterator[Finding]:
         yield Finding("updates_too_small", names[k], message, advice)
 
 
-# Words -----------------------------------------------------------------------------------------
-
-_STANDARDISE: Final = "`data.standardize: true`, "
+# What to try -----------------------------------------------------------------------------------
 
 
-def _is_large(x: Array) -> bool:
-    return _root_mean_square(x) > LARGE_INPUT
-
-
-def _calm(job: Job, x: Array) -> str:
-    """What makes gradients smaller."""
-    clip = ", `sgd.clip_norm: 1`" if job.spec.sgd.clip_norm is None else ""
-    return f"{_STANDARDISE * _is_large(x)}{_rate(job, 0.1)}{clip}"
+def _standardise(x: Array) -> str:
+    """The first advice where the inputs are large."""
+    return "`data.standardize: true`, " if np.abs(x).mean() > LARGE_INPUT else ""
 
 
 def _rate(job: Job, times: float) -> str:
@@ -319,4 +297,4 @@ def _rate(job: Job, times: float) -> str:
 
 def _figure(times: float) -> str:
     """`28,000`: two figures."""
-    return f"{float(f'{times:.1e}'):,.0f}" if times < 1e6 else f"{times:.1e}"
+    return f"{float(f'{times:.1e}'):,.0f}" if times < 1e9 else f"{times:.1e}"

@@ -19,6 +19,7 @@ from trainer.tracking.store import Store
 if TYPE_CHECKING:
     from mlflow.entities import Experiment, Run
 
+Warn = Callable[[str], None]
 LATEST: Final = "attributes.start_time DESC"
 FALLBACK: Final = "train_loss"
 _PAGE: Final = 1000  # runs that the store is asked for at once
@@ -209,9 +210,6 @@ class Runs:
         with answers_of(self._store):
             history = self.client.get_metric_history(run_id, metric)
         return [(p.step, p.value) for p in sorted(history, key=lambda p: p.timestamp)]
-
-
-Warn = Callable[[str], None]
 
 
 def _warn_by_default(text: str) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
+import ssl
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -116,31 +117,35 @@ def _check_server(uri: str) -> None:
     from mlflow.utils.credentials import get_default_host_creds
     from mlflow.utils.rest_utils import http_request
 
-    who = get_default_host_creds(uri.rstrip("/"))
+    who = get_default_host_creds(uri)
+    todo = "start the server, or leave the address out to record in runs/mlflow.db"
     try:
         code = http_request(
             who, "/api/2.0/mlflow/experiments/search", "GET", params={"max_results": 1},
             timeout=ANSWER_SECONDS, max_retries=0, raise_on_status=False,
         ).status_code  # fmt: skip
     except Exception as error:  # whatever MLflow and requests raise
-        reason = str(_first_cause(error))
+        cause = _first_cause(error)
+        reason = str(cause)
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            todo = "if you trust it, name its certificate in MLFLOW_TRACKING_SERVER_CERT_PATH"
     else:
         if code in (401, 403):
             raise TrackingError(_not_let_in(uri, who, code))
         if code < 500:
             return
         reason = f"it answers {code}"
-    raise TrackingError(
-        f"no MLflow server at {uri}: {reason}\n"
-        "  hint: start the server, or leave the address out to record in runs/mlflow.db"
-    )
+    raise TrackingError(f"no MLflow server at {uri}: {reason}\n  hint: {todo}")
 
 
 def _first_cause(error: BaseException) -> BaseException:
     """What happened, without what MLflow, requests and urllib3 each say about it."""
-    while cause := error.__cause__ or error.__context__:
+    while True:
+        inner = (error.__cause__, error.__context__, *error.args)
+        cause = next((each for each in inner if isinstance(each, BaseException)), None)
+        if cause is None:
+            return error
         error = cause
-    return error
 
 
 def _not_let_in(uri: str, who: Any, code: int) -> str:

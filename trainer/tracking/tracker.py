@@ -7,10 +7,8 @@ points as a chart can show.
 
 from __future__ import annotations
 
-import gc
 import getpass
 import json
-import logging
 import math
 import os
 import re
@@ -18,8 +16,8 @@ import shutil
 import tempfile
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -28,6 +26,7 @@ from trainer.errors import TrackingError
 from trainer.model import Model
 from trainer.result import Status
 from trainer.spec.emit import to_yaml
+from trainer.tracking.client import import_mlflow, no_collection
 from trainer.tracking.describe import dataset_inputs, describe_run, flatten
 from trainer.tracking.environment import describe_environment, git_tags, package_version
 from trainer.tracking.model import RegisteredName, link_metrics, log_model, register
@@ -56,38 +55,6 @@ STATUS: Final[Mapping[Status, str]] = {
     "DIVERGED": "FAILED",  # MLflow has no word for it; the tag trainer.diverged says it
     "FAILED": "FAILED",
 }
-
-
-def import_mlflow() -> None:
-    """Imports MLflow, with its telemetry, notices and long retries off unless the user set them.
-
-    It takes more than a second, so nothing else of this package imports it.
-    """
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-    for name in ("alembic", "mlflow.tracking.fluent"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    # what a database refuses is raised as well; the log repeats it with its SQL
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
-    with _no_collection():
-        import mlflow.entities
-        import mlflow.tracking  # noqa: F401 (the point is the import)
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Without the garbage collector: MLflow makes many objects, and looking through them again
-    and again takes a fifth of the time of importing it and of sending to it.
-    """
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 @dataclass(frozen=True)
@@ -165,7 +132,7 @@ class MlflowTracker:
         from mlflow import MlflowClient
 
         database = self._store.database
-        with _no_collection():
+        with no_collection():
             if database is not None and not database.exists():
                 fresh = self._files / database.name
                 MlflowClient(tracking_uri=f"sqlite:///{fresh}")
@@ -331,14 +298,14 @@ class MlflowTracker:
             self._save("parameters.safetensors", self._job.parameters)
             self._trace.close()
             check_store(self._store)
-            with _no_collection():
+            with no_collection():
                 self._sender.finish()
             for key, value in tags.items():
                 if value is not None:
                     self._client.set_tag(self.run_id, key, value, synchronous=True)
             self._upload()
             if outcome.model is not None:
-                with _no_collection():
+                with no_collection():
                     self._keep_model(outcome.model, outcome.register)
             self._client.set_terminated(self.run_id, STATUS[status])
         except BaseException as error:
