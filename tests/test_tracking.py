@@ -239,7 +239,13 @@ def test_artifacts(store: str, write_spec: WriteSpec) -> None:
     client = MlflowClient(store)
     names = {item.path for item in client.list_artifacts(str(run.run_id))}
     assert names == {"config", "environment.json", "trace.parquet", "model_summary.txt",
-                     "initial.safetensors", "parameters.safetensors"}  # fmt: skip
+                     "initial.safetensors", "parameters.safetensors", "preprocessing.json",
+                     "plots"}  # fmt: skip
+    plots = {item.path for item in client.list_artifacts(str(run.run_id), "plots")}
+    assert plots == {
+        f"plots/{name}.png"
+        for name in ("learning_curves", "gradient_norms", "weights", "confusion", "roc_calibration")
+    }
 
     assert artifact(run, store, "config/spec.yaml").read_bytes() == path.read_bytes()
     resolved = load_spec(artifact(run, store, "config/resolved.yaml"))
@@ -353,7 +359,8 @@ def test_a_fresh_database_and_an_old_mlruns_folder(folder: Path, write_spec: Wri
     assert only_run(f"sqlite:///{folder}/runs/mlflow.db").info.run_id == run.run_id
     written = tree(folder) - before - {"spec.yaml", "runs", "runs/mlflow.db"}
     written -= {"runs/artifacts", "runs/checkpoints"}
-    places = (f"runs/artifacts/{run.run_id}", f"runs/checkpoints/{run.run_id}")
+    places = (f"runs/artifacts/{run.run_id}", f"runs/checkpoints/{run.run_id}",
+              "runs/artifacts/models")  # fmt: skip
     assert all(name.startswith(places) for name in written)
 
 
@@ -428,7 +435,7 @@ def test_names_of_all_kinds(store: str, write_spec: WriteSpec, name: str) -> Non
 
 
 def test_only_runs_is_written(store: str, folder: Path, write_spec: WriteSpec) -> None:
-    """Nothing in the home folder, nothing left in the folder for temporary files."""
+    """Nothing in the home folder but matplotlib's list of fonts, no temporary files are left."""
     write_spec()
     home, temporary = folder / "home", folder / "tmp"
     home.mkdir()
@@ -447,8 +454,12 @@ def test_only_runs_is_written(store: str, folder: Path, write_spec: WriteSpec) -
     assert done.stderr == ""
     run_id = done.stdout.strip()
     places = ("runs/artifacts/" + run_id, "runs/checkpoints/" + run_id)
+    places += ("runs/artifacts/models/m-", "home/.cache/matplotlib", "home/.config/matplotlib")
     new = {name for name in tree(folder) - before if not name.startswith(places)}
-    assert new == {"runs/artifacts", "runs/checkpoints"}
+    assert new - {"home/.cache", "home/.config"} == {
+        "runs/artifacts", "runs/artifacts/models", "runs/checkpoints"
+    }  # fmt: skip
+    assert not [name for name in tree(folder) if "__pycache__" in name]
 
 
 # Stores that cannot be used --------------------------------------------------------------------

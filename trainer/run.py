@@ -308,9 +308,10 @@ def _outcome(
     """
     job, ended = running.job, history.ended
     try:
-        plots = tracker.files / "plots"
-        plots.mkdir()
-        draw_pictures(job, history, plots)
+        if ended.status != "KILLED":  # who stops a run does not want to wait, and it goes on
+            plots = tracker.files / "plots"
+            plots.mkdir()
+            draw_pictures(job, history, plots)
     except Exception as error:  # whatever a picture meets
         text = f"the run has not all of its pictures: {type(error).__name__}: {error}"
         running.calls.warn(text)

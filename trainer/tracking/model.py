@@ -9,6 +9,7 @@ import importlib.metadata
 import logging
 import os
 import re
+import shutil
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -58,6 +59,8 @@ def log_model(
         place = folder / NAME
         _save(model, rows, place, logged, run_id, facts)
         _try(model, rows, place)
+        for cache in list(place.rglob("__pycache__")):  # of the code, which was loaded
+            shutil.rmtree(cache)
         client.log_model_artifacts(logged.model_id, str(place))
         client.finalize_logged_model(logged.model_id, "READY")
     except BaseException:
