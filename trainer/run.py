@@ -315,8 +315,9 @@ def _outcome(
     except Exception as error:  # whatever a picture meets
         text = f"the run has not all of its pictures: {type(error).__name__}: {error}"
         running.calls.warn(text)
-    said = [f"{finding.message}; {finding.advice}" for finding in findings] or ["healthy"]
-    tags = {"trainer.gradients": verdict(findings)}
+    said, tags = [f"{finding.message}; {finding.advice}" for finding in findings], {}
+    if findings or ended.epoch:  # in less than an epoch there is little to find
+        said, tags = said or ["healthy"], {"trainer.gradients": verdict(findings)}
     if ended.status == "DIVERGED":
         tags["trainer.diverged"] = ended.reason[:5000] or "true"
     model = None
