@@ -47,7 +47,7 @@ def test_train_shows_progress_a_table_and_what_comes_next(train, store, write_sp
     assert "note: no split: every row trains" in out
     assert "FINISHED in " in out
     assert "in experiment 'tiny', runs/mlflow.db" in out
-    assert shown[-1] == "next: train ui    (then open http://127.0.0.1:5000)"
+    assert shown[-1] == "next: train ui"
 
 
 def test_train_and_train_run_are_the_same(train, store, write_spec) -> None:

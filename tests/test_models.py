@@ -389,7 +389,7 @@ def test_a_finished_run_keeps_a_model(recorded: Callable[..., Run]) -> None:
     (output,) = client.get_run(str(run.run_id)).outputs.model_outputs
     model = client.get_logged_model(output.model_id)
     assert (model.name, model.model_type, str(model.status), output.step) == (
-        "model", "classifier", "READY", 3,
+        "tiny", "classifier", "READY", 3,
     )  # fmt: skip
     shown = {metric.key: metric for metric in model.metrics}
     assert shown["test_loss"].value == run.metrics["test_loss"]

@@ -84,7 +84,9 @@ def test_the_ui_serves_the_runs_to_this_machine_alone(
     try:
         assert server.stdout is not None
         line = server.stdout.readline()
-        assert line == f"Open http://127.0.0.1:{port} in a browser. Stop with Ctrl-C.\n"
+        query = "runs?workflowType=machine_learning&viewStateShareKey=trainer"
+        where = f"http://127.0.0.1:{port}/#/experiments/1/{query}"
+        assert line == f"Open {where} in a browser. Stop with Ctrl-C.\n"
         assert listeners(port) == {"0100007F"}, "127.0.0.1 and nothing else"
 
         experiment = call(port, "experiments/get-by-name?experiment_name=tiny")["experiment"]

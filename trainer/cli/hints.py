@@ -22,7 +22,7 @@ def ui_command(uri: str) -> str:
         return f"open {uri}"
     default = f"sqlite:///{(Path('runs') / 'mlflow.db').resolve()}"
     option = "" if uri == default else f" --tracking-uri {uri}"
-    return f"{program()} ui{option}    (then open http://127.0.0.1:5000)"
+    return f"{program()} ui{option}"
 
 
 def program() -> str:

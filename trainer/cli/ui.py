@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from trainer.cli.servers import serve
 from trainer.errors import TrackingError, UsageError
-from trainer.tracking.store import check_store, resolve_store
+from trainer.tracking.store import check_store, latest_experiment, resolve_store
+from trainer.tracking.view import view_path
 
 
 def serve_ui(tracking_uri: str | None, port: int) -> None:
@@ -32,7 +33,9 @@ def serve_ui(tracking_uri: str | None, port: int) -> None:
         "--workers", "1",
         "--uvicorn-opts", "--log-level=warning",
     ]  # fmt: skip
-    ready = f"Open http://127.0.0.1:{port} in a browser. Stop with Ctrl-C."
+    latest = latest_experiment(store.database)
+    path = view_path(latest) if latest else ""
+    ready = f"Open http://127.0.0.1:{port}/{path} in a browser. Stop with Ctrl-C."
     serve(arguments, port, "/health", ready, {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"})
 
 

@@ -60,8 +60,11 @@ def dataset_inputs(job: Job) -> list[DatasetInput]:
     ]
 
 
-def describe_run(job: Job, notes: Sequence[str]) -> str:
-    """The run's description in the UI, in Markdown."""
+def describe_run(job: Job, notes: Sequence[str], result: Sequence[str] = ()) -> str:
+    """The run's description in the UI, in Markdown.
+
+    The lines of `result` stand first: the UI folds all but the first lines.
+    """
     spec, data = job.spec, job.dataset
     sizes = [len(data.features), *(layer.units for layer in spec.model.layers)]
     parts = {"training": data.train, "validation": data.validation, "test": data.test}
@@ -70,9 +73,9 @@ def describe_run(job: Job, notes: Sequence[str]) -> str:
     lines = [
         f"**{spec.name}**: a network of {' → '.join(map(str, sizes))} with {spec.model.loss} loss",
         "",
+        *result,
         f"- Data: {data.origin}, target `{data.target}`, rows: {rows}",
         f"- SGD: {sgd}, batches of {job.batch_size}, {spec.sgd.epochs} epochs",
-        f"- Fingerprints: spec `{spec.sha256[:12]}`, data `{data.sha256[:12]}`",
         *(f"- Note: {note}" for note in notes),
     ]
     return "\n".join(lines)

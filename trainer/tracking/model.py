@@ -29,20 +29,20 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.models import ModelSignature
 
-NAME: Final = "model"
-"""What a run's model is called: `runs:/<run id>/model`."""
+FOLDER: Final = "model"
 
 
 def log_model(
     client: MlflowClient,
     run_id: str,
+    name: str,
     model: Model,
     rows: Array,
     epoch: int,
     facts: Mapping[str, str],
     folder: Path,
 ) -> str:
-    """Keeps the model with the run, as it is after this epoch; returns its id.
+    """Keeps the model with the run of this name, as it is after this epoch; returns its id.
 
     `rows` are raw features, the input example. `facts` go into the model's
     metadata. `folder` is an empty one for its files. What was written is loaded and predicts
@@ -53,10 +53,11 @@ def log_model(
     kind = "regressor" if model.preprocessing.classes is None else "classifier"
     experiment = client.get_run(run_id).info.experiment_id
     logged = client.create_logged_model(
-        experiment, NAME, run_id, params=flatten(model.spec.resolved()), model_type=kind
-    )
+        experiment, model_name(name), run_id, params=flatten(model.spec.resolved()),
+        model_type=kind,
+    )  # fmt: skip
     try:
-        place = folder / NAME
+        place = folder / FOLDER
         _save(model, rows, place, logged, run_id, facts)
         _try(model, rows, place)
         for cache in list(place.rglob("__pycache__")):  # of the code, which was loaded
@@ -68,6 +69,11 @@ def log_model(
         raise
     client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=epoch)])
     return str(logged.model_id)
+
+
+def model_name(text: str) -> str:
+    """What the model of a run of this name is called: `runs:/<run id>/<name>`."""
+    return re.sub(r"[/:.%\"']", "_", text)
 
 
 def link_metrics(
@@ -150,7 +156,7 @@ def _save(
         from mlflow.models import Model as Description
 
     place.parent.mkdir(parents=True, exist_ok=True)
-    code, weights = place.parent / f"{NAME}.py", place.parent / "weights.safetensors"
+    code, weights = place.parent / f"{FOLDER}.py", place.parent / "weights.safetensors"
     code.write_text(mlflow_code(model), encoding="utf-8")
     save_file(model_arrays(model), weights)
     description = Description(

@@ -8,9 +8,11 @@ import os
 import re
 import sqlite3
 import ssl
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 from trainer.errors import TrackingError
 
@@ -159,3 +161,16 @@ def _not_let_in(uri: str, who: Any, code: int) -> str:
     else:
         refused, todo = "wants to know who you are", f"{_SET_BOTH}, or MLFLOW_TRACKING_TOKEN"
     return f"{server} {refused} (it answers {code})\n  hint: {todo}"
+
+
+def latest_experiment(database: Path) -> str | None:
+    """The id of the experiment of the run that started last, read without MLflow."""
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(database))}?mode=ro", uri=True)) as store:
+            found = store.execute(
+                "select experiment_id from runs where lifecycle_stage = 'active' "
+                "order by start_time desc limit 1"
+            ).fetchone()
+    except sqlite3.Error:  # MLflow tells what is wrong with it
+        return None
+    return str(found[0]) if found else None

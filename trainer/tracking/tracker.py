@@ -33,6 +33,7 @@ from trainer.tracking.model import RegisteredName, link_metrics, log_model, regi
 from trainer.tracking.sender import Sender
 from trainer.tracking.store import Store, check_store
 from trainer.tracking.trace import Trace
+from trainer.tracking.view import VIEW_TAG, shared_view
 from trainer.training import Ended, EpochDone, Event, Job, StepsDone
 
 if TYPE_CHECKING:
@@ -152,7 +153,11 @@ class MlflowTracker:
                 for name in run.data.metrics:
                     points = self._client.get_metric_history(joined, name)
                     self._known.update({(name, point.step): point.value for point in points})
-            self._client.update_run(joined, status="RUNNING", name=self._run_name)
+            invented = re.fullmatch(r"[a-z]+-[a-z]+-\d+", run.info.run_name or "")
+            if self._resumed or invented or self._run_name != self._job.spec.name:
+                self._client.update_run(joined, status="RUNNING", name=self._run_name)
+            else:  # the name that `mlflow run --run-name` gave
+                self._client.update_run(joined, status="RUNNING")
             experiment = self._client.get_experiment(run.info.experiment_id)
         else:
             experiment = _twice(self._find_experiment)
@@ -184,7 +189,9 @@ class MlflowTracker:
         return found
 
     def _create_experiment(self, name: str) -> Experiment:
-        self._client.create_experiment(name, self._store.artifacts, tags=EXPERIMENT_TAGS)
+        score = "accuracy" if self._job.spec.model.loss == "logistic" else "r2"
+        tags = {**EXPERIMENT_TAGS, VIEW_TAG: shared_view(score)}
+        self._client.create_experiment(name, self._store.artifacts, tags=tags)
         return self._client.get_experiment_by_name(name)
 
     def _record_start(self, summary: str, notes: Sequence[str]) -> None:
@@ -292,8 +299,7 @@ class MlflowTracker:
         outcome = outcome or Outcome()
         tags = {"trainer.parameters_sha256": parameters_sha256, **outcome.tags}
         if outcome.result:
-            note = describe_run(self._job, self._notes)
-            tags["mlflow.note.content"] = "\n".join([note, *outcome.result])
+            tags["mlflow.note.content"] = describe_run(self._job, self._notes, outcome.result)
         try:
             self._save("parameters.safetensors", self._job.parameters)
             self._trace.close()
@@ -324,7 +330,7 @@ class MlflowTracker:
         facts = {"spec_sha256": model.spec.sha256, "data_sha256": data.sha256}
         epoch = self._job.progress.epoch - 1
         model_id = log_model(
-            self._client, self.run_id, model, data.sample, epoch, facts, self._files
+            self._client, self.run_id, self._run_name, model, data.sample, epoch, facts, self._files
         )
         link_metrics(self._client, self.run_id, model_id, inputs)
         if name is not None:
@@ -345,6 +351,8 @@ class MlflowTracker:
         reason = _DATABASE_REASON.search(str(error))  # SQLAlchemy wraps it in its own advice
         why = reason[1] if reason else lines[0][:300]
         text = f"the tracking store {self._store.uri} refused: {why}"
+        if "error code 403" in text:
+            text += "\n  hint: ask for the right to edit, or name your own tracking.experiment"
         return TrackingError((str(error) if isinstance(error, TrackingError) else text) + what)
 
     # Files ---------------------------------------------------------------------------------
