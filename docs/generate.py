@@ -15,11 +15,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from trainer.cli.app import app
 from trainer.graph import OPS
 from trainer.graph.initialisers import INITIALISERS
 from trainer.graph.ops import ACTIVATIONS
-from trainer.spec import Spec
+from trainer.spec import Sketch, Spec
 
 PAGES = Path(__file__).parent
 
@@ -57,9 +59,10 @@ def _default(name: str, value: dict[str, Any], required: list[str]) -> str:
 
 def spec_keys() -> str:
     """A table for each model of the schema."""
-    schema = Spec.model_json_schema()
+    definitions = TypeAdapter(Spec | Sketch).json_schema()["$defs"]
     lines: list[str] = []
-    models = {"Spec": schema} | schema["$defs"]
+    first = {name: definitions[name] for name in ("Spec", "Sketch")}
+    models = first | definitions
     for title, model in models.items():
         text = model["description"].split("\n\n")[0]
         lines += [

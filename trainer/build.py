@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
+from trainer.errors import GraphError
 from trainer.graph import Expr, Graph, GraphBuilder
 from trainer.graph.ops import BATCH
-from trainer.spec.schema import DenseLayer, Spec, layer_names
+from trainer.spec.expressions import EquationError
+from trainer.spec.lifting import lift_model, problem_in_equation
+from trainer.spec.schema import DenseLayer, EquationsSpec, LayersSpec, Spec, layer_names
 
 
 def build_graph(spec: Spec, features: int | None = None, outputs: int | None = None) -> Graph:
@@ -26,21 +29,37 @@ def build_graph(spec: Spec, features: int | None = None, outputs: int | None = N
     builder = GraphBuilder(spec.model.dtype)
     h = builder.leaf("input", "x", (BATCH, features))
     y = builder.leaf("input", "y", (BATCH, outputs))
-    last = len(spec.model.layers) - 1
-    for i, (layer, name) in enumerate(
-        zip(spec.model.layers, layer_names(spec.model.layers), strict=True)
-    ):
-        activation = layer.activation
-        if i == last and spec.model.loss == "logistic":
-            # sigmoid or softmax and the logistic loss are one stable function of the logits
-            activation = "identity"
-        with builder.at(f"model.layers[{i}]"):
-            h = _dense(h, layer, name, activation)
+    h = _equations(spec, spec.model, builder) if isinstance(spec.model, EquationsSpec) else (
+        _layers(spec.model, h)
+    )  # fmt: skip
     builder.outputs["prediction"] = h.node.name
     with builder.at("model.loss"):
         loss = _squared(h, y) if spec.model.loss == "squared" else _logistic(h, y)
     builder.outputs["loss"] = loss.node.name
     return builder.build()
+
+
+def _equations(spec: Spec, model: EquationsSpec, builder: GraphBuilder) -> Expr:
+    """The output of the equations, lifted to a batch."""
+    try:
+        lifted, _ = lift_model(model, builder)
+    except EquationError as error:
+        raise GraphError(problem_in_equation(spec, error)) from None
+    return lifted.node
+
+
+def _layers(model: LayersSpec, h: Expr) -> Expr:
+    """The layers, one after the other."""
+    builder = h.builder
+    last = len(model.layers) - 1
+    for i, (layer, name) in enumerate(zip(model.layers, layer_names(model.layers), strict=True)):
+        activation = layer.activation
+        if i == last and model.loss == "logistic":
+            # sigmoid or softmax and the logistic loss are one stable function of the logits
+            activation = "identity"
+        with builder.at(f"model.layers[{i}]"):
+            h = _dense(h, layer, name, activation)
+    return h
 
 
 def _dense(x: Expr, layer: DenseLayer, name: str, activation: str) -> Expr:

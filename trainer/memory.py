@@ -13,7 +13,7 @@ from trainer.data import Dataset
 from trainer.errors import SpecError
 from trainer.graph import Graph
 from trainer.graph.ops import BATCH, LEAVES
-from trainer.spec.schema import Spec
+from trainer.spec.schema import LayersSpec, Spec
 
 CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
@@ -73,15 +73,22 @@ def check_memory(spec: Spec, dataset: Dataset, model: Graph) -> MemoryEstimate:
     """The estimate; raises `SpecError`, naming the largest layer, when this machine has less."""
     estimate, have = estimate_memory(spec, dataset, model), machine_memory()
     if estimate.total > have:
-        largest = max(range(len(spec.model.layers)), key=lambda i: spec.model.layers[i].units)
-        units = spec.model.layers[largest].units
+        what, where = _largest(spec)
         message = (
-            f"{units} units need about {show_bytes(estimate.total)} of memory, "
+            f"{what} about {show_bytes(estimate.total)} of memory, "
             f"this machine has {show_bytes(have)}"
         )
-        where = ("model", "layers", largest, "units")
         raise SpecError(spec.problem(where, message, "use fewer units or a smaller batch"))
     return estimate
+
+
+def _largest(spec: Spec) -> tuple[str, tuple[str | int, ...]]:
+    """What needs most of the memory, in words, and where it is declared."""
+    model = spec.model
+    if not isinstance(model, LayersSpec):
+        return "the equations need", ("model", "equations")
+    largest = max(range(len(model.layers)), key=lambda i: model.layers[i].units)
+    return f"{model.layers[largest].units} units need", ("model", "layers", largest, "units")
 
 
 def show_bytes(count: float) -> str:

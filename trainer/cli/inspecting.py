@@ -75,10 +75,13 @@ def schema() -> None:
 
     Example: train schema > spec.schema.json
     """
-    from trainer.spec import Spec
+    from pydantic import TypeAdapter
+
+    from trainer.spec import Sketch, Spec
 
     document = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
-    print(json.dumps(document | Spec.model_json_schema(), indent=2, ensure_ascii=False))
+    both = TypeAdapter(Spec | Sketch).json_schema()
+    print(json.dumps(document | both, indent=2, ensure_ascii=False))
 
 
 def ui(

@@ -1,6 +1,6 @@
 """Data: sources, splits, encodings."""
 
-from trainer.data.dataset import Dataset, Part, load_dataset, load_table, split_rows
+from trainer.data.dataset import Dataset, Part, load_dataset, load_table, preprocess, split_rows
 from trainer.data.preprocessing import Preprocessing
 from trainer.data.table import Table
 
@@ -11,5 +11,6 @@ __all__ = [
     "Table",
     "load_dataset",
     "load_table",
+    "preprocess",
     "split_rows",
 ]

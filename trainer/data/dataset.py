@@ -18,7 +18,7 @@ from trainer.data.table import Label, Table, listing, show, target_problem
 from trainer.errors import DataError, Problem, SpecError
 from trainer.graph.ops import Array
 from trainer.randomness import stream
-from trainer.spec.schema import CsvSource, InlineSource, Spec, SyntheticSource
+from trainer.spec.schema import CsvSource, InlineSource, LayersSpec, Spec, SyntheticSource
 
 __all__ = ["Dataset", "Part", "Preprocessing", "Table", "load_dataset", "load_table", "split_rows"]
 
@@ -104,18 +104,7 @@ def load_dataset(spec: Spec) -> Dataset:
     notes: list[str] = []
     if not len(rows["validation"]) and not len(rows["test"]):
         notes.append("no split: every row trains, and nothing measures how the model generalises")
-    mean = scale = None
-    if spec.data.standardize:
-        mean, scale = _scaling(spec, table, rows["train"], notes)
-    preprocessing = Preprocessing(
-        features=table.features,
-        target=table.target_name,
-        classes=table.classes,
-        mean=mean,
-        scale=scale,
-        outputs=spec.model.layers[-1].units,
-        dtype=spec.model.dtype,
-    )
+    preprocessing = _fitted(spec, table, rows["train"], notes)
     sha256 = table.sha256  # before `_part`, which may write into the table
     sample = table.x[rows["train"][:SAMPLE]]
     parts = {name: _part(spec, table, chosen, preprocessing) for name, chosen in rows.items()}
@@ -129,6 +118,29 @@ def load_dataset(spec: Spec) -> Dataset:
         sha256=sha256,
         origin=table.origin,
         notes=tuple(notes),
+    )
+
+
+def preprocess(spec: Spec, table: Table) -> Preprocessing:
+    """What a run of the spec does to the columns of its data. Raises what `load_dataset` raises."""
+    rows = split_rows(spec, table)
+    _check_fit(spec, table, len(rows["train"]))
+    return _fitted(spec, table, rows["train"], [])
+
+
+def _fitted(spec: Spec, table: Table, train: Array, notes: list[str]) -> Preprocessing:
+    """The preprocessing, fitted on the training rows."""
+    mean = scale = None
+    if spec.data.standardize:
+        mean, scale = _scaling(spec, table, train, notes)
+    return Preprocessing(
+        features=table.features,
+        target=table.target_name,
+        classes=table.classes,
+        mean=mean,
+        scale=scale,
+        outputs=spec.model.units,
+        dtype=spec.model.dtype,
     )
 
 
@@ -196,22 +208,30 @@ def _check_split(spec: Spec, table: Table, parts: dict[str, Array]) -> None:
 def _check_fit(spec: Spec, table: Table, training_rows: int) -> None:
     """Raises `SpecError` when the spec's numbers do not fit the data."""
     problems: list[Problem] = []
-    last = len(spec.model.layers) - 1
-    units = spec.model.layers[last].units
-    where = ("model", "layers", last, "units")
-    found = f"{units} unit{'s' * (units > 1)}"
+    units, model = spec.model.units, spec.model
+    where: tuple[str | int, ...] = ("model", "output")
+    if isinstance(model, LayersSpec):
+        where = ("model", "layers", len(model.layers) - 1, "units")
+    elif model.inputs["x"] != len(table.features):
+        count = len(table.features)
+        message = f"the data have {count} feature{'s' * (count > 1)}, found {model.inputs['x']}"
+        problems.append(spec.problem(("model", "inputs", "x"), message, f"write x: {count}"))
+    what, advice = "unit", "write units: {}"
+    if not isinstance(model, LayersSpec):
+        what, advice = "output", f"outputs that '{model.output}' needs: {{}}"
+    found = f"{units} {what}{'s' * (units > 1)}"
     if table.classes is not None:
         count = len(table.classes)
         fits = (1, 2) if count == 2 else (count,)
         if units not in fits:
             shown = listing(table.classes, 4)
             message = f"'{table.target_name}' has {count} classes ({shown}), found {found}"
-            problems.append(spec.problem(where, message, f"write units: {fits[0]}"))
+            problems.append(spec.problem(where, message, advice.format(fits[0])))
     elif units != table.target.shape[1]:
         count = table.target.shape[1]
         columns = f"{count} column{'s' * (count > 1)}"
         message = f"the target '{table.target_name}' has {columns}, found {found}"
-        hint = f"write units: {count}"
+        hint = advice.format(count)
         if units > 1 and count == 1:
             hint += "; or `loss: logistic` if the target names classes"
         problems.append(spec.problem(where, message, hint))

@@ -65,7 +65,8 @@ class Interpreter:
                 values[name] = forward(*[values[source] for source in inputs], **attributes)
                 for source in done:
                     del values[source]
-        return {name: values[name] for name in self._fetch}
+        # NumPy makes scalars of arrays without axes
+        return {name: np.asarray(values[name]) for name in self._fetch}
 
 
 class ReferenceEngine:

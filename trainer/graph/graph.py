@@ -203,6 +203,7 @@ class GraphBuilder:
         self._constants: dict[float, Expr] = {}
         self._place = ""
         self._prefix = ""
+        self._stem = ""
         self._via: Edge | None = None
 
     @classmethod
@@ -224,6 +225,9 @@ class GraphBuilder:
     def __getitem__(self, name: str) -> Expr:
         return Expr(self, self._nodes[name])
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._nodes
+
     @contextmanager
     def at(self, place: str) -> Iterator[None]:
         """Nodes added inside belong to this path of the spec; errors name it."""
@@ -232,6 +236,15 @@ class GraphBuilder:
             yield
         finally:
             self._place = before
+
+    @contextmanager
+    def inside(self, stem: str) -> Iterator[None]:
+        """Unnamed nodes added inside are called `stem/op`."""
+        before, self._stem = self._stem, f"{stem}/"
+        try:
+            yield
+        finally:
+            self._stem = before
 
     @contextmanager
     def backward(self, prefix: str, via: Edge | None) -> Iterator[None]:
@@ -267,7 +280,7 @@ class GraphBuilder:
         the place in the spec, the op, the inputs and their shapes.
         """
         terms = [term if isinstance(term, Expr) else self.constant(term) for term in inputs]
-        name = name or self._unique(self._prefix or op)
+        name = name or self._unique(self._prefix or f"{self._stem}{op}")
         where = f"{self._place}: node '{name}'" if self._place else f"node '{name}'"
         row = OPS.get(op)
         if row is None:

@@ -64,7 +64,10 @@ def initial_parameters(graph: Graph, seed: int) -> dict[str, Array]:
     values = {}
     for k, node in enumerate(graph.parameters):
         shape = tuple(int(dim) for dim in node.shape)
-        fan_in, fan_out = (shape[0], shape[1]) if len(shape) == 2 else (1, 1)
+        if "values" in node.attributes:
+            values[node.name] = np.array(node.attributes["values"], dtype=node.dtype)
+            continue
+        fan_in, fan_out = (*shape, 1, 1)[:2]
         draw = INITIALISERS[node.attributes["init"]]
         drawn = draw(stream(seed, "initialise", k), shape, fan_in, fan_out)
         values[node.name] = np.ascontiguousarray(drawn, dtype=node.dtype)

@@ -152,12 +152,19 @@ def _relu(x: Array) -> Array:
     return np.where(np.real(x) > 0, x, np.zeros_like(x))
 
 
+def _positive_part(x: Array) -> Array:
+    """relu(x) as a part of a smooth function: the pieces of log(1 + exp(x)) must change sides at
+    the same place, else a complex step at exactly 0 would see half of each.
+    """
+    return np.where(np.real(x) >= 0, x, np.zeros_like(x))
+
+
 def _leaky_slope(x: Array) -> Array:
     return np.where(np.real(x) > 0, 1, LEAKY_SLOPE).astype(x.dtype)
 
 
 def _softplus(x: Array) -> Array:
-    return np.asarray(_relu(x) + np.log1p(np.exp(-_signed(x))))
+    return np.asarray(_positive_part(x) + np.log1p(np.exp(-_signed(x))))
 
 
 def _normal_cdf(x: Array) -> Array:
@@ -181,7 +188,7 @@ def _softmax(x: Array) -> Array:
 
 
 def _logistic_loss(z: Array, y: Array) -> Array:
-    return np.asarray(_relu(z) - z * y + np.log1p(np.exp(-_signed(z))))
+    return np.asarray(_positive_part(z) - z * y + np.log1p(np.exp(-_signed(z))))
 
 
 def _sum(x: Array, *, axes: Axes, keepdims: bool = False) -> Array:

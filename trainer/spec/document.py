@@ -73,6 +73,14 @@ class Mark:
     column: int = 0
     width: int = 1
 
+    def within(self, text: str, at: int, width: int) -> Mark:
+        """The place of some characters of the text that stands here, if that is one line."""
+        line = self.source.lines[self.line - 1] if 0 < self.line <= len(self.source.lines) else ""
+        start = line.find(text, max(self.column - 1, 0)) if line else -1
+        if start < 0:
+            return self
+        return Mark(self.source, self.line, start + at + 1, width)
+
     def problem(self, path: str, message: str, hint: str | None = None) -> Problem:
         """A problem at this place."""
         lines = self.source.lines

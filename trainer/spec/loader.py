@@ -30,8 +30,9 @@ from trainer.spec.document import (
     show_path,
     show_text,
 )
+from trainer.spec.lifting import equation_problems
 from trainer.spec.messages import describe, explain, near, plural
-from trainer.spec.schema import Spec
+from trainer.spec.schema import Sketch, Spec
 
 MAX_BYTES: Final = 2**20
 MAX_PROBLEMS: Final = 100
@@ -51,13 +52,50 @@ def load_spec(path: str | FilePath, overrides: Overrides | None = None) -> Spec:
 
 def read_spec(text: str, file: str, overrides: Overrides | None = None) -> Spec:
     """As `load_spec`, from the text of the file at this path."""
+    root, problems = _root(text, file, overrides)
+    if _is_sketch(root):
+        raise UsageError(
+            f"{file} declares a graph without data, which cannot be trained\n"
+            f"  hint: train explain {file} shows it"
+        )
+    spec = _checked(root, problems, Spec, text, file)
+    assert isinstance(spec, Spec)
+    return spec
+
+
+def load_any(path: str | FilePath, overrides: Overrides | None = None) -> Spec | Sketch:
+    """As `load_spec`, or the graph without data that the file declares."""
+    file = str(path)
+    text = _read(FilePath(path))
+    root, problems = _root(text, file, overrides)
+    kind = Sketch if _is_sketch(root) else Spec
+    return _checked(root, problems, kind, text, file)
+
+
+def _root(text: str, file: str, overrides: Overrides | None) -> tuple[Map, list[Problem]]:
+    """The tree with the overrides in it."""
     root, problems = _parse(text, file)
     for key, node, found in _read_overrides(overrides):
         problems += found
         if node is not None:
             problems += _override(root, key, node)
-    spec, found = _validate(root)
+    return root, problems
+
+
+def _is_sketch(root: Map) -> bool:
+    """Whether the document declares equations on given numbers, without data to train on."""
+    model = root.entries.get("model")
+    equations = model is not None and isinstance(model[1], Map) and "equations" in model[1].entries
+    return equations and not {"data", "sgd"} & root.entries.keys()
+
+
+def _checked(
+    root: Map, problems: list[Problem], kind: type[Spec] | type[Sketch], text: str, file: str
+) -> Spec | Sketch:
+    spec, found = _validate(root, kind)
     problems += found
+    if spec is not None and not problems:
+        problems += equation_problems(spec)
     if problems or spec is None:
         raise SpecError(_in_order(problems))
     spec._text, spec._file = text, file
@@ -79,14 +117,16 @@ def _parse(text: str, file: str) -> tuple[Map, list[Problem]]:
     raise SpecError(_in_order(problems))
 
 
-def _validate(root: Map) -> tuple[Spec | None, list[Problem]]:
+def _validate(
+    root: Map, kind: type[Spec] | type[Sketch]
+) -> tuple[Spec | Sketch | None, list[Problem]]:
     document = plain(root)
     try:
-        spec = Spec.model_validate(document)
+        spec = kind.model_validate(document)
     except ValidationError as error:
         problems = []
         for item in error.errors(include_url=False):
-            explained = explain(item, Spec, document)
+            explained = explain(item, kind, document)
             if explained is None:
                 continue
             path, message, hint, key = explained

@@ -6,7 +6,7 @@ import difflib
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, get_args
+from typing import Any, Final, get_args, get_origin
 
 from pydantic import BaseModel, Tag
 
@@ -68,6 +68,7 @@ _EXPECTED: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
     "tuple_type": lambda c: "a list",
     "list_type": lambda c: "a list",
     "too_short": lambda c: f"a list of at least {plural(c['min_length'], 'item')}",
+    "too_long": lambda c: f"a list of at most {plural(c['max_length'], 'item')}",
     "model_type": lambda c: "a mapping",
     "model_attributes_type": lambda c: "a mapping",
     "dict_type": lambda c: "a mapping",
@@ -86,7 +87,8 @@ def explain(
     None for an error that only follows from another one, which is reported itself.
     """
     kind, context = error["type"], error.get("ctx") or {}
-    path, _ = _follow(root, error["loc"])
+    loc, of_key = error["loc"], error["loc"][-1:] == ("[key]",)
+    path, _ = _follow(root, loc[:-1] if of_key else loc)
     if kind == "missing":
         return path, "required key is missing", None, True
     if kind == "extra_forbidden":
@@ -95,19 +97,19 @@ def explain(
         return path, "unknown key", advice, True
     if kind == "spec":
         path = (*path, *context["at"])
-    value = _at(document, path)
+    value = path[-1] if of_key else _at(document, path)
     if kind == "default_factory_not_called" or _holds_fault(value):
         return None
     if kind == "too_short" and isinstance(value, list) and len(value) >= context["min_length"]:
         return None  # of its items only some are right
     if kind == "spec":
-        return path, context["message"], context["hint"], False
+        return path, context["message"], context["hint"], of_key
     if kind == "expected":
         expected = error["msg"]
     else:
         expected = _EXPECTED[kind](context) if kind in _EXPECTED else "another value"
     message = f"expected {expected}, found {describe(value)}"
-    return path, message, _hint(kind, context, value), False
+    return path, message, _hint(kind, context, value), of_key
 
 
 def _hint(kind: str, context: Mapping[str, Any], value: Any) -> str | None:
@@ -181,7 +183,9 @@ def _follow(root: type[BaseModel], loc: Path) -> tuple[Path, Any]:
             kind = tagged[part]
             continue
         path.append(part)
-        if isinstance(part, str):
+        if get_origin(kind) is dict:  # of names that the user chose
+            kind = get_args(kind)[1]
+        elif isinstance(part, str):
             fields = [model.model_fields.get(part) for model in _models(kind)]
             kind = next((field.annotation for field in fields if field), None)
     return tuple(path), kind

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import keyword
 import math
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -32,7 +34,7 @@ from trainer.errors import Problem
 from trainer.graph.initialisers import INITIALISERS
 from trainer.graph.ops import ACTIVATIONS
 from trainer.spec.document import Node, Path, locate, show_path
-from trainer.spec.messages import describe
+from trainer.spec.messages import describe, near
 
 
 def wrong(message: str, hint: str | None = None, at: Path = ()) -> PydanticCustomError:
@@ -70,6 +72,46 @@ def _batch_size(value: Any) -> Any:
     if value == "full" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
         return value
     raise PydanticCustomError("expected", "a whole number of at least 1, or 'full'")
+
+
+RESERVED_NAMES = frozenset({"x", "y", "loss", "learning_rate", "grad_norm", "clip"})
+
+
+def _unreserved(name: str) -> str:
+    if name in RESERVED_NAMES - {"x"}:
+        raise wrong(f"the name '{name}' is taken by a node of the graph", "choose another name")
+    if keyword.iskeyword(name):  # Python's parser reads the equations
+        raise wrong(f"the name '{name}' cannot stand in an equation", f"write {name}_")
+    return name
+
+
+def _numbers(value: Any) -> Any:
+    """A number, a list of numbers, or a list of rows of one length; as tuples of floats."""
+    if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
+        if value is not None and not math.isfinite(value):
+            raise wrong(f"expected a finite number, found {describe(value)}")
+        return value if value is None else float(value)
+    if not isinstance(value, list | tuple) or not value:
+        raise wrong(
+            f"expected a number, a list of numbers or a list of rows, found {describe(value)}"
+        )
+    items = tuple(_numbers(item) for item in value)
+    shapes = {shape_of(item) for item in items}
+    if None in items or len(shapes) > 1 or len(next(iter(shapes))) > 1:
+        raise wrong("expected a list of numbers, or a list of rows of one length")
+    return items
+
+
+def _given_numbers(value: Any) -> Any:
+    """As `_numbers`, and there are some."""
+    if value is None:
+        raise wrong("expected a number, a list of numbers or a list of rows, found nothing")
+    return _numbers(value)
+
+
+def shape_of(values: Any) -> tuple[int, ...]:
+    """The shape of nested tuples of numbers."""
+    return (len(values), *shape_of(values[0])) if isinstance(values, tuple) else ()
 
 
 class _Model(BaseModel):
@@ -271,8 +313,8 @@ class DenseLayer(_Model):
     """Whether b is there; it starts at 0."""
 
 
-class ModelSpec(_Model):
-    """The network and its loss."""
+class LayersSpec(_Model):
+    """A network of layers, one after the other, and its loss."""
 
     layers: Annotated[tuple[DenseLayer, ...], Field(strict=False, min_length=1)]
     """The layers, from the input to the output."""
@@ -315,15 +357,172 @@ class ModelSpec(_Model):
                 )
         return loss
 
+    @property
+    def units(self) -> int:
+        """The number of outputs."""
+        return self.layers[-1].units
+
 
 _OUTPUT = {True: "sigmoid", False: "softmax"}
-RESERVED_NAMES = frozenset({"x", "y", "loss", "learning_rate", "grad_norm", "clip"})
 
 
 def layer_names(layers: tuple[DenseLayer, ...]) -> list[str]:
     """The layers' names, with `dense_<number>` for those without."""
     return [layer.name or f"dense_{i}" for i, layer in enumerate(layers, start=1)]
 
+
+# Equations --------------------------------------------------------------------------------------
+
+Letter: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=60)]
+Identifier: TypeAlias = Annotated[
+    str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=60), AfterValidator(_unreserved)
+]
+Dimension: TypeAlias = Annotated[int, Field(ge=1)]
+
+
+class ParameterSpec(_Model):
+    """A trainable array: its shape and how it is drawn, or its values."""
+
+    shape: Annotated[tuple[Dimension, ...], Field(strict=False, max_length=2)] | None = None
+    """`[]` for a number, `[n]` for a vector, `[m, n]` for a matrix."""
+    values: Annotated[Any, AfterValidator(_numbers), Field(validate_default=True)] = None
+    """The first values instead: a number, a list of numbers, or a list of rows."""
+    init: Annotated[str, OneOf("an initialiser", tuple(INITIALISERS))] = "glorot_uniform"
+    """How it is drawn; a matrix has as many inputs as rows."""
+    decay: bool = Field(default_factory=lambda data: data.get("init") != "zeros")
+    """Whether weight_decay pulls it towards 0; by default unless it starts there."""
+
+    @field_validator("values")
+    @classmethod
+    def _one_of_both(cls, values: Any, info: ValidationInfo) -> Any:
+        if "shape" not in info.data:  # it is wrong, and told
+            return values
+        shape = info.data["shape"]
+        if (values is None) == (shape is None):
+            raise wrong("expected either a shape or values", "for example {shape: [3, 2]}")
+        return values
+
+    @property
+    def dims(self) -> tuple[int, ...]:
+        """Its shape."""
+        return self.shape if self.shape is not None else shape_of(self.values)
+
+
+class EquationsSpec(_Model):
+    """A network as equations for one example, and its loss."""
+
+    inputs: Annotated[dict[Identifier, Dimension], Field(min_length=1)]
+    """The features: `{x: 3}` for a vector of 3."""
+    parameters: dict[Identifier, ParameterSpec] = Field(default_factory=dict)
+    """What is trained."""
+    equations: Annotated[dict[Identifier, str], Field(min_length=1)]
+    """Each names a value: `h: sigmoid(W @ x + b)`."""
+    output: str
+    """The equation that predicts."""
+    loss: Literal["squared", "logistic"]
+    """As for layers; an outermost sigmoid or softmax of the output and `logistic` are one."""
+    dtype: Literal["float32", "float64"] = "float32"
+    """Type of all parameters and values."""
+
+    @field_validator("inputs")
+    @classmethod
+    def _one_input(cls, inputs: dict[str, int]) -> dict[str, int]:
+        if list(inputs) != ["x"]:
+            raise wrong(f"expected the one input x, found {', '.join(inputs)}",
+                        "x is the vector of the features: `inputs: {x: 3}`")  # fmt: skip
+        return inputs
+
+    @field_validator("output")
+    @classmethod
+    def _is_an_equation(cls, output: str, info: ValidationInfo) -> str:
+        return _known_output(output, info)
+
+    @property
+    def units(self) -> int:
+        """The number of outputs. Raises `EquationError`."""
+        from trainer.spec.lifting import lift_model
+
+        lifted, _ = lift_model(self)
+        return lifted.dims[0] if lifted.dims else 1
+
+
+class SketchModel(_Model):
+    """A graph of equations on given numbers."""
+
+    inputs: Annotated[dict[Letter, Annotated[Any, AfterValidator(_given_numbers)]],
+                      Field(min_length=1)]  # fmt: skip
+    """Numbers, lists of numbers or lists of rows: `{a: 2.0, b: 1.0}`."""
+    parameters: dict[Letter, ParameterSpec] = Field(default_factory=dict)
+    """Further values, drawn or given."""
+    equations: Annotated[dict[Letter, str], Field(min_length=1)]
+    """Each names a value: `c: a + b`."""
+    output: str
+    """The equation whose gradient is asked for; a number."""
+    dtype: Literal["float32", "float64"] = "float64"
+    """Type of all values."""
+
+    @field_validator("output")
+    @classmethod
+    def _is_an_equation(cls, output: str, info: ValidationInfo) -> str:
+        return _known_output(output, info)
+
+
+class Sketch(_Model):
+    """A graph without data: it can be explained and checked, not trained."""
+
+    name: Name
+    """What the graph is called."""
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    """Decides the values that are drawn."""
+    model: SketchModel
+    """The equations and their inputs."""
+
+    _document: Node | None = PrivateAttr(default=None)
+    _text: str | None = PrivateAttr(default=None)
+    _file: str | None = PrivateAttr(default=None)
+
+    def problem_within(
+        self, path: Path, text: str, at: int, width: int, message: str, hint: str | None = None
+    ) -> Problem:
+        """A problem with some characters of the `text` at `path`."""
+        return _problem_within(self._document, path, text, (at, width), message, hint)
+
+
+def _problem(
+    document: Node | None, path: Path, message: str, hint: str | None, key: bool = False
+) -> Problem:
+    if document is None:
+        return Problem(show_path(path), message, hint)
+    return locate(document, path, key=key).problem(show_path(path), message, hint)
+
+
+def _problem_within(
+    document: Node | None, path: Path, text: str, where: tuple[int, int], message: str,
+    hint: str | None,
+) -> Problem:  # fmt: skip
+    if document is None or where[0] < 0:
+        return _problem(document, path, message, hint, key=where[0] < 0)
+    mark = locate(document, path).within(text, *where)
+    return mark.problem(show_path(path), message, hint)
+
+
+def _known_output(output: str, info: ValidationInfo) -> str:
+    equations = info.data.get("equations")
+    if equations and output not in equations:
+        raise wrong(f"there is no equation '{output}'", near(output, equations))
+    return output
+
+
+def _model_kind(value: Any) -> str:
+    if isinstance(value, EquationsSpec):
+        return "equations"
+    return "equations" if isinstance(value, dict) and "equations" in value else "layers"
+
+
+ModelSpec: TypeAlias = Annotated[
+    Annotated[LayersSpec, Tag("layers")] | Annotated[EquationsSpec, Tag("equations")],
+    Discriminator(_model_kind),
+]
 
 # Training, evaluation, tracking ----------------------------------------------------------------
 
@@ -426,6 +625,10 @@ class Spec(_Model):
         self, path: Path, message: str, hint: str | None = None, *, key: bool = False
     ) -> Problem:
         """A problem with the value at `path`, located in the file that the spec came from."""
-        if self._document is None:
-            return Problem(show_path(path), message, hint)
-        return locate(self._document, path, key=key).problem(show_path(path), message, hint)
+        return _problem(self._document, path, message, hint, key)
+
+    def problem_within(
+        self, path: Path, text: str, at: int, width: int, message: str, hint: str | None = None
+    ) -> Problem:
+        """A problem with some characters of the `text` at `path`."""
+        return _problem_within(self._document, path, text, (at, width), message, hint)

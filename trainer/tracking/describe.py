@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from trainer.spec.schema import LayersSpec
 from trainer.training import Ended, Job
 
 if TYPE_CHECKING:
@@ -66,12 +67,15 @@ def describe_run(job: Job, notes: Sequence[str], result: Sequence[str] = ()) -> 
     The lines of `result` stand first: the UI folds all but the first lines.
     """
     spec, data = job.spec, job.dataset
-    sizes = [len(data.features), *(layer.units for layer in spec.model.layers)]
+    sizes = [len(data.features), spec.model.units]
+    what = f"{len(getattr(spec.model, 'equations', ()))} equations, "
+    if isinstance(spec.model, LayersSpec):
+        sizes, what = [sizes[0], *(layer.units for layer in spec.model.layers)], "a network of "
     parts = {"training": data.train, "validation": data.validation, "test": data.test}
     rows = ", ".join(f"{len(part)} {name}" for name, part in parts.items() if part is not None)
     sgd = f"learning rate {spec.sgd.learning_rate:g}, momentum {spec.sgd.momentum:g}"
     lines = [
-        f"**{spec.name}**: a network of {' → '.join(map(str, sizes))} with {spec.model.loss} loss",
+        f"**{spec.name}**: {what}{' → '.join(map(str, sizes))} with {spec.model.loss} loss",
         "",
         *result,
         f"- Data: {data.origin}, target `{data.target}`, rows: {rows}",
