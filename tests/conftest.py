@@ -11,7 +11,9 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parent.parent
-CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
+ALL_CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
+CONFIGS = [path for path in ALL_CONFIGS if "\nsgd:" in path.read_text()]
+"""Those that train; the others are explained."""
 
 TINY: dict[str, Any] = {
     "name": "tiny",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from trainer.run import warn_by_default
 from trainer.tracking.files import (
@@ -34,6 +35,29 @@ def load_model(
     there is no such run or it has no parameters yet, `TrackingError` and `CheckpointError`.
     """
     return load_run(resolve_store(tracking_uri), run, warn)
+
+
+def gradient_norms(
+    run: str,
+    *,
+    tracking_uri: str | None = None,
+    warn: Callable[[str], None] = warn_by_default,
+) -> dict[str, Any] | None:
+    """The recorded norms of each parameter's gradient by epoch, as `explain.page` takes them.
+
+    None where the run has none. Raises what `load_model` raises.
+    """
+    runs = Runs(resolve_store(tracking_uri), warn)
+    found = runs.find(run)
+    names = [name for name in found.metrics if name.startswith("grad_norm/")]
+    points = {name.removeprefix("grad_norm/"): runs.points(found.run_id, name) for name in names}
+    if not points:
+        return None
+    epochs = [step for step, _ in next(iter(points.values()))]
+    return {
+        "epochs": epochs,
+        "grad_norm": {name: [value for _, value in series] for name, series in points.items()},
+    }
 
 
 def find_model(

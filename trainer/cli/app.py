@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from trainer.cli import comparing, exporting, inspecting, models, training
+from trainer.cli import comparing, explaining, exporting, inspecting, models, training
 from trainer.cli.hints import headline
 from trainer.errors import InterruptedRun, TrainerError
 
@@ -38,6 +38,8 @@ COMMANDS: Final[dict[str, Callable[..., None]]] = {
     "promote": models.promote,
     "export": exporting.export,
     "serve": models.serve,
+    "explain": explaining.explain,
+    "gradcheck": explaining.gradcheck,
     "check": inspecting.check,
     "schema": inspecting.schema,
     "ui": inspecting.ui,

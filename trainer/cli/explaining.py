@@ -1,0 +1,170 @@
+"""The commands that show and check gradients: explain, gradcheck."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from trainer.cli.hints import warn
+from trainer.cli.options import Json, Set, TrackingUri
+from trainer.errors import UsageError
+
+if TYPE_CHECKING:
+    from trainer.explain.cases import Case
+    from trainer.explain.explanation import Explanation
+
+EXAMPLES = 5
+"""Rows of the data on a page."""
+
+Spec = Annotated[
+    Path | None, typer.Argument(metavar="CONFIG", help="The spec; with --run it may be left out.")
+]
+Row = Annotated[int, typer.Option(min=0, metavar="N", help="The row of the data, from 0.")]
+At = Annotated[
+    list[str] | None,
+    typer.Option("--at", metavar="NAME=NUMBERS", help="An example: x=1,2,3, and y=0; repeatable."),
+]
+OfRun = Annotated[
+    str | None, typer.Option("--run", metavar="RUN", help="Use the parameters that it learned.")
+]
+
+
+def explain(
+    config: Spec = None,
+    row: Row = 0,
+    at: At = None,
+    of_run: OfRun = None,
+    set_: Set = None,
+    full: Annotated[bool, typer.Option("--full", help="Show all of large arrays.")] = False,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a page to step through.")
+    ] = None,
+    latex: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a LaTeX document.")
+    ] = None,
+    tracking_uri: TrackingUri = None,
+    json_: Json = False,
+) -> None:
+    """Show one example's way through a graph: values forward, gradients backward, path by path.
+
+    Example: train explain configs/lecture/2_two_paths.yaml
+    """
+    from trainer.explain.text import describe
+
+    explanation = _case(config, row, at, of_run, set_, tracking_uri).explain()
+    if json_:
+        print(json.dumps(explanation.as_json(), ensure_ascii=False))
+    elif html is None and latex is None:
+        print(describe(explanation, full))
+    if html is not None:
+        _write_page(explanation, html, config, row, at, of_run, set_, tracking_uri)
+    if latex is not None:
+        from trainer.explain.latex import write_latex
+
+        try:
+            write_latex(explanation, latex)
+        except OSError as error:
+            raise UsageError(f"'{latex}' cannot be written: {error.strerror}") from None
+
+
+def gradcheck(
+    config: Spec = None,
+    row: Row = 0,
+    at: At = None,
+    of_run: OfRun = None,
+    set_: Set = None,
+    tracking_uri: TrackingUri = None,
+    json_: Json = False,
+) -> None:
+    """Check backprop against differences, for every parameter. Exits with 1 where it differs.
+
+    Example: train gradcheck configs/hidden_layer.yaml
+    """
+    from trainer.gradcheck import check_gradients
+
+    result = check_gradients(_case(config, row, at, of_run, set_, tracking_uri))
+    if json_:
+        print(json.dumps(result.as_json(), ensure_ascii=False))
+    else:
+        width = max(len(checked.name) for checked in result.parameters)
+        for checked in result.parameters:
+            place = f" at {list(checked.worst_index)}" if checked.worst_index else ""
+            kinks = f", {checked.kinks} at a kink" if checked.kinks else ""
+            print(
+                f"{'ok  ' if checked.passed else 'FAIL'}  {checked.name:<{width}}  "
+                f"largest relative error {checked.max_relative_error:.1e}{place} "
+                f"({checked.checked} elements by {checked.method}{kinks})"
+            )
+        print("passed" if result.passed else "failed")
+    if not result.passed:
+        raise typer.Exit(1)
+
+
+def _write_page(
+    first: Explanation, html: Path, config: Path | None, row: int, at: list[str] | None,
+    of_run: str | None, set_: list[str] | None, tracking_uri: str | None,
+) -> None:  # fmt: skip
+    """The page of this example and, where they are rows of data, some that follow."""
+    from trainer.explain.page import write_page
+    from trainer.using import gradient_norms
+
+    explanations = [first]
+    rows = any(step.node.name == "y" for step in first.steps) and not at
+    for following in range(row + 1, row + EXAMPLES) if rows else ():
+        try:
+            case = _case(config, following, at, of_run, set_, tracking_uri)
+        except UsageError:  # there are no more
+            break
+        explanations.append(case.explain())
+    norms = gradient_norms(of_run, tracking_uri=tracking_uri) if of_run else None
+    try:
+        write_page(explanations, html, history=norms)
+    except OSError as error:
+        raise UsageError(f"'{html}' cannot be written: {error.strerror}") from None
+
+
+def _case(
+    config: Path | None, row: int, at: list[str] | None, of_run: str | None,
+    set_: list[str] | None, tracking_uri: str | None,
+) -> Case:  # fmt: skip
+    """What the arguments ask for."""
+    from trainer.explain.cases import case_of_sketch, case_of_spec
+    from trainer.spec import Sketch, load_any
+
+    given = _given(at)
+    if of_run is not None:
+        from trainer.using import load_model
+
+        model = load_model(of_run, tracking_uri=tracking_uri, warn=warn).model
+        return case_of_spec(
+            model.spec, row=row, at=given, parameters=model.parameters,
+            preprocessing=model.preprocessing,
+        )  # fmt: skip
+    if config is None:
+        raise UsageError("name a spec, or a run with --run")
+    spec = load_any(config, set_)
+    if isinstance(spec, Sketch):
+        return case_of_sketch(spec, given)
+    return case_of_spec(spec, row=row, at=given)
+
+
+def _given(at: list[str] | None) -> dict[str, Any] | None:
+    """The arrays in `--at x=1,2,3`. Raises `UsageError`."""
+    import numpy as np
+
+    if not at:
+        return None
+    found: dict[str, Any] = {}
+    for option in at:
+        name, equals, text = option.partition("=")
+        try:
+            numbers = [float(part) for part in text.split(",")]
+        except ValueError:
+            numbers = []
+        if not equals or not numbers or not np.isfinite(numbers).all():
+            raise UsageError(f"--at {option}: expected a name and numbers, as x=1,2.5,3")
+        found[name.strip()] = np.array(numbers)
+    return found

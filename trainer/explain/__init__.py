@@ -1,0 +1,1 @@
+"""Values, gradients and the paths between them, for one example."""
