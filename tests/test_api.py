@@ -86,14 +86,16 @@ MAY_IMPORT = {
                "result", "comparing", "tracking"},
     "tracking": {"errors", "graph", "spec", "result", "data", "training", "model", "export"},
     "comparing": {"errors", "tracking"},
+    "explain": {"errors", "graph", "spec", "data", "build", "engine"},
+    "gradcheck": {"engine", "explain", "graph"},
     "signals": {"errors"},
     "run": {"errors", "result", "graph", "spec", "data", "build", "engine", "fingerprint",
-            "history", "memory", "model", "report", "signals", "summary", "tracking", "training"},
+            "explain", "history", "memory", "model", "report", "signals", "summary", "tracking", "training"},
     "resuming": {"errors", "result", "run", "signals", "spec", "tracking", "training"},
     "proof": {"errors", "graph", "result", "run", "spec", "tracking", "training"},
     "using": {"errors", "run", "tracking"},
     "cli": {"errors", "proof", "resuming", "result", "graph", "spec", "data", "build", "engine",
-            "comparing", "export", "memory", "predicting", "report", "summary", "tracking",
+            "comparing", "explain", "export", "gradcheck", "memory", "predicting", "report", "summary", "tracking",
             "training", "run", "using"},
 }  # fmt: skip
 

@@ -18,7 +18,7 @@ from conftest import ROOT
 
 COMMANDS = [
     "run", "resume", "reproduce", "sync", "list", "compare", "predict", "evaluate",
-    "promote", "export", "serve", "check", "schema", "ui",
+    "promote", "export", "serve", "explain", "gradcheck", "check", "schema", "ui",
 ]  # fmt: skip
 
 

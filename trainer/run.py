@@ -20,6 +20,8 @@ from trainer.build import build_graph
 from trainer.data import load_dataset
 from trainer.engine import EngineName
 from trainer.errors import DivergedError, InterruptedRun, TrackingError, TrainerError
+from trainer.explain.cases import cases_of_part
+from trainer.explain.page import write_page
 from trainer.fingerprint import parameters_sha256
 from trainer.history import History
 from trainer.memory import check_memory
@@ -36,13 +38,14 @@ from trainer.tracking.describe import describe_result
 from trainer.tracking.environment import numeric_environment
 from trainer.tracking.model import RegisteredName
 from trainer.tracking.store import RUNS, Store, check_store, resolve_store
-from trainer.tracking.tracker import MlflowTracker, Outcome
+from trainer.tracking.tracker import MlflowTracker, Outcome, thinned
 from trainer.training import Ended, Event, Job, make_job, run_job
 from trainer.training.keeper import FINISHED, UNSENT, Every, Keeper, RunFolder, check_room
 
 Listener = Callable[[Event], None]
 CHECKPOINTS: Final = RUNS / "checkpoints"
 CHECKPOINT_EVERY: Final = "30s"
+EXPLAINED: Final = 5  # examples on the page that a run keeps
 
 
 def warn_by_default(text: str) -> None:
@@ -312,6 +315,7 @@ def _outcome(
             plots = tracker.files / "plots"
             plots.mkdir()
             draw_pictures(job, history, plots)
+            _write_page(job, history, tracker.files / "explain")
     except Exception as error:  # whatever a picture meets
         text = f"the run has not all of its pictures: {type(error).__name__}: {error}"
         running.calls.warn(text)
@@ -325,6 +329,26 @@ def _outcome(
         model = Model.from_parts(job.spec, job.parameters, job.dataset.preprocessing)
     result = describe_result(job, history.last, ended, said, tracker.run_id)
     return Outcome(result, tags, model, running.register)
+
+
+def _write_page(job: Job, history: History, folder: Path) -> None:
+    """The page that explains some examples at the parameters that were learned."""
+    data = job.dataset
+    part = data.test or data.validation or data.train
+    cases = cases_of_part(job.spec, job.parameters, data.preprocessing, part, EXPLAINED)
+    norms = {
+        name.removeprefix("grad_norm/"): series
+        for name, series in history.series().items()
+        if name.startswith("grad_norm/")
+    }
+    kept = None
+    if norms:
+        steps = next(iter(norms.values())).steps
+        shown = [number - 1 for number in thinned(len(steps))]
+        by_name = {name: series.values[shown].tolist() for name, series in norms.items()}
+        kept = {"epochs": steps[shown].tolist(), "grad_norm": by_name}
+    folder.mkdir()
+    write_page([case.explain() for case in cases], folder / "graph.html", history=kept)
 
 
 def _check_one_thread() -> None:
@@ -345,6 +369,9 @@ def _import_meanwhile() -> None:
             import_mlflow()
             import_module("matplotlib.figure")
 
+    # requests filters this out itself, but the filters belong to all threads: another one that
+    # restores its own takes that away
+    warnings.filterwarnings("ignore", message="SOCKS support")
     threading.Thread(target=quietly, name="import", daemon=True).start()
 
 
