@@ -90,13 +90,14 @@ MAY_IMPORT = {
     "gradcheck": {"engine", "explain", "graph"},
     "signals": {"errors"},
     "run": {"errors", "result", "graph", "spec", "data", "build", "engine", "fingerprint",
-            "explain", "history", "memory", "model", "report", "signals", "summary", "tracking", "training"},
+            "explain", "history", "memory", "model", "report", "signals", "summary", "tracking",
+            "training"},
     "resuming": {"errors", "result", "run", "signals", "spec", "tracking", "training"},
     "proof": {"errors", "graph", "result", "run", "spec", "tracking", "training"},
     "using": {"errors", "run", "tracking"},
     "cli": {"errors", "proof", "resuming", "result", "graph", "spec", "data", "build", "engine",
-            "comparing", "explain", "export", "gradcheck", "memory", "predicting", "report", "summary", "tracking",
-            "training", "run", "using"},
+            "comparing", "explain", "export", "gradcheck", "memory", "predicting", "report",
+            "summary", "tracking", "training", "run", "using"},
 }  # fmt: skip
 
 

@@ -137,8 +137,8 @@ def test_the_json_form(train: Train) -> None:
         "op": "input", "formula": "input", "inputs": [], "shape": [], "value": 1.0, "gradient": 5.0,
     }  # fmt: skip
     assert b["paths"][0] == {
-        "through": "c", "position": 1, "local": 1.0, "upstream": 2.0, "term": 2.0, "local_symbol": "1",
-        "symbol": "d",
+        "through": "c", "position": 1, "local": 1.0, "upstream": 2.0, "term": 2.0,
+        "local_symbol": "1", "symbol": "d",
     }  # fmt: skip
 
 
