@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -45,6 +46,9 @@ def explain(
     latex: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a LaTeX document.")
     ] = None,
+    svg: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the graph as a drawing.")
+    ] = None,
     tracking_uri: TrackingUri = None,
     json_: Json = False,
 ) -> None:
@@ -57,17 +61,26 @@ def explain(
     explanation = _case(config, row, at, of_run, set_, tracking_uri).explain()
     if json_:
         print(json.dumps(explanation.as_json(), ensure_ascii=False))
-    elif html is None and latex is None:
+    elif html is None and latex is None and svg is None:
         print(describe(explanation, full))
     if html is not None:
         _write_page(explanation, html, config, row, at, of_run, set_, tracking_uri)
     if latex is not None:
         from trainer.explain.latex import write_latex
 
-        try:
-            write_latex(explanation, latex)
-        except OSError as error:
-            raise UsageError(f"'{latex}' cannot be written: {error.strerror}") from None
+        _written(latex, lambda: write_latex(explanation, latex))
+    if svg is not None:
+        from trainer.explain.drawing import write_drawing
+
+        _written(svg, lambda: write_drawing(explanation, svg))
+
+
+def _written(path: Path, write: Callable[[], None]) -> None:
+    """Writes a file. Raises `UsageError` where that fails."""
+    try:
+        write()
+    except OSError as error:
+        raise UsageError(f"'{path}' cannot be written: {error.strerror}") from None
 
 
 def gradcheck(
@@ -120,10 +133,7 @@ def _write_page(
             break
         explanations.append(case.explain())
     norms = gradient_norms(of_run, tracking_uri=tracking_uri) if of_run else None
-    try:
-        write_page(explanations, html, history=norms)
-    except OSError as error:
-        raise UsageError(f"'{html}' cannot be written: {error.strerror}") from None
+    _written(html, lambda: write_page(explanations, html, history=norms))
 
 
 def _case(
