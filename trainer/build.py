@@ -8,7 +8,8 @@ from trainer.errors import GraphError
 from trainer.graph import Expr, Graph, GraphBuilder
 from trainer.graph.ops import BATCH
 from trainer.spec.expressions import EquationError
-from trainer.spec.lifting import lift_model, problem_in_equation
+from trainer.spec.lifting import lift_model
+from trainer.spec.problems import problem_in_equation
 from trainer.spec.schema import DenseLayer, EquationsSpec, LayersSpec, Spec, layer_names
 
 

@@ -14,10 +14,9 @@ from functools import partial, reduce
 from operator import mul
 from typing import Any, Final
 
-from trainer.errors import GraphError, Problem
+from trainer.errors import GraphError
 from trainer.graph.graph import Expr, GraphBuilder
 from trainer.graph.ops import BATCH, show_shape
-from trainer.spec.document import Path
 from trainer.spec.expressions import (
     Call,
     EquationError,
@@ -28,14 +27,11 @@ from trainer.spec.expressions import (
     names_in,
     parse_equation,
 )
-from trainer.spec.messages import near
+from trainer.spec.references import find_faults
 from trainer.spec.schema import (
     EquationsSpec,
-    LayersSpec,
     ParameterSpec,
-    Sketch,
     SketchModel,
-    Spec,
     shape_of,
 )
 
@@ -52,17 +48,6 @@ class Lifted:
     node: Expr
     dims: Dims
     batched: bool
-
-
-@dataclass(frozen=True)
-class Fault:
-    """What is wrong in an equation: in which, what, where in its text."""
-
-    equation: str
-    message: str
-    hint: str | None
-    at: int
-    width: int
 
 
 def lift_equations(
@@ -119,77 +104,6 @@ def lift_model(
     return lift_equations(builder, model.equations, model.output, leaves, drop), builder
 
 
-def equation_problems(spec: Spec | Sketch) -> list[Problem]:
-    """What is wrong with the equations of a spec: texts and names, else shapes."""
-    model = spec.model
-    if isinstance(model, LayersSpec):
-        return []
-    leaves = [*model.inputs, *model.parameters]
-    problems = []
-    for group, names in (("parameters", model.parameters), ("equations", model.equations)):
-        for name in names:
-            of_input = name in model.inputs
-            if of_input or (group == "equations" and name in model.parameters):
-                kind = "an input" if of_input else "a parameter"
-                message = f"the name '{name}' is taken by {kind}"
-                problems.append(spec.problem_within(
-                    ("model", group, name), "", -1, 1, message, "choose another name"
-                ))  # fmt: skip
-    for fault in [] if problems else find_faults(model.equations, model.output, leaves):
-        group = "equations" if fault.equation in model.equations else (
-            "inputs" if fault.equation in model.inputs else "parameters")  # fmt: skip
-        text = model.equations.get(fault.equation, "")
-        problems.append(spec.problem_within(
-            ("model", group, fault.equation), text, fault.at, fault.width, fault.message, fault.hint
-        ))  # fmt: skip
-    if not problems:
-        try:
-            lifted, _ = lift_model(model)
-            problems += _output_problems(spec, lifted)
-        except EquationError as error:
-            problems.append(problem_in_equation(spec, error))
-    return problems
-
-
-def _output_problems(spec: Spec | Sketch, output: Lifted) -> list[Problem]:
-    """What is wrong with the shape of the output."""
-    name, message = spec.model.output, None  # type: ignore[union-attr]
-    if isinstance(spec, Sketch):
-        if output.dims not in ((), (1,)):
-            message = f"the output must be a number, '{name}' is {_said(output)}"
-    elif not output.batched:
-        message = f"the output '{name}' does not depend on x"
-    elif len(output.dims) > 1:
-        message = f"the output must be a number or a vector, '{name}' is {_said(output)}"
-    else:
-        return _misfit(spec, output)
-    where: Path = ("model", "equations", name)
-    return [spec.problem_within(where, "", -1, 1, message)] if message else []
-
-
-def _misfit(spec: Spec, output: Lifted) -> list[Problem]:
-    """The loss `logistic` stands for sigmoid of one output and for softmax of several."""
-    model = spec.model
-    assert isinstance(model, EquationsSpec)
-    text = model.equations[model.output]
-    last, units = parse_equation(text), output.dims[0] if output.dims else 1
-    fits, other = ("sigmoid", "softmax") if units == 1 else ("softmax", "sigmoid")
-    if model.loss != "logistic" or not isinstance(last, Call) or last.function != other:
-        return []
-    outputs = f"{units} output{'s' * (units > 1)}"
-    message = f"the loss 'logistic' with {outputs} does not fit an outermost '{other}'"
-    where: Path = ("model", "equations", model.output)
-    hint = f"leave it out, or write '{fits}'"
-    return [spec.problem_within(where, text, last.span.at, last.span.width, message, hint)]
-
-
-def problem_in_equation(spec: Spec | Sketch, error: EquationError) -> Problem:
-    """The problem, with its place in the file."""
-    where: Path = ("model", "equations", error.equation)
-    text = spec.model.equations[error.equation]  # type: ignore[union-attr]
-    return spec.problem_within(where, text, error.at, error.width, error.message, error.hint)
-
-
 def _input(builder: GraphBuilder, name: str, value: Any) -> Lifted:
     dims = (value,) if isinstance(value, int) else shape_of(value)
     if len(dims) == 2:  # only graphs without data have these
@@ -216,52 +130,6 @@ def _once(
 ) -> Lifted:
     """The leaf, made where it is first needed."""
     return Lifted(builder[name] if name in builder else make(), dims, batched)
-
-
-def find_faults(equations: Mapping[str, str], output: str, leaves: Sequence[str]) -> list[Fault]:
-    """What is wrong with the texts and names of equations, of every one of them."""
-    faults = []
-    parsed: dict[str, Expression] = {}
-    for name, text in equations.items():
-        try:
-            parsed[name] = parse_equation(text)
-        except EquationError as error:
-            faults.append(Fault(name, error.message, error.hint, error.at, error.width))
-    seen: set[str] = set(leaves)
-    for name in equations:
-        for found in names_in(parsed[name]) if name in parsed else ():
-            if found.name not in seen:
-                message, hint = _unknown(found.name, name, equations, seen)
-                faults.append(Fault(name, message, hint, found.span.at, found.span.width))
-        seen.add(name)
-    if not faults:
-        used = {output, *_needed(parsed, output)}
-        faults += [
-            Fault(name, f"'{name}' is not used by '{output}'", "remove it", -1, 1)
-            for name in (*equations, *leaves) if name not in used
-        ]  # fmt: skip
-    return faults
-
-
-def _unknown(
-    name: str, at: str, equations: Mapping[str, str], seen: set[str]
-) -> tuple[str, str | None]:
-    if name == at:
-        return f"'{name}' takes itself: a graph has no cycles", None
-    if name in equations:
-        return f"'{name}' comes later: an equation takes what stands above it", "move it up"
-    return f"there is no '{name}' here", near(name, seen) or f"there are {', '.join(sorted(seen))}"
-
-
-def _needed(parsed: Mapping[str, Expression], output: str) -> set[str]:
-    needed: set[str] = set()
-    waiting = [output]
-    while waiting:
-        for found in names_in(parsed[waiting.pop()]):
-            if found.name not in needed:
-                needed.add(found.name)
-                waiting += [found.name] if found.name in parsed else []
-    return needed
 
 
 def _parsed(name: str, text: str) -> Expression:
@@ -332,7 +200,7 @@ class _Writer:
         (x,) = arguments
         if function in ("softmax", "log_softmax"):
             if len(x.dims) != 1:
-                raise self._wrong(call.span, f"{function} takes a vector, found {_said(x)}")
+                raise self._wrong(call.span, f"{function} takes a vector, found {said(x)}")
             return Lifted(self._apply(x, function, name=name), x.dims, x.batched)
         if function == "sum":
             return self._sum(x, name)
@@ -354,7 +222,7 @@ class _Writer:
         batched = any(value.batched for value in arguments)
         if batched and len(dims) > 1:
             raise self._wrong(
-                call.span, f"{_said(first)} and {_said(others[0])}: the result would be a matrix "
+                call.span, f"{said(first)} and {said(others[0])}: the result would be a matrix "
                 "for each example, which has no place in a batch")  # fmt: skip
         node = self._builder.add(op, *(value.node for value in arguments), name=name)
         return Lifted(node, dims, batched)
@@ -368,7 +236,7 @@ class _Writer:
         if len(a.dims) == len(b.dims) == 1 and a.dims == (1,):
             return b.dims
         hint = "write @ for a product with a matrix" if call.function == "*" else None
-        message = f"{call.function} of {_said(a)} and {_said(b)}: the shapes differ"
+        message = f"{call.function} of {said(a)} and {said(b)}: the shapes differ"
         raise self._wrong(call.span, message, hint)
 
     def _power(self, call: Call, arguments: list[Lifted], name: str | None) -> Lifted:
@@ -410,12 +278,12 @@ class _Writer:
         """`a @ b` of vectors and matrices; the inner dimensions are equal."""
         a, b = arguments
         if not a.dims or not b.dims:
-            message = f"{call.function} of {_said(a)} and {_said(b)}: a number is no vector"
+            message = f"{call.function} of {said(a)} and {said(b)}: a number is no vector"
             raise self._wrong(call.span, message, "write * for a product with a number")
         if call.function == "dot" and (len(a.dims), len(b.dims)) != (1, 1):
-            raise self._wrong(call.span, f"dot takes two vectors, found {_said(a)} and {_said(b)}")
+            raise self._wrong(call.span, f"dot takes two vectors, found {said(a)} and {said(b)}")
         if a.dims[-1] != b.dims[0]:
-            both = f"{call.function} of {_said(a)} and {_said(b)}"
+            both = f"{call.function} of {said(a)} and {said(b)}"
             raise self._wrong(call.span, f"{both}: {a.dims[-1]} and {b.dims[0]} differ")
         dims = a.dims[:-1] + b.dims[1:]
         batched = a.batched or b.batched
@@ -466,7 +334,7 @@ _ELEMENTWISE: Final[Mapping[str, str]] = {
 }  # fmt: skip
 
 
-def _said(value: Lifted) -> str:
+def said(value: Lifted) -> str:
     """A value in a message: its name where it has one, and its shape for one example."""
     kinds = {0: "a number", 1: "a vector", 2: "a matrix"}
     shape = show_shape(value.dims)

@@ -30,8 +30,8 @@ from trainer.spec.document import (
     show_path,
     show_text,
 )
-from trainer.spec.lifting import equation_problems
 from trainer.spec.messages import describe, explain, near, plural
+from trainer.spec.problems import equation_problems
 from trainer.spec.schema import Sketch, Spec
 
 MAX_BYTES: Final = 2**20
