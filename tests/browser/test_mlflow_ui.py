@@ -219,6 +219,18 @@ def test_pictures(page: Page, site: Site, picture: Picture, run: str) -> None:
         picture(f"plot_{run}_{name}")
 
 
+def test_the_page_that_explains_a_run(page: Page, site: Site, picture: Picture) -> None:
+    """It is stepped through within MLflow's UI."""
+    open_run(page, site, "line", "/artifacts/explain/graph.html")
+    frame = page.frame_locator("iframe")
+    expect(frame.get_by_role("heading", level=1)).to_have_text("linear_regression")
+    forward = frame.get_by_role("button", name="Next").first
+    for step in (1, 2):
+        forward.click()
+        expect(frame.get_by_text(re.compile(rf"^{step} / \d+$")).first).to_be_visible()
+    picture("explain_in_mlflow")
+
+
 def test_a_model(page: Page, site: Site, picture: Picture) -> None:
     open_experiment(page, site, "breast-cancer")
     page.get_by_role("link", name="Models", exact=True).click()
