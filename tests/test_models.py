@@ -20,6 +20,8 @@ from typing import Any
 import mlflow
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from conftest import ROOT
 from mlflow import MlflowClient
@@ -223,6 +225,24 @@ def test_no_such_file(write_spec: WriteSpec, folder: Path) -> None:
     (folder / "no.parquet").write_bytes(b"PAR1")
     with pytest.raises(DataError, match="cannot be read as Parquet"):
         predict_file(model, folder / "no.parquet", None)
+
+
+@pytest.mark.usefixtures("flats")
+def test_a_damaged_page_is_told_of_the_file_that_is_read(
+    write_spec: WriteSpec, folder: Path
+) -> None:
+    model = untrained(write_spec(NUMBERS))
+    path = folder / "rows.parquet"
+    table = pa.table({name: [1.0] * 100 for name in model.preprocessing.features})
+    pq.write_table(table, path, row_group_size=50)
+    column = pq.ParquetFile(path).metadata.row_group(1).column(1)
+    data = bytearray(path.read_bytes())
+    begin = column.dictionary_page_offset or column.data_page_offset
+    data[begin : begin + 40] = bytes(byte ^ 0xFF for byte in data[begin : begin + 40])
+    path.write_bytes(data)
+    with pytest.raises(DataError, match=r"rows\.parquet: this file cannot be read: "):
+        predict_file(model, path, folder / "p.csv")
+    assert {item.name for item in folder.iterdir() if item.name.startswith(("p.", ".p"))} == set()
 
 
 # Predicting and evaluating ----------------------------------------------------------------------

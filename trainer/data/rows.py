@@ -49,7 +49,7 @@ def read_rows(
         raise DataError(Problem("", f"the file {what}", None, str(path)))
     read = _from_parquet if path.suffix.lower() in PARQUET else _from_csv
     first = 0
-    for columns in read(path, how, target, delimiter):
+    for columns in _told(path, read(path, how, target, delimiter)):
         x = np.stack([columns[name] for name in how.features], axis=1)
         y = None
         if target:
@@ -59,6 +59,16 @@ def read_rows(
         first += len(x)
     if first == 0:
         raise DataError(Problem("", "the file has no rows", None, str(path)))
+
+
+def _told(path: Path, columns: Iterator[dict[str, Array]]) -> Iterator[dict[str, Array]]:
+    """The same, with `DataError` for a file that stops being readable on the way."""
+    try:
+        yield from columns
+    except OSError as error:  # of the system, or pyarrow's for a damaged page
+        reason = error.strerror or str(error).splitlines()[0]
+        message = f"this file cannot be read: {reason}"
+        raise DataError(Problem("", message, None, str(path))) from None
 
 
 # CSV --------------------------------------------------------------------------------------------
