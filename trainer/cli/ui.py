@@ -49,11 +49,8 @@ def serve_model(run: str, tracking_uri: str | None, port: int) -> None:
     model = find_model(run, tracking_uri=tracking_uri)
     store = resolve_store(tracking_uri)
     arguments = ["models", "serve", "--model-uri", model.uri, "--env-manager", "local"]
-    columns = ", ".join(f'"{name}"' for name in model.features[:2])
-    more = ", …" if len(model.features) > 2 else ""
     ready = (
         f"Send rows to http://127.0.0.1:{port}/invocations as JSON, "
-        f'{{"dataframe_split": {{"columns": [{columns}{more}], "data": [[…]]}}}}. '
-        "Stop with Ctrl-C."
+        'such as {"dataframe_records": [{"column": 1.5, …}]}. Stop with Ctrl-C.'
     )
     serve(arguments, port, "/ping", ready, {"MLFLOW_TRACKING_URI": store.uri})

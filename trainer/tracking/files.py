@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import json
-import tempfile
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from trainer.data import Preprocessing
 from trainer.errors import TrackingError, UsageError
@@ -18,21 +14,7 @@ from trainer.tracking.model import RegisteredName, register
 from trainer.tracking.runs import RecordedRun, Runs
 from trainer.tracking.store import Store
 
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
-
 NEEDED = ("config/resolved.yaml", "preprocessing.json", "parameters.safetensors")
-
-
-def read_files(client: MlflowClient, run_id: str, names: Iterable[str]) -> dict[str, bytes]:
-    """The artifacts of these names that are there."""
-    found = {}
-    with tempfile.TemporaryDirectory() as folder:
-        for name in names:
-            with suppress(Exception):  # MLflow raises many things for a file that is not there
-                path = client.download_artifacts(run_id, name, folder)
-                found[name] = Path(path).read_bytes()
-    return found
 
 
 @dataclass(frozen=True)
@@ -53,7 +35,7 @@ def load_run(store: Store, reference: str, warn: Callable[[str], None] | None = 
 
     runs = Runs(store, warn)
     run = runs.find(reference)
-    files = read_files(runs.client, run.run_id, NEEDED)
+    files = runs.files(run.run_id, NEEDED)
     short = run.run_id[:8]
     if "parameters.safetensors" not in files:
         raise UsageError(
@@ -81,11 +63,10 @@ def log_metrics(store: Store, run_id: str, metrics: Mapping[str, float]) -> None
 
 @dataclass(frozen=True)
 class KeptModel:
-    """The MLflow model of a run: its URI, and the columns that it takes."""
+    """The MLflow model of a run."""
 
     run: RecordedRun
     model_id: str
-    features: tuple[str, ...]
 
     @property
     def uri(self) -> str:
@@ -105,9 +86,7 @@ def kept_model(runs: Runs, reference: str) -> KeptModel:
         raise UsageError(
             f"the run {run.run_id[:8]} ({run.status}) kept no model: only a finished one does"
         )
-    files = read_files(runs.client, run.run_id, ["preprocessing.json"])
-    features = json.loads(files.get("preprocessing.json", b'{"features": []}'))["features"]
-    return KeptModel(run, models[-1].model_id, tuple(features))
+    return KeptModel(run, models[-1].model_id)
 
 
 def promote_run(

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from trainer.errors import TrackingError
@@ -40,14 +37,7 @@ def read_record(store: Store, reference: str) -> Record:
     runs = Runs(store)
     run = runs.find(reference)
     points = {name: runs.points(run.run_id, name) for name in run.metrics}
-    files = {}
-    with tempfile.TemporaryDirectory() as folder:
-        for name in FILES:
-            with suppress(Exception):  # MLflow raises many things for a file that is not there
-                files[name] = Path(
-                    runs.client.download_artifacts(run.run_id, name, folder)
-                ).read_bytes()
-    return Record(run.run_id, run.status, run.tags, points, files)
+    return Record(run.run_id, run.status, run.tags, points, runs.files(run.run_id, FILES))
 
 
 def record_proof(store: Store, run_id: str, verdict: str, proof: Mapping[str, Any]) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import difflib
 import math
 import re
+import tempfile
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from trainer.errors import UsageError
@@ -202,6 +204,23 @@ class Runs:
         near = difflib.get_close_matches(name, names, 1)
         hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(names)}"
         raise UsageError(f"there is no experiment '{name}' in {self._store.uri}\n  hint: {hint}")
+
+    # Files ---------------------------------------------------------------------------------
+
+    def files(self, run_id: str, names: Sequence[str]) -> dict[str, bytes]:
+        """Those of the artifacts `names` that are there. Raises `TrackingError`."""
+        found = {}
+        with tempfile.TemporaryDirectory() as folder, answers_of(self._store):
+            there = {
+                item.path
+                for parent in {name.rpartition("/")[0] for name in names}
+                for item in self.client.list_artifacts(run_id, parent or None)
+            }
+            for name in names:
+                if name in there:
+                    path = self.client.download_artifacts(run_id, name, folder)
+                    found[name] = Path(path).read_bytes()
+        return found
 
     # Metrics -------------------------------------------------------------------------------
 
