@@ -178,6 +178,18 @@ def test_wrong_examples(arguments: list[str], message: str, train: Train) -> Non
     assert (code, message in err) == (2, True)
 
 
+def test_a_page_has_the_rows_that_follow(train: Train, folder: Path) -> None:
+    for row, examples in (("0", 5), ("3", 2)):
+        config = LECTURE / "5_hidden_unit.yaml"
+        assert train("explain", config, "--row", row, "--html", "p.html") == (0, "", "")
+        assert (folder / "p.html").read_text().count(" of inline") == examples
+
+
+def test_overrides_of_a_run(train: Train, store: str) -> None:
+    code, _, err = train("explain", "--run", "last", "--set", "seed=1")
+    assert (code, "--set has no place with --run" in err) == (2, True)
+
+
 def test_neither_a_spec_nor_a_run(train: Train) -> None:
     code, _, err = train("explain")
     assert (code, "name a spec, or a run with --run" in err) == (2, True)

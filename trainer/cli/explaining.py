@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -58,13 +58,16 @@ def explain(
     """
     from trainer.explain.text import describe
 
-    explanation = _case(config, row, at, of_run, set_, tracking_uri).explain()
+    rows = range(row, row + (1 if html is None else EXAMPLES))
+    cases = _cases(config, rows, at, of_run, set_, tracking_uri)
+    explanation = cases[0].explain()
     if json_:
         print(json.dumps(explanation.as_json(), ensure_ascii=False))
     elif html is None and latex is None and svg is None:
         print(describe(explanation, full))
     if html is not None:
-        _write_page(explanation, html, config, row, at, of_run, set_, tracking_uri)
+        others = [case.explain() for case in cases[1:]]
+        _write_page([explanation, *others], html, of_run, tracking_uri)
     if latex is not None:
         from trainer.explain.latex import write_latex
 
@@ -98,7 +101,8 @@ def gradcheck(
     """
     from trainer.gradcheck import check_gradients
 
-    result = check_gradients(_case(config, row, at, of_run, set_, tracking_uri))
+    (case,) = _cases(config, range(row, row + 1), at, of_run, set_, tracking_uri)
+    result = check_gradients(case)
     if json_:
         print(json.dumps(result.as_json(), ensure_ascii=False))
     else:
@@ -117,48 +121,41 @@ def gradcheck(
 
 
 def _write_page(
-    first: Explanation, html: Path, config: Path | None, row: int, at: list[str] | None,
-    of_run: str | None, set_: list[str] | None, tracking_uri: str | None,
-) -> None:  # fmt: skip
-    """The page of this example and, where they are rows of data, some that follow."""
+    explanations: Sequence[Explanation], html: Path, of_run: str | None, tracking_uri: str | None
+) -> None:
+    """The page of these examples, and of a run the norms of its gradients."""
     from trainer.explain.page import write_page
     from trainer.using import gradient_norms
 
-    explanations = [first]
-    rows = any(step.node.name == "y" for step in first.steps) and not at
-    for following in range(row + 1, row + EXAMPLES) if rows else ():
-        try:
-            case = _case(config, following, at, of_run, set_, tracking_uri)
-        except UsageError:  # there are no more
-            break
-        explanations.append(case.explain())
     norms = gradient_norms(of_run, tracking_uri=tracking_uri) if of_run else None
     _written(html, lambda: write_page(explanations, html, history=norms))
 
 
-def _case(
-    config: Path | None, row: int, at: list[str] | None, of_run: str | None,
+def _cases(
+    config: Path | None, rows: range, at: list[str] | None, of_run: str | None,
     set_: list[str] | None, tracking_uri: str | None,
-) -> Case:  # fmt: skip
-    """What the arguments ask for."""
-    from trainer.explain.cases import case_of_sketch, case_of_spec
+) -> list[Case]:  # fmt: skip
+    """What the arguments ask for: one case, or one for each row that is there."""
+    from trainer.explain.cases import case_of_sketch, cases_of_spec
     from trainer.spec import Sketch, load_any
 
     given = _given(at)
     if of_run is not None:
         from trainer.using import load_model
 
+        if set_:
+            raise UsageError("--set has no place with --run: a run has its own spec")
         model = load_model(of_run, tracking_uri=tracking_uri, warn=warn).model
-        return case_of_spec(
-            model.spec, row=row, at=given, parameters=model.parameters,
+        return cases_of_spec(
+            model.spec, rows=rows, at=given, parameters=model.parameters,
             preprocessing=model.preprocessing,
         )  # fmt: skip
     if config is None:
         raise UsageError("name a spec, or a run with --run")
     spec = load_any(config, set_)
     if isinstance(spec, Sketch):
-        return case_of_sketch(spec, given)
-    return case_of_spec(spec, row=row, at=given)
+        return [case_of_sketch(spec, given)]
+    return cases_of_spec(spec, rows=rows, at=given)
 
 
 def _given(at: list[str] | None) -> dict[str, Any] | None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from trainer.build import build_graph
-from trainer.data import Part, Preprocessing, load_table, preprocess
+from trainer.data import Part, Preprocessing, Table, load_table, preprocess
 from trainer.errors import UsageError
 from trainer.explain.explanation import Explanation, explain_graph
 from trainer.graph import Graph
@@ -50,15 +51,22 @@ def case_of_sketch(sketch: Sketch, at: Mapping[str, Array] | None = None) -> Cas
     return Case(sketch.name, graph, parameters | feeds, lifted.node.node.name)
 
 
-def case_of_spec(
+def case_of_spec(spec: Spec, *, row: int = 0, **how: Any) -> Case:
+    """The case of one row: see `cases_of_spec`."""
+    return cases_of_spec(spec, rows=range(row, row + 1), **how)[0]
+
+
+def cases_of_spec(
     spec: Spec,
     *,
-    row: int = 0,
+    rows: range = range(1),
     at: Mapping[str, Array] | None = None,
     parameters: Mapping[str, Array] | None = None,
     preprocessing: Preprocessing | None = None,
-) -> Case:
-    """The model and loss of a spec at one row of its data, counted from 0, or at given features.
+) -> list[Case]:
+    """The model and loss of a spec at rows of its data, counted from 0, or at given features.
+
+    Of the rows those that are there; the first must be.
 
     `at` may hold `x`, the features as they stand in the data, and `y`, the target (a class by its
     number); without y it is 0. The parameters are the initial ones unless others are given, whose
@@ -66,29 +74,42 @@ def case_of_spec(
 
     Raises `UsageError` for a row or a value that does not fit, and what reading the data raises.
     """
+    examples: list[tuple[Array, Array, str]] = []
     if at is None or preprocessing is None:
         table = load_table(spec)
-        how = preprocessing or preprocess(spec, table)
-    else:
-        table, how = None, preprocessing
-    graph = _in_float64(spec, how)
+        preprocessing = preprocessing or preprocess(spec, table)
+        if at is None:
+            examples = _of_rows(table, preprocessing, rows)
+    how = preprocessing
     if at is not None:
-        x, y, note = _given(at, how)
-    else:
-        assert table is not None
-        if not 0 <= row < len(table.x):
-            raise UsageError(f"there is no row {row}: the data have {len(table.x)}, from 0")
-        target = table.target[row : row + 1]
-        target = target[:, None] if table.classes is not None else target
-        x, y, note = table.x[row], how.encode(target), f"row {row} of {table.origin}"
+        examples = [_given(at, how)]
+    graph = _in_float64(spec, how)
     values = dict(parameters) if parameters is not None else initial_parameters(graph, spec.seed)
-    feeds = {name: np.asarray(value, np.float64) for name, value in values.items()}
-    feeds["x"] = np.asarray(how.standardise(x[None, :]), np.float64)
-    feeds["y"] = np.asarray(y, np.float64).reshape(1, how.outputs)
-    notes = [note, "initial parameters" if parameters is None else "parameters after training"]
+    notes = ["initial parameters" if parameters is None else "parameters after training"]
     if how.mean is not None:
         notes.append("x is standardised")
-    return Case(spec.name, graph, feeds, graph.outputs["loss"], tuple(notes))
+    of = graph.outputs["loss"]
+    return [
+        Case(spec.name, graph, _feeds(values, how.standardise(x[None, :]), y), of, (note, *notes))
+        for x, y, note in examples
+    ]
+
+
+def _of_rows(table: Table, how: Preprocessing, rows: range) -> list[tuple[Array, Array, str]]:
+    """Features, encoded target and what they are, of the rows that are there."""
+    if rows[0] >= len(table.x):
+        raise UsageError(f"there is no row {rows[0]}: the data have {len(table.x)}, from 0")
+    target = table.target if table.classes is None else table.target[:, None]
+    return [
+        (table.x[row], how.encode(target[row : row + 1]), f"row {row} of {table.origin}")
+        for row in rows if row < len(table.x)
+    ]  # fmt: skip
+
+
+def _feeds(parameters: Mapping[str, Array], x: Array, y: Array) -> dict[str, Array]:
+    """The parameters and one example, in float64; x and y have a batch axis of 1."""
+    feeds = {**parameters, "x": x, "y": np.reshape(y, (1, -1))}
+    return {name: np.asarray(value, np.float64) for name, value in feeds.items()}
 
 
 def cases_of_part(
@@ -97,13 +118,10 @@ def cases_of_part(
 ) -> list[Case]:  # fmt: skip
     """The first examples of a part of the data, at these parameters."""
     graph = _in_float64(spec, preprocessing)
-    values = {name: np.asarray(value, np.float64) for name, value in parameters.items()}
-    rows = range(min(count, len(part)))
     return [
-        Case(spec.name, graph, values | {
-            "x": part.x[i : i + 1].astype(np.float64), "y": part.y[i : i + 1].astype(np.float64),
-        }, graph.outputs["loss"], (f"example {i + 1}", "parameters after training"))
-        for i in rows
+        Case(spec.name, graph, _feeds(parameters, part.x[i : i + 1], part.y[i : i + 1]),
+             graph.outputs["loss"], (f"example {i + 1}", "parameters after training"))
+        for i in range(min(count, len(part)))
     ]  # fmt: skip
 
 
