@@ -89,7 +89,7 @@ def ops_table() -> str:
     for op in OPS.values():
         smooth = "yes" if all(op.vjps) else "in part" if any(op.vjps) else "derivative 0"
         way = "complex step" if op.analytic else "central differences"
-        formula = op.write(["x", "y"], {}).replace("|", "\\|")
+        formula = op.write(["x", "y", "z"], {"start": "start", "stop": "stop"}).replace("|", "\\|")
         lines.append(f"| `{op.name}` | {formula} | {op.arity} | {smooth} | {way} |")
     return "\n".join(lines)
 

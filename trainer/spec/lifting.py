@@ -17,6 +17,7 @@ from typing import Any, Final
 from trainer.errors import GraphError
 from trainer.graph.graph import Expr, GraphBuilder
 from trainer.graph.ops import BATCH, show_shape
+from trainer.spec.equations import EquationsSpec, ParameterSpec, SketchModel
 from trainer.spec.expressions import (
     Call,
     EquationError,
@@ -27,13 +28,8 @@ from trainer.spec.expressions import (
     names_in,
     parse_equation,
 )
+from trainer.spec.fields import shape_of
 from trainer.spec.references import find_faults
-from trainer.spec.schema import (
-    EquationsSpec,
-    ParameterSpec,
-    SketchModel,
-    shape_of,
-)
 
 LARGEST_POWER: Final = 16
 Dims = tuple[int, ...]
@@ -85,16 +81,20 @@ def lift_equations(
 
 
 def lift_model(
-    model: EquationsSpec | SketchModel, builder: GraphBuilder | None = None
+    model: EquationsSpec | SketchModel,
+    builder: GraphBuilder | None = None,
+    given: Mapping[str, Expr] | None = None,
 ) -> tuple[Lifted, GraphBuilder]:
-    """The output of a model of equations, in a new builder unless one is given that has x.
+    """The output of a model of equations, in a new builder unless one is there; its inputs are new
+    leaves, unless nodes of that builder are `given` for them, of the shape (B, n).
 
     Raises `EquationError`.
     """
     builder = builder or GraphBuilder(model.dtype)
     leaves: dict[str, Callable[[], Lifted]] = {}
     for name, value in model.inputs.items():
-        leaves[name] = partial(_input, builder, name, value)
+        node = (given or {}).get(name)
+        leaves[name] = partial(_input, builder, name, value, node)
     for name, parameter in model.parameters.items():
         leaves[name] = partial(_parameter, builder, name, parameter)
     drop: tuple[str, ...] = ()
@@ -104,8 +104,11 @@ def lift_model(
     return lift_equations(builder, model.equations, model.output, leaves, drop), builder
 
 
-def _input(builder: GraphBuilder, name: str, value: Any) -> Lifted:
+def _input(builder: GraphBuilder, name: str, value: Any, given: Expr | None) -> Lifted:
+    """An input that is so many columns, so many features by name, or these numbers."""
     dims = (value,) if isinstance(value, int) else shape_of(value)
+    if given is not None:
+        return Lifted(given, dims, True)
     if len(dims) == 2:  # only graphs without data have these
         return _once(builder, name, lambda: builder.leaf("input", name, dims), dims, False)
     return _once(

@@ -30,9 +30,10 @@ from trainer.spec.document import (
     show_path,
     show_text,
 )
+from trainer.spec.equations import Sketch
 from trainer.spec.messages import describe, explain, near, plural
 from trainer.spec.problems import equation_problems
-from trainer.spec.schema import Sketch, Spec
+from trainer.spec.schema import Spec
 
 MAX_BYTES: Final = 2**20
 MAX_PROBLEMS: Final = 100

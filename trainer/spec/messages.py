@@ -6,7 +6,7 @@ import difflib
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, get_args, get_origin
+from typing import Annotated, Any, Final, get_args, get_origin
 
 from pydantic import BaseModel, Tag
 
@@ -27,11 +27,23 @@ def describe(value: Any) -> str:
     return f"a {kind}" if value else f"an empty {kind}"
 
 
-def near(word: Any, choices: Iterable[str]) -> str | None:
+def near(word: Any, choices: Iterable[str], cutoff: float = 0.65) -> str | None:
     """`did you mean '…'?` for the choice most like `word`, if one is near."""
     known = {choice.casefold(): choice for choice in choices}
-    found = difflib.get_close_matches(str(word).casefold()[:200], known, n=1, cutoff=0.6)
+    start = str(word).casefold()[:200]
+    found = [
+        name for name in known
+        if len(start) > 2 and (name.startswith(start) or sorted(name) == sorted(start))
+    ]  # fmt: skip
+    if len(found) != 1:
+        found = difflib.get_close_matches(start, known, n=1, cutoff=cutoff)
     return f"did you mean '{show_text(known[found[0]])}'?" if found else None
+
+
+def near_or_all(value: Any, names: Iterable[str]) -> str:
+    """Advice on a value that should be one of these names."""
+    advice = near(value, names, 0.7) if isinstance(value, str) else None
+    return advice or f"choose one of {', '.join(names)}"
 
 
 def plural(count: int, what: str) -> str:
@@ -46,7 +58,20 @@ def _number(value: Any) -> str:
 _PATTERNS: Final[Mapping[str, str]] = {
     r"^[^\x00-\x1f]+$": "a text without control characters",
     r"^[A-Za-z_][A-Za-z0-9_]*$": "a name of letters, digits and _ that begins with no digit",
+    r"^[0-9a-f]{64}$": "a SHA-256 of 64 hexadecimal digits in lower case",
 }
+
+KINDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "source_kind": ("csv", "parquet", "arrow", "npz", "npy", "inline", "synthetic"),
+    "layer_kind": (
+        "dense", "activation", "dropout", "batch_norm", "layer_norm", "embedding", "add",
+        "multiply", "concat",
+    ),
+    "schedule_kind": ("constant", "step", "exponential", "cosine", "linear", "one_cycle"),
+}  # fmt: skip
+"""The members of unions, by the error that none of them fits."""
+TYPED: Final = ("layer_kind", "schedule_kind")
+"""Those whose members are told apart by the key `type`."""
 
 # What was expected, by the type of pydantic's error; `found` is added.
 _EXPECTED: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
@@ -74,8 +99,11 @@ _EXPECTED: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
     "dict_type": lambda c: "a mapping",
     "choice": lambda c: str(c["what"]),
     "source_kind": lambda c: (
-        "a bundled data set's name, or one of {csv: …}, {inline: …}, {synthetic: …}"
+        "a bundled data set's name, or one of "
+        + ", ".join(f"{{{kind}: …}}" for kind in KINDS["source_kind"])
     ),
+    "layer_kind": lambda c: "a type of layer",
+    "schedule_kind": lambda c: "a type of schedule",
 }
 
 
@@ -98,30 +126,41 @@ def explain(
     if kind == "spec":
         path = (*path, *context["at"])
     value = path[-1] if of_key else _at(document, path)
+    if kind in TYPED and isinstance(value, dict):  # it is the type that fits no member
+        if "type" not in value:
+            return (*path, "type"), "required key is missing", near_or_all(None, KINDS[kind]), True
+        path, value = (*path, "type"), value["type"]
     if kind == "default_factory_not_called" or _holds_fault(value):
         return None
     if kind == "too_short" and isinstance(value, list) and len(value) >= context["min_length"]:
         return None  # of its items only some are right
     if kind == "spec":
-        return path, context["message"], context["hint"], of_key
+        return path, context["message"], context["hint"], of_key or context["key"]
     if kind == "expected":
         expected = error["msg"]
     else:
         expected = _EXPECTED[kind](context) if kind in _EXPECTED else "another value"
-    message = f"expected {expected}, found {describe(value)}"
-    return path, message, _hint(kind, context, value), of_key
+    found = describe(value)
+    if kind in ("too_short", "too_long") and isinstance(value, list) and value:
+        found = f"a list of {len(value)}"
+    hint = _hint(kind, context, value)
+    if kind == "model_type":
+        hint = f"the keys here are {', '.join(_keys(root, loc))}"
+    return path, f"expected {expected}, found {found}", hint, of_key
 
 
 def _hint(kind: str, context: Mapping[str, Any], value: Any) -> str | None:
     """What to write in the place of `value`, where that can be told."""
     if kind == "choice":
-        names = context["names"]
-        advice = near(value, names) if isinstance(value, str) else None
-        return advice or f"choose one of {', '.join(names)}"
+        return near_or_all(value, context["names"])
     if kind == "literal_error" and isinstance(value, str):
         return near(value, re.findall(r"'(.*?)'", context["expected"]))
     if kind == "source_kind" and isinstance(value, dict):
-        return near(next(iter(value), ""), ("csv", "inline", "synthetic"))
+        return next(filter(None, (near(key, KINDS[kind]) for key in value)), None)
+    if kind in TYPED:
+        return near_or_all(value, KINDS[kind])
+    if kind in ("tuple_type", "list_type") and isinstance(value, str | int | float):
+        return f"write [{show_text(str(value))}]" if not isinstance(value, bool) else None
     if kind in ("int_type", "float_type"):
         return _as_number(value, whole=kind == "int_type")
     if kind == "string_type" and isinstance(value, bool | int | float):
@@ -183,7 +222,9 @@ def _follow(root: type[BaseModel], loc: Path) -> tuple[Path, Any]:
             kind = tagged[part]
             continue
         path.append(part)
-        if get_origin(kind) is dict:  # of names that the user chose
+        if isinstance(part, int) and get_origin(kind) is tuple:
+            kind = get_args(kind)[0]
+        elif get_origin(kind) is dict:  # of names that the user chose
             kind = get_args(kind)[1]
         elif isinstance(part, str):
             fields = [model.model_fields.get(part) for model in _models(kind)]
@@ -198,6 +239,8 @@ def _keys(root: type[BaseModel], loc: Path) -> list[str]:
 
 def _tagged(kind: Any) -> dict[str | int, Any]:
     """The members of a union by their tags."""
+    while get_origin(kind) is Annotated:
+        kind = get_args(kind)[0]
     return {
         mark.tag: member
         for member in get_args(kind)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from trainer.errors import Problem
 from trainer.spec.document import Path
+from trainer.spec.equations import EquationsSpec, Sketch
 from trainer.spec.expressions import Call, EquationError, parse_equation
+from trainer.spec.layers import LayersSpec
 from trainer.spec.lifting import Lifted, lift_model, said
 from trainer.spec.references import find_faults
-from trainer.spec.schema import EquationsSpec, LayersSpec, Sketch, Spec
+from trainer.spec.schema import Spec
 
 
 def equation_problems(spec: Spec | Sketch) -> list[Problem]:
@@ -64,7 +66,8 @@ def _misfit(spec: Spec, output: Lifted) -> list[Problem]:
     assert isinstance(model, EquationsSpec)
     text = model.equations[model.output]
     last, units = parse_equation(text), output.dims[0] if output.dims else 1
-    fits, other = ("sigmoid", "softmax") if units == 1 else ("softmax", "sigmoid")
+    single = units == 1 or model.multi_label
+    fits, other = ("sigmoid", "softmax") if single else ("softmax", "sigmoid")
     if model.loss != "logistic" or not isinstance(last, Call) or last.function != other:
         return []
     outputs = f"{units} output{'s' * (units > 1)}"

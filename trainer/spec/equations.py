@@ -1,0 +1,214 @@
+"""Models as equations, and graphs without data."""
+
+from __future__ import annotations
+
+import keyword
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PrivateAttr,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from trainer.errors import Problem
+from trainer.graph.initialisers import INITIALISERS
+from trainer.spec.document import Node, Path, locate, show_path
+from trainer.spec.fields import (
+    TEXTS,
+    Name,
+    OneOf,
+    Strict,
+    given_numbers,
+    numbers,
+    one_or_more,
+    shape_of,
+    wrong,
+)
+from trainer.spec.layers import RESERVED_NAMES, LossSpec
+from trainer.spec.messages import describe, near
+
+
+def _unreserved(name: str) -> str:
+    if name in RESERVED_NAMES - {"x"}:
+        raise wrong(f"the name '{name}' is taken by a node of the graph", "choose another name")
+    if keyword.iskeyword(name):  # Python's parser reads the equations
+        raise wrong(f"the name '{name}' cannot stand in an equation", f"write {name}_")
+    return name
+
+
+Letter: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=60)]
+Identifier: TypeAlias = Annotated[
+    str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=60), AfterValidator(_unreserved)
+]
+Dimension: TypeAlias = Annotated[int, Field(ge=1)]
+
+
+class ParameterSpec(Strict):
+    """A trainable array: its shape and how it is drawn, or its values."""
+
+    shape: Annotated[tuple[Dimension, ...], Field(strict=False, max_length=2)] | None = None
+    """`[]` for a number, `[n]` for a vector, `[m, n]` for a matrix."""
+    values: Annotated[Any, AfterValidator(numbers), Field(validate_default=True)] = None
+    """The first values instead: a number, a list of numbers, or a list of rows."""
+    init: Annotated[str, OneOf("an initialiser", tuple(INITIALISERS))] = "glorot_uniform"
+    """How it is drawn; a matrix has as many inputs as rows."""
+    decay: bool = Field(default_factory=lambda data: data.get("init") != "zeros")
+    """Whether weight_decay pulls it towards 0; by default unless it starts there."""
+
+    @field_validator("values")
+    @classmethod
+    def _one_of_both(cls, values: Any, info: ValidationInfo) -> Any:
+        if "shape" not in info.data:  # it is wrong, and told
+            return values
+        shape = info.data["shape"]
+        if (values is None) == (shape is None):
+            raise wrong("expected either a shape or values", "for example {shape: [3, 2]}")
+        return values
+
+    @property
+    def dims(self) -> tuple[int, ...]:
+        """Its shape."""
+        return self.shape if self.shape is not None else shape_of(self.values)
+
+
+def _taken(value: Any) -> Any:
+    """A number of columns, or the names of features."""
+    if isinstance(value, str | list | tuple):
+        return one_or_more(value)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise PydanticCustomError(
+            "expected", "a whole number of at least 1, or the names of features"
+        )
+    return value
+
+
+Taken: TypeAlias = Annotated[
+    Any,
+    BeforeValidator(_taken),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, *TEXTS["anyOf"]]}),
+]
+
+
+class _Equations(Strict):
+    inputs: Annotated[dict[Identifier, Taken], Field(min_length=1)]
+    """The features: `{x: 3}` for the vector of all 3 columns. Or some of them by name, of one
+    column each: `{place: [lon, lat], age: age}` for a vector of 2 and a number."""
+    parameters: dict[Identifier, ParameterSpec] = Field(default_factory=dict)
+    """What is trained."""
+    equations: Annotated[dict[Identifier, str], Field(min_length=1)]
+    """Each names a value: `h: sigmoid(W @ x + b)`."""
+    output: str
+    """The equation that predicts."""
+
+    @field_validator("inputs")
+    @classmethod
+    def _x_is_all(cls, inputs: dict[str, Any]) -> dict[str, Any]:
+        for name, value in inputs.items():
+            if name == "x" and not isinstance(value, int):
+                raise wrong(f"x is the vector of all columns, found {describe(value)}",
+                            "write how many: `x: 3`; or choose another name", (name,))  # fmt: skip
+            if name != "x" and isinstance(value, int):
+                hint = f"the vector of all columns is called x: `x: {value}`"
+                raise wrong(
+                    f"expected the names of features, found {describe(value)}", hint, (name,)
+                )
+        return inputs
+
+    @field_validator("output")
+    @classmethod
+    def _is_an_equation(cls, output: str, info: ValidationInfo) -> str:
+        return _known_output(output, info)
+
+
+class EquationsSpec(LossSpec, _Equations):  # in this order the equations' keys come first
+    """A network as equations for one example, and its loss. An outermost sigmoid or softmax of the
+    output and the loss `logistic` are one.
+    """
+
+    depends_on_mode: ClassVar[bool] = False
+    """Training and evaluation compute the same."""
+
+    @property
+    def units(self) -> int:
+        """The number of outputs. Raises `EquationError`."""
+        from trainer.spec.lifting import lift_model
+
+        lifted, _ = lift_model(self)
+        return lifted.dims[0] if lifted.dims else 1
+
+
+Given: TypeAlias = Annotated[Any, AfterValidator(lambda value: given_numbers(value))]
+
+
+class SketchModel(Strict):
+    """A graph of equations on given numbers."""
+
+    inputs: Annotated[dict[Letter, Given], Field(min_length=1)]
+    """Numbers, lists of numbers or lists of rows: `{a: 2.0, b: 1.0}`."""
+    parameters: dict[Letter, ParameterSpec] = Field(default_factory=dict)
+    """Further values, drawn or given."""
+    equations: Annotated[dict[Letter, str], Field(min_length=1)]
+    """Each names a value: `c: a + b`."""
+    output: str
+    """The equation whose gradient is asked for; a number."""
+    dtype: Literal["float32", "float64"] = "float64"
+    """Type of all values."""
+
+    @field_validator("output")
+    @classmethod
+    def _is_an_equation(cls, output: str, info: ValidationInfo) -> str:
+        return _known_output(output, info)
+
+
+class Sketch(Strict):
+    """A graph without data: it can be explained and checked, not trained."""
+
+    name: Name
+    """What the graph is called."""
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    """Decides the values that are drawn."""
+    model: SketchModel
+    """The equations and their inputs."""
+
+    _document: Node | None = PrivateAttr(default=None)
+    _text: str | None = PrivateAttr(default=None)
+    _file: str | None = PrivateAttr(default=None)
+
+    def problem_within(
+        self, path: Path, text: str, at: int, width: int, message: str, hint: str | None = None
+    ) -> Problem:
+        """A problem with some characters of the `text` at `path`."""
+        return problem_within(self._document, path, text, (at, width), message, hint)
+
+
+def problem_at(
+    document: Node | None, path: Path, message: str, hint: str | None, key: bool = False
+) -> Problem:
+    """A problem with the value at `path` of a document."""
+    if document is None:
+        return Problem(show_path(path), message, hint)
+    return locate(document, path, key=key).problem(show_path(path), message, hint)
+
+
+def problem_within(
+    document: Node | None, path: Path, text: str, where: tuple[int, int], message: str,
+    hint: str | None,
+) -> Problem:  # fmt: skip
+    """A problem with some characters of the `text` at `path`; `where` is their place and width."""
+    if document is None or where[0] < 0:
+        return problem_at(document, path, message, hint, key=where[0] < 0)
+    mark = locate(document, path).within(text, *where)
+    return mark.problem(show_path(path), message, hint)
+
+
+def _known_output(output: str, info: ValidationInfo) -> str:
+    equations = info.data.get("equations")
+    if equations and output not in equations:
+        raise wrong(f"there is no equation '{output}'", near(output, equations))
+    return output

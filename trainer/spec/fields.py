@@ -1,0 +1,148 @@
+"""What the models of the spec are made of: the strict base, and kinds of values."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeAlias
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    WithJsonSchema,
+)
+from pydantic_core import PydanticCustomError, core_schema
+
+from trainer.spec.document import Path
+from trainer.spec.messages import describe, near_or_all
+
+
+class Strict(BaseModel):
+    """A part of the spec: unknown keys, other types and numbers that are not finite are errors."""
+
+    model_config = ConfigDict(
+        strict=True, frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+
+def wrong(
+    message: str, hint: str | None = None, at: Path = (), *, key: bool = False
+) -> PydanticCustomError:
+    """The error of a check between fields; `at` is a path below the field that is checked, and
+    with `key` the key there is at fault rather than its value.
+    """
+    context: dict[str, Any] = {"message": message, "hint": hint, "at": at, "key": key}
+    return PydanticCustomError("spec", "{message}", context)
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """An annotation: a text that is one of `names`; `what` says of what kind they are."""
+
+    what: str
+    names: tuple[str, ...]
+
+    def check(self, value: Any) -> str:
+        """The value, if it is one of the names."""
+        if not isinstance(value, str) or value not in self.names:
+            context: dict[str, Any] = {"what": self.what, "names": self.names}
+            raise PydanticCustomError("choice", "{what}", context)
+        return value
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        return core_schema.no_info_before_validator_function(self.check, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {"type": "string", "enum": list(self.names)}
+
+
+def choose(value: Any, what: str, names: tuple[str, ...], at: Path = ()) -> str:
+    """The value, if it is one of the names; else the error that says so."""
+    if isinstance(value, str) and value in names:
+        return value
+    raise wrong(f"expected {what}, found {describe(value)}", near_or_all(value, names), at)
+
+
+def one_or_more(value: Any) -> Any:
+    """A text, or a list of texts that differ, as a tuple."""
+    items = value if isinstance(value, list | tuple) else [value]
+    if not items:
+        raise wrong("expected a text or a list of texts, found an empty list")
+    for i, item in enumerate(items):
+        at = (i,) if isinstance(value, list | tuple) else ()
+        if not isinstance(item, str):
+            number = isinstance(item, bool | int | float)
+            hint = "put it in quotes if it is meant as a text" if number else None
+            raise wrong(f"expected a text, found {describe(item)}", hint, at)
+        if not item or any(ord(c) < 32 for c in item) or len(item) > 1000:
+            raise wrong("expected a text of 1 to 1000 characters, none of them control characters",
+                        at=at)  # fmt: skip
+        if item in items[:i]:
+            raise wrong(f"'{item}' is named twice", at=at)
+    return value if isinstance(value, str) else tuple(value)
+
+
+def as_tuple(value: str | tuple[str, ...]) -> tuple[str, ...]:
+    """The texts of a field that takes one or several."""
+    return (value,) if isinstance(value, str) else value
+
+
+_TEXT = {"type": "string", "minLength": 1}
+TEXTS: dict[str, Any] = {"anyOf": [_TEXT, {"type": "array", "items": _TEXT, "minItems": 1}]}
+
+Fraction: TypeAlias = Annotated[float, Field(ge=0, lt=1)]
+Positive: TypeAlias = Annotated[float, Field(gt=0)]
+NotNegative: TypeAlias = Annotated[float, Field(ge=0)]
+Name: TypeAlias = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]+$")]
+Word: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=60)]
+Names: TypeAlias = Annotated[Any, BeforeValidator(one_or_more), WithJsonSchema(TEXTS)]
+"""A text, or a list of texts that differ."""
+NamesOrNone: TypeAlias = Annotated[
+    Any,
+    BeforeValidator(lambda value: None if value is None else one_or_more(value)),
+    WithJsonSchema({"anyOf": [*TEXTS["anyOf"], {"type": "null"}]}),
+]
+"""The same, or nothing."""
+Row: TypeAlias = Annotated[tuple[float, ...], Field(strict=False)]
+
+
+def numbers(value: Any) -> Any:
+    """A number, a list of numbers, or a list of rows of one length; as tuples of floats.
+
+    Nothing stays nothing.
+    """
+    return value if value is None else given_numbers(value)
+
+
+def _numbers(value: Any, at: Path, base: Path) -> Any:
+    """The same for what stands at the place `at` of the whole, which stands at `base`."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        if not math.isfinite(value):
+            raise wrong(f"expected a finite number, found {describe(value)}", at=(*base, *at))
+        return float(value)
+    if not isinstance(value, list | tuple) or not value:
+        wanted = "a number" if at else "a number, a list of numbers or a list of rows"
+        raise wrong(f"expected {wanted}, found {describe(value)}", at=(*base, *at))
+    items = tuple(_numbers(item, (*at, i), base) for i, item in enumerate(value))
+    shapes = {shape_of(item) for item in items}
+    if len(shapes) > 1 or len(next(iter(shapes))) > 1:
+        raise wrong("expected a list of numbers, or a list of rows of one length", at=base)
+    return items
+
+
+def given_numbers(value: Any, at: Path = ()) -> Any:
+    """As `numbers`, and there are some; `at` is where they stand below the field."""
+    return _numbers(value, (), at)
+
+
+def shape_of(values: Any) -> tuple[int, ...]:
+    """The shape of nested tuples of numbers."""
+    return (len(values), *shape_of(values[0])) if isinstance(values, tuple) else ()
