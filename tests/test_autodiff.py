@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -188,10 +189,14 @@ def test_the_same_graph_gives_the_same_nodes() -> None:
 
 UNARY = [
     "neg", "tanh", "sigmoid", "softplus", "gelu", "normal_cdf", "normal_pdf", "square", "exp",
-    "softmax", "log_softmax", "transpose", "sum", "mean",
+    "softmax", "log_softmax", "transpose", "sum", "mean", "sign", "columns",
 ]  # fmt: skip
-BINARY = ["add", "sub", "mul", "matmul", "logistic_loss"]
+BINARY = ["add", "sub", "mul", "matmul", "logistic_loss", "concat", "lookup"]
+TERNARY = ["where"]
 SHAPES = [(), (3,), (2, 3), (2, 1), (1, 3), (3, 2)]
+EXACT = {"neg", "square", "transpose", "add", "sub", "mul", "sign", "columns", "concat", "lookup",
+         "where"}  # fmt: skip
+"""Ops whose results are the same bits in each engine: what jumps may take them, and no others."""
 
 
 @st.composite
@@ -201,22 +206,42 @@ def random_graphs(draw: st.DrawFn) -> tuple[Graph, dict[str, Array]]:
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     values: dict[str, Array] = {}
     nodes: list[Expr] = []
+    exact: set[str] = set()
+
+    def pick(among: Callable[[Expr], bool] = lambda _: True) -> Expr:
+        found = [node for node in nodes if among(node)]
+        return found[draw(st.integers(0, len(found) - 1))] if found else nodes[0]
+
     for i, shape in enumerate(draw(st.lists(st.sampled_from(SHAPES), min_size=1, max_size=4))):
         values[f"p{i}"] = rng.normal(size=shape)
         nodes.append(builder.leaf("parameter", f"p{i}", shape))
-    for op in draw(st.lists(st.sampled_from(UNARY + BINARY), min_size=2, max_size=12)):
-        x, y = (nodes[draw(st.integers(0, len(nodes) - 1))] for _ in range(2))
+        exact.add(f"p{i}")
+    for op in draw(st.lists(st.sampled_from(UNARY + BINARY + TERNARY), min_size=2, max_size=12)):
+        x, y, z = pick(), pick(), pick()
         attributes = {}
+        if op in ("sign", "where"):
+            x = pick(lambda node: node.node.name in exact)
+        if op == "lookup":
+            x = pick(lambda node: len(node.shape) == 2)
+            y = pick(lambda node: node.node.name in exact and node.shape[1:] == (1,))
+        if op == "columns" and x.shape:
+            start = draw(st.integers(0, int(x.shape[-1]) - 1))
+            attributes = {"start": start, "stop": draw(st.integers(start + 1, int(x.shape[-1])))}
+        elif op == "columns":
+            continue
         if op in ("sum", "mean") and x.shape:
             attributes = {"axes": (draw(st.integers(0, len(x.shape) - 1)),)}
         elif op in ("sum", "mean"):
             attributes = {"axes": ()}
         if op == "exp":
             x = x.apply("tanh")
+        others = [y, z][: (op in BINARY) + 2 * (op in TERNARY)]
         try:
-            nodes.append(x.apply(op, *([y] if op in BINARY else []), **attributes))
+            nodes.append(x.apply(op, *others, **attributes))
         except GraphError:  # shapes that do not fit: the graph goes on without this node
             continue
+        if op in EXACT and all(node.node.name in exact for node in (x, *others)):
+            exact.add(nodes[-1].node.name)
     last = nodes[-1]
     for node in nodes[:-1]:  # every parameter and most nodes take part
         if node.shape == last.shape:

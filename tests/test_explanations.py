@@ -13,17 +13,18 @@ from conftest import TINY
 from derivatives import relative_error
 
 from trainer import build_graph
+from trainer.data.layout import Layout
 from trainer.errors import GraphError
 from trainer.explain.explanation import LARGEST_JACOBIAN, Explanation, Path, Step, explain_graph
 from trainer.graph import OPS, Graph, GraphBuilder, Node
 from trainer.graph.initialisers import initial_parameters
 from trainer.graph.ops import BATCH, LEAVES, Array
 from trainer.spec import Spec
+from trainer.spec.equations import Sketch
 from trainer.spec.expressions import Expression, Name, Number, parse_equation
 from trainer.spec.lifting import lift_model
-from trainer.spec.schema import Sketch
 
-LAYERS, NETS, SCALARS = 70, 80, 50
+LAYERS, NETS, SCALARS, COLUMNS = 70, 80, 50, 20
 
 # Random specs -----------------------------------------------------------------------------------
 
@@ -42,7 +43,7 @@ def of_layers(random: np.random.Generator) -> tuple[Graph, dict[str, Array], str
     layers.append({"units": outputs, "activation": last})
     values = TINY | {"model": {"layers": layers, "loss": loss, "dtype": "float64"}}
     spec = Spec.model_validate(values)
-    return _with_values(build_graph(spec, features, outputs), random, "loss")
+    return _with_values(build_graph(spec, Layout.plain(features, outputs)), random, "loss")
 
 
 class Program:
@@ -104,7 +105,7 @@ def of_equations(random: np.random.Generator) -> tuple[Graph, dict[str, Array], 
         program.add()
     model = program.model() | {"inputs": {"x": 3}, "loss": "squared", "dtype": "float64"}
     spec = Spec.model_validate(TINY | {"model": model})
-    return _with_values(build_graph(spec, 3, 1), random, "loss")
+    return _with_values(build_graph(spec, Layout.plain(3, 1)), random, "loss")
 
 
 def of_numbers(random: np.random.Generator) -> tuple[Graph, dict[str, Array], str]:
@@ -135,6 +136,21 @@ def of_numbers(random: np.random.Generator) -> tuple[Graph, dict[str, Array], st
     return _with_values(builder.build(), random, "e")
 
 
+def of_columns(random: np.random.Generator) -> tuple[Graph, dict[str, Array], str]:
+    """Columns of the input beside a row of a table, and a branch by the sign of each."""
+    width, rows, units = (int(n) for n in random.integers(1, 5, 3))
+    builder = GraphBuilder()
+    x = builder.leaf("input", "x", (BATCH, width + 2))
+    code = x.apply("columns", name="code", start=width + 1, stop=width + 2)
+    table = builder.leaf("parameter", "table", (rows, units), init="he_uniform")
+    measured = x.apply("columns", name="measured", start=1, stop=width + 1)
+    found = table.apply("lookup", code * float(rows), name="found")
+    h = found.apply("concat", measured - 0.8, name="h")
+    branch = h.apply("where", h.apply("tanh"), h.apply("sign") * h.apply("square"), name="branch")
+    h.apply("softplus").apply("concat", branch).apply("sum", name="e", axes=(0, 1))
+    return _with_values(builder.build(), random, "e")
+
+
 def _with_values(
     graph: Graph, random: np.random.Generator, of: str
 ) -> tuple[Graph, dict[str, Array], str]:
@@ -149,7 +165,7 @@ def _with_values(
 
 KINDS: dict[str, tuple[Callable[..., tuple[Graph, dict[str, Array], str]], int]] = {
     "layers": (of_layers, LAYERS), "equations": (of_equations, NETS),
-    "numbers": (of_numbers, SCALARS),
+    "numbers": (of_numbers, SCALARS), "columns": (of_columns, COLUMNS),
 }  # fmt: skip
 
 
@@ -201,11 +217,13 @@ def check_paths(explanation: Explanation, graph: Graph) -> None:
     """A gradient is the sum of its terms; a term is upstream · local."""
     for step in explanation.steps:
         if step.node.name != explanation.of:
-            total = np.sum([path.term for path in step.paths], axis=0)
+            terms = [path.term for path in step.paths] or [np.zeros(step.value.shape)]
+            total = np.sum(terms, axis=0)
             assert total.shape == step.gradient.shape
             assert relative_error(total, step.gradient) <= 1e-12, step.node.name
         consumers = [(n.name, i) for n in graph for i, name in enumerate(n.inputs)
-                     if name == step.node.name and n.name in explanation.index]  # fmt: skip
+                     if name == step.node.name and n.name in explanation.index
+                     and OPS[n.op].vjps[i] is not None]  # fmt: skip
         assert [(path.through, path.position) for path in step.paths] == consumers
         for path in step.paths:
             through = explanation.index[path.through]
@@ -230,6 +248,8 @@ def product(path: Path, step: Step, through: Step) -> Array:
         return np.outer(path.local, path.upstream)
     if op in ("softmax", "log_softmax"):
         return np.atleast_1d(path.upstream) @ path.local
+    if op in ("concat", "columns", "lookup"):
+        return placed(path, step, through)
     if OPS[op].kernel is None:
         return np.asarray(_spread(path.upstream, step, through) * path.local)
     each = np.asarray(path.upstream * path.local)
@@ -239,6 +259,17 @@ def product(path: Path, step: Step, through: Step) -> Array:
     while each.ndim > step.value.ndim:
         each = each.sum(axis=0)
     return each
+
+
+def placed(path: Path, step: Step, through: Step) -> Array:
+    """A gradient at the places that the values came from: local tells them."""
+    upstream = np.atleast_1d(path.upstream)
+    if through.node.op == "concat":
+        left = path.position == 0
+        return (upstream[: step.value.size] if left else upstream[-step.value.size :]) * path.local
+    out = np.zeros(np.shape(path.local))
+    out[path.local == 1] = upstream if np.any(path.local) else []
+    return out
 
 
 def _spread(upstream: Array, step: Step, through: Step) -> Array:
@@ -259,10 +290,13 @@ def test_random_specs(kind: str) -> None:
         check_paths(explanation, graph)
 
 
+BACKWARD = {"positive", "leaky_slope", "normal_cdf", "normal_pdf", "count", "expand_like",
+            "pad_columns", "scatter"}  # fmt: skip
+
+
 def test_every_op_of_a_forward_pass_is_explained() -> None:
     seen = {node.op for kind in KINDS for graph, _, _ in cases(kind) for node in graph}
-    backward = {"positive", "leaky_slope", "normal_cdf", "normal_pdf", "count", "expand_like"}
-    assert seen == (OPS.keys() - backward) | {"input", "parameter", "constant"}
+    assert seen == (OPS.keys() - BACKWARD) | {"input", "parameter", "constant"}
 
 
 def test_a_wrong_rule_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:

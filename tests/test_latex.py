@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_explanations import KINDS, cases, sketch
+from test_explanations import BACKWARD, KINDS, cases, sketch
 
 from trainer.errors import UsageError
 from trainer.explain.explanation import Explanation, explain_graph
@@ -18,7 +18,6 @@ from trainer.explain.latex import _FORMULAS, Letters, escape, write_latex
 from trainer.graph import OPS, GraphBuilder, Node
 
 PDFLATEX = shutil.which("pdflatex")
-BACKWARD = {"positive", "leaky_slope", "normal_cdf", "normal_pdf", "count", "expand_like"}
 
 TWO_PATHS: dict[str, Any] = {
     "inputs": {"a": 2.0, "b": 1.0}, "output": "e",
@@ -163,10 +162,11 @@ def test_symbols(symbol: str, expected: str) -> None:
 def test_every_op_has_a_formula() -> None:
     """Each op of a forward pass is written, by a row of its own or by its name."""
     assert _FORMULAS.keys() <= OPS.keys()
-    letters = Letters(["u_1", "v"])
+    letters = Letters(["u_1", "v", "w"])
     for name in OPS.keys() - BACKWARD:
-        inputs = ("u_1", "v")[: OPS[name].arity]
-        text = letters.formula(Node("out", name, inputs, (), "float64"))
+        inputs = ("u_1", "v", "w")[: OPS[name].arity]
+        attributes = {"start": 2, "stop": 5}
+        text = letters.formula(Node("out", name, inputs, (), "float64", attributes))
         assert all(letters[source] in text for source in inputs), name
         assert "@" not in text
         assert faults(rf"\begin{{align*}}{text}\end{{align*}}") == []

@@ -11,7 +11,7 @@ from derivatives import backprop, central, complex_step, graph_of, relative_erro
 
 from trainer.engine import evaluate
 from trainer.graph import OPS, GraphBuilder, gradients
-from trainer.graph.ops import ACTIVATIONS, Array
+from trainer.graph.ops import ACTIVATIONS, BATCH, Array, ShapeError
 
 ANALYTIC, NUMERIC = 1e-12, 1e-7
 
@@ -22,6 +22,9 @@ COLUMN = np.array([[0.6], [-1.1]])
 S = np.array(1.3)
 P = np.abs(M) + 0.1  # positive, for log and sqrt
 WIDE = np.array([[-30.0, -4.0, -0.5], [0.2, 3.0, 25.0]])
+TABLE = np.array([[0.2, -0.6], [1.4, 0.7], [-1.1, 0.9]])
+INDEX = np.array([[1.0], [2.0], [1.0], [3.0], [-1.0], [np.nan]])  # row 0 never, row 1 twice
+LOOKED_UP = np.array([[0.4, 1.2], [-0.3, 0.8], [2.1, -0.5], [0.6, 0.1], [-1.7, 0.3], [0.9, 1.5]])
 
 CASES: dict[str, list[tuple[list[Array], dict[str, Any]]]] = {
     "add": [([M, N], {}), ([M, V], {}), ([S, M], {}), ([M, COLUMN], {}), ([V, COLUMN], {})],
@@ -35,6 +38,8 @@ CASES: dict[str, list[tuple[list[Array], dict[str, Any]]]] = {
     "log": [([P], {})],
     "minimum": [([M, N], {}), ([M, S], {})],
     "positive": [([M], {})],
+    "sign": [([M], {}), ([WIDE], {})],
+    "where": [([M, N, V], {}), ([COLUMN, S, M], {}), ([V, COLUMN, N], {})],
     "sigmoid": [([M], {}), ([WIDE], {})],
     "tanh": [([M], {}), ([WIDE / 10], {})],
     "relu": [([M], {}), ([WIDE], {})],
@@ -61,6 +66,19 @@ CASES: dict[str, list[tuple[list[Array], dict[str, Any]]]] = {
         ([COLUMN, M], {"axes": (1,), "keepdims": True}),
         ([S, M], {"axes": (0, 1)}),
     ],
+    "concat": [([M, COLUMN], {}), ([COLUMN, N], {}), ([V, V[:2]], {})],
+    "columns": [
+        ([M], {"start": 1, "stop": 3}),
+        ([M], {"start": 0, "stop": 3}),
+        ([V], {"start": 0, "stop": 2}),
+    ],
+    "pad_columns": [
+        ([COLUMN, M], {"start": 1, "stop": 2}),
+        ([V[:2], V], {"start": 0, "stop": 2}),
+        ([N, M], {"start": 0, "stop": 3}),
+    ],
+    "lookup": [([TABLE, INDEX], {}), ([M, COLUMN], {})],
+    "scatter": [([LOOKED_UP, INDEX, TABLE], {}), ([N, COLUMN, M], {})],
 }
 ROWS = [
     pytest.param(op, inputs, attributes, id=f"{op}-{i}")
@@ -175,6 +193,65 @@ def test_logistic_loss_values(z: float, y: float, loss: float, slope: float) -> 
     values["weights"] = np.array(1.0)
     assert evaluate(graph, values, ["out"])["out"] == pytest.approx(loss, rel=1e-15, abs=0)
     assert backprop(graph, values, ["a"])["a"] == slope
+
+
+VALUES: list[tuple[str, list[Any], dict[str, Any], Any]] = [
+    ("sign", [[-3.0, -0.0, 0.0, 5e-324, np.inf, np.nan]], {}, [-1, 0, 0, 1, 1, np.nan]),
+    ("where", [[-1.0, 0.0, 2.0, np.nan], 1.0, [5.0, 6.0, np.nan, 8.0]], {}, [5, 6, 1, 8]),
+    ("concat", [[[1.0, 2.0], [3.0, 4.0]], [[5.0], [6.0]]], {}, [[1, 2, 5], [3, 4, 6]]),
+    ("columns", [[[1.0, 2.0, 3.0]]], {"start": 1, "stop": 3}, [[2, 3]]),
+    ("pad_columns", [[[5.0]], [[np.inf, 2.0, 3.0]]], {"start": 1, "stop": 2}, [[0, 5, 0]]),
+    # rows -1, 3 and nan are not there; of 1.9 the whole number is 1
+    ("lookup", [TABLE, [[2.0], [-1.0], [3.0], [np.nan], [1.9], [-0.5]]], {},
+     [[-1.1, 0.9], [0, 0], [0, 0], [0, 0], [1.4, 0.7], [0, 0]]),
+    # in order: (1 + 1e16) - 1e16 is 0, and 1 + (1e16 - 1e16) would be 1
+    ("scatter", [[[1.0], [1e16], [7.0], [-1e16], [9.0]], [[1.0], [1.0], [0.0], [1.0], [2.0]],
+                 [[0.0], [0.0]]], {}, [[7], [0]]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("op", "inputs", "attributes", "value"), VALUES, ids=lambda v: str(v)[:8])
+def test_values(op: str, inputs: list[Any], attributes: dict[str, Any], value: Any) -> None:
+    found = OPS[op].forward(*map(np.asarray, inputs), **attributes)
+    np.testing.assert_array_equal(found, np.asarray(value, dtype=np.float64))
+
+
+def test_a_branch_that_is_not_chosen_has_gradient_0() -> None:
+    """√(b where c ≤ 0): at b = 0 the slope is infinite, and times [c > 0] it would be nan."""
+    builder = GraphBuilder()
+    c, a, b = (builder.leaf("parameter", name, (2,)) for name in "cab")
+    c.apply("where", a, b).apply("sqrt").apply("sum", name="loss", axes=(0,))
+    values = {"c": np.array([-1.0, 1.0]), "a": np.array([np.nan, 9.0]), "b": np.array([0.0, 25.0])}
+    found = backprop(builder.build(), values, ["a", "b", "c"])
+    expected = {"a": [0, 1 / 6], "b": [np.inf, 0], "c": [0, 0]}
+    assert {name: value.tolist() for name, value in found.items()} == expected
+
+
+MISFITS: list[tuple[str, list[Any], dict[str, Any], str]] = [
+    ("concat", [(2, 3), (4, 3)], {}, "(2, 3) and (4, 3) differ in more than their columns"),
+    ("concat", [(3,), (1, 3)], {}, "(3,) and (1, 3) differ in more than their columns"),
+    ("concat", [(), (3,)], {}, "() has no columns"),
+    ("concat", [(3, BATCH), (3, 2)], {}, "(3, B) has no columns"),
+    ("columns", [(BATCH, 3)], {"start": 1, "stop": 4}, "(B, 3) has no columns 1:4"),
+    ("columns", [(BATCH, 3)], {"start": 2, "stop": 2}, "(B, 3) has no columns 2:2"),
+    ("columns", [(BATCH, 3)], {"start": -1, "stop": 2}, "(B, 3) has no columns -1:2"),
+    ("pad_columns", [(BATCH, 1), (BATCH, 3)], {"start": 0, "stop": 2},
+     "(B, 1) is not columns 0:2 of (B, 3)"),
+    ("lookup", [(BATCH, 3), (BATCH, 1)], {}, "(B, 3) is no table of rows"),
+    ("lookup", [(4, 3), (BATCH, 2)], {}, "(B, 2) is no column of row numbers"),
+    ("lookup", [(4, 3), (BATCH,)], {}, "(B,) is no column of row numbers"),
+    ("scatter", [(BATCH, 2), (BATCH, 1), (4, 3)], {},
+     "(B, 2) is not what a lookup in (4, 3) gives"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("op", "shapes", "attributes", "message"), MISFITS)
+def test_shapes_that_do_not_fit(
+    op: str, shapes: list[Any], attributes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ShapeError) as error:
+        OPS[op].shape(*shapes, **attributes)
+    assert str(error.value) == message
 
 
 def test_activations_are_the_rows_with_an_initialiser() -> None:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from trainer.build import build_graph
 from trainer.data import Part, Preprocessing, Table, load_table, preprocess
+from trainer.data.table import listing
 from trainer.errors import UsageError
 from trainer.explain.explanation import Explanation, explain_graph
 from trainer.graph import Graph
-from trainer.graph.initialisers import initial_parameters
+from trainer.graph.initialisers import initial_parameters, initial_state
 from trainer.graph.ops import Array
+from trainer.spec.equations import Sketch
 from trainer.spec.lifting import lift_model
-from trainer.spec.schema import Sketch, Spec
+from trainer.spec.schema import Spec
 
 
 @dataclass(frozen=True)
@@ -68,8 +70,9 @@ def cases_of_spec(
 
     Of the rows those that are there; the first must be.
 
-    `at` may hold `x`, the features as they stand in the data, and `y`, the target (a class by its
-    number); without y it is 0. The parameters are the initial ones unless others are given, whose
+    `at` may hold `x`, the features as they stand in the data (a category by its number, a date as
+    days since 1970-01-01), and `y`, the target (a class by its number); without y it is 0. The
+    parameters are the initial ones unless others are given, whose
     `preprocessing` then belongs to them. Values are in float64.
 
     Raises `UsageError` for a row or a value that does not fit, and what reading the data raises.
@@ -84,26 +87,44 @@ def cases_of_spec(
     if at is not None:
         examples = [_given(at, how)]
     graph = _in_float64(spec, how)
-    values = dict(parameters) if parameters is not None else initial_parameters(graph, spec.seed)
+    values: Mapping[str, Array] = initial_state(graph) | initial_parameters(graph, spec.seed)
+    values = values if parameters is None else parameters
     notes = ["initial parameters" if parameters is None else "parameters after training"]
-    if how.mean is not None:
-        notes.append("x is standardised")
+    notes += _notes(spec, how)
     of = graph.outputs["loss"]
     return [
-        Case(spec.name, graph, _feeds(values, how.standardise(x[None, :]), y), of, (note, *notes))
+        Case(spec.name, graph, _feeds(values, _encoded(how, x), y), of, (note, *notes))
         for x, y, note in examples
     ]
+
+
+def _notes(spec: Spec, how: Preprocessing) -> list[str]:
+    """What the raw features become."""
+    found = []
+    if how.encoded_names != how.features:
+        found.append(f"x is {listing(how.encoded_names, 12)}")
+    if how.scaling.changes:
+        standard = spec.data.scale == ("standard",) and not how.scaling.curves
+        found.append("x is standardised" if standard else "x is scaled")
+    return found
+
+
+def _encoded(how: Preprocessing, raw: Array) -> Array:
+    """One raw row as x. Raises `UsageError` where it cannot be encoded."""
+    x = how.encode(raw[None, :])
+    fault = how.fault(raw[None, :], x)
+    if fault is not None:
+        raise UsageError(f"the feature '{fault.column}': {fault.message}")
+    return x
 
 
 def _of_rows(table: Table, how: Preprocessing, rows: range) -> list[tuple[Array, Array, str]]:
     """Features, encoded target and what they are, of the rows that are there."""
     if rows[0] >= len(table.x):
         raise UsageError(f"there is no row {rows[0]}: the data have {len(table.x)}, from 0")
-    target = table.target if table.classes is None else table.target[:, None]
-    return [
-        (table.x[row], how.encode(target[row : row + 1]), f"row {row} of {table.origin}")
-        for row in rows if row < len(table.x)
-    ]  # fmt: skip
+    there = [row for row in rows if row < len(table.x)]
+    x, y = how.adopt(table, np.array(there)), how.encode_target(table.target[there])
+    return [(x[i], y[i : i + 1], f"row {row} of {table.origin}") for i, row in enumerate(there)]
 
 
 def _feeds(parameters: Mapping[str, Array], x: Array, y: Array) -> dict[str, Array]:
@@ -128,7 +149,8 @@ def cases_of_part(
 def _in_float64(spec: Spec, how: Preprocessing) -> Graph:
     model = spec.model.model_copy(update={"dtype": "float64"})
     wide = spec.model_copy(update={"model": model})
-    return build_graph(wide, len(how.features), how.outputs)
+    # one example has no weight beside others
+    return build_graph(wide, replace(how.layout, weighted=False), training=False)
 
 
 def _given(at: Mapping[str, Array], how: Preprocessing) -> tuple[Array, Array, str]:
@@ -140,17 +162,18 @@ def _given(at: Mapping[str, Array], how: Preprocessing) -> tuple[Array, Array, s
     x = np.ravel(at["x"])
     if len(x) != len(how.features):
         raise UsageError(f"x takes {len(how.features)} numbers, found {len(x)}")
-    y, note = np.ravel(at.get("y", np.zeros(1))), "a given example"
+    nothing = np.zeros(how.outputs if how.classes is None else 1)
+    y, note = np.ravel(at.get("y", nothing)), "a given example"
     if "y" not in at:
         note += ", y = 0"
     if how.classes is not None and len(y) == 1:
         number = int(y[0])
         if not 0 <= number < len(how.classes) or number != y[0]:
             raise UsageError(f"y is the number of a class, from 0 to {len(how.classes) - 1}")
-        return x, how.encode(np.array([[number]])), note
+        return x, how.encode_target(np.array([number])), note
     if len(y) != how.outputs:
         raise UsageError(f"y takes {how.outputs} numbers, found {len(y)}")
-    return x, y, note
+    return x, how.encode_target(y[None, :]), note
 
 
 def _batch(name: str, value: Array, graph: Graph) -> Array:

@@ -159,7 +159,10 @@ def explain_graph(
                 if source != node.name or OPS[consumer.op].vjps[position] is None:
                     continue
                 edge = Edge(consumer.name, position)
+                # without a node of its own it is the gradient itself, or what nobody derives: 0
                 term = values[terms[edge]] if edge in terms else grads[consumer.name]
+                if term.shape != values[node.name].shape:
+                    term = np.zeros_like(values[node.name])
                 local, letters = locals_.of(consumer, position, values)
                 symbol = _joined(symbols.get(consumer.name, ""), letters, consumer)
                 paths.append(Path(

@@ -38,7 +38,7 @@ _GREEK: Final = re.compile(
 )
 _ACCENTS: Final = {"hat": r"\hat", "bar": r"\bar", "tilde": r"\tilde"}
 
-# What an op looks like; the names of its inputs stand for @0 and @1.
+# What an op looks like; the names of its inputs stand for @0 and @1, attributes for @start.
 _FORMULAS: Final = {
     "add": "@0 + @1",
     "sub": "@0 - @1",
@@ -56,6 +56,8 @@ _FORMULAS: Final = {
     "log_softmax": r"\log\operatorname{softmax}(@0)",
     "matmul": r"@0 \, @1",
     "transpose": "@0ᵀ",
+    "concat": r"\left[@0, @1\right]",
+    "columns": r"\operatorname{columns}(@0, @start, @stop)",
 }
 _WORDS: Final = {"exp": r"\exp", "log": r"\log", "tanh": r"\tanh", "min": r"\min"}
 _SIGNS: Final = {
@@ -132,7 +134,10 @@ class Letters:
     def formula(self, node: Node) -> str:
         """What the node is, in terms of its inputs."""
         inputs = [self[name] if name in self._known else name for name in node.inputs]
-        text = _FORMULAS.get(node.op, rf"\operatorname{{{escape(node.op)}}}(@0)")
+        every = ", ".join(f"@{i}" for i in range(len(node.inputs)))
+        text = _FORMULAS.get(node.op, rf"\operatorname{{{escape(node.op)}}}({every})")
+        for key, value in node.attributes.items():
+            text = text.replace(f"@{key}", str(value))
         for i, name in enumerate(inputs):
             for power in "²ᵀ":
                 if name in self._known.values():
@@ -193,6 +198,8 @@ class _Writer:
         left = self._partial(self._all.of, name)
         if name == self._all.of:
             return [f"{left} &= 1"]
+        if not step.paths:  # only as a condition or a number of a row, where nothing is derived
+            return [f"{left} &= {_array(step.gradient)}"]
         chains = [self._partial(self._all.of, term.through) + self._partial(term.through, name)
                   for term in step.paths]  # fmt: skip
         groups = [" + ".join(chains[i : i + TERMS_A_LINE])

@@ -13,6 +13,7 @@ _LEVEL: Final = {
     "add": _SUM, "sub": _SUM, "mul": _PRODUCT, "div": _PRODUCT, "neg": _PRODUCT, "square": _POWER,
     "matmul": _PRODUCT, "transpose": _POWER,
 }  # fmt: skip
+_MOVES: Final = {"columns": "∂concat", "pad_columns": "∂columns", "scatter": "∂lookup"}
 TOO_LONG: Final = 72
 
 Symbol = tuple[str, int]
@@ -60,6 +61,12 @@ def _write(node: Node, expr: Expr, known: Mapping[str, str]) -> Symbol:
         return parts[0]
     if node.op in ("sum", "mean") and texts[0] == "1":
         return "1", _ATOM
+    if node.op in _MOVES and texts[0] == "1":  # what the op does to places, no factor
+        return _MOVES[node.op], _ATOM
+    if node.op == "where" and texts[1:] == ["1", "0"]:
+        return f"[{texts[0]} > 0]", _ATOM
+    if node.op == "where" and texts[1:] == ["0", "1"]:
+        return f"1 - [{texts[0]} > 0]", _SUM
     level = _LEVEL.get(node.op, _ATOM)
     if node.op in _LEVEL:
         texts = [

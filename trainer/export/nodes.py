@@ -45,6 +45,7 @@ EXPRESSIONS: Final[Mapping[str, tuple[str, str]]] = {
 }
 """The other functions: their arguments, and what they are."""
 
+MAX_INDEX: Final = 2**63 - 1  # as the end of a slice: what is behind its start
 SCALARS: Final[Mapping[str, float]] = {"ZERO": 0.0, "ONE": 1.0, "SLOPE": LEAKY_SLOPE}
 OPERATORS: Final[Mapping[type[ast.AST], str]] = {
     ast.Add: "Add",
@@ -188,6 +189,42 @@ def _expand(w: Writer, g: str, x: str, axes: Sequence[int], keepdims: bool = Fal
     return w.apply("Expand", aligned, w.apply("Shape", x))
 
 
+def _columns(w: Writer, x: str, start: int, stop: int) -> str:
+    return w.apply("Slice", x, _axes(w, [start]), _axes(w, [stop]), _axes(w, [-1]))
+
+
+def _pad_columns(w: Writer, g: str, x: str, start: int, stop: int) -> str:
+    """The columns of x before and behind, as zeros, with g between them."""
+
+    def zeros(first: int, last: int) -> str:
+        return w.apply("Expand", w.constant(0), w.apply("Shape", _columns(w, x, first, last)))
+
+    return w.apply("Concat", zeros(0, start), g, zeros(stop, MAX_INDEX), axis=-1)
+
+
+def _row_numbers(w: Writer, index: str, table: str) -> tuple[str, str]:
+    """Which numbers name a row of the table, and these numbers, both of shape (B, 1)."""
+    rows = w.apply("Gather", w.apply("Shape", table), _axes(w, [0]))
+    rows = w.apply("Cast", rows, to=kind(w.dtype))
+    zero = w.constant(0)
+    inside = w.apply("And", w.apply("GreaterOrEqual", index, zero), w.apply("Less", index, rows))
+    return inside, w.apply("Cast", w.apply("Where", inside, index, zero), to=kind(np.int64))
+
+
+def _lookup(w: Writer, table: str, index: str) -> str:
+    inside, numbers = _row_numbers(w, index, table)
+    rows = w.apply("Gather", table, w.apply("Squeeze", numbers, _axes(w, [1])), axis=0)
+    return w.apply("Where", inside, rows, w.constant(0))
+
+
+def _scatter(w: Writer, g: str, index: str, table: str) -> str:
+    inside, numbers = _row_numbers(w, index, table)
+    zeros = w.apply("Expand", w.constant(0), w.apply("Shape", table))
+    rows = w.apply("Where", inside, g, w.constant(0))
+    places = w.apply("Expand", numbers, w.apply("Shape", g))
+    return w.apply("ScatterElements", zeros, places, rows, axis=0, reduction="add")
+
+
 WRITTEN: Final[Mapping[str, Callable[..., str]]] = {
     "softmax": lambda w, x: w.apply("Softmax", x, axis=-1),
     "log_softmax": lambda w, x: w.apply("LogSoftmax", x, axis=-1),
@@ -197,6 +234,11 @@ WRITTEN: Final[Mapping[str, Callable[..., str]]] = {
     "mean": lambda w, x, axes: w.apply("Div", _sum(w, x, axes), _count(w, x, axes)),
     "count": _count,
     "expand_like": _expand,
+    "concat": lambda w, a, b: w.apply("Concat", a, b, axis=-1),
+    "columns": _columns,
+    "pad_columns": _pad_columns,
+    "lookup": _lookup,
+    "scatter": _scatter,
 }
 """How they are written: from the writer, the names of the inputs and the attributes."""
 

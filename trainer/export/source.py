@@ -67,6 +67,30 @@ def count(x, axes):
 def expand_like(g, x, axes, keepdims=False):
     return np.broadcast_to(g if keepdims else np.expand_dims(g, axes), x.shape)
 """,
+    "pad_columns": """\
+def pad_columns(g, x, start, stop):
+    out = np.zeros_like(x)
+    out[..., start:stop] = g
+    return out
+""",
+    "row_numbers": """\
+def row_numbers(index, rows):
+    number = index[:, 0]
+    inside = (number >= 0) & (number < rows)  # others name no row, nan neither
+    return inside, np.where(inside, number, 0).astype(np.int64)
+""",
+    "lookup": """\
+def lookup(table, index):
+    inside, numbers = row_numbers(index, len(table))
+    return np.where(inside[:, None], table[numbers], table.dtype.type(0))
+""",
+    "scatter": """\
+def scatter(g, index, table):
+    inside, numbers = row_numbers(index, len(table))
+    out = np.zeros_like(table)
+    np.add.at(out, numbers[inside], g[inside])
+    return out
+""",
 }
 """What expressions call, as NumPy. The formulas are those of the table of ops."""
 
@@ -79,6 +103,11 @@ WRITTEN: Final[Mapping[str, str]] = {
     "mean": "mean({0}, {axes})",
     "count": "count({0}, {axes})",
     "expand_like": "expand_like({0}, {1}, {axes}, {keepdims})",
+    "concat": "np.concatenate(({0}, {1}), axis=-1)",
+    "columns": "{0}[..., {start}:{stop}]",
+    "pad_columns": "pad_columns({0}, {1}, {start}, {stop})",
+    "lookup": "lookup({0}, {1})",
+    "scatter": "scatter({0}, {1}, {2})",
 }
 """The ops that are not elementwise."""
 
@@ -108,7 +137,7 @@ def write_source(graph: Graph, output: str) -> Source:
     lines = [
         f"    {names[node.name]} = {write_node(node, names)}"
         for node in graph
-        if node.name in needed and node.op not in ("input", "parameter")
+        if node.name in needed and node.op not in ("input", "parameter", "state")
     ]
     body = "\n".join([*lines, f"    return {names[output]}"])
     return Source(_definitions(body), body)
@@ -152,7 +181,7 @@ def _variables(graph: Graph) -> dict[str, str]:
     names: dict[str, str] = {}
     taken = set(_TAKEN)
     for node in graph:
-        if node.op == "parameter":
+        if node.op in ("parameter", "state"):
             names[node.name] = f"p[{node.name!r}]"
         elif node.op == "input":
             names[node.name] = node.name

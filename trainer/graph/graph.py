@@ -116,8 +116,23 @@ class Graph:
 
     @property
     def parameters(self) -> tuple[Node, ...]:
-        """The trainable leaves, in the order of their declaration."""
+        """The parameters, in the order of their declaration."""
         return self.leaves("parameter")
+
+    @property
+    def trainable(self) -> tuple[Node, ...]:
+        """The parameters that are not frozen (attribute `frozen`), in order."""
+        return tuple(node for node in self.parameters if not node.attributes.get("frozen"))
+
+    @property
+    def learned(self) -> tuple[Node, ...]:
+        """What a model consists of, in order: the parameters, and the states with the attribute
+        `statistic`, such as the running averages of a batch normalisation.
+        """
+        return tuple(
+            node for node in self.nodes
+            if node.op == "parameter" or (node.op == "state" and node.attributes.get("statistic"))
+        )  # fmt: skip
 
     def ancestors(self, targets: Sequence[str]) -> set[str]:
         """The names of `targets` and of all nodes that they depend on."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 
-from trainer.graph.graph import Graph
+from trainer.graph.graph import Graph, Node
 from trainer.graph.ops import Array
 from trainer.randomness import stream
 
@@ -44,6 +44,32 @@ def _lecun(fan_in: int, fan_out: int) -> float:
     return 1 / fan_in
 
 
+def _orthogonal(
+    rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int
+) -> Array:
+    """Orthonormal columns, or rows where there are fewer of these (Saxe et al., 2014).
+
+    Q of a normal matrix, each column times the sign of R's diagonal: else Q would not be spread
+    evenly over the orthogonal matrices (Mezzadri, 2007).
+    """
+    from threadpoolctl import threadpool_limits
+
+    tall = rng.standard_normal((max(fan_in, fan_out), min(fan_in, fan_out)))
+    with threadpool_limits(limits=1, user_api="blas"):  # threads would change the last bits
+        q, r = np.linalg.qr(tall)
+    q = q * np.where(np.diag(r) < 0, -1.0, 1.0)
+    return np.asarray((q if fan_in >= fan_out else q.T).reshape(shape))
+
+
+def _normal_of(deviation: float) -> Draw:
+    return lambda rng, shape, fan_in, fan_out: rng.standard_normal(shape) * deviation
+
+
+def _uniform_of(limit: float) -> Draw:
+    return lambda rng, shape, fan_in, fan_out: (2 * rng.random(shape) - 1) * limit
+
+
+SMALL: Final = 0.05
 INITIALISERS: Final[Mapping[str, Draw]] = {
     "glorot_uniform": _uniform(_glorot),
     "glorot_normal": _normal(_glorot),
@@ -51,8 +77,28 @@ INITIALISERS: Final[Mapping[str, Draw]] = {
     "he_normal": _normal(_he),
     "lecun_uniform": _uniform(_lecun),
     "lecun_normal": _normal(_lecun),
+    "orthogonal": _orthogonal,
+    "normal": _normal_of(SMALL),
+    "uniform": _uniform_of(SMALL),
     "zeros": lambda rng, shape, fan_in, fan_out: np.zeros(shape),
+    "ones": lambda rng, shape, fan_in, fan_out: np.ones(shape),
 }
+_OF_SIZE: Final[Mapping[str, Callable[[float], Draw]]] = {
+    "normal": _normal_of,
+    "uniform": _uniform_of,
+}
+
+
+def initialised(init: Any) -> dict[str, Any]:
+    """The attributes of a parameter for an `init` of the spec, for `initial_parameters` to read.
+
+    `init` is a name of `INITIALISERS`, or `{normal: deviation}`, `{uniform: limit}`,
+    `{values: rows}`.
+    """
+    if isinstance(init, str):
+        return {"init": init}
+    [(kind, given)] = init.items()
+    return {"init": kind, "values" if kind == "values" else "size": given}
 
 
 def initial_parameters(graph: Graph, seed: int) -> dict[str, Array]:
@@ -68,7 +114,22 @@ def initial_parameters(graph: Graph, seed: int) -> dict[str, Array]:
             values[node.name] = np.array(node.attributes["values"], dtype=node.dtype)
             continue
         fan_in, fan_out = (*shape, 1, 1)[:2]
-        draw = INITIALISERS[node.attributes["init"]]
-        drawn = draw(stream(seed, "initialise", k), shape, fan_in, fan_out)
+        drawn = _draw(node)(stream(seed, "initialise", k), shape, fan_in, fan_out)
         values[node.name] = np.ascontiguousarray(drawn, dtype=node.dtype)
     return values
+
+
+def _draw(node: Node) -> Draw:
+    kind, size = node.attributes["init"], node.attributes.get("size")
+    return INITIALISERS[kind] if size is None else _OF_SIZE[kind](size)
+
+
+def initial_state(graph: Graph) -> dict[str, Array]:
+    """The states of `graph` before the first step that begin at a number (attribute `initial`),
+    by name, in the graph's dtype: running averages.
+    """
+    return {
+        node.name: np.full(node.shape, node.attributes["initial"], node.dtype)
+        for node in graph.leaves("state")
+        if "initial" in node.attributes
+    }

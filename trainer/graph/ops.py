@@ -47,9 +47,10 @@ class Op:
 
     `shape(*shapes, **attributes)` gives the output's shape or raises `ShapeError`;
     `forward(*arrays, **attributes)` the output; `vjps` holds one gradient rule per input;
-    `formula` writes the op with `{0}`, `{1}` for its inputs. `analytic` says that the forward
-    also takes complex numbers. `init` is set on activations, the ops that a layer of the spec
-    can name: it is the initialiser that such a layer's weights get unless the spec says more.
+    `formula` writes the op with `{0}`, `{1}` for its inputs and `{start}` for an attribute.
+    `analytic` says that the forward also takes complex numbers. `init` is set on activations,
+    the ops that a layer of the spec can name: it is the initialiser that such a layer's weights
+    get unless the spec says more.
     `kernel` is the forward of an elementwise op for one element, as the compiled engine writes
     it; `ZERO`, `ONE` and `SLOPE` are constants of the graph's dtype, functions stand for those
     of `engine/compiled/functions.py`.
@@ -131,6 +132,46 @@ def _expanded(g: Shape, x: Shape, *, axes: Axes, keepdims: bool = False) -> Shap
     return x
 
 
+def _width(shape: Shape) -> int:
+    """The length of the last axis."""
+    if not shape or not isinstance(shape[-1], int):
+        raise ShapeError(f"{show_shape(shape)} has no columns")
+    return shape[-1]
+
+
+def _concatenated(a: Shape, b: Shape) -> Shape:
+    width = _width(a) + _width(b)
+    if a[:-1] != b[:-1]:
+        raise ShapeError(f"{show_shape(a)} and {show_shape(b)} differ in more than their columns")
+    return (*a[:-1], width)
+
+
+def _cut(x: Shape, *, start: int, stop: int) -> Shape:
+    if not 0 <= start < stop <= _width(x):
+        raise ShapeError(f"{show_shape(x)} has no columns {start}:{stop}")
+    return (*x[:-1], stop - start)
+
+
+def _padded(g: Shape, x: Shape, *, start: int, stop: int) -> Shape:
+    if _cut(x, start=start, stop=stop) != g:
+        raise ShapeError(f"{show_shape(g)} is not columns {start}:{stop} of {show_shape(x)}")
+    return x
+
+
+def _looked_up(table: Shape, index: Shape) -> Shape:
+    if len(table) != 2 or not all(isinstance(dim, int) for dim in table):
+        raise ShapeError(f"{show_shape(table)} is no table of rows")
+    if len(index) != 2 or index[1] != 1:
+        raise ShapeError(f"{show_shape(index)} is no column of row numbers")
+    return (index[0], table[1])
+
+
+def _scattered(g: Shape, index: Shape, table: Shape) -> Shape:
+    if _looked_up(table, index) != g:
+        raise ShapeError(f"{show_shape(g)} is not what a lookup in {show_shape(table)} gives")
+    return table
+
+
 # Forward functions that are more than one NumPy call --------------------------------------------
 
 
@@ -141,6 +182,14 @@ def _signed(x: Array) -> Array:
 
 def _positive(x: Array) -> Array:
     return (np.real(x) > 0).astype(x.dtype)
+
+
+def _sign(x: Array) -> Array:
+    return np.asarray(np.sign(np.real(x)), dtype=x.dtype)
+
+
+def _where(c: Array, a: Array, b: Array) -> Array:
+    return np.where(np.real(c) > 0, a, b)
 
 
 def _sigmoid(x: Array) -> Array:
@@ -207,6 +256,34 @@ def _expand(g: Array, x: Array, *, axes: Axes, keepdims: bool = False) -> Array:
     return np.broadcast_to(g if keepdims else np.expand_dims(g, axes), x.shape)
 
 
+def _pad(g: Array, x: Array, *, start: int, stop: int) -> Array:
+    out = np.zeros(x.shape, g.dtype)
+    out[..., start:stop] = g
+    return out
+
+
+def _row_numbers(index: Array, rows: int) -> tuple[Array, Array]:
+    """Of an index of shape (B, 1): which numbers name one of so many rows, and these numbers.
+
+    A fraction is cut off; nan names no row. Where a number names none, row 0 stands.
+    """
+    number = np.real(index)[:, 0]
+    inside = (number >= 0) & (number < rows)
+    return inside, np.where(inside, number, 0).astype(np.int64)
+
+
+def _lookup(table: Array, index: Array) -> Array:
+    inside, numbers = _row_numbers(index, len(table))
+    return np.where(inside[:, None], table[numbers], table.dtype.type(0))
+
+
+def _scatter(g: Array, index: Array, table: Array) -> Array:
+    inside, numbers = _row_numbers(index, len(table))
+    out = np.zeros(table.shape, g.dtype)
+    np.add.at(out, numbers[inside], g[inside])  # one row after the other, in their order
+    return out
+
+
 # Gradient rules of reductions -------------------------------------------------------------------
 
 
@@ -225,6 +302,25 @@ def _expand_vjp(g: Expr, out: Expr, _g: Expr, _x: Expr) -> Expr:
 
 def _row_sum(x: Expr) -> Expr:
     return x.apply("sum", axes=(len(x.shape) - 1,), keepdims=True)
+
+
+# Gradient rules of what takes or places columns ---------------------------------------------------
+
+
+def _left_vjp(g: Expr, _out: Expr, a: Expr, _b: Expr) -> Expr:
+    return g.apply("columns", start=0, stop=a.shape[-1])
+
+
+def _right_vjp(g: Expr, out: Expr, a: Expr, _b: Expr) -> Expr:
+    return g.apply("columns", start=a.shape[-1], stop=out.shape[-1])
+
+
+def _columns_vjp(g: Expr, out: Expr, x: Expr) -> Expr:
+    return g.apply("pad_columns", x, **out.node.attributes)
+
+
+def _pad_vjp(g: Expr, out: Expr, _g: Expr, _x: Expr) -> Expr:
+    return g.apply("columns", **out.node.attributes)
 
 
 # The table --------------------------------------------------------------------------------------
@@ -264,6 +360,15 @@ _TABLE: tuple[Op, ...] = (
                  kernel="{0} if {0} <= {1} or {0} != {0} else {1}"),
     _elementwise("positive", "[{0} > 0]", _positive, None, analytic=False,
                  kernel="ONE if {0} > ZERO else ZERO"),
+    # of 0 the sign is 0, of nan it is nan
+    _elementwise("sign", "sign({0})", _sign, None, analytic=False,
+                 kernel="ONE if {0} > ZERO else -ONE if {0} < ZERO else {0} - {0}"),
+    # the second where the first is positive, else the third. The rules choose too: a product with
+    # 0 would let an infinite gradient of the other branch through as nan
+    _elementwise("where", "where({0}, {1}, {2})", _where, None,
+                 lambda g, o, c, a, b: c.apply("where", g, 0.0),
+                 lambda g, o, c, a, b: c.apply("where", 0.0, g),
+                 kernel="{1} if {0} > ZERO else {2}"),
     # activations
     _elementwise("sigmoid", "σ({0})", _sigmoid, lambda g, o, x: g * (o * (1 - o)),
                  init="glorot_uniform", kernel="sigmoid({0})"),
@@ -306,6 +411,20 @@ _TABLE: tuple[Op, ...] = (
     Op("mean", "mean({0})", _reduced, _mean, (_mean_vjp,)),
     Op("count", "count({0})", lambda x, *, axes: (), _count, (None,), analytic=False),
     Op("expand_like", "expand({0})", _expanded, _expand, (_expand_vjp, None)),
+    # columns, which are places of the last axis; pad_columns puts the first input back among
+    # zeros, in the shape of the second
+    Op("concat", "concat({0}, {1})", _concatenated,
+       lambda a, b: np.concatenate((a, b), axis=-1), (_left_vjp, _right_vjp)),
+    Op("columns", "columns({0}, {start}, {stop})", _cut,
+       lambda x, *, start, stop: x[..., start:stop], (_columns_vjp,)),
+    Op("pad_columns", "pad_columns({0}, {start}, {stop})", _padded, _pad, (_pad_vjp, None)),
+    # rows of a table (V, D) by their numbers, whole numbers of the graph's dtype in (B, 1); a
+    # number outside of 0 … V - 1 gives zeros. scatter adds rows up by number, in their order, so
+    # that the sum has the same bits everywhere; of its third input, the table, it needs the shape
+    Op("lookup", "lookup({0}, {1})", _looked_up, _lookup,
+       (lambda g, o, table, i: g.apply("scatter", i, table), None)),
+    Op("scatter", "scatter({0}, {1})", _scattered, _scatter,
+       (lambda g, o, _g, i, table: g.apply("lookup", i), None, None)),
 )  # fmt: skip
 
 OPS: Final[Mapping[str, Op]] = {op.name: op for op in _TABLE}

@@ -14,6 +14,7 @@ from typing import Final
 
 from trainer.engine.compiled.schedule import plan
 from trainer.engine.compiled.writer import FUNCTIONS, Writer
+from trainer.engine.steps import inputs_of
 from trainer.graph.graph import Graph
 from trainer.graph.ops import LEAKY_SLOPE, Shape
 
@@ -42,16 +43,18 @@ class Kernel:
 
 
 def training_kernel(graph: Graph, batch_size: int, full: bool = False) -> Kernel:
-    """`train([team,] x, y, learning_rate, *leaves, *buffers, batch_size, first, last, losses,
-    norms, parameter_norms, predictions)`: the steps first … last; returns how many were done.
+    """`train([team,] *rows, *leaves, *buffers, batch_size, first, last, *rates, losses, norms,
+    parameter_norms, predictions)`: the steps first … last; returns how many were done.
 
-    It stops before a step whose loss or gradient norm is not finite; that changes nothing.
-    With `full` it is called `train_full` and takes full batches alone: loops over a few rows
-    are then of known length, and vanish.
+    `rows` are the inputs with a row for each example, x first; `rates` the scalar ones, an array
+    each with a value for each step. It stops before a step whose loss or gradient norm is not
+    finite; that changes nothing. With `full` it is called `train_full` and takes full batches
+    alone: loops over a few rows are then of known length, and vanish.
     """
-    parameters = [node.name for node in graph.parameters]
+    trained = [node.name for node in graph.trainable]
+    rows, rates = inputs_of(graph)
     loss, norm = graph.outputs["loss"], graph.outputs["grad_norm"]
-    norms = [graph.outputs[f"grad_norm/{name}"] for name in parameters]
+    norms = [graph.outputs[f"grad_norm/{name}"] for name in trained]
     prediction = graph.outputs["prediction"]
     schedule = plan(graph, [loss, norm, *norms, prediction], list(graph.updates.values()))
     w = Writer(graph, schedule, batch_size, full)
@@ -60,6 +63,8 @@ def training_kernel(graph: Graph, batch_size: int, full: bool = False) -> Kernel
         w.line("begin = step * batch_size")
         if not full:
             w.line("n = min(batch_size, x.shape[0] - begin)")
+        for name in rates:
+            w.line(f"{w.name(name)} = {w.name(name)}s[step - first]")
         w.steps(schedule.steps[: schedule.checked])
         w.line(f"if not (isfinite({w.scalar(loss)}) and isfinite({w.scalar(norm)})):")
         w.line("    return done")
@@ -71,16 +76,18 @@ def training_kernel(graph: Graph, batch_size: int, full: bool = False) -> Kernel
         w.steps(schedule.steps[schedule.checked :], graph.updates)
         w.line("done += 1")
     w.line("return done")
-    after = ["batch_size", "first", "last", "losses", "norms", "parameter_norms", "predictions"]
-    name = "train_full" if full else "train"
-    return _kernel(graph, w, name, ["x", "y", "learning_rate"], after)
+    after = ["batch_size", "first", "last", *(f"{w.name(name)}s" for name in rates)]
+    after += ["losses", "norms", "parameter_norms", "predictions"]
+    return _kernel(graph, w, "train_full" if full else "train", rows, after)
 
 
 def evaluation_kernel(graph: Graph, batch_size: int) -> Kernel:
-    """`evaluate([team,] x, y, *leaves, *buffers, batch_size, first, last, total, predictions)`:
+    """`evaluate([team,] *rows, *leaves, *buffers, batch_size, first, last, total, predictions)`:
     adds the loss of the batches first … last, times their rows, to `total` and returns it.
     """
-    loss, prediction = graph.outputs["loss"], graph.outputs["prediction"]
+    loss, prediction = graph.outputs["eval/loss"], graph.outputs["eval/prediction"]
+    needed = graph.ancestors([loss, prediction])
+    rows = [name for name in inputs_of(graph)[0] if name in needed]
     schedule = plan(graph, [loss, prediction])
     w = Writer(graph, schedule, batch_size)
     with w.block("for step in range(first, last):"):
@@ -91,7 +98,7 @@ def evaluation_kernel(graph: Graph, batch_size: int) -> Kernel:
         w.copy_rows("predictions", prediction, "begin")
     w.line("return total")
     after = ["batch_size", "first", "last", "total", "predictions"]
-    return _kernel(graph, w, "evaluate", ["x", "y"], after)
+    return _kernel(graph, w, "evaluate", rows, after)
 
 
 def values_kernel(graph: Graph, fetch: Sequence[str], share: bool = False) -> Kernel:
@@ -113,7 +120,7 @@ def _kernel(graph: Graph, w: Writer, name: str, before: list[str], after: list[s
     """
     kinds = ("parameter", "state") if before else ("parameter", "state", "input")
     leaves = tuple(node.name for node in graph if node.op in kinds)
-    arrays = [*before, *(w.name(leaf) for leaf in leaves), *w.buffers]
+    arrays = [*(w.name(name) for name in (*before, *leaves)), *w.buffers]
     shared = bool(w.jobs)
     team = ["team"] if shared else []
     work = f"({', '.join([*team, *arrays])})"

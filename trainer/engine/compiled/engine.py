@@ -13,7 +13,7 @@ import numpy as np
 from trainer.engine.compiled.cache import load_module
 from trainer.engine.compiled.codegen import Kernel, kernel_source, kernels_of
 from trainer.engine.compiled.team import ENDED, TEAM_SIZE, TICKET
-from trainer.engine.steps import Steps
+from trainer.engine.steps import Steps, inputs_of
 from trainer.graph.graph import Graph, Node
 from trainer.graph.ops import BATCH, LEAVES, Array, Shape
 
@@ -45,59 +45,63 @@ class CompiledEngine:
         self._dtype = np.dtype(graph.nodes[0].dtype)
         self._kernels = kernels_of(graph, batch_size, evaluation_rows)
         self._module = load_module(kernel_source(graph, batch_size, evaluation_rows))
-        self._parameters = len(graph.parameters)
+        self._trained = len(graph.trainable)
+        self._rates = inputs_of(graph)[1]
         self._outputs = int(graph[graph.outputs["prediction"]].shape[1])
         self._buffers: dict[tuple[str, int], list[Array]] = {}
         trained = [node for node in graph if node.op not in LEAVES]
-        forward = graph.ancestors([graph.outputs["loss"], graph.outputs["prediction"]])
+        forward = graph.ancestors([graph.outputs["eval/loss"], graph.outputs["eval/prediction"]])
         evaluated = [node for node in trained if node.name in forward]
+        rows = inputs_of(graph)[0]
+        self._rows = dict.fromkeys(self._kernels, rows)
+        self._rows["evaluate"] = [name for name in rows if name in forward]
         self._step_seconds = _seconds(trained, graph, batch_size)
         self._batch_seconds = _seconds(evaluated, graph, evaluation_rows)
         self.steps_per_call = max(1, int(CALL_SECONDS / self._step_seconds))
         self.batches_per_call = max(1, int(CALL_SECONDS / self._batch_seconds))
 
-    def prepare(self, state: Mapping[str, Array], x: Array, y: Array) -> None:
+    def prepare(self, state: Mapping[str, Array], arrays: Mapping[str, Array]) -> None:
         """Compiles every kernel, or loads it from the cache, for such rows; runs no step."""
         made = np.empty((0, self._outputs), self._dtype)
-        records = [np.empty(0), np.empty(0), np.empty((0, self._parameters)), made]
+        rates = [np.empty(0, self._dtype) for _ in self._rates]
+        records = [*rates, np.empty(0), np.empty(0), np.empty((0, self._trained)), made]
         ended = np.full(TEAM_SIZE, ENDED)
         for name, kernel in self._kernels.items():
-            arrays = [*(state[leaf] for leaf in kernel.leaves), *_allocate(kernel, 1, self._dtype)]
-            trains = name != "evaluate"
-            arrays = [x, y, *([self._dtype.type(0)] if trains else []), *arrays]
+            given = [arrays[row] for row in self._rows[name]]
+            given += [*(state[leaf] for leaf in kernel.leaves)]
+            given += _allocate(kernel, 1, self._dtype)
             if kernel.shared:
-                getattr(self._module, f"{name}_pieces")((ended, *arrays), 0)
-                arrays.insert(0, ended)
+                getattr(self._module, f"{name}_pieces")((ended, *given), 0)
+                given.insert(0, ended)
             function = getattr(self._module, name)
-            function(*arrays, 1, 0, 0, *(records if trains else [0.0, made]))
+            function(*given, 1, 0, 0, *([0.0, made] if name == "evaluate" else records))
 
     def train(
         self,
         state: dict[str, Array],
-        x: Array,
-        y: Array,
+        arrays: Mapping[str, Array],
+        rates: Mapping[str, Array],
         batch_size: int,
         first: int,
         last: int,
-        learning_rate: float,
     ) -> tuple[Steps, Array]:
-        """Runs the steps `first` to `last` (exclusive) of an epoch; as `ReferenceEngine.train`."""
-        count = last - first
+        """Runs the steps `first` to `last` (exclusive) of some rows; as `ReferenceEngine.train`."""
+        count, held = last - first, len(arrays["x"])
         losses, norms = np.empty(count), np.empty(count)
-        parameter_norms = np.empty((count, self._parameters))
-        rows = min(last * batch_size, len(x)) - first * batch_size
+        parameter_norms = np.empty((count, self._trained))
+        rows = min(last * batch_size, held) - first * batch_size
         predictions = np.empty((rows, self._outputs), self._dtype)
-        rate, done = self._dtype.type(learning_rate), 0
+        at_each = [rates[name].astype(self._dtype) for name in self._rates]
+        done = 0
         # full batches first, where they have code of their own
-        cut = (
-            min(max(first, len(x) // batch_size), last) if "train_full" in self._kernels else first
-        )
+        cut = min(max(first, held // batch_size), last) if "train_full" in self._kernels else first
         for name, begin, end in (("train_full", first, cut), ("train", cut, last)):
             if begin == end or begin != first + done:  # nothing to do, or it diverged before
                 continue
-            arrays = [x, y, rate, *self._arrays(name, state, batch_size)]
+            given = self._arguments(name, state, arrays, batch_size)
             done += self._run(
-                name, (end - begin) * self._step_seconds, arrays, batch_size, begin, end,
+                name, (end - begin) * self._step_seconds, given, batch_size, begin, end,
+                *(values[done:] for values in at_each),
                 losses[done:], norms[done:], parameter_norms[done:],
                 predictions[done * batch_size :],
             )  # fmt: skip
@@ -107,14 +111,15 @@ class CompiledEngine:
         return steps, predictions[:rows]
 
     def predict(
-        self, state: Mapping[str, Array], x: Array, y: Array, batch_size: int
+        self, state: Mapping[str, Array], arrays: Mapping[str, Array], batch_size: int
     ) -> tuple[float, Array]:
         """The summed loss of all rows, and the predictions; as `ReferenceEngine.predict`."""
-        predictions = np.empty((len(x), self._outputs), self._dtype)
-        arrays = [x, y, *self._arrays("evaluate", state, min(batch_size, len(x)))]
-        count = -(-len(x) // batch_size)
+        held = len(arrays["x"])
+        predictions = np.empty((held, self._outputs), self._dtype)
+        given = self._arguments("evaluate", state, arrays, min(batch_size, held))
+        count = -(-held // batch_size)
         total = self._run(
-            "evaluate", count * self._batch_seconds, arrays, batch_size, 0, count, 0.0, predictions
+            "evaluate", count * self._batch_seconds, given, batch_size, 0, count, 0.0, predictions
         )
         return total, predictions
 
@@ -134,13 +139,21 @@ class CompiledEngine:
             for helper in helpers:  # who has not begun need not come; others leave by themselves
                 helper.cancel()
 
-    def _arrays(self, function: str, state: Mapping[str, Array], batch_size: int) -> list[Any]:
+    def _arguments(
+        self,
+        function: str,
+        state: Mapping[str, Array],
+        arrays: Mapping[str, Array],
+        batch_size: int,
+    ) -> list[Any]:
+        """The rows, the parameters and states, and the work arrays of a kernel."""
         kernel = self._kernels[function]
         buffers = self._buffers.get((function, batch_size))
         if buffers is None:
             buffers = _allocate(kernel, batch_size, self._dtype)
             self._buffers[function, batch_size] = buffers
-        return [*(state[leaf] for leaf in kernel.leaves), *buffers]
+        rows = [arrays[name] for name in self._rows[function]]
+        return [*rows, *(state[leaf] for leaf in kernel.leaves), *buffers]
 
 
 def _allocate(kernel: Kernel, batch_size: int, dtype: np.dtype[Any]) -> list[Array]:

@@ -2,7 +2,8 @@
 
 Nodes of one shape are computed in one pass over that shape: a `Loop` fuses elementwise ops, the
 reads of broadcast and repeated inputs, and sums over what it computes. Matrix products and
-softmax end a pass, because they need their input whole.
+softmax end a pass, because they need their input whole; so does what is read at another place
+than the loop's own, by a transpose or a lookup.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from trainer.graph.graph import Graph, Node
 from trainer.graph.ops import BATCH, LEAVES, OPS, Shape
 
 REDUCTIONS: Final = frozenset({"sum", "mean"})
-WHOLE: Final = frozenset({"matmul", "softmax", "log_softmax"})
+WHOLE: Final = frozenset({"matmul", "softmax", "log_softmax", "scatter"})
+ELSEWHERE: Final = frozenset({"transpose", "concat", "columns", "pad_columns", "lookup"})
+"""Ops of a loop that read their inputs at another place than the loop is at: from buffers."""
 
 
 @dataclass
@@ -28,7 +31,7 @@ class Loop:
 
 @dataclass
 class Whole:
-    """One node that takes its inputs whole: a matrix product, a softmax."""
+    """One node that takes its inputs whole: a matrix product, a softmax, a scatter."""
 
     node: Node
 
@@ -131,9 +134,9 @@ def _cone(
         return []
     cone = [node.name]
     for member in cone:
-        if graph[member].op in REDUCTIONS or graph[member].op == "transpose":
+        if graph[member].op in REDUCTIONS | ELSEWHERE:
             return []
-        if any(reader.op == "transpose" for reader in readers[member]):  # needs it whole
+        if any(reader.op in ELSEWHERE for reader in readers[member]):  # needs it whole
             return []
         for source in read_by(graph[member]):
             stays = source not in place or graph[source].shape == () or source in kept
@@ -196,8 +199,8 @@ def _is_over(
         and graph[new].op not in REDUCTIONS
         and found.space == graph[old].shape
         and all(
-            reader.op not in REDUCTIONS | WHOLE
-            and reader.op not in ("transpose", "expand_like")
+            reader.op not in REDUCTIONS | WHOLE | ELSEWHERE
+            and reader.op != "expand_like"
             and order[reader.name] <= order[new]
             for reader in inside
         )
@@ -218,7 +221,9 @@ def read_by(node: Node) -> tuple[str, ...]:
     """The inputs whose values the node reads; of the others it needs the shape alone."""
     if node.op == "count":
         return ()
-    return node.inputs[:1] if node.op == "expand_like" else node.inputs
+    if node.op == "scatter":
+        return node.inputs[:2]
+    return node.inputs[:1] if node.op in ("expand_like", "pad_columns") else node.inputs
 
 
 def _only_multiplied(nodes: Sequence[Node], kept: set[str]) -> dict[str, str]:
@@ -245,7 +250,7 @@ def _place(node: Node, graph: Graph, schedule: Schedule) -> None:
                 isinstance(producer, Loop)
                 and producer.space == graph[source].shape == space
                 and graph[source].op not in REDUCTIONS
-                and node.op != "transpose"
+                and node.op not in ELSEWHERE
             )
             earliest = max(earliest, number if inside else number + 1)
     if node.op not in WHOLE:
@@ -261,5 +266,5 @@ def _place(node: Node, graph: Graph, schedule: Schedule) -> None:
 
 def unplanned_ops() -> set[str]:
     """Ops that no step can compute; empty, as a test sees to it."""
-    known = WHOLE | REDUCTIONS | {"transpose", "expand_like", "count"}
+    known = WHOLE | REDUCTIONS | ELSEWHERE | {"expand_like", "count"}
     return {op.name for op in OPS.values() if op.kernel is None and op.name not in known}

@@ -15,7 +15,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from trainer.engine.compiled.blas import tile_shape, use_loops, use_tiles
+from trainer.engine.compiled.places import read_elsewhere, write_scatter
 from trainer.engine.compiled.schedule import (
+    ELSEWHERE,
     REDUCTIONS,
     Loop,
     Schedule,
@@ -117,7 +119,7 @@ class Writer:
             return label
         if found.op in ("parameter", "state"):
             return f"{self.name(node)}[()]"
-        if self._part is not None and found.op != "input":
+        if self._part is not None:
             self._passed[node] = None
         return self.name(node)
 
@@ -138,6 +140,9 @@ class Writer:
         if found.op == "input" and found.shape[:1] == (BATCH,):
             indices = [f"begin + {indices[0]}", *indices[1:]]
         return f"{self.name(node)}[{', '.join(indices)}]"
+
+    def _inputs(self, node: Node) -> list[Node]:
+        return [self._graph[name] for name in node.inputs]
 
     def size(self, dim: int | str) -> str:
         """The length of an axis."""
@@ -187,6 +192,8 @@ class Writer:
                 self._loop(step, here)
             elif step.node.op == "matmul":
                 self._product(step.node)
+            elif step.node.op == "scatter":
+                write_scatter(self, step.node, self._inputs(step.node))
             else:
                 self._softmax(step.node)
             self.line("")
@@ -210,7 +217,9 @@ class Writer:
         ]
         last = max((self._last_use(n) for n in readers), default=0)
         inside = [n for n in readers if place.get(n.name) == place[node]]
-        return last <= place[node] and all(space_of(n, self._graph) == shape for n in inside)
+        return last <= place[node] and all(
+            space_of(n, self._graph) == shape and n.op not in ELSEWHERE for n in inside
+        )
 
     def _last_use(self, reader: Node) -> int:
         """The number of the last step in which a reader, or what multiplies it, runs."""
@@ -345,9 +354,8 @@ class Writer:
             shape = self._graph[node.inputs[0]].shape
             dims = [self.size(shape[axis]) for axis in node.attributes["axes"]]
             return f"real({' * '.join(dims) or '1'})"
-        if node.op == "transpose":
-            source = node.inputs[0]
-            return self.at(source, indices[::-1])
+        if node.op in ELSEWHERE:
+            return read_elsewhere(self, node, self._inputs(node), indices)
         if node.op == "expand_like":
             source = node.inputs[0]
             axes = () if node.attributes.get("keepdims") else node.attributes["axes"]
