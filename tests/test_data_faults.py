@@ -17,15 +17,25 @@ from trainer.data import Dataset, bundled, csv, load_dataset
 from trainer.spec import load_spec
 
 SAVE = "(save the table as CSV in UTF-8)"
-FILL = "(fill it in, or leave the row or column out)"
 OUT = "(leave the row or column out)"
-NUMERIC = "(choose numeric columns with `data.features`)"
+STANDS = "which stands for an empty cell"
 CLASSES = "(use `loss: logistic` if the column names classes)"
 RESCALE = "(use `dtype: float64` or rescale the data)"
 UNCLOSED = "a quotation mark opens in this row and is never closed"
 AFTER = "a quoted cell in this row goes on after its closing quotation mark"
 TWICE = "(write a quotation mark inside a quoted cell twice)"
 LONG = "x" * 5_000_000
+
+
+def fill(name: str, how: str = "median") -> str:
+    """What is advised of missing cells."""
+    own = f"`data.columns: {{{name}: {{missing: {how}}}}}`"
+    return f"(write `data.missing: {how}` or {own}, or leave the column out)"
+
+
+def declare(name: str) -> str:
+    """What is advised of a text among numbers."""
+    return f"(correct it, or write `data.columns: {{{name}: {{type: categorical}}}}`)"
 
 
 @dataclass(frozen=True)
@@ -156,14 +166,24 @@ ROWS = [
         f"t.csv:3: column 'y': expected a number, found the text 'x' {CLASSES}",
         data={"features": ["a"]}),
     Row("all faults of a file", "a,b,y\n1,,3\nfoo,nan,inf\n1,2\n1,2,3\n",
-        f"t.csv:2: column 'b': expected a number, found an empty cell {FILL}\n"
-        f"t.csv:3: column 'a': expected a number, found the text 'foo' {NUMERIC}\n"
-        f"t.csv:3: column 'b': expected a finite number, found 'nan' {OUT}\n"
+        "t.csv:2: column 'b': expected a number, found 2 empty cells, of which this is the first "
+        f"{fill('b')}\n"
+        f"t.csv:3: column 'a': expected a number, found the text 'foo' {declare('a')}\n"
         f"t.csv:3: column 'y': expected a finite number, found 'inf' {OUT}\n"
         "t.csv:4: expected 3 cells as in the header, found 2"),
-    Row("a row with more than five faults", "a,b,c,d,e,f,y\n" + "x,x,x,x,x,x,1\n" * 9,
-        "\n".join(f"t.csv:2: column '{name}': expected a number, found the text 'x' {NUMERIC}"
-                  for name in "abcde")),
+    Row("a row with more than five faults", "a,b,c,d,e,f,y\nx,x,x,x,x,x,1\n1,2,3,4,5,6,7\n",
+        "\n".join(f"t.csv:2: column '{name}': expected a number, found the text 'x' "
+                  f"{declare(name)}" for name in "abcde")),
+    Row("two columns with missing cells", "a,b,c,y\n,p,3,1\n1,,,2\n2,,4,3\n3,q,5,3\n",
+        f"t.csv:2: column 'a': expected a number, found an empty cell {fill('a')}\n"
+        "t.csv:3: column 'b': expected a category, found 2 empty cells, of which this is the first "
+        f"{fill('b', 'most_frequent')}\n"
+        f"t.csv:3: column 'c': expected a number, found an empty cell {fill('c')}"),
+    Row("a short row among texts", "a,town,y\n1,p,2\n2,q\n",
+        "t.csv:3: expected 3 cells as in the header, found 2"),
+    Row("a missing target", "a,y\n1,2\n2,NA\n",
+        f"t.csv:3: column 'y': expected a number, found 'NA', {STANDS} "
+        "(fill it in, or leave the row out)", data={"missing": "mean"}),
 ]  # fmt: skip
 
 
@@ -173,22 +193,25 @@ def cell(text: str, told: str, name: str | None = None) -> Row:
 
 
 CELLS = [
-    cell("", f"expected a number, found an empty cell {FILL}", "empty cell"),
-    cell(" \t", f"expected a number, found an empty cell {FILL}", "blank cell"),
+    cell("", f"expected a number, found an empty cell {fill('a')}", "empty cell"),
+    cell(" \t", f"expected a number, found an empty cell {fill('a')}", "blank cell"),
     cell("1\n2", r"expected a number, found the text '1\n2' "
          "(a quotation mark may be missing in this row)"),
-    cell(LONG, f"expected a number, found the text '{'x' * 37}...' {NUMERIC}", "long text"),
+    cell(LONG, f"expected a number, found the text '{'x' * 37}...' {declare('a')}", "long text"),
     cell("9" * 5_000_000, f"the number '{'9' * 37}...' is too large for float64", "long number"),
-    *(cell(text, f"expected a number, found the text {text!r} {NUMERIC}") for text in (
+    *(cell(text, f"expected a number, found the text {text!r} {declare('a')}") for text in (
         "foo", "1_0", "0x10", "0b1", "1,5", "1 000", "1e", "e5", "1e5.0", ".", "-", "--1", "+ 5",
-        "1.2.3", "5%", "1f", "1d5", "0x1p3", "true", "2020-01-01", "NA", "null", "#N/A", "1.#INF",
+        "1.2.3", "5%", "1f", "1d5", "0x1p3", "true", "2020-01-01", "#N/A", "1.#INF",
         "nan(1)", "١٢", "１２", "½", "−1", "\u00a07", "\x1b[31m", "7\x0b",
     )),
     *(cell(text, f"the number {text!r} is too large for float64") for text in (
         "1e400", "-1e400", "1e999999999999",
     )),
     *(cell(text, f"expected a finite number, found {text!r} {OUT}") for text in (
-        "nan", "NaN", "-nan", "inf", "Inf", "-inf", "+Infinity", " nan ",
+        "-nan", "inf", "Inf", "-inf", "+Infinity",
+    )),
+    *(cell(text, f"expected a number, found {text!r}, {STANDS} {fill('a')}") for text in (
+        "nan", "NaN", " nan ", "NA", "null",
     )),
 ]  # fmt: skip
 
@@ -206,8 +229,8 @@ LABELS = [
         f"data.target: all rows have the same class, '{'x' * 37}...' "
         "(a classifier needs at least two classes)", "logistic"),
     Row("real numbers", "a,y\n1,2\n2,.5\n3,-1e-3\n",
-        "data.target: the loss 'logistic' needs classes, but the target holds numbers such as 0.5 "
-        "(use `loss: squared`)", "logistic"),
+        "data.target: the loss 'logistic' needs classes, but the target holds numbers such as "
+        "-0.001 (use `loss: squared`)", "logistic"),
     Row("empty label", "a,y\n1,b\n2,\n3,c\n",
         "t.csv:3: column 'y': expected a class label, found an empty cell "
         "(fill it in, or leave the row out)", "logistic"),
@@ -215,7 +238,7 @@ LABELS = [
         "t.csv:3: column 'y': expected a class label, found an empty cell "
         "(fill it in, or leave the row out)", "logistic"),
     Row("NaN label", "a,y\n1,0\n2,NaN\n3,1\n",
-        "t.csv:3: column 'y': expected a class label, found 'NaN' "
+        f"t.csv:3: column 'y': expected a class label, found 'NaN', {STANDS} "
         "(fill it in, or leave the row out)", "logistic"),
     Row("labels 1..3, one output", "a,y\n1,1\n2,2\n3,3\n",
         "model.layers[0].units: 'y' has 3 classes (1, 2, 3), found 1 unit (write units: 3)",
@@ -536,7 +559,7 @@ def test_a_constant_column_becomes_0_with_a_note(write_spec: Callable[..., Path]
         (["1", "x", "2"], ("1", "2", "x")),
         (["9" * 20, "9" * 20 + "1"], ("9" * 20, "9" * 20 + "1")),
         (['"a\nb"', '"a,b"'], ("a\nb", "a,b")),
-        (["null", "NA", "inf"], ("NA", "inf", "null")),
+        (["-", "#", "inf"], ("#", "-", "inf")),
     ],
 )
 def test_labels(

@@ -17,7 +17,8 @@ from typing import Final
 
 import numpy as np
 
-from trainer.data.table import Table, choose, encode_classes
+from trainer.data.arrays import check_labels, from_matrix
+from trainer.data.table import Label, Table, choose, encode_classes
 from trainer.errors import DataError
 from trainer.graph.ops import Array
 from trainer.spec.schema import Spec
@@ -91,13 +92,16 @@ def read_bundled(name: str, spec: Spec) -> Table:
         hint = "install the pinned versions: pip install -r requirements.lock"
         raise DataError(spec.problem(("data", "source"), message, hint)) from None
     columns = (*FEATURES[name], "target")
-    features, target = choose(columns, spec)
-    x = values.take([columns.index(feature) for feature in features], axis=1)
-    chosen = values.take(columns.index(target), axis=1)
+    roles = choose(columns, spec)
+    chosen = values.take([columns.index(target) for target in roles.targets], axis=1)
     origin = f"scikit-learn/{name}"
-    if spec.model.loss == "squared":
-        return Table(features, x, target, chosen[:, None], None, origin)
-    if target == "target" and names is not None:
-        return Table(features, x, target, chosen.astype(np.int64), names, origin)
-    codes, classes = encode_classes(chosen, spec)
-    return Table(features, x, target, codes, classes, origin)
+    classes: tuple[Label, ...] | None = None
+    if spec.model.multi_label:
+        check_labels(chosen, spec)
+    elif spec.model.loss == "logistic":
+        codes = chosen[:, 0]
+        if roles.targets == ("target",) and names is not None:
+            chosen, classes = codes.astype(np.int64), names
+        else:
+            chosen, classes = encode_classes(codes, spec)
+    return from_matrix(columns, values, roles, chosen, classes, spec, origin)

@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from trainer.data.table import Table, from_arrays
+from trainer.data.arrays import from_arrays
+from trainer.data.table import Table
 from trainer.errors import SpecError
+from trainer.spec.data import InlineSource
 from trainer.spec.messages import describe
-from trainer.spec.schema import InlineSource, Spec
+from trainer.spec.schema import Spec
 
 
 def read_inline(source: InlineSource, spec: Spec) -> Table:
@@ -33,6 +35,10 @@ def _check_targets(y: Sequence[Any], spec: Spec) -> None:
         message = f"expected {expected}, found {describe(value)}"
         return SpecError(spec.problem(("data", "source", "inline", "y", *at), message, hint))
 
+    if spec.model.multi_label:
+        if isinstance(y[0], str):
+            raise fail([0], "0 or 1, or a list of them", "write true as 1 and false as 0")
+        return
     if spec.model.loss == "logistic":
         if isinstance(y[0], tuple):
             raise fail([0], "a class label for the loss 'logistic'", "write one label a row")

@@ -8,12 +8,14 @@ from typing import Final, TypeAlias
 
 import numpy as np
 
+from trainer.data.arrays import from_arrays
 from trainer.data.blocks import blocks
-from trainer.data.table import Table, from_arrays
+from trainer.data.table import Table
 from trainer.errors import SpecError
 from trainer.graph.ops import Array
 from trainer.randomness import stream
-from trainer.spec.schema import Spec, SyntheticSource
+from trainer.spec.data import SyntheticSource
+from trainer.spec.schema import Spec
 
 Points: TypeAlias = tuple[Array, Array]
 
