@@ -24,7 +24,7 @@ from trainer import DataError
 from trainer.data import Dataset, Part, Table, blocks, load_dataset, load_table, split_rows
 from trainer.randomness import PURPOSES, Purpose, stream
 from trainer.spec import Spec, load_spec
-from trainer.spec.schema import BUNDLED, SYNTHETIC
+from trainer.spec.data import BUNDLED, SYNTHETIC
 
 thorough = settings(
     deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -310,8 +310,8 @@ def test_the_scale_is_that_of_the_training_rows() -> None:
     x = [[next(numbers) if row in train else 1005.0, 3.5 if row in train else 9] for row in
          range(10)]  # fmt: skip
     dataset = load_dataset(make_spec(inline(x, [0] * 10), standardize=True, **split))
-    how = dataset.preprocessing
-    assert (how.mean.tolist(), how.scale.tolist()) == ([5, 3.5], [2, 1])
+    how = dataset.preprocessing.scaling
+    assert (how.shift.tolist(), how.scale.tolist()) == ([5, 3.5], [2, 1])
     assert dataset.train.x[:, 0].tolist() == [-1.5, -0.5, -0.5, -0.5, 0, 0, 1, 2]
     assert dataset.train.x[:, 1].tolist() == [0] * 8
     for part in (dataset.validation, dataset.test):
@@ -322,9 +322,10 @@ def test_the_scale_is_that_of_the_training_rows() -> None:
 def test_the_scale_is_the_populations() -> None:
     spec = make_spec("wine", standardize=True, split={"test": 0.3})
     dataset, table = load_dataset(spec), load_table(spec)
+    how = dataset.preprocessing.scaling
     for i, column in enumerate(table.x[split_rows(spec, table)["train"]].T.tolist()):
-        assert dataset.preprocessing.mean[i] == pytest.approx(statistics.fmean(column), rel=1e-14)
-        assert dataset.preprocessing.scale[i] == pytest.approx(statistics.pstdev(column), rel=1e-12)
+        assert how.shift[i] == pytest.approx(statistics.fmean(column), rel=1e-14)
+        assert how.scale[i] == pytest.approx(statistics.pstdev(column), rel=1e-12)
     np.testing.assert_allclose(dataset.train.x.mean(axis=0), 0, atol=1e-13)
     np.testing.assert_allclose(dataset.train.x.std(axis=0), 1)
 
@@ -336,13 +337,13 @@ def test_the_scale_is_numpys_to_the_last_bit(columns: int, monkeypatch: pytest.M
     spec = make_spec(inline(x.tolist(), [0] * len(x)), standardize=True, split={"test": 0.3})
     dataset = load_dataset(spec)
     chosen = x[split_rows(spec, load_table(spec))["train"]]
-    np.testing.assert_array_equal(dataset.preprocessing.mean, chosen.mean(axis=0))
-    np.testing.assert_array_equal(dataset.preprocessing.scale, chosen.std(axis=0))
+    np.testing.assert_array_equal(dataset.preprocessing.scaling.shift, chosen.mean(axis=0))
+    np.testing.assert_array_equal(dataset.preprocessing.scaling.scale, chosen.std(axis=0))
 
 
 def test_without_standardisation_numbers_stay() -> None:
     dataset = load_dataset(make_spec(inline([[1, 2], [3, 5]], [0, 1])))
-    assert (dataset.preprocessing.mean, dataset.preprocessing.scale) == (None, None)
+    assert not dataset.preprocessing.scaling.changes
     assert dataset.train.x.tolist() == [[1, 2], [3, 5]]
 
 
@@ -450,7 +451,7 @@ def test_loading_needs_the_table_and_the_parts(
     finally:
         tracemalloc.stop()
     table = rows * (2 + 1) * 8
-    parts = sum(array.nbytes for part in parts_of(dataset) for array in vars(part).values())
+    parts = sum(part.nbytes for part in parts_of(dataset))
     numbers = rows * 8  # of the rows of each part
     assert peak < 1.06 * measured * (table + parts + numbers)
 

@@ -7,6 +7,7 @@ import dataclasses
 import io
 import json
 import runpy
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -16,18 +17,24 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime
+import pandas as pd
 import pytest
 from conftest import TINY
 from onnx import helper
 from test_ops import CASES
+from typed import MODELS as TYPED
+from typed import typed_model
 
 from trainer.data import Preprocessing
+from trainer.data.scaling import Scaling
+from trainer.data.table import plain_columns
+from trainer.data.texts import written
 from trainer.errors import TrainerError, UsageError
-from trainer.export import check, files, nodes, source
+from trainer.export import check, files, nodes, onnx_columns, source
 from trainer.export import onnx as onnx_file
 from trainer.export.check import Answer, answer_model, compare
 from trainer.export.files import FORMATS, export_model
-from trainer.export.program import mlflow_code, write_program
+from trainer.export.program import mlflow_code, model_arrays, write_program
 from trainer.export.tensors import read_safetensors
 from trainer.graph import OPS, Graph, GraphBuilder
 from trainer.graph.ops import ACTIVATIONS, Array
@@ -49,17 +56,17 @@ def inputs_of(op: str, dtype: str) -> list[tuple[list[Array], dict[str, Any]]]:
     first, attributes = cases[0]
     cases.append(([random.uniform(0.1, 3, np.shape(a)) for a in first], attributes))
     if OPS[op].kernel is not None:
-        pairs = [np.repeat(EDGES, len(EDGES)), np.tile(EDGES, len(EDGES))]
-        cases.append((pairs[: OPS[op].arity], {}))
+        every = [axis.ravel() for axis in np.meshgrid(*[EDGES] * OPS[op].arity, indexing="ij")]
+        cases.append((every, {}))
     return [([np.asarray(a, dtype) for a in arrays], given) for arrays, given in cases]
 
 
 def graph_of(op: str, arrays: list[Array], attributes: Mapping[str, Any]) -> Graph:
-    """The graph of one op on parameters a and b."""
+    """The graph of one op on parameters a, b and c."""
     builder = GraphBuilder(arrays[0].dtype.name)
     leaves = [
         builder.leaf("parameter", name, array.shape)
-        for name, array in zip("ab", arrays, strict=False)
+        for name, array in zip("abc", arrays, strict=False)
     ]
     builder.outputs["prediction"] = leaves[0].apply(op, *leaves[1:], **attributes).node.name
     return builder.build()
@@ -101,7 +108,7 @@ ROUNDED = {"gelu": 4, "normal_cdf": 4}
 
 def check_numpy(op: str, dtype: str) -> None:
     for arrays, attributes in inputs_of(op, dtype):
-        found = by_numpy(graph_of(op, arrays, attributes), dict(zip("ab", arrays, strict=False)))
+        found = by_numpy(graph_of(op, arrays, attributes), dict(zip("abc", arrays, strict=False)))
         with np.errstate(all="ignore"):
             expected = np.asarray(OPS[op].forward(*arrays, **attributes))
         assert (found.dtype, found.shape) == (expected.dtype, expected.shape)
@@ -112,7 +119,7 @@ def check_numpy(op: str, dtype: str) -> None:
 def check_onnx(op: str, dtype: str) -> None:
     tolerance = {"float32": 1e-6, "float64": 1e-14}[dtype]
     for arrays, attributes in inputs_of(op, dtype):
-        found = by_onnx(graph_of(op, arrays, attributes), dict(zip("ab", arrays, strict=False)))
+        found = by_onnx(graph_of(op, arrays, attributes), dict(zip("abc", arrays, strict=False)))
         with np.errstate(all="ignore"):
             expected = np.asarray(OPS[op].forward(*arrays, **attributes))
         assert (found.dtype, found.shape) == (expected.dtype, expected.shape)
@@ -188,14 +195,15 @@ def make_model(
     random = np.random.default_rng(3)
     shapes = {"l/W": (len(features), 5), "l/b": (5,), "prediction/W": (5, outputs),
               "prediction/b": (outputs,)}  # fmt: skip
+    count = len(features)
+    scales = Scaling({}, random.normal(size=count), random.uniform(0.1, 9, count))
     how = Preprocessing(
-        features=features,
-        target=target,
+        columns=plain_columns(features),
+        targets=(target,),
         classes=classes,
-        mean=random.normal(size=len(features)) if scaled else None,
-        scale=random.uniform(0.1, 9, len(features)) if scaled else None,
         outputs=outputs,
         dtype=dtype,
+        scaling=scales if scaled else Scaling(),
     )
     parameters = {name: random.normal(size=shape).astype(dtype) for name, shape in shapes.items()}
     return Model.from_parts(Spec.model_validate(values), parameters, how)
@@ -257,7 +265,7 @@ def layered(names: list[str], activation: str) -> Model:
     parameters = {f"{name}/W": random.normal(size=(2, 2)) for name in names}
     parameters |= {f"{name}/b": random.normal(size=2) for name in names}
     parameters = {name: value.astype(np.float32) for name, value in parameters.items()}
-    how = Preprocessing(("a", "b"), "y", None, None, None, 2, "float32")
+    how = Preprocessing(plain_columns(("a", "b")), ("y",), None, 2, "float32")
     return Model.from_parts(Spec.model_validate(values), parameters, how)
 
 
@@ -371,7 +379,8 @@ def test_a_fault_of_a_table_ends_a_program(tmp_path: Path) -> None:
 
 def test_a_program_takes_large_numbers_where_scaling_makes_them_small(tmp_path: Path) -> None:
     model = make_model()
-    how = dataclasses.replace(model.preprocessing, mean=np.full(3, 1e40), scale=np.full(3, 1e39))
+    large = Scaling({}, np.full(3, 1e40), np.full(3, 1e39))
+    how = dataclasses.replace(model.preprocessing, scaling=large)
     model = dataclasses.replace(model, preprocessing=how)
     write_program(model, tmp_path / "m.py")
     scope = runpy.run_path(str(tmp_path / "m.py"))
@@ -631,3 +640,101 @@ def test_what_is_not_as_it_should_be_is_told(train, trained, folder: Path) -> No
     assert json_of(train, "--to", "onnx")["checked"]["on"] == f"{around} have changed"
     table.unlink()
     assert json_of(train, "--to", "onnx")["checked"]["on"] == f"{around} cannot be read"
+
+
+# Columns of every kind --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", TYPED)
+def test_columns_of_every_kind(name: str, dtype: str, tmp_path: Path) -> None:
+    """The program, the code in MLflow and the ONNX file say what the model says."""
+    model, raw = typed_model(dtype, **TYPED[name])
+    expected = answer_model(model, raw)
+    for to, form in FORMATS.items():
+        form.write(model, tmp_path / to, FACTS)
+        found = form.answer(model, tmp_path / to, raw)
+        assert found.numbers.dtype == expected.numbers.dtype
+        tolerance = 0 if to != "onnx" else 1e-5 if dtype == "float32" else 1e-11
+        np.testing.assert_allclose(found.numbers, expected.numbers, rtol=tolerance, atol=tolerance)
+        if expected.labels is not None:
+            assert found.labels is not None
+            assert found.labels.tolist() == expected.labels.tolist()
+        compare(found, model, raw)
+    assert export_model(model, "onnx", tmp_path / "file.onnx", FACTS).rows == check.DRAWN
+    (tmp_path / "code.py").write_text(mlflow_code(model))
+    shutil.copy(tmp_path / "numpy", tmp_path / "program.py")
+    assert lint(tmp_path / "program.py", tmp_path / "code.py") == ""
+    network = runpy.run_path(str(tmp_path / "code.py"))["Network"]()
+    network.p = model_arrays(model)
+    frame = network.predict(None, pd.DataFrame(written(raw, model.preprocessing.columns)))
+    for column, values in model.predict(raw).items():
+        assert frame[column].to_numpy().tolist() == values.tolist()
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "message"),
+    [
+        ("rooms", "", "row 1, column 'rooms': expected a value, found an empty cell"),
+        ("rooms", "big", "row 1, column 'rooms': expected a number, found 'big'"),
+        ("size", "huge", "row 1, column 'size': expected one of the order that the model knows"),
+        ("owner", "maybe", "row 1, column 'owner': expected true or false, found 'maybe'"),
+        ("sold", "soon", "row 1, column 'sold': expected a date as 2024-12-31, found 'soon'"),
+        ("income", -3, "row 1, column 'income': expected a number that is finite in float32, "
+         "found -3.0"),
+    ],
+)  # fmt: skip
+def test_faults_of_typed_columns_are_told(
+    column: str, cell: Any, message: str, tmp_path: Path
+) -> None:
+    model, raw = typed_model()
+    write_program(model, tmp_path / "m.py")
+    scope = runpy.run_path(str(tmp_path / "m.py"))
+    rows = {
+        name: list(values) for name, values in written(raw, model.preprocessing.columns).items()
+    }
+    scope["predict"](rows, scope["P"])
+    rows[column][1] = cell
+    with pytest.raises(ValueError) as error:  # noqa: PT011 (the message is compared in full)
+        scope["predict"](rows, scope["P"])
+    assert str(error.value) == message
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"), [("month", "march + 2"), ("january", "59"), ("weekday", "n - n / 7 * 7 + 1")]
+)
+def test_a_date_that_is_written_wrong_is_noticed(
+    name: str, wrong: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dates = dict(onnx_columns._DATE) | {name: wrong}
+    monkeypatch.setattr(onnx_columns, "_DATE", dates)
+    model, _ = typed_model("float64")
+    with pytest.raises(TrainerError, match="predicts other numbers than the model"):
+        export_model(model, "onnx", tmp_path / "m.onnx", FACTS)
+
+
+def test_cells_may_be_written_in_several_ways(tmp_path: Path) -> None:
+    """As pandas, JSON and CSV hold them."""
+    model, raw = typed_model()
+    write_program(model, tmp_path / "m.py")
+    scope = runpy.run_path(str(tmp_path / "m.py"))
+    raw = np.repeat(raw[:1], 4, axis=0)
+    raw[:, [2, 4, 6]] = [3, 1, 19723.25]
+    rows = {
+        name: list(values) for name, values in written(raw, model.preprocessing.columns).items()
+    }
+    rows["city"] = ["7", 7, 7.0, np.int64(7)]
+    rows["owner"] = ["Yes", True, 1, np.True_]
+    moment = pd.Timestamp("2024-01-01 06:00")
+    rows["sold"] = [
+        moment,
+        "2024-01-01T07:00:00+01:00",
+        moment.to_pydatetime(),
+        moment.to_datetime64(),
+    ]
+    found = scope["predict"](rows, scope["P"])["prediction"]
+    assert found.tolist() == model.predict(raw)["prediction"].tolist()
+    rows["age"] = [None, np.nan, pd.NA, "NA"]
+    raw[:, 0] = np.nan
+    found = scope["predict"](rows, scope["P"])["prediction"]
+    assert found.tolist() == model.predict(raw)["prediction"].tolist()

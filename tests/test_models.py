@@ -23,17 +23,25 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import ROOT
+from conftest import ROOT, TINY
 from mlflow import MlflowClient
 from pyarrow import csv as pacsv
 from sklearn import metrics
+from typed import MODELS as TYPED
+from typed import typed_model, typed_spec, typed_table
 
 from trainer import DataError, Run, UsageError, load_spec
 from trainer import train as begin
-from trainer.data import Preprocessing, load_dataset, load_table, split_rows
+from trainer.build import build_graph
+from trainer.data import Preprocessing, Table, load_dataset, load_table, split_rows
 from trainer.data.rows import read_rows
+from trainer.data.texts import written
+from trainer.explain.cases import case_of_spec
+from trainer.memory import estimate_memory
 from trainer.model import Model
 from trainer.predicting import evaluate_file, predict_file
+from trainer.spec import Spec
+from trainer.summary import column_rows, describe_model
 from trainer.tracking.model import RegisteredName
 from trainer.using import load_model
 
@@ -89,8 +97,8 @@ def test_preprocessing_as_json_is_exact(kind: str, write_spec: WriteSpec) -> Non
     how = load_dataset(load_spec(write_spec(KINDS[kind]))).preprocessing
     again = Preprocessing.from_json(json.loads(json.dumps(how.as_json())))
     assert again.as_json() == how.as_json()
-    for name in ("mean", "scale"):
-        old, new = getattr(how, name), getattr(again, name)
+    for name in ("shift", "scale"):
+        old, new = getattr(how.scaling, name), getattr(again.scaling, name)
         assert (old is None) == (new is None) == (kind == "two classes")
         assert old is None or old.tobytes() == new.tobytes()
     assert [type(label) for label in again.classes or ()] == [
@@ -104,7 +112,7 @@ def test_preprocessing_as_json_is_exact(kind: str, write_spec: WriteSpec) -> Non
 def test_raw_rows_give_what_the_engine_gives(kind: str, dtype: str, write_spec: WriteSpec) -> None:
     model = untrained(write_spec(KINDS[kind] | {"model.dtype": dtype}))
     raw, data = load_table(model.spec).x, load_dataset(model.spec)
-    x = model.preprocessing.standardise(raw).astype(dtype)
+    x = model.preprocessing.encode(raw).astype(dtype)
     assert x.tobytes() == data.train.x.tobytes()
     p = model.parameters
     if kind == "numbers":
@@ -167,7 +175,7 @@ FAULTS: dict[str, tuple[Callable[[pd.DataFrame], Any], str]] = {
     "a column is missing": (lambda t: t.rename(columns={"area": "aera"}),
                             "needs the column 'area', which is missing.*did you mean 'aera'"),
     "a text": (lambda t: t.assign(area=t["area"].astype(str).replace("61", "big")),
-               "column 'area': (expected a number, found the text 'big'|expected numbers)"),
+               "column 'area': (row 4: )?expected a number, found the text 'big'"),
     "an empty cell": (lambda t: t.assign(area=t["area"].where(t["area"] != 61)),
                       "column 'area'.* an empty cell"),
     "a class that it does not know": (lambda t: t.replace({"town": {"C": "D"}}),
@@ -198,7 +206,7 @@ def test_rows_that_do_not_fit(
         (b"rooms,area,rooms\n1,2,3\n", "'rooms' stands 2 times"),
         (b"rooms,area,\"the, floor\"\n1,2\n", ":2: expected 3 cells as in the header, found 2"),
         (b"rooms,area,\"the, floor\"\n1,2,\"3\n", "quotation mark opens in this row"),
-        (b"rooms,area,\"the, floor\"\n1,2,3\n1,nan,3\n", ":3: column 'area': expected a finite"),
+        (b"rooms,area,\"the, floor\"\n1,2,3\n1,nan,3\n", "'area': row 1: .* an empty cell"),
         (b"\xff\xfer\0o\0", "UTF-16|not UTF-8"),
         (b"rooms,area,\"the, floor\",n\xfcl\n1,2,3,4\n", "0xfc is not UTF-8"),
         (b"", "the model needs the column 'rooms'|empty"),
@@ -472,6 +480,121 @@ print(found["prediction"][0])
     )  # fmt: skip
     model = load_model("last").model
     assert done.stdout.strip() == str(model.predict(np.array([[0.0, 1.0]]))["prediction"][0])
+
+
+# Columns of every kind --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", TYPED)
+def test_a_file_with_columns_of_every_kind(name: str, folder: Path) -> None:
+    """What is read from a file is what the table held; predictions come as the columns say."""
+    model, raw = typed_model(**TYPED[name])
+    frame = pd.DataFrame(written(raw, model.preprocessing.columns))
+    expected = model.predict(raw)
+    for suffix in ("csv", "parquet"):
+        _write(frame, folder / f"rows.{suffix}")
+        assert predict_file(model, folder / f"rows.{suffix}", folder / "out.parquet") == len(raw)
+        found = pq.read_table(folder / "out.parquet").to_pandas()
+        assert tuple(found) == tuple(expected) == model.columns == TYPED_COLUMNS[name]
+        for column, values in expected.items():
+            assert found[column].to_numpy().tolist() == values.tolist()
+
+
+TYPED_COLUMNS = {
+    **dict.fromkeys(["number", "scaled number", "ranked number"], ("prediction",)),
+    "numbers": ("prediction/rent", "prediction/price"),
+    "classes": ("prediction", "probability/no", "probability/perhaps", "probability/yes"),
+    "two classes": ("prediction", "probability/False", "probability/True"),
+    "labels": ("prediction/cat", "prediction/dog", "prediction/bird",
+               "probability/cat", "probability/dog", "probability/bird"),
+}  # fmt: skip
+
+
+def test_predictions_come_in_the_units_of_the_target() -> None:
+    """The network learned log(1 + y), scaled to mean 0 and deviation 1."""
+    model, raw = typed_model(**TYPED["scaled number"])
+    scaling = model.preprocessing.target_scaling
+    assert scaling.shift is not None
+    expected = np.expm1(model.outputs(raw).astype(np.float64) * scaling.scale + scaling.shift)
+    np.testing.assert_array_equal(model.predict(raw)["prediction"], expected[:, 0])
+
+
+def test_labels_are_yes_or_no_each() -> None:
+    model, raw = typed_model(**TYPED["labels"])
+    logits, found = model.outputs(raw), model.predict(raw)
+    for i, name in enumerate(("cat", "dog", "bird")):
+        np.testing.assert_allclose(
+            found[f"probability/{name}"], 1 / (1 + np.exp(-logits[:, i])), rtol=1e-5
+        )
+        assert found[f"prediction/{name}"].tolist() == (logits[:, i] > 0).tolist()
+
+
+@pytest.mark.usefixtures("store")
+def test_the_model_of_a_typed_table_is_kept_and_loads(typed_file: Table) -> None:
+    """Its input example is what users would send."""
+    run = begin(typed_spec())
+    place = _model_folder(run)
+    example = json.loads((place / "input_example.json").read_text())
+    kinds = [type(cell) for cell in example["data"][1]]
+    assert str in kinds
+    loaded = mlflow.pyfunc.load_model(str(place))
+    again = load_model("last").model
+    own = again.preprocessing.adopt(load_table(again.spec), slice(None))
+    expected = again.predict(own)["prediction"]
+    frame = pd.DataFrame(written(typed_file.x, typed_file.columns))
+    found = loaded.predict(frame)["prediction"]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+@pytest.fixture
+def typed_file(folder: Path) -> Table:
+    """rows.csv in the current folder, and what it holds."""
+    table = typed_table()
+    frame = pd.DataFrame(written(table.x, table.columns))
+    _write(frame.assign(rent=table.target[:, 0]), folder / "rows.csv")
+    return table
+
+
+@pytest.mark.usefixtures("typed_file")
+def test_the_columns_are_shown() -> None:
+    spec = typed_spec()
+    rows = {row[0]: row[1:] for row in column_rows(spec, load_dataset(spec))}
+    assert rows["income"][:2] == ("numeric", "log1p, minmax")
+    assert rows["city"][0::2] == ("categorical", "18, filled with none")
+    assert rows["city"][1] == '5 columns: 7, Bonn, Köln "am Rhein", …; whether it is missing'
+    assert rows["street"][1].startswith("a vector of 2 for each of 5 categories")
+    assert rows["size"][:2] == ("ordinal", "0 to 2: small, middle, large; robust")
+    assert rows["rooms"] == ("numeric", "quantile", "")
+    assert rows["garden"][0] == "boolean"
+    dataset = load_dataset(spec)
+    model = build_graph(spec, dataset.layout)
+    text = describe_model(spec, dataset, model, estimate_memory(spec, dataset, model))
+    assert "\ncolumn  type         becomes" in text
+    assert "column  type" not in _described("wine")
+
+
+def _described(source: str) -> str:
+    model = {"layers": [{"units": 3}], "loss": "logistic"}
+    spec = Spec.model_validate(TINY | {"data": {"source": source}, "model": model})
+    dataset = load_dataset(spec)
+    graph = build_graph(spec, dataset.layout)
+    return describe_model(spec, dataset, graph, estimate_memory(spec, dataset, graph))
+
+
+def test_a_raw_row_is_explained(typed_file: Table) -> None:
+    spec = typed_spec(dtype="float64", target_scale=["log1p", "standard"])
+    how = load_dataset(spec).preprocessing
+    case = case_of_spec(spec, row=3)
+    raw = how.adopt(typed_file, np.array([3]))
+    np.testing.assert_array_equal(case.feeds["x"], how.encode(raw))
+    np.testing.assert_array_equal(case.feeds["y"], how.encode_target(typed_file.target[3:4]))
+    assert case.notes[2].startswith("x is age, age missing, income, city=7, city=Bonn")
+    given = case_of_spec(spec, at={"x": raw[0], "y": typed_file.target[3]})
+    np.testing.assert_array_equal(given.feeds["x"], case.feeds["x"])
+    np.testing.assert_array_equal(given.feeds["y"], case.feeds["y"])
+    raw[0, 5] = 9
+    with pytest.raises(UsageError, match="the feature 'size': expected a category that its order"):
+        case_of_spec(spec, at={"x": raw[0]})
 
 
 # Names for models -------------------------------------------------------------------------------

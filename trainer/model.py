@@ -33,8 +33,8 @@ class Model:
         cls, spec: Spec, parameters: Mapping[str, Array], preprocessing: Preprocessing
     ) -> Model:
         """Builds the graph of the spec. Raises `CheckpointError` for parameters of another one."""
-        graph = build_graph(spec, len(preprocessing.features), preprocessing.outputs)
-        for node in graph.parameters:
+        graph = build_graph(spec, preprocessing.layout, training=False)
+        for node in graph.learned:
             found = parameters.get(node.name)
             if found is None or found.shape != node.shape or found.dtype != node.dtype:
                 expected = f"{node.dtype} of {show_shape(node.shape)}"
@@ -44,37 +44,49 @@ class Model:
     @property
     def columns(self) -> tuple[str, ...]:
         """The names of what `predict` gives."""
-        classes, outputs = self.preprocessing.classes, self.preprocessing.outputs
-        if classes is not None:
-            return ("prediction", *(f"probability/{label}" for label in classes))
-        if outputs == 1:
-            return ("prediction",)
-        return tuple(f"prediction/{i}" for i in range(1, outputs + 1))
+        how = self.preprocessing
+        if how.classes is not None:
+            return ("prediction", *(f"probability/{label}" for label in how.classes))
+        predicted = tuple(f"prediction/{name}" for name in how.output_names)
+        if how.multi_label:
+            return (*predicted, *(f"probability/{name}" for name in how.output_names))
+        return ("prediction",) if how.outputs == 1 else predicted
 
     def outputs(self, rows: Array) -> Array:
         """The network's outputs, or logits where the loss is logistic, of shape (rows, outputs).
 
-        `rows` has shape (rows, features), in the order of `preprocessing.features` and float64.
-        They are computed some at a time.
+        `rows` has shape (rows, features), in the order of `preprocessing.columns` and float64, as
+        a table holds them: categories by their number there, NaN for missing values. They are
+        computed some at a time.
         """
-        x = self.preprocessing.standardise(rows).astype(self.preprocessing.dtype, order="C")
+        how = self.preprocessing
         wanted = self.graph.outputs["prediction"]
-        found = np.empty((len(x), self.preprocessing.outputs), x.dtype)
+        found = np.empty((len(rows), how.outputs), how.dtype)
         widest = max(int(np.prod(value.shape[-1:])) for value in self.parameters.values())
-        for block in blocks(len(x), max(widest, x.shape[1])):
-            feeds = {**self.parameters, "x": x[block]}
-            found[block] = evaluate(self.graph, feeds, [wanted])[wanted]
+        for block in blocks(len(rows), max(widest, how.layout.width)):
+            with np.errstate(over="ignore"):
+                x = how.encode(rows[block]).astype(how.dtype, order="C")
+            found[block] = evaluate(self.graph, {**self.parameters, "x": x}, [wanted])[wanted]
         return found
 
     def probabilities(self, outputs: Array) -> Array:
-        """What logits mean: the probability of each class, of shape (rows, classes)."""
+        """What logits mean: the probability of each class, of shape (rows, classes); of several
+        labels that of each, of shape (rows, labels).
+        """
+        sigmoid = OPS["sigmoid"].forward
+        if self.preprocessing.multi_label:
+            return sigmoid(outputs)
         if self.preprocessing.outputs == 1:
-            sigmoid = OPS["sigmoid"].forward
             return np.concatenate([sigmoid(-outputs), sigmoid(outputs)], axis=1)
         return OPS["softmax"].forward(outputs)
 
     def classify(self, outputs: Array) -> Array:
-        """The number of each row's most probable class: of one logit 1 where it is above 0."""
+        """The number of each row's most probable class: of one logit 1 where it is above 0.
+
+        Of several labels 0 or 1 for each, of shape (rows, labels).
+        """
+        if self.preprocessing.multi_label:
+            return np.asarray((outputs > 0).astype(np.int64))
         if self.preprocessing.outputs == 1:
             return np.asarray((outputs[:, 0] > 0).astype(np.int64))
         return np.asarray(outputs.argmax(axis=1))
@@ -82,11 +94,15 @@ class Model:
     def predict(self, rows: Array) -> dict[str, Array]:
         """A value a row for each of `columns`; `rows` as in `outputs`.
 
-        For classes the label and the probability of each, else the output in the target's units.
+        For classes the label and the probability of each; for several labels 0 or 1 and the
+        probability of each; else the outputs in the units of the targets.
         """
-        outputs = self.outputs(rows)
-        classes = self.preprocessing.classes
-        if classes is None:
-            return dict(zip(self.columns, outputs.T, strict=True))
-        labels = np.array(classes)[self.classify(outputs)]
-        return dict(zip(self.columns, [labels, *self.probabilities(outputs).T], strict=True))
+        outputs, how = self.outputs(rows), self.preprocessing
+        if how.multi_label:
+            values = [*self.classify(outputs).T, *self.probabilities(outputs).T]
+        elif how.classes is None:
+            values = [*how.decode_target(outputs).T]
+        else:
+            labels = np.array(how.classes)[self.classify(outputs)]
+            values = [labels, *self.probabilities(outputs).T]
+        return dict(zip(self.columns, values, strict=True))

@@ -11,11 +11,14 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 
+from trainer.data.blocks import blocks
+from trainer.data.preprocessing import Preprocessing
 from trainer.data.rows import PARQUET, Rows, read_rows
 from trainer.errors import DataError, Problem, UsageError
-from trainer.graph.ops import OPS, Array
+from trainer.graph.ops import Array
 from trainer.model import Model
-from trainer.spec.schema import CsvSource
+from trainer.scoring import score_rows
+from trainer.spec.data import MISSING_VALUES, CsvSource
 
 Progress = Callable[[int], None]
 """Is told how many rows are done."""
@@ -43,18 +46,24 @@ def predict_file(
 
 
 def _rows(model: Model, data: Path, target: bool = False) -> Iterator[Rows]:
-    """The rows, each of whose numbers the model's dtype can hold."""
+    """The rows, each of which can be encoded in the model's dtype. Raises `DataError`."""
     source = model.spec.data.source
-    delimiter = source.delimiter if isinstance(source, CsvSource) else ","
-    how = model.preprocessing
-    for rows in read_rows(data, how, target=target, delimiter=delimiter):
-        with np.errstate(over="ignore"):
-            fits = np.isfinite(how.standardise(rows.x).astype(how.dtype))
-        if not fits.all():
-            row, column = np.argwhere(~fits)[0]
-            message = f"row {rows.first + row}: the number is too large for {how.dtype}"
-            raise DataError(Problem(f"column {how.features[column]!r}", message, None, str(data)))
+    how, delimiter, missing = model.preprocessing, None, MISSING_VALUES
+    if isinstance(source, CsvSource):
+        delimiter, missing = source.delimiter, source.missing_values
+    for rows in read_rows(data, how, target=target, delimiter=delimiter, missing=missing):
+        for block in blocks(len(rows.x), max(how.layout.width, len(how.columns))):
+            _check_rows(how, rows.x[block], rows.first + block.start, data)
         yield rows
+
+
+def _check_rows(how: Preprocessing, raw: Array, first: int, data: Path) -> None:
+    """Raises `DataError` for a row that cannot be encoded; `first` is the number of the first."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        fault = how.fault(raw, how.encode(raw).astype(how.dtype))
+    if fault is not None:
+        message = f"row {first + fault.row}: {fault.message}"
+        raise DataError(Problem(f"column {fault.column!r}", message, fault.hint, str(data)))
 
 
 # Writing ----------------------------------------------------------------------------------------
@@ -137,12 +146,10 @@ class _Parquet:
 def evaluate_file(
     model: Model, data: Path, progress: Progress = lambda _: None
 ) -> dict[str, float]:
-    """How well the model predicts the target column of a CSV or Parquet file, by name.
+    """How well the model predicts the target columns of a CSV or Parquet file, by name.
 
-    For classes: `loss` (the mean cross-entropy), `accuracy`, `balanced_accuracy`, `f1` (the mean
-    over classes), `auc` (of two classes; of more the mean, each against the rest), and of each
-    class `precision/<class>`, `recall/<class>`, `f1/<class>`, `rows/<class>`. For numbers: `loss`
-    (the mean squared error), `rmse`, `mae`, `r2`. And `rows`. As scikit-learn computes them.
+    The number of `rows`, and what `score_rows` measures: the loss and every metric that fits, as
+    scikit-learn computes them, and figures by class, label or target.
 
     Raises `DataError` for rows that do not fit or have no target.
     """
@@ -154,58 +161,5 @@ def evaluate_file(
         done += len(rows.x)
         progress(done)
     found, right = np.concatenate(outputs), np.concatenate(targets)
-    scores = _of_numbers if model.preprocessing.classes is None else _of_classes
-    return {"rows": float(len(right)), **scores(model, found.astype(np.float64), right)}
-
-
-def _of_numbers(model: Model, found: Array, right: Array) -> dict[str, float]:
-    from sklearn import metrics
-
-    squared = float(metrics.mean_squared_error(right, found))
-    scores = {
-        "loss": squared,
-        "rmse": float(np.sqrt(squared)),
-        "mae": float(metrics.mean_absolute_error(right, found)),
-    }
-    if len(right) > 1:
-        scores["r2"] = float(metrics.r2_score(right, found))
-    return scores
-
-
-def _of_classes(model: Model, found: Array, right: Array) -> dict[str, float]:
-    from sklearn import metrics
-
-    classes = model.preprocessing.classes
-    assert classes is not None
-    numbers = np.arange(len(classes))
-    probable, chosen = model.probabilities(found), model.classify(found)
-    precision, recall, f1, rows = metrics.precision_recall_fscore_support(
-        right, chosen, labels=numbers, zero_division=0.0
-    )
-    scores = {
-        "loss": _cross_entropy(found, right),
-        "accuracy": float(metrics.accuracy_score(right, chosen)),
-        "balanced_accuracy": float(recall[rows > 0].mean()),
-        "f1": float(metrics.f1_score(right, chosen, average="macro", zero_division=0.0)),
-    }
-    if len(np.unique(right)) == len(classes):  # else there is no curve for some class
-        one = {"y_score": probable[:, 1]} if len(classes) == 2 else {
-            "y_score": probable, "multi_class": "ovr", "labels": numbers
-        }  # fmt: skip
-        scores["auc"] = float(metrics.roc_auc_score(right, **one))
-    for i, label in enumerate(classes):
-        scores |= {
-            f"precision/{label}": float(precision[i]),
-            f"recall/{label}": float(recall[i]),
-            f"f1/{label}": float(f1[i]),
-            f"rows/{label}": float(rows[i]),
-        }
-    return scores
-
-
-def _cross_entropy(logits: Array, right: Array) -> float:
-    """Its mean over the rows, as the loss `logistic` computes it."""
-    if logits.shape[1] == 1:
-        return float(OPS["logistic_loss"].forward(logits[:, 0], right).mean())
-    each = OPS["log_softmax"].forward(logits)
-    return float(-each[np.arange(len(right)), right].mean())
+    scores = score_rows(model.spec.model, model.preprocessing, found, right)
+    return {"rows": float(len(right)), **scores}

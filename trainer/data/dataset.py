@@ -1,53 +1,39 @@
-"""From a source to arrays that can train: read, split, standardise, encode."""
+"""From a source to arrays that can train: read, split, fit, encode."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
 from trainer.data.blocks import blocks
-from trainer.data.bundled import read_bundled
-from trainer.data.csv import read_csv
-from trainer.data.inline import read_inline
-from trainer.data.preprocessing import Preprocessing
-from trainer.data.synthetic import draw_synthetic
-from trainer.data.table import Label, Table, listing, show, target_problem
+from trainer.data.fitting import fit_columns
+from trainer.data.layout import Layout
+from trainer.data.parts import Part
+from trainer.data.preprocessing import Fault, Preprocessing
+from trainer.data.scales import fit_scales
+from trainer.data.sources import load_table
+from trainer.data.splitting import split_rows
+from trainer.data.table import Label, Table, listing, show
+from trainer.data.weighting import class_weights, row_weights
 from trainer.errors import DataError, Problem, SpecError
 from trainer.graph.ops import Array
-from trainer.randomness import stream
-from trainer.spec.schema import CsvSource, InlineSource, LayersSpec, Spec, SyntheticSource
+from trainer.spec.document import Path
+from trainer.spec.layers import LayersSpec, layer_names
+from trainer.spec.schema import Spec
 
-__all__ = ["Dataset", "Part", "Preprocessing", "Table", "load_dataset", "load_table", "split_rows"]
-
-PARTS: Final = ("train", "validation", "test")
 SAMPLE: Final = 3  # rows
-
-
-@dataclass(frozen=True)
-class Part:
-    """Some rows of the data, ready for an engine.
-
-    `x` has shape (rows, features) and `y` (rows, outputs), both C-contiguous in the model's
-    dtype. `split_rows` tells which rows of the source they are.
-    """
-
-    x: Array
-    y: Array
-
-    def __len__(self) -> int:
-        return len(self.x)
 
 
 @dataclass(frozen=True)
 class Dataset:
     """The data of one run.
 
-    `preprocessing` says how the columns became x and y; `sample` holds the features of the first
-    training rows as they were, in float64; `notes` says what a reader should know, such as
-    constant columns.
+    `preprocessing` says how the columns became x and y; `sample` holds the first training rows as
+    they were, in float64; `missing` says how many training rows have no value for each feature;
+    `notes` says what a reader should know, such as constant columns.
     """
 
     preprocessing: Preprocessing
@@ -58,6 +44,7 @@ class Dataset:
     sha256: str
     origin: str
     notes: tuple[str, ...]
+    missing: tuple[int, ...] = ()
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -66,7 +53,7 @@ class Dataset:
 
     @property
     def target(self) -> str:
-        """The name of the column to predict."""
+        """The names of the columns to predict, with commas between them."""
         return self.preprocessing.target
 
     @property
@@ -79,162 +66,81 @@ class Dataset:
         """The number of target columns, which is the units of the last layer."""
         return self.preprocessing.outputs
 
-
-def load_table(spec: Spec) -> Table:
-    """The examples that the spec names, as read. Raises `DataError` or `SpecError`."""
-    source = spec.data.source
-    if isinstance(source, CsvSource):
-        return read_csv(source, spec)
-    if isinstance(source, SyntheticSource):
-        return draw_synthetic(source, spec)
-    if isinstance(source, InlineSource):
-        return read_inline(source, spec)
-    return read_bundled(source, spec)
+    @property
+    def layout(self) -> Layout:
+        """Which columns of x are which feature."""
+        return self.preprocessing.layout
 
 
 def load_dataset(spec: Spec) -> Dataset:
-    """The data of a run: read, split, standardised on the training rows, encoded.
+    """The data of a run: read, split, fitted on the training rows, encoded.
 
     Raises `DataError` when the data cannot be read or used, and `SpecError` when the spec does
     not fit it: output units, batch size, column names.
     """
     table = load_table(spec)
     rows = split_rows(spec, table)
-    _check_fit(spec, table, len(rows["train"]))
-    notes: list[str] = []
-    if not len(rows["validation"]) and not len(rows["test"]):
-        notes.append("no split: every row trains, and nothing measures how the model generalises")
-    preprocessing = _fitted(spec, table, rows["train"], notes)
+    notes = _notes(spec, table, rows)
+    preprocessing, missing = _fitted(spec, table, rows["train"], notes)
+    by_class = class_weights(spec, table, rows["train"])
     sha256 = table.sha256  # before `_part`, which may write into the table
-    sample = table.x[rows["train"][:SAMPLE]]
-    parts = {name: _part(spec, table, chosen, preprocessing) for name, chosen in rows.items()}
-    assert parts["train"] is not None
+    sample = preprocessing.adopt(table, rows["train"][:SAMPLE])
+    parts = {
+        name: _part(
+            spec, table, chosen, preprocessing, row_weights(spec, table, chosen, by_class, name)
+        )
+        for name, chosen in rows.items()
+        if len(chosen)
+    }
     return Dataset(
         preprocessing=preprocessing,
         train=parts["train"],
-        validation=parts["validation"],
-        test=parts["test"],
+        validation=parts.get("validation"),
+        test=parts.get("test"),
         sample=sample,
         sha256=sha256,
         origin=table.origin,
         notes=tuple(notes),
+        missing=missing,
     )
 
 
 def preprocess(spec: Spec, table: Table) -> Preprocessing:
     """What a run of the spec does to the columns of its data. Raises what `load_dataset` raises."""
-    rows = split_rows(spec, table)
-    _check_fit(spec, table, len(rows["train"]))
-    return _fitted(spec, table, rows["train"], [])
+    return _fitted(spec, table, split_rows(spec, table)["train"], [])[0]
 
 
-def _fitted(spec: Spec, table: Table, train: Array, notes: list[str]) -> Preprocessing:
-    """The preprocessing, fitted on the training rows."""
-    mean = scale = None
-    if spec.data.standardize:
-        mean, scale = _scaling(spec, table, train, notes)
-    return Preprocessing(
-        features=table.features,
-        target=table.target_name,
-        classes=table.classes,
-        mean=mean,
-        scale=scale,
-        outputs=spec.model.units,
-        dtype=spec.model.dtype,
-    )
+def _fitted(
+    spec: Spec, table: Table, train: Array, notes: list[str]
+) -> tuple[Preprocessing, tuple[int, ...]]:
+    """The preprocessing, fitted on the training rows, and how many of them miss each feature."""
+    columns, missing = fit_columns(spec, table, train, notes)
+    _check_fit(spec, table, columns, len(train))
+    return fit_scales(spec, table, train, columns, notes), missing
 
 
-def split_rows(spec: Spec, table: Table) -> dict[str, Array]:
-    """The row numbers of `train`, `validation` and `test`, each ascending.
-
-    Rows are put in an order drawn from the seed. Of each class (of all rows, without classes)
-    the first rows in this order are for testing, the next for validation, the rest for
-    training. The counts by class are differences of rounded cumulative counts, so that they add
-    up to the fraction of all rows.
-    """
-    dealt = _deal(spec, table)
-    parts = {name: np.flatnonzero(dealt == i) for i, name in enumerate(PARTS)}
-    _check_split(spec, table, parts)
-    return parts
-
-
-def _deal(spec: Spec, table: Table) -> Array:
-    """The number of each row's part among `PARTS`."""
-    dealt = np.zeros(len(table.x), np.int8)
+def _notes(spec: Spec, table: Table, rows: Mapping[str, Array]) -> list[str]:
+    """What a reader should know of the split."""
     split = spec.data.split
-    if not (split.validation or split.test):
-        return dealt
-    order = stream(spec.seed, "split").permutation(len(dealt))
-    ends = np.array([len(order)])
-    if table.classes is not None:
-        # numbers of one or two bytes NumPy sorts by radix
-        codes = table.target.astype(np.min_scalar_type(len(table.classes)))
-        order = order[np.argsort(codes[order], kind="stable")]
-        ends = np.cumsum(np.bincount(table.target, minlength=len(table.classes)))
-    groups = np.split(order, ends[:-1])
-    tested, validated = (
-        np.diff(np.floor(fraction * ends + 0.5).astype(int), prepend=0)
-        for fraction in (split.test, split.validation)
-    )
-    for group, first, following in zip(groups, tested, validated, strict=True):
-        dealt[group[:first]] = PARTS.index("test")
-        dealt[group[first : first + following]] = PARTS.index("validation")
-    return dealt
+    if split.folds is not None and split.fold is None:
+        return [f"fold 1 of {split.folds} is for testing; `data.split.fold` names another"]
+    if not len(rows["validation"]) and not len(rows["test"]):
+        return ["no split: every row trains, and nothing measures how the model generalises"]
+    return []
 
 
-def _check_split(spec: Spec, table: Table, parts: dict[str, Array]) -> None:
-    total = len(table.x)
-    for name, fraction in (
-        ("validation", spec.data.split.validation),
-        ("test", spec.data.split.test),
-    ):
-        if fraction and not len(parts[name]):
-            message = f"{fraction:g} of {total} row{'s' * (total > 1)} leaves none for {name}"
-            hint = "use more data or a larger fraction"
-            raise DataError(spec.problem(("data", "split", name), message, hint))
-    if not len(parts["train"]):
-        message = f"the split leaves none of {total} rows for training"
-        raise DataError(spec.problem(("data", "split"), message))
-    if table.classes is not None:
-        counts = np.bincount(table.target[parts["train"]], minlength=len(table.classes))
-        if not counts.all():
-            missing = table.classes[int(np.argmin(counts))]
-            message = f"no row of class {show(missing)} is left for training"
-            raise DataError(
-                target_problem(spec, message, "use more rows of it, or a smaller split")
-            )
-
-
-def _check_fit(spec: Spec, table: Table, training_rows: int) -> None:
+def _check_fit(spec: Spec, table: Table, how: Preprocessing, training_rows: int) -> None:
     """Raises `SpecError` when the spec's numbers do not fit the data."""
     problems: list[Problem] = []
-    units, model = spec.model.units, spec.model
-    where: tuple[str | int, ...] = ("model", "output")
-    if isinstance(model, LayersSpec):
-        where = ("model", "layers", len(model.layers) - 1, "units")
-    elif model.inputs["x"] != len(table.features):
-        count = len(table.features)
-        message = f"the data have {count} feature{'s' * (count > 1)}, found {model.inputs['x']}"
-        problems.append(spec.problem(("model", "inputs", "x"), message, f"write x: {count}"))
-    what, advice = "unit", "write units: {}"
-    if not isinstance(model, LayersSpec):
-        what, advice = "output", f"outputs that '{model.output}' needs: {{}}"
-    found = f"{units} {what}{'s' * (units > 1)}"
-    if table.classes is not None:
-        count = len(table.classes)
-        fits = (1, 2) if count == 2 else (count,)
-        if units not in fits:
-            shown = listing(table.classes, 4)
-            message = f"'{table.target_name}' has {count} classes ({shown}), found {found}"
-            problems.append(spec.problem(where, message, advice.format(fits[0])))
-    elif units != table.target.shape[1]:
-        count = table.target.shape[1]
-        columns = f"{count} column{'s' * (count > 1)}"
-        message = f"the target '{table.target_name}' has {columns}, found {found}"
-        hint = advice.format(count)
-        if units > 1 and count == 1:
-            hint += "; or `loss: logistic` if the target names classes"
-        problems.append(spec.problem(where, message, hint))
+    model = spec.model
+    width, count = how.layout.seen, len(table.features)
+    declared = width if isinstance(model, LayersSpec) else model.inputs.get("x", width)
+    if declared != width:
+        message = f"the data have {count} feature{'s' * (count > 1)}, found {declared}"
+        if width != count:
+            message = f"the features become {width} columns of x, found {declared}"
+        problems.append(spec.problem(("model", "inputs", "x"), message, f"write x: {width}"))
+    problems += _check_outputs(spec, table)
     batch = spec.sgd.batch_size
     if isinstance(batch, int) and batch > training_rows:
         message = f"a batch of {batch} rows is larger than the {training_rows} training rows"
@@ -244,92 +150,110 @@ def _check_fit(spec: Spec, table: Table, training_rows: int) -> None:
         raise SpecError(problems)
 
 
-def _scaling(spec: Spec, table: Table, train: Array, notes: list[str]) -> tuple[Array, Array]:
-    """What is subtracted from each feature, and what the difference is divided by.
-
-    These are the mean and the deviation over the training rows, the population's (divided by
-    n). A feature that is constant over them is only shifted, to exactly 0.
-    """
-    first, constant = table.x[train[0]], np.ones(len(table.features), bool)
-    for block in blocks(len(train), len(first)):
-        constant &= (table.x[train[block]] == first).all(axis=0)
-    with np.errstate(all="ignore"):
-        mean = _column_sums(table.x, train) / len(train)
-        scale = np.sqrt(_column_sums(table.x, train, mean) / len(train))
-    mean = np.where(constant, first, mean)
-    scale = np.where(constant, 1.0, scale)
-    lost = ~np.isfinite(mean) | ~np.isfinite(scale) | (scale == 0)
-    if lost.any():
-        name = table.features[int(np.argmax(lost))]
-        message = f"the deviation of the feature {show(name)} is outside the range of float64"
-        raise DataError(spec.problem(("data", "standardize"), message, "rescale the column"))
-    if constant.any():
-        names = [table.features[i] for i in np.flatnonzero(constant)]
-        many = "features are" if len(names) > 1 else "feature is"
-        become = "become" if len(names) > 1 else "becomes"
-        shown = listing(names, 3)
-        notes.append(f"{len(names)} {many} constant in the training rows and {become} 0: {shown}")
-    return mean, scale
-
-
-def _column_sums(x: Array, rows: Array, mean: Array | None = None) -> Array:
-    """The sums of the columns over `rows`, or of their squared deviations from `mean`.
-
-    Bit by bit those in NumPy's `mean` and `std` of all the rows at once. It adds several columns
-    row by row, so that a block can go on where the last one ended; but the numbers of a single
-    column pairwise, for which all of them must be there.
-    """
-    columns = x.shape[1]
-    total = np.zeros(columns)
-    for block in blocks(len(rows), columns) if columns > 1 else [slice(None)]:
-        values = x[rows[block]]
-        if mean is not None:
-            values -= mean
-            values *= values
-        values[0] += total
-        total = values.sum(axis=0)
-    return total
+def _check_outputs(spec: Spec, table: Table) -> list[Problem]:
+    """What is wrong with the number of outputs."""
+    model, units = spec.model, spec.model.units
+    where: tuple[str | int, ...] = ("model", "output")
+    what, advice = "output", f"outputs that '{getattr(model, 'output', '')}' needs: {{}}"
+    if isinstance(model, LayersSpec):
+        where, what, advice = _place_of_units(model), "unit", "write units: {}"
+        if len(model.output_layers) > 1:
+            what, advice = "output", "all output layers together need {}"
+    found = f"{units} {what}{'s' * (units > 1)}"
+    if table.classes is not None:
+        count = len(table.classes)
+        fits = (1, 2) if count == 2 else (count,)
+        if units in fits:
+            return []
+        shown = listing(table.classes, 4)
+        message = f"'{table.target_name}' has {count} classes ({shown}), found {found}"
+        return [spec.problem(where, message, advice.format(fits[0]))]
+    count = table.target.shape[1]
+    if units == count:
+        return []
+    columns = f"{count} column{'s' * (count > 1)}"
+    message = f"the target '{table.target_name}' has {columns}, found {found}"
+    if len(table.targets) > 1:
+        kind = "labels" if model.multi_label else "targets"
+        message = f"there are {count} {kind} ({listing(table.targets, 4)}), found {found}"
+    hint = advice.format(count)
+    if units > 1 and count == 1 and not model.multi_label:
+        hint += "; or `loss: logistic` if the target names classes"
+    return [spec.problem(where, message, hint)]
 
 
-def _part(spec: Spec, table: Table, rows: Array, how: Preprocessing) -> Part | None:
-    """The rows as an engine takes them; None where there are none."""
-    if not len(rows):
-        return None
-    target = table.target if table.classes is None else table.target[:, None]
-    x = _convert(spec, table.x, rows, how.features, how.standardise)
-    y = _convert(spec, target, rows, [how.target] * how.outputs, how.encode)
-    return Part(x, y)
+def _place_of_units(model: LayersSpec) -> tuple[str | int, ...]:
+    """Where the number of outputs is declared: the last layer before the output that has units."""
+    if len(model.output_layers) > 1:
+        return ("model", "outputs")
+    names = layer_names(model.layers)
+    last = names.index(model.output_layers[0])
+    wide = [i for i in range(last + 1) if hasattr(model.layers[i], "units")]
+    return ("model", "layers", wide[-1] if wide else last, "units")
 
 
-def _convert(
-    spec: Spec,
-    values: Array,
-    rows: Array,
-    columns: Sequence[str],
-    change: Callable[[Array], Array],
-) -> Array:
-    """What `change` makes of the rows, in the model's dtype.
+# Parts ------------------------------------------------------------------------------------------
 
-    Raises `DataError` for a number that this makes infinite. Where all rows keep their dtype they
-    are changed in place: nothing else needs the table by then.
-    """
-    shape, dtype = (len(rows), len(columns)), np.dtype(spec.model.dtype)
-    in_place = values.shape == shape and values.dtype == dtype
-    converted = values if in_place else np.empty(shape, dtype)
-    for block in blocks(*shape):
+
+def _part(spec: Spec, table: Table, rows: Array, how: Preprocessing, weights: Array | None) -> Part:
+    """The rows as an engine takes them."""
+    x = _encode(spec, table, rows, how)
+    y = np.empty((len(rows), how.outputs), spec.model.dtype)
+    for block in blocks(*y.shape):
         with np.errstate(over="ignore"):
-            converted[block] = change(values[rows[block]])
-        _check_range(spec, converted[block], columns, rows[block])
-    return converted
+            y[block] = how.encode_target(table.target[rows[block]])
+        _check_targets(spec, y[block], how, rows[block])
+    return Part(x, y, None if weights is None else weights.astype(spec.model.dtype))
 
 
-def _check_range(spec: Spec, values: Array, columns: Sequence[str], rows: Array) -> None:
-    """Raises `DataError` for a number that the model's dtype made infinite."""
-    if not np.isfinite(values).all():
-        row, column = np.argwhere(~np.isfinite(values))[0]
-        message = (
-            f"{show(columns[column])} holds a number too large for {spec.model.dtype} "
-            f"(row {rows[row]}, counted from 0)"
-        )
-        hint = "use `dtype: float64` or rescale the data"
-        raise DataError(spec.problem(("model", "dtype"), message, hint))
+def _encode(spec: Spec, table: Table, rows: Array, how: Preprocessing) -> Array:
+    """The rows as x, in the model's dtype.
+
+    Raises `DataError` for what cannot be encoded. Where all rows keep their dtype they are changed
+    in place: nothing else needs the table by then.
+    """
+    shape, dtype = (len(rows), how.layout.width), np.dtype(spec.model.dtype)
+    in_place = table.x.shape == shape and dtype == np.float64 and len(rows) == len(table.x)
+    x = table.x if in_place else np.empty(shape, dtype)
+    for block in blocks(len(rows), max(shape[1], table.x.shape[1])):
+        raw = how.adopt(table, rows[block])
+        with np.errstate(over="ignore", invalid="ignore"):
+            x[block] = how.encode(raw)
+        if not np.isfinite(x[block]).all():
+            raise DataError(_problem(spec, how, how.fault(raw, x[block]), rows[block]))
+    return x
+
+
+def _problem(spec: Spec, how: Preprocessing, fault: Fault | None, rows: Array) -> Problem:
+    """What is told of a row that cannot be encoded."""
+    assert fault is not None, "some number is not finite"
+    row = f"row {rows[fault.row]}, counted from 0"
+    if fault.too_large:
+        return _too_large(spec, fault.column, row)
+    path: Path = ("data",)
+    if fault.column in spec.data.columns:
+        path = ("data", "columns", fault.column)
+    hint = fault.hint
+    if fault.empty:
+        hint = f"{hint}, or say what stands for it, as `missing: median`"
+        path = (*path, "missing") if len(path) == 1 else path
+    return spec.problem(path, f"column {show(fault.column)}, {row}: {fault.message}", hint)
+
+
+def _check_targets(spec: Spec, y: Array, how: Preprocessing, rows: Array) -> None:
+    """Raises `DataError` for a number that the model's dtype made infinite, or log1p."""
+    if np.isfinite(y).all():
+        return
+    row, column = np.argwhere(~np.isfinite(y))[0]
+    name = how.targets[column if len(how.targets) == how.outputs else 0]
+    where = f"row {rows[row]}, counted from 0"
+    if "log1p" in spec.data.target_scale and not y[row, column] > 0:
+        message = f"the target {show(name)} is not above -1 ({where}), which log1p needs"
+        raise DataError(spec.problem(("data", "target_scale"), message, "use another scale"))
+    raise DataError(_too_large(spec, name, where))
+
+
+def _too_large(spec: Spec, column: str, where: str) -> Problem:
+    message = f"{show(column)} holds a number too large for {spec.model.dtype} ({where})"
+    hint = "use `dtype: float64` or rescale the data"
+    return spec.problem(("model", "dtype"), message, hint)

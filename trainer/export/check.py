@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
-from trainer.data import load_table, split_rows
+from trainer.data import Preprocessing, load_table, split_rows
 from trainer.errors import DataError, SpecError, TrainerError
 from trainer.graph.ops import Array
 from trainer.model import Model
@@ -20,14 +21,17 @@ ROUNDINGS: Final = 4
 rounds differently. Files of wide networks were found within 2.5."""
 MOST_ROWS: Final = 1000
 DRAWN: Final = 256
+GAPS: Final = 0.1
+"""How many of the random values are missing, where they may be."""
 
 
 @dataclass(frozen=True)
 class Answer:
     """What is said of some rows.
 
-    `labels`, of shape (rows,), are there for classes alone; `numbers` are the probabilities of
-    shape (rows, classes), or the outputs of shape (rows, outputs).
+    `labels`, of shape (rows,), are there for classes alone, and of shape (rows, labels) for several
+    labels, where they are 0 or 1; `numbers` are the probabilities of shape (rows, classes), or
+    what is predicted, of shape (rows, outputs).
     """
 
     labels: Array | None
@@ -60,17 +64,43 @@ def choose_rows(model: Model, data_sha256: str) -> Sample:
     part = next(name for name in words if len(parts[name]))
     rows = parts[part][:MOST_ROWS]
     rest = f" of {len(parts[part])}" if len(rows) < len(parts[part]) else ""
-    return Sample(table.x[rows], f"{len(rows)}{rest} {words[part]} rows")
+    return Sample(model.preprocessing.adopt(table, rows), f"{len(rows)}{rest} {words[part]} rows")
 
 
 def _random_rows(model: Model, why: str) -> Sample:
-    """Normal rows with the mean and deviation of the training rows, where these are known."""
-    how = model.preprocessing
-    normal = np.random.Generator(np.random.Philox(0)).standard_normal((DRAWN, len(how.features)))
-    if how.mean is None or how.scale is None:
-        return Sample(normal, f"{DRAWN} random rows around 0, since {why}")
-    what = f"{DRAWN} random rows around the mean of the training rows, since {why}"
-    return Sample(how.mean + how.scale * normal, what)
+    """Rows of the kinds that the columns have: normal numbers with the mean and deviation of the
+    training rows, where these are known; categories that they have, and dates of some decades.
+    Each has some gaps where they may be.
+    """
+    how, random = model.preprocessing, np.random.Generator(np.random.Philox(0))
+    rows = random.standard_normal((DRAWN, len(how.features)))
+    around = "around 0"
+    for number, (column, rule) in enumerate(zip(how.columns, how.rules, strict=True)):
+        if column.kind == "boolean":
+            rows[:, number] = random.integers(0, 2, DRAWN)
+        elif column.kind == "date":
+            rows[:, number] = np.round(random.uniform(0, 20_000, DRAWN) * 1440) / 1440
+        elif column.kind != "numeric":
+            rows[:, number] = random.integers(0, max(1, len(column.categories)), DRAWN)
+        else:
+            rows[:, number] = _unscaled(how, number, rows[:, number])
+            around = (
+                "around 0" if how.scaling.shift is None else "around the mean of the training rows"
+            )
+        if rule.fill is not None:
+            rows[random.random(DRAWN) < GAPS, number] = np.nan
+    return Sample(rows, f"{DRAWN} random rows {around}, since {why}")
+
+
+def _unscaled(how: Preprocessing, number: int, normal: Array) -> Array:
+    """Numbers whose scaled values are these, so that they are like those of the training rows."""
+    field = next(f for f in how.layout.fields if f.feature == how.features[number])
+    scaled = np.zeros((len(normal), how.layout.width))
+    scaled[:, field.start] = normal
+    found = how.scaling.undo(scaled)[:, field.start]
+    if field.start in how.scaling.curves and how.scaling.curves[field.start] is None:
+        found = np.maximum(found, -0.9)  # log1p has no value at -1
+    return np.asarray(found)
 
 
 # Answers ----------------------------------------------------------------------------------------
@@ -78,10 +108,17 @@ def _random_rows(model: Model, why: str) -> Sample:
 
 def answer_model(model: Model, x: Array) -> Answer:
     """What the model itself says of raw rows."""
-    outputs, classes = model.outputs(x), model.preprocessing.classes
-    if classes is None:
-        return Answer(None, outputs)
-    return Answer(np.array(classes)[model.classify(outputs)], model.probabilities(outputs))
+    return answer_columns(model.preprocessing, list(model.predict(x).values()))
+
+
+def answer_columns(how: Preprocessing, columns: Sequence[Array]) -> Answer:
+    """What is said of rows, in the columns that `Model.predict` gives."""
+    if how.multi_label:
+        labels, numbers = columns[: how.outputs], columns[how.outputs :]
+        return Answer(np.stack(labels, axis=1), np.stack(numbers, axis=1))
+    if how.classes is None:
+        return Answer(None, np.stack(columns, axis=1))
+    return Answer(columns[0], np.stack(columns[1:], axis=1))
 
 
 def compare(found: Answer, model: Model, x: Array) -> float:
@@ -124,6 +161,13 @@ def _check_labels(found: Answer, expected: Answer, model: Model, allowed: float)
     """Raises `TrainerError` for another label than the model's, unless it is as probable."""
     assert found.labels is not None
     assert expected.labels is not None
+    if model.preprocessing.multi_label:
+        unsure = np.abs(expected.numbers - 0.5) <= allowed
+        if not ((found.labels == expected.labels) | unsure).all():
+            raise TrainerError(
+                "the file is not kept, since it predicts other labels than the model"
+            )
+        return
     classes = list(model.preprocessing.classes or ())
     for row in np.flatnonzero(found.labels != expected.labels):
         label, probable = found.labels[row], expected.numbers[row]

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from trainer.data import Preprocessing
 from trainer.errors import UsageError
 from trainer.export.check import Answer
 from trainer.export.nodes import Writer, kind, write_graph
+from trainer.export.onnx_columns import write_decoding, write_encoding
 from trainer.export.program import model_arrays
 from trainer.graph.ops import Array
 from trainer.model import Model
@@ -30,10 +32,12 @@ def write_onnx(model: Model, path: Path, facts: Mapping[str, str]) -> None:
     """Writes the model, preprocessing included; `facts` become its metadata.
 
     The input `x` is float64 of shape (N, features), in the order of the metadata `features`, a
-    JSON list. The output `prediction` has the label of each row, of shape (N,), and
-    `probabilities` the shape (N, classes); without classes `prediction` has the shape
-    (N, outputs). Raises `UsageError` where onnx is not installed or cannot hold the model, and
-    `OSError`.
+    JSON list. NaN stands for a missing value, a category is its number among the `categories` that
+    the metadata `columns` list (-1 for others), true is 1, a date is the days since 1970-01-01.
+    The output `prediction` has the label of each row, of shape (N,), and `probabilities` the shape
+    (N, classes); several labels have a column each in both, 0 or 1 in `prediction`. Without classes
+    `prediction` has the shape (N, outputs). Raises `UsageError` where onnx is not installed or
+    cannot hold the model, and `OSError`.
     """
     _require()
     import onnx
@@ -54,7 +58,7 @@ def answer_onnx(model: Model, path: Path, x: Array) -> Answer:
     names = [output.name for output in session.get_outputs()]
     found = [session.run(names, {"x": x[i : i + ROWS]}) for i in range(0, len(x), ROWS)]
     outputs = [np.concatenate(parts) for parts in zip(*found, strict=True)]
-    return Answer(None, outputs[0]) if model.preprocessing.classes is None else Answer(*outputs)
+    return Answer(None, outputs[0]) if len(outputs) == 1 else Answer(outputs[0], outputs[1])
 
 
 def onnx_model(model: Model, facts: Mapping[str, str]) -> ModelProto:
@@ -80,16 +84,31 @@ def onnx_model(model: Model, facts: Mapping[str, str]) -> ModelProto:
     opset = helper.make_opsetid("", OPSET)
     made = helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION)
     made.producer_name = "trainer"
-    helper.set_model_props(made, {"features": json.dumps(how.features), **facts})
+    helper.set_model_props(made, {**_about(how), **facts})
     return made
+
+
+def _about(how: Preprocessing) -> dict[str, str]:
+    """What a user must know of the input: the names of its columns, and what their numbers mean
+    where they are not numbers already.
+    """
+    about = {"features": json.dumps(how.features)}
+    if any(column.kind != "numeric" for column in how.columns):
+        columns = [
+            {"name": column.name, "type": column.kind, "categories": list(column.categories)}
+            for column in how.columns
+        ]
+        about["columns"] = json.dumps(columns)
+    if len(how.targets) > 1:
+        about["targets"] = json.dumps(how.targets)
+    return about
 
 
 def _network(writer: Writer, model: Model) -> str:
     """From raw features to the outputs or logits."""
     how, x = model.preprocessing, "x"
     writer.place = "x"
-    if how.mean is not None:
-        x = writer.apply("Div", writer.apply("Sub", x, "x/mean"), "x/scale")
+    x = write_encoding(writer, how, x)
     if how.dtype != "float64":
         x = writer.apply("Cast", x, to=kind(how.dtype))
     names = {name: name for name in model.parameters} | {"x": x}
@@ -99,9 +118,18 @@ def _network(writer: Writer, model: Model) -> str:
 def _outputs(writer: Writer, model: Model, out: str) -> list[ValueInfoProto]:
     """From the outputs or logits to what is asked for."""
     how, writer.place = model.preprocessing, "prediction"
+    if how.multi_label:
+        writer.apply("Sigmoid", out, name="probabilities")
+        above = writer.apply("Greater", out, writer.constant(0))
+        writer.apply("Cast", above, to=kind(np.int64), name="prediction")
+        return [
+            _declared("prediction", np.int64, ("N", how.outputs)),
+            _declared("probabilities", how.dtype, ("N", how.outputs)),
+        ]
     if how.classes is None:
-        writer.apply("Identity", out, name="prediction")
-        return [_declared("prediction", how.dtype, ("N", how.outputs))]
+        writer.apply("Identity", write_decoding(writer, how, out), name="prediction")
+        dtype = "float64" if how.target_scaling.changes else how.dtype
+        return [_declared("prediction", dtype, ("N", how.outputs))]
     if how.outputs == 1:
         sides = [writer.apply("Sigmoid", z) for z in (writer.apply("Neg", out), out)]
         writer.apply("Concat", *sides, axis=1, name="probabilities")

@@ -14,11 +14,14 @@ from typing import Final
 
 import numpy as np
 
-from trainer.export.check import Answer
+from trainer.data import Preprocessing
+from trainer.data.texts import written
+from trainer.export.check import Answer, answer_columns
+from trainer.export.columns import listed, missing_texts, scaling_arrays, write_parts
 from trainer.export.source import write_source
 from trainer.graph.ops import Array
 from trainer.model import Model
-from trainer.spec.schema import CsvSource
+from trainer.spec.data import CsvSource
 
 _BODY: Final = Template('''\
 """$title"""
@@ -62,32 +65,14 @@ def matrix(rows):
     return np.stack([numbers(*pair) for pair in zip(FEATURES, columns)], axis=1)
 
 
-def numbers(name, values):
-    """A column as float64. Raises ValueError with the row where one is no number."""
-    try:
-        return np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError):
-        return np.array([number(name, i, value) for i, value in enumerate(values)])
-
-
-def number(name, i, value):
-    """One cell as a float."""
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        message = f"row {i}, column {name!r}: expected a number, found {value!r}"
-        raise ValueError(message) from None
-
+$reading
 
 def encode(rows, p):
     """What the network takes, in its dtype, for raw rows. Rows of messages count from 0."""
     raw = matrix(rows)
     with np.errstate(all="ignore"):
         x = $encoded
-    for i, j in np.argwhere(~np.isfinite(x))[:1]:
-        message = f"expected a number that is finite in {DTYPE}, found {raw[i, j]}"
-        raise ValueError(f"row {i}, column {FEATURES[j]!r}: {message}")
-    return x
+$check    return x
 
 
 def predict(rows, p):
@@ -158,7 +143,11 @@ mlflow.models.set_model(Network())
 '''
 
 _NUMBERS: Final = """\
-    return dict(zip(COLUMNS, out.T))"""
+    return dict(zip(COLUMNS, $decoded.T))"""
+_LABELS: Final = """\
+    e = np.exp(-np.abs(out))  # in (0, 1]: never overflows
+    probabilities = np.where(out >= 0, 1 / (1 + e), e / (1 + e))
+    return dict(zip(COLUMNS, [*(out > 0).astype(np.int64).T, *probabilities.T]))"""
 _ONE_LOGIT: Final = """\
     e = np.exp(-np.abs(out))  # in (0, 1]: never overflows
     small, large = e / (1 + e), 1 / (1 + e)
@@ -173,11 +162,9 @@ _LOGITS: Final = """\
 
 
 def model_arrays(model: Model) -> dict[str, Array]:
-    """The numbers of a model by name: parameters, and `x/mean` and `x/scale` where it scales."""
+    """The numbers of a model by name: what it learned, and those of its preprocessing."""
     found = {name: np.ascontiguousarray(value) for name, value in model.parameters.items()}
-    if model.preprocessing.mean is not None and model.preprocessing.scale is not None:
-        found |= {"x/mean": model.preprocessing.mean, "x/scale": model.preprocessing.scale}
-    return found
+    return found | scaling_arrays(model.preprocessing)
 
 
 def write_program(model: Model, path: Path, facts: Mapping[str, str] | None = None) -> None:
@@ -189,7 +176,7 @@ def write_program(model: Model, path: Path, facts: Mapping[str, str] | None = No
     from safetensors.numpy import save
 
     source = model.spec.data.source
-    delimiter = source.delimiter if isinstance(source, CsvSource) else ","
+    delimiter = source.separator if isinstance(source, CsvSource) else ","
     ending = _ALONE.substitute(
         weights=base64.encodebytes(save(model_arrays(model))).decode().strip(),
         delimiter="\\t" if delimiter == "\t" else delimiter,
@@ -207,11 +194,9 @@ def mlflow_code(model: Model) -> str:
 def answer_program(model: Model, path: Path, x: Array) -> Answer:
     """What the file says of raw rows of shape (rows, features)."""
     scope = runpy.run_path(str(path))
-    found = scope["predict"](dict(zip(model.preprocessing.features, x.T, strict=True)), scope["P"])
-    first, *others = found.values()
-    if model.preprocessing.classes is None:
-        return Answer(None, np.stack([first, *others], axis=1))
-    return Answer(first, np.stack(others, axis=1))
+    how = model.preprocessing
+    found = scope["predict"](written(x, how.columns), scope["P"])
+    return answer_columns(how, list(found.values()))
 
 
 def _text(
@@ -222,24 +207,37 @@ def _text(
 ) -> str:
     """The program up to `predict`, with these imports."""
     how = model.preprocessing
+    parts = write_parts(how, missing_texts(model.spec.data.source))
     source = write_source(model.graph, model.graph.outputs["prediction"])
+    lines = [f"import {name}" for name in standard] + list(parts.imports)
     if "math." in source.functions:
-        standard = sorted([*standard, "math"])
-    groups = ["\n".join(f"import {name}" for name in names) for names in (standard, others)]
-    answer = _NUMBERS if how.classes is None else _ONE_LOGIT if how.outputs == 1 else _LOGITS
-    raw = "raw" if how.mean is None else '((raw - p["x/mean"]) / p["x/scale"])'
+        lines.append("import math")
+    lines.sort(key=lambda line: (line.startswith("from"), line))
+    groups = ["\n".join(lines), "\n".join(f"import {name}" for name in others)]
+    functions = "\n\n".join(text.strip() for text in (source.functions,) if text)
     return _BODY.substitute(
         title=_title(model, facts or {}),
         imports="\n\n".join(groups),
-        constants=_constants(model),
-        functions=f"\n\n{source.functions}\n" if source.functions else "",
-        what="outputs" if how.classes is None else "logits",
-        inputs=len(how.features),
+        constants=_constants(model, parts.constants),
+        functions=f"\n\n{functions}\n" if functions else "",
+        what="outputs" if model.spec.model.loss != "logistic" else "logits",
+        inputs=how.layout.width,
         outputs=how.outputs,
         body=source.body,
-        encoded=f"{raw}.astype(DTYPE)",
-        answer=answer,
+        reading=f"{parts.readers.strip()}\n{parts.functions}".rstrip() + "\n",
+        encoded=parts.encoded,
+        check=parts.check,
+        answer=_answer(how, parts.decoded),
     )
+
+
+def _answer(how: Preprocessing, decoded: str) -> str:
+    """The end of `predict`."""
+    if how.multi_label:
+        return _LABELS
+    if how.classes is None:
+        return _NUMBERS.replace("$decoded", decoded)
+    return _ONE_LOGIT if how.outputs == 1 else _LOGITS
 
 
 def _title(model: Model, facts: Mapping[str, str]) -> str:
@@ -253,20 +251,13 @@ def _title(model: Model, facts: Mapping[str, str]) -> str:
     return f"{text}\n" if facts else text
 
 
-def _constants(model: Model) -> str:
+def _constants(model: Model, more: str) -> str:
     """What the functions know of the model."""
     how = model.preprocessing
-    lines = [f"FEATURES = {_listed(how.features)}", f"COLUMNS = {_listed(model.columns)}"]
+    lines = [f"FEATURES = {listed(how.features)}", f"COLUMNS = {listed(model.columns)}"]
     if how.classes is not None:
-        lines.append(f"CLASSES = {_listed(how.classes)}")
+        lines.append(f"CLASSES = {listed(how.classes)}")
+    if more:
+        lines.append(more.rstrip())
     lines += [f'DTYPE = np.dtype("{how.dtype}")', "ROWS = 4096  # how many are computed at a time"]
     return "\n".join(lines)
-
-
-def _listed(values: tuple[object, ...]) -> str:
-    """A list as Python code, an item a line where it is long."""
-    short = repr(list(values))
-    if len(short) <= 80:
-        return short
-    lines = "".join(f"    {value!r},\n" for value in values)
-    return f"[\n{lines}]"

@@ -13,7 +13,7 @@ from trainer.spec import Spec
 
 
 def write_safetensors(model: Model, path: Path, facts: Mapping[str, str]) -> None:
-    """Writes the parameters by name, and `x/mean` and `x/scale` where features are scaled.
+    """Writes what was learned by name, and the numbers of the preprocessing as `x/…` and `y/…`.
 
     The metadata are `facts`, `preprocessing` and `spec`, the last two as JSON. Raises `OSError`.
     """
@@ -33,7 +33,9 @@ def read_safetensors(path: Path) -> Model:
     with safe_open(path, "numpy") as file:
         about = file.metadata()
         arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-    parameters = {name: value for name, value in arrays.items() if not name.startswith("x/")}
+    parameters = {
+        name: value for name, value in arrays.items() if not name.startswith(("x/", "y/"))
+    }
     how = Preprocessing.from_json(json.loads(about["preprocessing"]))
     spec = Spec.model_validate(json.loads(about["spec"]))
     return Model.from_parts(spec, parameters, how)

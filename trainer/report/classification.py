@@ -130,16 +130,12 @@ def _by_class(axes: Axes, counts: Array) -> list[Any]:
 
 def roc_calibration(job: Job, outcome: Outcome) -> Figure:
     """How well probabilities rank the rows, and whether they come true as often as they say."""
-    names = class_names(job)
-    true, probability = class_numbers(outcome.y), class_probabilities(outcome.prediction)
     figure = new_figure(job.spec.name, f"predicted probabilities of {outcome.where}")
     axes = place(figure, 0.75, 0.6, 3.2, 3.2)
-    _roc_curves(axes, names, true, probability)
-    if len(names) == 2:
-        came_true, of, what = true == 1, probability[:, 1], f"of '{names[1]}'"
+    if job.spec.model.multi_label:
+        came_true, of, what = _labels(job, outcome, axes)
     else:
-        predicted = predicted_classes(outcome.prediction)
-        came_true, of, what = predicted == true, probability.max(axis=1), "of the predicted class"
+        came_true, of, what = _classes(job, outcome, axes)
     upper, lower = place(figure, 5.3, 1.45, 3.2, 2.35), place(figure, 5.3, 0.6, 3.2, 0.65)
     _reliability(upper, lower, came_true, of)
     upper.set_title("calibration, with 95% intervals")
@@ -147,13 +143,36 @@ def roc_calibration(job: Job, outcome: Outcome) -> Figure:
     return figure
 
 
-def _roc_curves(axes: Axes, names: Sequence[str], true: Array, probability: Array) -> None:
-    """One curve for two classes, else one a class against the others."""
-    binary = len(names) == 2
+def _classes(job: Job, outcome: Outcome, axes: Axes) -> tuple[Array, Array, str]:
+    """Draws the ROC curves; returns what came true, how probable it was, and what it is."""
+    names = class_names(job)
+    true, probability = class_numbers(outcome.y), class_probabilities(outcome.prediction)
+    if len(names) == 2:
+        _roc_curves(axes, names[1:], (true == 1)[:, None], probability[:, 1:])
+        return true == 1, probability[:, 1], f"of '{names[1]}'"
+    _roc_curves(axes, names, true[:, None] == np.arange(len(names)), probability)
+    predicted = predicted_classes(outcome.prediction)
+    return predicted == true, probability.max(axis=1), "of the predicted class"
+
+
+def _labels(job: Job, outcome: Outcome, axes: Axes) -> tuple[Array, Array, str]:
+    """The same for several labels, of which a row may have any; together for the calibration."""
+    names = [short(name, 14) for name in job.dataset.preprocessing.targets]
+    there = outcome.y > 0.5
+    probability = class_probabilities(outcome.prediction.reshape(-1, 1))[:, 1]
+    _roc_curves(axes, names, there, probability.reshape(there.shape), "ROC of each label")
+    return there.ravel(), probability, "of a label"
+
+
+def _roc_curves(
+    axes: Axes, names: Sequence[str], positive: Array, probability: Array,
+    title: str = "ROC, each class against the others",
+) -> None:  # fmt: skip
+    """A curve for each column: which rows are positive, and how probable that was."""
     curves = {
         i: curve
-        for i in ([1] if binary else range(len(names)))
-        if (curve := roc_curve(true == i, probability[:, i])) is not None
+        for i in range(len(names))
+        if (curve := roc_curve(positive[:, i], probability[:, i])) is not None
     }
     areas = {i: area_under(*curve) for i, curve in curves.items()}
     named = sorted(sorted(areas, key=lambda i: areas[i])[:CURVES])
@@ -166,7 +185,7 @@ def _roc_curves(axes: Axes, names: Sequence[str], true: Array, probability: Arra
         handles += _curve(axes, *curves[i], color=colour, linestyle=dashes)
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     axes.set(xlabel="false positive rate", ylabel="true positive rate")
-    axes.set_title(f"ROC of '{names[1]}'" if binary else "ROC, each class against the others")
+    axes.set_title(f"ROC of '{names[0]}'" if len(names) == 1 else title)
     if named:
         few = f" (least of {len(areas)})" if len(areas) > CURVES else ""
         size = 10 if len(named) <= 4 else 8

@@ -126,8 +126,9 @@ class _Traces:
     @classmethod
     def of(cls, job: Job, history: History) -> _Traces:
         series = {name: found.values for name, found in history.series().items()}
-        norms = {name: series.get(f"grad_norm/{name}", _NONE) for name in job.initial}
-        names = [name for name, value in job.initial.items() if value.ndim == 2]
+        trained = [node.name for node in job.graph.trainable]
+        norms = {name: series.get(f"grad_norm/{name}", _NONE) for name in trained}
+        names = [name for name in trained if job.initial[name].ndim == 2]
         epochs = len(next(iter(norms.values()), _NONE))
         gradient = np.array([norms[name] for name in names]).reshape(len(names), epochs).T
         m, n = np.array([job.initial[name].shape for name in names]).reshape(-1, 2).T
@@ -169,7 +170,7 @@ def _sample(job: Job) -> Part:
     parameters = sum(value.size for value in job.initial.values())
     count = min(len(train), ROWS, max(ROWS // 8, WORK // parameters))
     rows = np.linspace(0, len(train) - 1, count).astype(np.intp)
-    return Part(train.x[rows], train.y[rows])
+    return Part(**train.take(rows))
 
 
 def _output_error(job: Job, y: Array) -> float:
@@ -238,17 +239,17 @@ _LOST: Final = {
 
 def _lost_units(job: Job, x: Array) -> Iterator[Finding]:
     """Layers of which half the units or more are dead (relu) or saturated (sigmoid, tanh)."""
-    graph, prediction = job.graph, job.graph.outputs["prediction"]
+    graph, prediction = job.graph, job.graph.outputs["eval/prediction"]
     forward = graph.ancestors([prediction]) - {prediction}
     hidden = [n for n in graph if n.name in forward and n.op in _LOST and n.shape[:1] == (BATCH,)]
-    values = evaluate(graph, {**job.state, "x": x}, [node.name for node in hidden])
+    values = evaluate(graph, {**job.evaluated, "x": x}, [node.name for node in hidden])
     advice = f"try {_standardise(x)}{_rate(job, 0.1)}, or "
     for node in hidden:
         value = values[node.name].reshape(len(x), -1)
         lost, units = int(_LOST[node.op](value).sum()), value.shape[1]
         if lost < LOST * units:
             continue
-        message = f"{lost} of {units} units of {node.name} ({node.op}) "
+        message = f"{lost} of {units} units of {node.name.removeprefix('eval/')} ({node.op}) "
         if node.op == "relu":
             message += f"give 0 for each of {len(x):,} training rows, and so no longer learn"
             yield Finding("dead_units", node.name, message, f"{advice}leaky_relu")

@@ -44,7 +44,7 @@ def measure(job: Job) -> Outcome | None:
     size = job.spec.evaluation.batch_size
     span = -(-GATHERED // size) * size
     made = [
-        job.engine.predict(job.state, part.x[at], part.y[at], size)[1]
+        job.engine.predict(job.evaluated, part.take(at), size)[1]
         for at in (rows[start : start + span] for start in range(0, count, span))
     ]
     prediction, y = np.concatenate(made).astype(np.float64), part.y[rows].astype(np.float64)

@@ -26,8 +26,9 @@ CLASSES: Final = 1000  # of more, a confusion matrix has more cells than a pictu
 def draw_pictures(job: Job, history: History, folder: Path) -> list[Path]:
     """Draws what a training did and what came out of it, and returns the files.
 
-    `learning_curves.png`, `gradient_norms.png`, `weights.png`, and by loss `confusion.png` and
-    `roc_calibration.png` (logistic) or `predictions.png` (squared), of 990 by 495 pixels. `job`
+    `learning_curves.png`, `gradient_norms.png`, `weights.png`, and by loss `confusion.png` (not
+    for several labels) and `roc_calibration.png` (logistic) or `predictions.png` (others), of 990
+    by 495 pixels. `job`
     is taken as the training left it, after any number of steps, and not changed. What it did not
     come to is not drawn, nor what is made of more than `CLASSES` classes. `folder` must be there.
     The same run gives the same bytes.
@@ -54,7 +55,8 @@ def _figures(job: Job, history: History) -> Iterator[tuple[str, Figure | None]]:
     if job.spec.model.loss == "logistic":
         if job.dataset.outputs > CLASSES:
             return
-        yield "confusion", confusion(job, outcome)
+        if not job.spec.model.multi_label:
+            yield "confusion", confusion(job, outcome)
         yield "roc_calibration", roc_calibration(job, outcome)
     else:
         yield "predictions", predictions(job, outcome)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -13,6 +14,7 @@ from trainer.report.style import (
     COLOURS,
     GREY,
     PALE,
+    drawable,
     key,
     linear_limits,
     new_figure,
@@ -34,7 +36,13 @@ EDGES: Final = 41
 
 
 def predictions(job: Job, outcome: Outcome) -> Figure:
-    """Predicted against true numbers, and the residuals: true less predicted."""
+    """Predicted against true numbers in the units of the targets, and the residuals: true less
+    predicted.
+    """
+    how = job.dataset.preprocessing
+    prediction, y = how.decode_target(outcome.prediction), how.decode_target(outcome.y)
+    kept = drawable(prediction).all(axis=1)
+    outcome = replace(outcome, prediction=prediction[kept], y=y[kept])
     score = R2()
     score.add(outcome.prediction, outcome.y)
     value = score.value()
@@ -51,7 +59,9 @@ def predictions(job: Job, outcome: Outcome) -> Figure:
     beside = place(figure, 4.9, 0.6, 3.0, 3.1)
     _residuals(beside, place(figure, 8.05, 0.6, 0.75, 3.1), outcome)
     if len(handles) > 1:
-        key(figure, handles, [f"output {i}" for i in range(1, len(handles) + 1)])
+        named = len(how.targets) == how.outputs
+        names = [short(name, 20) if named else f"output {name}" for name in how.output_names]
+        key(figure, handles, names)
     return figure
 
 

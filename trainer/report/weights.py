@@ -28,6 +28,7 @@ from trainer.report.style import (
     short,
 )
 from trainer.training import Job
+from trainer.training.masks import draw_masks, masks_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,10 +45,10 @@ DECADES: Final = 12  # below the largest update, where the axis ends
 
 def weights(job: Job) -> Figure:
     """Histograms of parameters and of the sizes of their updates, at the start and the end."""
-    names = chosen([node.name for node in job.graph.parameters])
+    names = chosen([node.name for node in job.graph.trainable])
     rest = {node.name: np.zeros_like(job.state[node.name]) for node in job.graph.leaves("state")}
     rows = batch_rows(job, 1, 0)
-    first = step_update(job, job.initial | rest, rows, names)
+    first = step_update(job, rest | job.initial, rows, names)
     upcoming = step_update(job, job.state, batch_rows(job, *next_step(job)), names)
     figure = new_figure(job.spec.name, _told(names, job))
     room = 8.5 / len(names)
@@ -98,9 +99,11 @@ def step_update(
     `state` holds all parameters and velocities by name. An update is the difference of a
     parameter after and before, as its dtype rounds it.
     """
-    graph, train = job.graph, job.dataset.train
-    rate = train.x.dtype.type(job.spec.sgd.learning_rate)
-    feeds = {**state, "x": train.x[rows], "y": train.y[rows], "learning_rate": rate}
+    graph, given = job.graph, job.dataset.train.take(rows)
+    dtype = given["x"].dtype
+    given |= draw_masks(masks_of(graph), job.spec.seed, 0, 0, len(rows))
+    rates = {name: dtype.type(values[0]) for name, values in job.rates.at(1, 1).items()}
+    feeds = {**state, **given, **rates}
     after = evaluate(graph, feeds, [graph.updates[name] for name in names])
     with np.errstate(all="ignore"):
         return {name: after[graph.updates[name]] - state[name] for name in names}

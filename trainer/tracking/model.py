@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from trainer.data.texts import written
 from trainer.errors import TrackingError, UsageError
 from trainer.export.program import mlflow_code, model_arrays
 from trainer.graph.ops import Array
@@ -44,13 +45,15 @@ def log_model(
 ) -> str:
     """Keeps the model with the run of this name, as it is after this epoch; returns its id.
 
-    `rows` are raw features, the input example. `facts` go into the model's
-    metadata. `folder` is an empty one for its files. What was written is loaded and predicts
-    the example once, before it is stored. Raises `TrackingError`, and whatever MLflow raises.
+    `rows` are raw features, the input example, which shows them as people write them. `facts` go
+    into the model's metadata. `folder` is an empty one for its files. What was written is loaded
+    and predicts the example once, before it is stored. Raises `TrackingError`, and whatever MLflow
+    raises.
     """
     from mlflow.entities import LoggedModelOutput
 
-    kind = "regressor" if model.preprocessing.classes is None else "classifier"
+    how = model.preprocessing
+    kind = "regressor" if how.classes is None and not how.multi_label else "classifier"
     experiment = client.get_run(run_id).info.experiment_id
     logged = client.create_logged_model(
         experiment, model_name(name), run_id, params=flatten(model.spec.resolved()),
@@ -174,7 +177,7 @@ def _save(
             python_model=str(code),
             artifacts={"weights": str(weights)},
             signature=_signature(model),
-            input_example=pd.DataFrame(rows, columns=list(model.preprocessing.features)),
+            input_example=pd.DataFrame(written(rows, model.preprocessing.columns)),
             pip_requirements=[f"{name}=={importlib.metadata.version(name)}" for name in packages],
         )
     code.unlink()
@@ -192,8 +195,10 @@ def _signature(model: Model) -> ModelSignature:
     from mlflow.types.schema import AnyType
 
     how = model.preprocessing
-    kind = DataType.double if how.dtype == "float64" else DataType.float
-    kinds = dict.fromkeys(model.columns, kind)
+    wide = how.dtype == "float64" or how.target_scaling.changes
+    kinds = dict.fromkeys(model.columns, DataType.double if wide else DataType.float)
+    if how.multi_label:
+        kinds |= dict.fromkeys(model.columns[: how.outputs], DataType.long)
     if how.classes is not None:
         labels = {str: DataType.string, bool: DataType.boolean, int: DataType.long}
         kinds["prediction"] = labels.get(type(how.classes[0]), DataType.double)
@@ -210,7 +215,7 @@ def _try(model: Model, rows: Array, place: Path) -> None:
 
     with _quiet():
         loaded = pyfunc.load_model(str(place))
-        found = loaded.predict(pd.DataFrame(rows, columns=list(model.preprocessing.features)))
+        found = loaded.predict(pd.DataFrame(written(rows, model.preprocessing.columns)))
     for name, values in model.predict(rows).items():
         again = found[name].to_numpy()
         close = values.dtype.kind == "f" and np.allclose(again, values, rtol=1e-5)
