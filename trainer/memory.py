@@ -13,7 +13,8 @@ from trainer.data import Dataset
 from trainer.errors import SpecError
 from trainer.graph import Graph
 from trainer.graph.ops import BATCH, LEAVES
-from trainer.spec.schema import LayersSpec, Spec
+from trainer.spec.layers import LayersSpec
+from trainer.spec.schema import Spec
 
 CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
@@ -33,31 +34,39 @@ class MemoryEstimate:
 
 
 def count_parameters(graph: Graph) -> int:
-    """The number of trainable numbers."""
+    """The number of numbers in the parameters."""
     return sum(math.prod(int(d) for d in node.shape) for node in graph.parameters)
 
 
 def estimate_memory(spec: Spec, dataset: Dataset, model: Graph) -> MemoryEstimate:
     """The estimate for training `model`.
 
-    Data: every part, and the order of the training rows. Parameters: themselves, as
-    drawn, the gradient, the update, and the velocity where there is momentum. Batch: every
-    value that depends on the batch, forward and backward, for the larger of the training and
-    the evaluation batch.
+    Data: every part, and the order of the training rows. Parameters: themselves, as drawn, the
+    gradient, the update, and the velocity, the accumulated gradient and the average where there
+    are such. Batch: every value that depends on the batch, forward and backward, for the larger of
+    the training and the evaluation batch.
     """
     item = np.dtype(spec.model.dtype).itemsize
     parts = [dataset.train, dataset.validation, dataset.test]
-    data = sum(part.x.nbytes + part.y.nbytes for part in parts if part is not None)
+    data = sum(part.nbytes for part in parts if part is not None)
     data += 4 * len(dataset.train)
-    copies = 4 + (2 if spec.sgd.momentum else 0)
-    size = spec.sgd.batch_size
-    rows = len(dataset.train) if size == "full" else int(size)
-    numbers = 0
-    for node in model:
-        if node.op not in LEAVES and BATCH in node.shape:
-            per_row = math.prod(int(dim) for dim in node.shape if dim != BATCH)
-            numbers += per_row * max(2 * rows, min(spec.evaluation.batch_size, len(dataset.train)))
+    sgd = spec.sgd
+    copies = 4 + 2 * sum([sgd.momentum > 0, sgd.accumulate > 1, sgd.average is not None])
+    rows = len(dataset.train) if sgd.batch_size == "full" else int(sgd.batch_size)
+    evaluated = min(spec.evaluation.batch_size, len(dataset.train))
+    numbers = max(2 * rows * _row(model), evaluated * _row(model, "eval/"))
     return MemoryEstimate(data, copies * count_parameters(model) * item, numbers * item)
+
+
+def _row(model: Graph, prefix: str = "") -> int:
+    """How many numbers one example has in a pass of the model: as it trains, or with `eval/`."""
+    roles = [f"{prefix}loss", f"{prefix}prediction"]
+    needed = model.ancestors([model.outputs[role] for role in roles])
+    return sum(
+        math.prod(int(dim) for dim in node.shape if dim != BATCH)
+        for node in model
+        if node.name in needed and node.op not in LEAVES and BATCH in node.shape
+    )
 
 
 def machine_memory() -> int:
@@ -87,8 +96,9 @@ def _largest(spec: Spec) -> tuple[str, tuple[str | int, ...]]:
     model = spec.model
     if not isinstance(model, LayersSpec):
         return "the equations need", ("model", "equations")
-    largest = max(range(len(model.layers)), key=lambda i: model.layers[i].units)
-    return f"{model.layers[largest].units} units need", ("model", "layers", largest, "units")
+    units = [getattr(layer, "units", 0) for layer in model.layers]
+    largest = units.index(max(units))
+    return f"{units[largest]} units need", ("model", "layers", largest, "units")
 
 
 def show_bytes(count: float) -> str:

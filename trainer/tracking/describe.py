@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from trainer.spec.schema import LayersSpec
+from trainer.spec.layers import LayersSpec
 from trainer.training import Ended, Job
 
 if TYPE_CHECKING:
@@ -70,7 +70,8 @@ def describe_run(job: Job, notes: Sequence[str], result: Sequence[str] = ()) -> 
     sizes = [len(data.features), spec.model.units]
     what = f"{len(getattr(spec.model, 'equations', ()))} equations, "
     if isinstance(spec.model, LayersSpec):
-        sizes, what = [sizes[0], *(layer.units for layer in spec.model.layers)], "a network of "
+        units = [layer.units for layer in spec.model.layers if hasattr(layer, "units")]
+        sizes, what = [sizes[0], *units], "a network of "
     parts = {"training": data.train, "validation": data.validation, "test": data.test}
     rows = ", ".join(f"{len(part)} {name}" for name, part in parts.items() if part is not None)
     sgd = f"learning rate {spec.sgd.learning_rate:g}, momentum {spec.sgd.momentum:g}"
