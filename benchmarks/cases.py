@@ -10,6 +10,7 @@ from typing import Final, Literal
 import numpy as np
 
 from trainer.build import build_graph
+from trainer.data.layout import Layout
 from trainer.graph import Graph
 from trainer.graph.initialisers import initial_parameters
 from trainer.graph.ops import Array
@@ -59,10 +60,10 @@ class Case:
         return 2 * self.batch * (3 * sum(products) - products[0])
 
     @cached_property
-    def graph(self) -> Graph:
-        """The training graph that this project makes of the case."""
+    def spec(self) -> Spec:
+        """The spec of the case; its data are only for form."""
         hidden = [{"units": n, "activation": self.activation} for n in self.sizes[1:-1]]
-        spec = Spec.model_validate(
+        return Spec.model_validate(
             {
                 "name": self.name,
                 "data": {"source": {"synthetic": "linear"}},  # only for form: not loaded
@@ -78,7 +79,12 @@ class Case:
                 },
             }
         )
-        return training_graph(build_graph(spec, self.sizes[0], self.sizes[-1]), spec.sgd)
+
+    @cached_property
+    def graph(self) -> Graph:
+        """The training graph that this project makes of the case."""
+        layout = Layout.plain(self.sizes[0], self.sizes[-1])
+        return training_graph(build_graph(self.spec, layout), self.spec.sgd)
 
     def parameters(self) -> dict[str, Array]:
         """The parameters before the first step: W and b of each layer in turn."""

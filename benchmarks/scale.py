@@ -62,7 +62,7 @@ def _measure_rows(rows: int, engine: EngineName) -> Rows:
         began = time.perf_counter()
         dataset = load_dataset(spec)
         loaded = time.perf_counter() - began
-        model = build_graph(spec, len(dataset.features), dataset.outputs)
+        model = build_graph(spec, dataset.layout)
         job = make_job(spec, dataset, model, engine)
         ends = [time.perf_counter() for event in run_job(job) if isinstance(event, EpochDone)]
     train = float(np.median(np.diff(ends)[1:]))

@@ -105,3 +105,13 @@ def train(capsys: pytest.CaptureFixture[str]) -> Any:
         return int(exit_.value.code or 0), captured.out, captured.err
 
     return run
+
+
+def take_steps(job: Any, first: int, last: int) -> Any:
+    """Runs these steps of the first epoch over the training rows in the order that they have."""
+    from trainer.training.masks import draw_masks, masks_of
+
+    train = job.dataset.train
+    masks = draw_masks(masks_of(job.graph), job.spec.seed, 1, 0, len(train))
+    rates = job.rates.at(first + 1, last - first)
+    return job.engine.train(job.state, train.arrays | masks, rates, job.batch_size, first, last)

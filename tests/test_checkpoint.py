@@ -136,9 +136,9 @@ def test_damage_is_told(name: str, tmp_path: Path) -> None:
 
 def test_another_format_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("trainer.training.checkpoint.FORMAT", 2)
+        patch.setattr("trainer.training.checkpoint.FORMAT", 3)
         Saver(tmp_path).save(checkpoint(10))
-    with pytest.raises(CheckpointError, match="its format is 2, not 1"):
+    with pytest.raises(CheckpointError, match="its format is 3, not 2"):
         load_checkpoint(tmp_path)
 
 

@@ -22,6 +22,7 @@ from trainer import train as begin
 from trainer.engine import ReferenceEngine
 from trainer.resuming import find_run
 from trainer.resuming import resume as go_on
+from trainer.spec.schema import METRICS
 from trainer.tracking import sender
 from trainer.tracking.tracker import MlflowTracker
 from trainer.training import Ended, EpochDone, Event, StepsDone
@@ -41,8 +42,28 @@ SQUARED = {**COMMON, "data.source": {"synthetic": "linear", "rows": 37}, "model.
            "model.layers": [{"units": 1}], "sgd.learning_rate": 0.01}  # fmt: skip
 LOGISTIC = {**COMMON, "data.source": {"synthetic": "two_moons", "rows": 37}, "sgd.nesterov": True,
             "model.layers": [{"units": 1}]}  # fmt: skip
+EVERYTHING = {
+    **COMMON,
+    "data.source": {"synthetic": "two_moons", "rows": 37},
+    "model": {"loss": "logistic", "label_smoothing": 0.1, "class_weights": "balanced", "layers": [
+        {"units": 5, "activation": "relu"}, {"type": "batch_norm"},
+        {"type": "dropout", "rate": 0.3},
+        {"units": 5, "activation": "tanh"}, {"type": "add", "inputs": ["dense_4", "dropout_3"]},
+        {"type": "layer_norm"}, {"units": 1}]},
+    "sgd": {"learning_rate": 0.05, "momentum": 0.9, "batch_size": 4, "epochs": 3, "accumulate": 4,
+            "schedule": {"type": "cosine", "warmup": 0.5}, "l1": 0.001, "max_norm": 2.0,
+            "clip_norm": 1.0, "average": {"type": "ema", "decay": 0.8},
+            "early_stopping": {"patience": 5, "monitor": "auc"}},
+    "evaluation": {"batch_size": 3, "metrics": ["auc", "f1"]},
+}  # fmt: skip
 STEPS = 6  # of an epoch
-SUMMARIES = ("best_val_loss", "best_epoch", "test_loss", "test_r2", "test_accuracy")
+SUMMARIES = (
+    "best_val_loss",
+    "best_val_auc",
+    "best_epoch",
+    "test_loss",
+    *(f"test_{name}" for name in METRICS),
+)
 
 
 @pytest.fixture
@@ -162,7 +183,9 @@ PLACES = {
 
 
 @pytest.mark.parametrize("engine", ["reference", "compiled"])
-@pytest.mark.parametrize("changes", [LOGISTIC, SQUARED], ids=["logistic", "squared"])
+@pytest.mark.parametrize(
+    "changes", [LOGISTIC, SQUARED, EVERYTHING], ids=["logistic", "squared", "everything"]
+)
 @pytest.mark.usefixtures("short_calls")
 def test_interrupted_anywhere(
     store: str, write_spec: WriteSpec, engine: Any, changes: dict[str, Any]
@@ -774,3 +797,36 @@ def test_going_on_without_the_store(
     assert train("sync")[:2] == (0, f"sent {run_id[:8]} as run {run_id} of {store}\n")
     assert status(store, run_id) == "FINISHED"
     assert points(store, run_id) == points(store, expected.run_id)
+
+
+# Longer runs, and runs that ended early ---------------------------------------------------------
+
+
+@pytest.mark.parametrize(("schedule", "longer"), [
+    ("constant", True), ({"type": "exponential", "factor": 0.5}, True),
+    ({"type": "cosine", "cycle": 1}, True), ("cosine", False), ("linear", False),
+    ("one_cycle", False),
+], ids=str)  # fmt: skip
+def test_a_schedule_decides_whether_a_run_can_be_longer(
+    store: str, write_spec: WriteSpec, schedule: Any, longer: bool
+) -> None:
+    """To the bit as a run of so many epochs; where that would have gone otherwise, a refusal."""
+    spec = load_spec(write_spec({**SQUARED, "sgd.schedule": schedule}))
+    first = trainer.train(spec, engine="reference")
+    if not longer:
+        with pytest.raises(UsageError, match="its schedule goes by the number of epochs"):
+            trainer.resume(str(first.run_id), changes=["sgd.epochs=5"])
+        return
+    found = trainer.resume(str(first.run_id), changes=["sgd.epochs=5"])
+    path = write_spec({**SQUARED, "sgd.schedule": schedule, "sgd.epochs": 5})
+    expected = trainer.train(load_spec(path), engine="reference")
+    assert found.parameters_sha256 == expected.parameters_sha256
+
+
+def test_a_run_that_stopped_early_is_finished(store: str, write_spec: WriteSpec) -> None:
+    stopping = {"patience": 1, "min_delta": 1e9}
+    spec = load_spec(write_spec({**SQUARED, "sgd.early_stopping": stopping}))
+    run = trainer.train(spec, engine="reference")
+    assert (run.status, run.epochs) == ("FINISHED", 1)
+    with pytest.raises(UsageError, match="it stopped early, after 1 epochs"):
+        trainer.resume(str(run.run_id))

@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import take_steps
 
 from trainer import build_graph, load_spec
 from trainer.data import load_dataset
+from trainer.data.layout import Layout
 from trainer.engine import ReferenceEngine
-from trainer.graph.initialisers import INITIALISERS, initial_parameters
 from trainer.graph.ops import Array
-from trainer.spec.schema import SGDSpec
+from trainer.spec.sgd import SGDSpec
 from trainer.training import make_job, training_graph
 
 # By hand ----------------------------------------------------------------------------------------
@@ -62,10 +63,10 @@ def test_steps_by_hand(write_spec, changes, first, second) -> None:
         )
     )
     dataset = load_dataset(spec)
-    job = make_job(spec, dataset, build_graph(spec, 1, 1))
+    job = make_job(spec, dataset, build_graph(spec, Layout.plain(1, 1)))
     job.state["dense_1/W"][:] = W0
     for number, expected in enumerate((first, second)):
-        steps, _ = job.engine.train(job.state, dataset.train.x, dataset.train.y, 1, 0, 1, 0.1)
+        steps, _ = take_steps(job, 0, 1)
         if number == 0:
             assert steps.losses[0] == 4
             assert steps.grad_norms[0] == pytest.approx(ROOT_80, rel=1e-15)
@@ -154,9 +155,9 @@ def test_20_steps_against_an_independent_implementation(write_spec, problem, set
     )  # fmt: skip
     dataset = load_dataset(spec)
     x, y = dataset.train.x, dataset.train.y
-    job = make_job(spec, dataset, build_graph(spec, x.shape[1], y.shape[1]))
+    job = make_job(spec, dataset, build_graph(spec, dataset.layout))
     for _ in range(20):
-        job.engine.train(job.state, x, y, len(x), 0, 1, spec.sgd.learning_rate)
+        take_steps(job, 0, 1)
     expected = reference_steps(x, y, job.initial, spec.model.loss, spec.sgd, 20)
     for name, value in expected.items():
         difference = np.abs(job.state[name] - value).max()
@@ -190,11 +191,11 @@ def test_the_mean_of_a_short_last_batch_is_over_its_rows(write_spec) -> None:
         )
     )
     dataset = load_dataset(spec)
-    job = make_job(spec, dataset, build_graph(spec, 1, 1))
+    job = make_job(spec, dataset, build_graph(spec, Layout.plain(1, 1)))
     assert job.steps_per_epoch == 3
-    job.engine.train(job.state, dataset.train.x, dataset.train.y, 2, 0, 2, 0.01)
+    take_steps(job, 0, 2)
     w, b = job.state["dense_1/W"].item(), job.state["dense_1/b"].item()
-    steps, _ = job.engine.train(job.state, dataset.train.x, dataset.train.y, 2, 2, 3, 0.01)
+    steps, _ = take_steps(job, 2, 3)
     error = w * 5 + b - 3
     assert steps.losses[0] == pytest.approx(error**2, rel=1e-14)
     assert job.state["dense_1/b"].item() == pytest.approx(b - 0.01 * 2 * error, rel=1e-14)
@@ -210,40 +211,3 @@ def test_the_update_is_part_of_the_graph(write_spec) -> None:
     assert sorted(graph.updates) == sorted([*names, *(f"velocity/{name}" for name in names)])
     assert graph.unused() == ()
     assert ReferenceEngine(graph).name == "reference"
-
-
-# Initial values ---------------------------------------------------------------------------------
-
-VARIANCE = {
-    "glorot_uniform": 2 / 500, "glorot_normal": 2 / 500, "he_uniform": 2 / 300,
-    "he_normal": 2 / 300, "lecun_uniform": 1 / 300, "lecun_normal": 1 / 300, "zeros": 0.0,
-}  # fmt: skip
-
-
-def test_every_initialiser_has_a_row() -> None:
-    assert set(VARIANCE) == set(INITIALISERS)
-
-
-@pytest.mark.parametrize("name", INITIALISERS)
-def test_initialisers(write_spec, name: str) -> None:
-    """The variance of a 300 × 200 matrix, which estimates it to 1 %; biases start at 0."""
-    spec = load_spec(write_spec({"model.layers": [{"units": 200, "init": name}, {"units": 1}]}))
-    values = initial_parameters(build_graph(spec, 300, 1), seed=1)
-    drawn = values["dense_1/W"]
-    assert drawn.var() == pytest.approx(VARIANCE[name], rel=0.03)
-    assert abs(drawn.mean()) <= 0.02 * drawn.std()
-    if name.endswith("uniform"):
-        assert np.abs(drawn).max() <= (3 * VARIANCE[name]) ** 0.5
-    assert not values["dense_1/b"].any()
-    again = initial_parameters(build_graph(spec, 300, 1), seed=1)["dense_1/W"]
-    np.testing.assert_array_equal(drawn, again)
-
-
-def test_float32_starts_where_float64_does(write_spec) -> None:
-    wide, narrow = (
-        initial_parameters(build_graph(load_spec(write_spec({"model.dtype": dtype})), 2, 1), 3)
-        for dtype in ("float64", "float32")
-    )
-    for name, value in wide.items():
-        assert narrow[name].dtype == np.float32
-        np.testing.assert_array_equal(narrow[name], value.astype(np.float32))

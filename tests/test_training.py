@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import accuracy_score, r2_score
+from sklearn.metrics import r2_score
 
 import trainer
 from trainer import build_graph, load_spec
@@ -17,7 +17,6 @@ from trainer.data import load_dataset
 from trainer.errors import DivergedError
 from trainer.randomness import stream
 from trainer.training import Ended, EpochDone, StepsDone, make_job, run_job
-from trainer.training.metrics import R2, Accuracy
 
 SPLIT = {"validation": 0.25, "test": 0.25}
 
@@ -25,7 +24,7 @@ SPLIT = {"validation": 0.25, "test": 0.25}
 def job_of(path: Any, **changes: Any) -> Any:
     spec = load_spec(path, changes)
     dataset = load_dataset(spec)
-    return make_job(spec, dataset, build_graph(spec, len(dataset.features), dataset.outputs))
+    return make_job(spec, dataset, build_graph(spec, dataset.layout))
 
 
 def test_events_of_a_run(write_spec) -> None:
@@ -63,14 +62,15 @@ def test_metrics_by_epoch(write_spec) -> None:
             np.testing.assert_allclose(list(event.parameter_norms.values()), by_parameter.mean(0))
             np.testing.assert_allclose((by_parameter**2).sum(1) ** 0.5, norms, rtol=1e-14)
             part = job.dataset.validation
-            loss, prediction = job.engine.predict(job.state, part.x, part.y, 1024)
+            loss, prediction = job.engine.predict(job.state, part.arrays, 1024)
             assert event.metrics["val_loss"] == loss / len(part)
             right = prediction.argmax(1) == part.y.argmax(1)
             assert event.metrics["val_accuracy"] == right.mean()
             steps = []
         else:
             assert sorted(event.summary) == [
-                "best_epoch", "best_val_loss", "test_accuracy", "test_loss",
+                "best_epoch", "best_val_loss", "test_accuracy", "test_auc",
+                "test_balanced_accuracy", "test_f1", "test_log_loss", "test_loss",
             ]  # fmt: skip
 
 
@@ -80,9 +80,9 @@ def test_examples_are_ordered_by_seed_and_epoch_alone(write_spec) -> None:
     seen: list[float] = []
     train = job.engine.train
 
-    def spy(state: Any, x: Any, *rest: Any) -> Any:
-        seen.append(x.copy())
-        return train(state, x, *rest)
+    def spy(state: Any, arrays: Any, *rest: Any) -> Any:
+        seen.append(arrays["x"].copy())
+        return train(state, arrays, *rest)
 
     job.engine.train = spy
     list(run_job(job))
@@ -97,8 +97,8 @@ def test_examples_are_ordered_by_seed_and_epoch_alone(write_spec) -> None:
 def test_evaluation_does_not_depend_on_the_last_batch(write_spec) -> None:
     """The loss over 4 rows in batches of 3 is summed over rows, not over batches."""
     job = job_of(write_spec())
-    whole, predictions = job.engine.predict(job.state, job.dataset.train.x, job.dataset.train.y, 4)
-    parts, same = job.engine.predict(job.state, job.dataset.train.x, job.dataset.train.y, 3)
+    whole, predictions = job.engine.predict(job.state, job.dataset.train.arrays, 4)
+    parts, same = job.engine.predict(job.state, job.dataset.train.arrays, 3)
     assert parts == pytest.approx(whole, rel=1e-15)
     np.testing.assert_allclose(predictions, same, rtol=1e-15)
 
@@ -160,44 +160,6 @@ def test_linear_regression_finds_the_least_squares(write_spec) -> None:
     np.testing.assert_allclose(run.parameters["dense_1/W"], solution[:3], rtol=1e-10)
     np.testing.assert_allclose(run.parameters["dense_1/b"], solution[3], rtol=1e-10)
     assert run.metrics["train_r2"] == pytest.approx(r2_score(train.y, design @ solution), rel=1e-12)
-
-
-# Scores -----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_scores_are_scikit_learns(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    y, prediction = rng.normal(size=(40, 2)), rng.normal(size=(40, 2))
-    r2, accuracy = R2(), Accuracy()
-    logits, classes = rng.normal(size=(40, 3)), rng.integers(0, 3, 40)
-    for rows in (slice(0, 15), slice(15, 40)):  # batches that arrive one after the other
-        r2.add(prediction[rows], y[rows])
-        accuracy.add(logits[rows], np.eye(3)[classes[rows]])
-    assert r2.value() == pytest.approx(r2_score(y, prediction), rel=1e-13)
-    assert accuracy.value() == accuracy_score(classes, logits.argmax(1))
-
-
-@pytest.mark.parametrize(
-    ("y", "prediction"), [([2.0, 2.0], [2.0, 2.0]), ([2.0, 2.0], [2.0, 3.0]), ([1.0, 3.0], [2, 2])]
-)
-def test_r2_of_constant_targets_is_scikit_learns(y: list[float], prediction: list[float]) -> None:
-    score = R2()
-    score.add(np.array(prediction)[:, None], np.array(y)[:, None])
-    assert score.value() == r2_score(y, prediction)
-
-
-def test_scores_that_are_not_defined() -> None:
-    score = R2()
-    score.add(np.ones((1, 1)), np.ones((1, 1)))
-    assert score.value() is None
-    assert Accuracy().value() is None
-
-
-def test_binary_accuracy_counts_the_sign_of_the_logit() -> None:
-    score = Accuracy()
-    score.add(np.array([[0.1], [-0.1], [0.0], [2.0]]), np.array([[1.0], [0.0], [0.0], [0.0]]))
-    assert score.value() == 0.75
 
 
 # Divergence -------------------------------------------------------------------------------------

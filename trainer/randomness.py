@@ -7,12 +7,18 @@ random numbers: as easy as 1, 2, 3", SC 2011).
 
 from __future__ import annotations
 
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 
-Purpose: TypeAlias = Literal["split", "initialise", "order", "synthetic"]
-PURPOSES: Final[dict[Purpose, int]] = {"split": 1, "initialise": 2, "order": 3, "synthetic": 4}
+Purpose: TypeAlias = Literal["split", "initialise", "order", "synthetic", "dropout"]
+PURPOSES: Final[dict[Purpose, int]] = {
+    "split": 1,
+    "initialise": 2,
+    "order": 3,
+    "synthetic": 4,
+    "dropout": 5,
+}
 
 
 def stream(seed: int, purpose: Purpose, index: int = 0) -> np.random.Generator:
@@ -21,8 +27,26 @@ def stream(seed: int, purpose: Purpose, index: int = 0) -> np.random.Generator:
     The Philox key is (seed, number of the purpose) and its 256-bit counter starts at
     index · 2¹⁹², so streams never overlap. See docs/reproducibility.md.
     """
-    bits = np.random.Philox(
+    return np.random.Generator(_bits(seed, purpose, 0, index))
+
+
+def random_rows(
+    seed: int, purpose: Purpose, index: int, number: int, first: int, rows: int, columns: int
+) -> np.ndarray[Any, np.dtype[np.uint32]]:
+    """Rows of 32 random bits a cell, of shape (rows, columns), from the row `first` on.
+
+    Each row is drawn by its own counters, so it does not depend on where the call begins: with
+    b = ⌈columns / 8⌉, row r takes the b counters from r · b on, each of which gives 8 cells. The
+    counter starts at index · 2¹⁹² + number · 2¹²⁸.
+    """
+    blocks = -(-columns // 8)
+    bits = _bits(seed, purpose, number, index).advance(first * blocks)
+    cells = bits.random_raw(rows * blocks * 4).astype("<u8").view("<u4")
+    return np.asarray(cells.reshape(rows, blocks * 8)[:, :columns])
+
+
+def _bits(seed: int, purpose: Purpose, number: int, index: int) -> np.random.Philox:
+    return np.random.Philox(
         key=np.array([seed, PURPOSES[purpose]], dtype=np.uint64),
-        counter=np.array([0, 0, 0, index], dtype=np.uint64),
+        counter=np.array([0, 0, number, index], dtype=np.uint64),
     )
-    return np.random.Generator(bits)

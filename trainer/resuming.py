@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from trainer.signals import signals_caught
 from trainer.spec import read_spec
 from trainer.spec.emit import to_yaml
 from trainer.spec.schema import Spec
+from trainer.spec.sgd import SGDSpec
 from trainer.tracking.describe import flatten
 from trainer.tracking.environment import numeric_environment
 from trainer.tracking.store import resolve_store
@@ -221,10 +223,27 @@ def _check(
         more = "more than " if job.progress.done else ""
         trained = f"has trained for {more}{whole} epochs, not {epochs}"
         raise UsageError(f"the run {path.name[:8]} {trained}")
+    if epochs != before:
+        _check_rates(path, facts, job, whole)
     sent = not (path / UNSENT).exists()
-    if whole == before == epochs and sent and (path / FINISHED).exists():
+    if job.ended and sent and (path / FINISHED).exists():
         hint = f"train it for longer with --set sgd.epochs={2 * epochs}"
+        if whole < epochs:  # more epochs would not help
+            hint = f"it stopped early, after {whole} epochs: sgd.early_stopping says when"
         raise UsageError(f"the run {path.name[:8]} is finished\n  hint: {hint}")
+
+
+def _check_rates(path: Path, facts: Mapping[str, Any], job: Job, whole: int) -> None:
+    """Raises where a run of more epochs would have taken other steps until here."""
+    before = replace(job.rates, sgd=SGDSpec.model_validate(facts["spec"]["sgd"]))
+    steps = max(job.progress.step, 1)
+    old, new = before.at(1, steps), job.rates.at(1, steps)
+    if any((old[name] != new[name]).any() for name in old):
+        raise UsageError(
+            f"the run {path.name[:8]} cannot be made longer: its schedule goes by the number of "
+            f"epochs, and with {job.spec.sgd.epochs} its first {whole} would have been others\n"
+            "  hint: start a new run, from its parameters if you like: model.init_from"
+        )
 
 
 def _tags(differences: Mapping[str, tuple[str, str]], job: Job) -> dict[str, str]:

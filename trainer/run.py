@@ -32,6 +32,7 @@ from trainer.result import Run
 from trainer.signals import Interrupt, signals_caught
 from trainer.spec.emit import to_yaml
 from trainer.spec.schema import Spec
+from trainer.starting import first_values
 from trainer.summary import describe_model
 from trainer.tracking.client import import_mlflow
 from trainer.tracking.describe import describe_result
@@ -39,7 +40,7 @@ from trainer.tracking.environment import numeric_environment
 from trainer.tracking.model import RegisteredName
 from trainer.tracking.store import RUNS, Store, check_store, resolve_store
 from trainer.tracking.tracker import MlflowTracker, Outcome, thinned
-from trainer.training import Ended, Event, Job, make_job, run_job
+from trainer.training import Ended, Event, Job, compile_kernels, make_job, run_job
 from trainer.training.keeper import FINISHED, UNSENT, Every, Keeper, RunFolder, check_room
 
 Listener = Callable[[Event], None]
@@ -75,6 +76,7 @@ def train(
     checkpoint_every: str = CHECKPOINT_EVERY,
     offline_ok: bool = False,
     register: str | None = None,
+    tags: Mapping[str, str] | None = None,
     listeners: Sequence[Listener] = (),
     on_start: Callable[[Job], None] | None = None,
     warn: Callable[[str], None] = warn_by_default,
@@ -88,9 +90,9 @@ def train(
     `checkpoint_every` (`30s`, `5min`, `1000steps`, `1epoch`) and at its end. With `offline_ok`
     a store that cannot be used at the start does not matter: `train sync` sends the run later,
     and its `run_id` is None until then. `register` (`NAME`, `NAME@alias`) makes the model the
-    next version of a registered model. `listeners` are called with each event of the training,
-    `on_start` once with the job before the first step, and `warn` with what went wrong and did
-    not stop the run.
+    next version of a registered model, and `tags` are the run's in MLflow. `listeners` are called
+    with each event of the training, `on_start` once with the job before the first step, and `warn`
+    with what went wrong and did not stop the run.
 
     Raises `SpecError`, `DataError`, `TrackingError` and `CheckpointError` before training;
     `DivergedError` when the loss stops being finite, `InterruptedRun` on SIGINT or SIGTERM, and
@@ -107,7 +109,8 @@ def train(
         if store is None:
             return follow(Running(job, began, interrupt, calls))
         check_room(RUNS, job)
-        recording = Recording(store, name or spec.name, every, offline_ok, warn)
+        label = name or spec.name
+        recording = Recording(store, label, every, offline_ok, warn, tags=dict(tags or {}))
         tracker, keeper = recording.begin(job, summary)
         return follow(
             Running(job, began, interrupt, calls, store, tracker, keeper, register=registered)
@@ -164,14 +167,16 @@ def prepare(
     A store that is needed and cannot be used is told before a kernel is compiled.
     """
     dataset = load_dataset(spec)
-    model = build_graph(spec, len(dataset.features), dataset.outputs)
+    model = build_graph(spec, dataset.layout)
     memory = check_memory(spec, dataset, model)
-    job = make_job(spec, dataset, model, engine, threads)
+    uri = spec.tracking.uri
+    spec, initial = first_values(spec, model, lambda: store or resolve_store(None, uri))
+    job = make_job(spec, dataset, model, engine, threads, initial=initial)
     if store is not None:
         if store_needed:
             check_store(store)
         _import_meanwhile()
-    job.engine.prepare(job.state, dataset.train.x[:1], dataset.train.y[:1])
+    compile_kernels(job)
     return job, describe_model(spec, dataset, model, memory)
 
 

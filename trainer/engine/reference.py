@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from trainer.engine.steps import Steps
+from trainer.engine.steps import Steps, inputs_of
 from trainer.graph.graph import Graph
 from trainer.graph.ops import LEAVES, OPS, Array
 
@@ -77,41 +77,44 @@ class ReferenceEngine:
     batches_per_call = 1
 
     def __init__(self, graph: Graph) -> None:
-        self._parameters = [node.name for node in graph.parameters]
+        self._trained = [node.name for node in graph.trainable]
         self._updates = dict(graph.updates)
+        self._rows, self._rates = inputs_of(graph)
         self._loss = graph.outputs["loss"]
         self._prediction = graph.outputs["prediction"]
         self._norm = graph.outputs["grad_norm"]
-        self._norms = [graph.outputs[f"grad_norm/{name}"] for name in self._parameters]
+        self._norms = [graph.outputs[f"grad_norm/{name}"] for name in self._trained]
         scalars = [self._loss, self._prediction, self._norm, *self._norms]
         self._step = Interpreter(graph, [*scalars, *self._updates.values()])
-        self._forward = Interpreter(graph, [self._loss, self._prediction])
+        self._evaluated = [graph.outputs["eval/loss"], graph.outputs["eval/prediction"]]
+        self._forward = Interpreter(graph, self._evaluated)
 
-    def prepare(self, state: Mapping[str, Array], x: Array, y: Array) -> None:
+    def prepare(self, state: Mapping[str, Array], arrays: Mapping[str, Array]) -> None:
         """Nothing has to be compiled."""
 
     def train(
         self,
         state: dict[str, Array],
-        x: Array,
-        y: Array,
+        arrays: Mapping[str, Array],
+        rates: Mapping[str, Array],
         batch_size: int,
         first: int,
         last: int,
-        learning_rate: float,
     ) -> tuple[Steps, Array]:
-        """Runs the steps `first` to `last` (exclusive) of an epoch and updates `state`.
+        """Runs the steps `first` to `last` (exclusive) of some rows and updates `state`.
 
-        `x` and `y` hold the epoch's examples in their order; step i takes the rows from
-        i · batch_size on, the last step those that are left. Returns the record of the steps,
-        and the predictions that they made before each update, of shape (rows, outputs).
+        `arrays` holds the rows in their order, by the names of the graph's inputs; step i takes
+        those from i · batch_size on, the last step those that are left. `rates` holds what differs
+        from step to step, of shape (last - first,). Returns the record of the steps, and the
+        predictions that they made before each update, of shape (rows, outputs).
         """
         losses, norms, parameter_norms, predictions = [], [], [], []
         diverged = False
-        rate = x.dtype.type(learning_rate)
+        dtype = arrays["x"].dtype
         for step in range(first, last):
             rows = slice(step * batch_size, (step + 1) * batch_size)
-            feeds = state | {"x": x[rows], "y": y[rows], "learning_rate": rate}
+            feeds = state | {name: arrays[name][rows] for name in self._rows}
+            feeds |= {name: rates[name].astype(dtype)[step - first] for name in self._rates}
             values = self._step(feeds)
             loss, norm = float(values[self._loss]), float(values[self._norm])
             if not (np.isfinite(loss) and np.isfinite(norm)):
@@ -123,28 +126,30 @@ class ReferenceEngine:
             predictions.append(values[self._prediction])
             for leaf, node in self._updates.items():
                 state[leaf] = values[node]
-        made = np.concatenate(predictions) if predictions else y[:0]
+        made = np.concatenate(predictions) if predictions else arrays["y"][:0]
         steps = Steps(
             np.array(losses, dtype=np.float64),
             np.array(norms, dtype=np.float64),
-            np.array(parameter_norms, dtype=np.float64).reshape(-1, len(self._parameters)),
+            np.array(parameter_norms, dtype=np.float64).reshape(-1, len(self._trained)),
             len(made),
             diverged,
         )
         return steps, made
 
     def predict(
-        self, state: Mapping[str, Array], x: Array, y: Array, batch_size: int
+        self, state: Mapping[str, Array], arrays: Mapping[str, Array], batch_size: int
     ) -> tuple[float, Array]:
-        """The sum over all rows of their loss, and the predictions of shape (rows, outputs).
+        """The sum over all rows of their loss, and the predictions of shape (rows, outputs), as in
+        evaluation.
 
         Runs in batches of `batch_size` rows; their mean losses are multiplied by their rows and
         added in order in float64, so that the result does not depend on anything else.
         """
         total, predictions = 0.0, []
-        for start in range(0, len(x), batch_size):
-            rows = slice(start, start + batch_size)
-            values = self._forward({**state, "x": x[rows], "y": y[rows]})
-            total += float(values[self._loss]) * len(x[rows])
-            predictions.append(values[self._prediction])
+        loss, prediction = self._evaluated
+        for start in range(0, len(arrays["x"]), batch_size):
+            rows = {name: array[start : start + batch_size] for name, array in arrays.items()}
+            values = self._forward({**state, **rows})
+            total += float(values[loss]) * len(rows["x"])
+            predictions.append(values[prediction])
         return total, np.concatenate(predictions)

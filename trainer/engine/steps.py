@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from trainer.graph.graph import Graph
 from trainer.graph.ops import Array
 
 
@@ -21,3 +22,9 @@ class Steps:
     parameter_norms: Array
     rows: int
     diverged: bool
+
+
+def inputs_of(graph: Graph) -> tuple[list[str], list[str]]:
+    """The names of the inputs that have a row for each example, and of the scalar ones."""
+    inputs = graph.leaves("input")
+    return [n.name for n in inputs if n.shape], [n.name for n in inputs if not n.shape]

@@ -1,15 +1,8 @@
 """SGD, the training loop and its events."""
 
-from trainer.training.loop import (
-    Ended,
-    EpochDone,
-    Event,
-    Job,
-    StepsDone,
-    full_batch,
-    make_job,
-    run_job,
-)
+from trainer.training.events import Ended, EpochDone, Event, StepsDone
+from trainer.training.job import Job, full_batch, make_job
+from trainer.training.loop import compile_kernels, run_job
 from trainer.training.sgd import training_graph
 
 __all__ = [
@@ -18,6 +11,7 @@ __all__ = [
     "Event",
     "Job",
     "StepsDone",
+    "compile_kernels",
     "full_batch",
     "make_job",
     "run_job",

@@ -24,7 +24,7 @@ from trainer.errors import CheckpointError
 from trainer.graph.ops import Array
 
 KEPT: Final = 2
-FORMAT: Final = 1
+FORMAT: Final = 2
 _TEMPORARY: Final = ".writing-"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,33 +11,34 @@ from trainer.engine import evaluate
 from trainer.graph.ops import LEAVES, Array
 
 if TYPE_CHECKING:
-    from trainer.training.loop import Job
+    from trainer.training.job import Job
 
 LARGE_INPUT = 1e3
 
 
-def diagnose(job: Job, x: Array, y: Array, when: str) -> str:
+def diagnose(job: Job, batches: Iterable[Mapping[str, Array]], when: str, *, training: bool) -> str:
     """The first node whose value is not finite, walking the graph for these rows, and the cause.
 
-    `when` says at which step, or on which rows, it was noticed.
+    `batches` hold the rows by the names of the graph's inputs. `training` tells whether a step
+    met them or an evaluation; `when` says at which step, or on which rows, it was noticed.
     """
-    size = max(job.batch_size, job.spec.evaluation.batch_size)
-    for start in range(0, len(x), size):
-        rows = slice(start, start + size)
-        fault = _first_fault(job, x[rows], y[rows])
+    for rows in batches:
+        fault = _first_fault(job, rows, training)
         if fault:
-            cause = _cause(job, x[rows])
+            cause = _cause(job, rows["x"])
             return (
                 f"the loss or its gradient is not finite {when}: {fault}\n  likely cause: {cause}"
             )
     return f"the loss is not finite {when}"  # each batch is finite, their sum is not
 
 
-def _first_fault(job: Job, x: Array, y: Array) -> str | None:
+def _first_fault(job: Job, rows: Mapping[str, Array], training: bool) -> str | None:
     """The first node, in the graph's order, whose value for these rows is not finite."""
-    graph = job.graph
-    feeds = job.state | {"x": x, "y": y, "learning_rate": x.dtype.type(0)}
-    needed = graph.ancestors([*graph.outputs.values()])
+    graph, outputs = job.graph, dict(job.graph.outputs)
+    evaluated = [outputs.pop("eval/loss"), outputs.pop("eval/prediction")]
+    rates = {node.name: rows["x"].dtype.type(0) for node in graph.leaves("input") if not node.shape}
+    feeds = {**(job.state if training else job.evaluated), **rows, **rates}
+    needed = graph.ancestors(list(outputs.values()) if training else evaluated)
     nodes = [node for node in graph if node.name in needed]
     values = evaluate(graph, feeds, [node.name for node in nodes])
     for node in nodes:
@@ -55,7 +57,7 @@ def _first_fault(job: Job, x: Array, y: Array) -> str | None:
 def _cause(job: Job, x: Array) -> str:
     spec = job.spec
     largest = float(np.abs(x).max())
-    if largest > LARGE_INPUT and not spec.data.standardize:
+    if largest > LARGE_INPUT and not spec.data.scale:
         return f"features as large as {largest:.2g}; try `standardize: true`"
     grown = max(float(np.abs(job.state[name]).max()) for name in job.initial)
     started = max(float(np.abs(value).max()) for value in job.initial.values())

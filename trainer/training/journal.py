@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 
 from trainer.engine import Steps
-from trainer.training.loop import Ended, EpochDone, Event, StepsDone
+from trainer.training.events import Ended, EpochDone, Event, StepsDone
 
 _FRAME: Final = Struct("<II")  # bytes of the entry, and their CRC-32
 

@@ -23,8 +23,9 @@ from trainer.training.checkpoint import (
     load_checkpoint,
     write_file,
 )
+from trainer.training.events import Ended, EpochDone, Event, StepsDone
+from trainer.training.job import Job
 from trainer.training.journal import Journal, read_journal
-from trainer.training.loop import Ended, EpochDone, Event, Job, StepsDone
 
 FACTS: Final = "run.json"
 FINISHED: Final = "finished"  # marks a run that came to its end

@@ -1,0 +1,272 @@
+"""A training at hand: all that it needs, and where it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+
+from trainer.data import Dataset
+from trainer.engine import Engine, EngineName, Steps, make_engine
+from trainer.errors import CheckpointError
+from trainer.graph import Graph
+from trainer.graph.initialisers import initial_parameters, initial_state
+from trainer.graph.ops import Array, show_shape
+from trainer.spec.schema import OF_CLASSES, OF_NUMBERS, Spec
+from trainer.training.checkpoint import Checkpoint
+from trainer.training.events import Event, StepsDone
+from trainer.training.metrics import Scores, default_metric, scores_for
+from trainer.training.rates import LearningRates, Rates
+from trainer.training.sgd import training_graph
+
+LOWER_IS_BETTER: Final = frozenset({"loss", "log_loss", "rmse", "mae"})
+
+
+@dataclass
+class Progress:
+    """Where a training stands between two calls of its engine.
+
+    `epoch` is the one at hand, of which `done` steps are done; 0 before anything was measured,
+    and one more than there are when all are done. `step` counts the steps of all epochs.
+    `record` holds what the steps of this epoch add up to.
+    """
+
+    record: EpochRecord
+    best: Best
+    epoch: int = 0
+    done: int = 0
+    step: int = 0
+
+
+@dataclass
+class Job:
+    """Everything that one training needs. `state` changes as it trains: parameters, velocities,
+    averages by name; `progress` says how far it is. `initial` keeps what was there at the start.
+    """
+
+    spec: Spec
+    dataset: Dataset
+    graph: Graph
+    engine: Engine
+    state: dict[str, Array]
+    rates: Rates
+    initial: dict[str, Array] = field(init=False)
+    progress: Progress = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.progress = Progress(EpochRecord(self), Best(self.spec))
+        self.initial = self.parameters
+
+    @property
+    def parameters(self) -> dict[str, Array]:
+        """A copy of what the model consists of, as it is now: its parameters and running averages;
+        where parameters are averaged, the averages; after the last epoch the best ones, if the
+        spec asks for them.
+        """
+        best = self.progress.best
+        if self.ended and best.restored:
+            return {name: value.copy() for name, value in best.parameters.items()}
+        return {
+            node.name: self.state.get(f"average/{node.name}", self.state[node.name]).copy()
+            for node in self.graph.learned
+        }
+
+    @property
+    def evaluated(self) -> Mapping[str, Array]:
+        """The state with the parameters that are evaluated."""
+        return self.state | self.parameters if self._evaluates_others else self.state
+
+    @property
+    def _evaluates_others(self) -> bool:
+        return self.spec.sgd.average is not None or (self.ended and self.progress.best.restored)
+
+    @property
+    def ended(self) -> bool:
+        """Whether all epochs are done, or no more are to come since it got no better."""
+        now, stopping = self.progress, self.spec.sgd.early_stopping
+        if now.epoch > self.spec.sgd.epochs:
+            return True
+        waited = now.epoch - 1 - now.best.epoch
+        return stopping is not None and not now.done and waited >= stopping.patience
+
+    @property
+    def batch_size(self) -> int:
+        """Rows in a full batch."""
+        return self.rates.batch_size
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """SGD steps an epoch; the last may have fewer rows."""
+        return self.rates.steps_per_epoch
+
+    def scores(self, every: bool = False, more: bool = False) -> Scores:
+        """Empty scores: of the one metric that is always measured, with `more` also those that the
+        spec names, with `every` all that fit the loss.
+        """
+        model = self.spec.model
+        names = [default_metric(model.loss), *(self.spec.evaluation.metrics if more else ())]
+        if every:
+            names = list(OF_CLASSES if model.loss == "logistic" else OF_NUMBERS)
+        decode = None if model.loss == "logistic" else self.dataset.preprocessing.decode_target
+        return scores_for(
+            model.loss, self.dataset.outputs, names, multi_label=model.multi_label, decode=decode
+        )
+
+    @property
+    def weighs_scores(self) -> bool:
+        """Whether metrics count rows by their weights: those of the data, not those of classes."""
+        return self.spec.data.weights is not None and self.spec.model.class_weights is None
+
+    def snapshot(self) -> Checkpoint:
+        """Where the training stands, between two events. The arrays are not copied."""
+        now = self.progress
+        arrays = {f"state/{name}": value for name, value in self.state.items()}
+        arrays |= {f"score/{name}": value for name, value in now.record.scores.state().items()}
+        position = {
+            "epoch": now.epoch,
+            "done": now.done,
+            "best_loss": now.best.value,
+            "best_epoch": now.best.epoch,
+        }
+        return Checkpoint(now.step, position, arrays, now.best.parameters, str(now.best.epoch))
+
+    def restore(self, checkpoint: Checkpoint, events: Iterable[Event]) -> None:
+        """Goes on where a snapshot was taken; `events` are those that led there.
+
+        Raises `CheckpointError` where its arrays are not those of this job.
+        """
+        at, now = checkpoint.position, self.progress
+        for name, value in self.state.items():
+            kept = checkpoint.arrays.get(f"state/{name}")
+            if kept is None or (kept.shape, kept.dtype) != (value.shape, value.dtype):
+                found = "nothing" if kept is None else f"{kept.dtype} of {show_shape(kept.shape)}"
+                expected = f"{value.dtype} of {show_shape(value.shape)}"
+                raise CheckpointError(
+                    f"the checkpoint does not fit the spec: expected '{name}' to be {expected}, "
+                    f"found {found}"
+                )
+            self.state[name] = kept.copy()
+        now.epoch, now.done, now.step = at["epoch"], at["done"], checkpoint.step
+        now.best.value, now.best.epoch = at["best_loss"], at["best_epoch"]
+        now.best.parameters = dict(checkpoint.best)
+        score = {
+            name.removeprefix("score/"): value.copy()
+            for name, value in checkpoint.arrays.items()
+            if name.startswith("score/")
+        }
+        now.record.restore(
+            score,
+            [e.steps for e in events if isinstance(e, StepsDone) and e.epoch == now.epoch],
+        )
+
+
+def full_batch(spec: Spec, dataset: Dataset) -> int:
+    """Rows in a full batch: the spec's, or all training rows."""
+    size = spec.sgd.batch_size
+    return len(dataset.train) if size == "full" else int(size)
+
+
+def make_job(
+    spec: Spec,
+    dataset: Dataset,
+    model: Graph,
+    engine: EngineName = "auto",
+    threads: int | None = None,
+    *,
+    initial: Mapping[str, Array] | None = None,
+    learning_rates: LearningRates | None = None,
+) -> Job:
+    """The job at its start: the training graph, the engine, parameters drawn from the seed.
+
+    `initial` holds other first values, by the names of parameters and running averages;
+    `learning_rates` gives other rates than the spec's schedule.
+    """
+    graph = training_graph(model, spec.sgd)
+    state = initial_parameters(graph, spec.seed) | initial_state(graph) | dict(initial or {})
+    for node in graph.leaves("state"):
+        kind, _, name = node.name.partition("/")
+        if node.name not in state:
+            start = np.zeros_like(state[name]) if kind != "average" else state[name].copy()
+            state[node.name] = start
+    rates = Rates(spec.sgd, len(dataset.train), full_batch(spec, dataset), learning_rates)
+    steps = spec.sgd.epochs * rates.steps_per_epoch
+    rows = spec.evaluation.batch_size
+    made = make_engine(graph, engine, rates.batch_size, steps, rows, threads)
+    return Job(spec, dataset, graph, made, state, rates)
+
+
+class EpochRecord:
+    """What the steps of one epoch add up to."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._steps: list[Steps] = []
+        self.scores = job.scores()
+
+    def restore(self, scores: Mapping[str, Array], steps: Sequence[Steps]) -> None:
+        """Takes what another record of the same steps held."""
+        self._steps = list(steps)
+        self.scores.restore(scores)
+
+    def add(self, steps: Steps, predictions: Array, rows: Mapping[str, Array]) -> None:
+        """Takes some steps, what they predicted, and their rows."""
+        self._steps.append(steps)
+        weight = rows.get("weight") if self._job.weighs_scores else None
+        self.scores.add(predictions, rows["y"], weight)
+
+    def metrics(self) -> dict[str, float]:
+        """`train_loss` and the score over the epoch, the mean norm, the last learning rate."""
+        losses = np.concatenate([steps.losses for steps in self._steps])
+        norms = np.concatenate([steps.grad_norms for steps in self._steps])
+        rows = np.full(len(losses), self._job.batch_size)
+        rows[-1] = len(self._job.dataset.train) - self._job.batch_size * (len(losses) - 1)
+        metrics = {"train_loss": float((losses * rows).sum() / rows.sum())}
+        metrics |= {f"train_{name}": value for name, value in self.scores.values().items()}
+        metrics["grad_norm"] = float(norms.mean())
+        rate = self._job.rates.learning_rate(self._job.progress.step, 1)
+        metrics["learning_rate"] = float(rate[0])
+        return metrics
+
+    def parameter_norms(self) -> dict[str, float]:
+        """The mean gradient norm of each parameter that is trained."""
+        norms = np.concatenate([steps.parameter_norms for steps in self._steps]).mean(axis=0)
+        names = [node.name for node in self._job.graph.trainable]
+        return dict(zip(names, norms.tolist(), strict=True))
+
+
+class Best:
+    """The best epoch by the validation rows, where they are there, and the parameters after it.
+
+    What is compared is the loss, or what early stopping watches.
+    """
+
+    def __init__(self, spec: Spec) -> None:
+        stopping = spec.sgd.early_stopping
+        self._name = stopping.monitor if stopping else "loss"
+        self._least = stopping.min_delta if stopping else 0.0
+        self._restores = stopping is not None and stopping.restore_best
+        self.value: float | None = None
+        self.epoch = 0
+        self.parameters: dict[str, Array] = {}
+
+    def see(self, epoch: int, metrics: Mapping[str, float], job: Job) -> None:
+        """Takes what was measured after an epoch."""
+        found = metrics.get(f"val_{self._name}")
+        if found is None:
+            return
+        sign = 1.0 if self._name in LOWER_IS_BETTER else -1.0
+        if self.value is None or sign * found < sign * self.value - self._least:
+            self.value, self.epoch, self.parameters = found, epoch, job.parameters
+
+    @property
+    def restored(self) -> bool:
+        """Whether the best parameters are the result of the training."""
+        return self._restores and bool(self.parameters)
+
+    def summary(self) -> dict[str, float]:
+        """The best value and its epoch."""
+        if self.value is None:
+            return {}
+        return {f"best_val_{self._name}": self.value, "best_epoch": float(self.epoch)}

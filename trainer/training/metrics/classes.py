@@ -1,0 +1,217 @@
+"""Metrics of classes: what is counted by class, and the area under the ROC curve."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from trainer.graph.ops import OPS, Array
+
+
+@dataclass(frozen=True)
+class Classes:
+    """How logits of shape (rows, outputs) are read.
+
+    Of several outputs the class is the first largest. One output tells two classes apart: the
+    class is 1 where it is above 0. With `multi_label` each output is such a yes or no of its own.
+    """
+
+    outputs: int
+    multi_label: bool = False
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether each output stands for a class, of which one is right."""
+        return self.outputs > 1 and not self.multi_label
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The number of labels that a row has, and of classes that each label can be."""
+        return (1, self.outputs) if self.exclusive else (self.outputs, 2)
+
+    def numbers(self, prediction: Array, y: Array) -> tuple[Array, Array]:
+        """The numbers of the predicted and of the right classes, of shape (rows, labels)."""
+        if self.exclusive:
+            return prediction.argmax(axis=1)[:, None], y.argmax(axis=1)[:, None]
+        return prediction > 0, y > 0.5
+
+    def hits(self, prediction: Array, y: Array) -> Array:
+        """Which predicted classes are right, of shape (rows, labels)."""
+        predicted, right = self.numbers(prediction, y)
+        return np.asarray(predicted == right)
+
+    def cross_entropy(self, prediction: Array, y: Array) -> Array:
+        """-log of the probability of the right class, in float64, of shape (rows, labels)."""
+        logits = prediction.astype(np.float64)
+        _, right = self.numbers(prediction, y)
+        if self.exclusive:
+            return -np.take_along_axis(OPS["log_softmax"].forward(logits), right, axis=1)
+        return OPS["logistic_loss"].forward(logits, right)
+
+
+# Counts -----------------------------------------------------------------------------------------
+
+
+class Counts:
+    """How many rows of each class there are, are predicted, and are predicted rightly; with
+    weights, what these rows weigh. All of shape (labels, classes).
+    """
+
+    def __init__(self, classes: Classes) -> None:
+        self.classes = classes
+        self.true = self.predicted = self.right = np.zeros(classes.shape, np.int64)
+
+    def add(self, prediction: Array, y: Array, weight: Array | None = None) -> None:
+        """Counts some rows."""
+        predicted, right = self.classes.numbers(prediction, y)
+        _, count = self.classes.shape
+        hits = np.where(predicted == right, right, count)  # misses go to a class of their own
+        self.true = self.true + _count(right, count, weight)
+        self.predicted = self.predicted + _count(predicted, count, weight)
+        self.right = self.right + _count(hits, count + 1, weight)[:, :count]
+
+    @property
+    def precision(self) -> Array:
+        """Of the rows predicted as a class, the part that is of it; 0 where there are none."""
+        return _ratio(self.right, self.predicted)
+
+    @property
+    def recall(self) -> Array:
+        """Of the rows of a class, the part predicted as it; 0 where there are none."""
+        return _ratio(self.right, self.true)
+
+    @property
+    def f1(self) -> Array:
+        """The harmonic mean of precision and recall; 0 where neither is defined."""
+        return _ratio(2 * self.right, self.true + self.predicted)
+
+
+def _count(numbers: Array, classes: int, weight: Array | None) -> Array:
+    """How often each number occurs in each column: from (rows, labels) to (labels, classes)."""
+    each = None if weight is None else weight[:, 0]
+    columns = numbers.astype(np.intp).T
+    return np.stack([np.bincount(column, each, classes) for column in columns])
+
+
+def _ratio(part: Array, whole: Array) -> Array:
+    return np.divide(part, whole, out=np.zeros(whole.shape), where=whole > 0)
+
+
+def balanced_accuracy(counts: Counts) -> float | None:
+    """The mean recall of the classes that occur, then the mean over labels."""
+    occurs = counts.true > 0
+    if not occurs.any():
+        return None
+    return float((counts.recall.sum(axis=1) / occurs.sum(axis=1)).mean())
+
+
+def mean_f1(counts: Counts) -> float | None:
+    """The mean F1 of the classes that occur or are predicted; of several labels that of yes."""
+    occurs = counts.true + counts.predicted > 0
+    if not occurs.any():
+        return None
+    if counts.classes.multi_label:
+        return float(counts.f1[:, 1].mean())
+    return float(counts.f1[occurs].mean())
+
+
+class OfCounts:
+    """A metric that follows from the counts by class."""
+
+    def __init__(
+        self, name: str, classes: Classes, value: Callable[[Counts], float | None]
+    ) -> None:
+        self.name = name
+        self._counts, self._value = Counts(classes), value
+
+    def add(self, prediction: Array, y: Array, weight: Array | None = None) -> None:
+        """Counts some rows."""
+        self._counts.add(prediction, y, weight)
+
+    def state(self) -> Mapping[str, Array]:
+        """The counts."""
+        now = self._counts
+        return {"true": now.true, "predicted": now.predicted, "right": now.right}
+
+    def restore(self, state: Mapping[str, Array]) -> None:
+        """Takes these counts."""
+        now = self._counts
+        now.true, now.predicted, now.right = state["true"], state["predicted"], state["right"]
+
+    def value(self) -> float | None:
+        """The metric of all rows; None without rows that count."""
+        return self._value(self._counts)
+
+
+# The area under the ROC curve -------------------------------------------------------------------
+
+
+class Auc:
+    """The area under the ROC curve: how probable it is that of two rows, one of a class and one
+    that is not, the first has the higher probability for it; ties count one half.
+
+    For two classes that of class 1; of more the mean, each against the rest; of several labels
+    the mean. Not defined where a class has no rows. It needs all rows and keeps their logits.
+    """
+
+    name = "auc"
+
+    def __init__(self, classes: Classes) -> None:
+        self._classes = classes
+        self._logits: list[Array] = []
+        self._right: list[Array] = []
+        self._weights: list[Array] = []
+
+    def add(self, prediction: Array, y: Array, weight: Array | None = None) -> None:
+        """Keeps a copy of some rows."""
+        _, right = self._classes.numbers(prediction, y)
+        self._logits.append(prediction.copy())
+        self._right.append(right.astype(np.int32))
+        each = np.ones(len(y), np.float32) if weight is None else weight[:, 0].copy()
+        self._weights.append(each)
+
+    def state(self) -> Mapping[str, Array]:
+        """The logits, the numbers of the right classes and the weights of all rows."""
+        if not self._logits:
+            return {}
+        kept = {"logits": self._logits, "right": self._right, "weights": self._weights}
+        return {name: np.concatenate(pieces) for name, pieces in kept.items()}
+
+    def restore(self, state: Mapping[str, Array]) -> None:
+        """Takes these rows."""
+        self._logits, self._right, self._weights = (
+            [state[name]] if state else [] for name in ("logits", "right", "weights")
+        )
+
+    def value(self) -> float | None:
+        """The area; 0.5 for a guess, 1 where all rows are in order."""
+        state = self.state()
+        if not state or np.isnan(state["logits"]).any():
+            return None
+        scores, right, weights = state["logits"], state["right"], state["weights"]
+        if self._classes.exclusive:
+            with np.errstate(all="ignore"):
+                scores = OPS["softmax"].forward(scores.astype(np.float64))
+            positive = right == np.arange(self._classes.outputs)
+        else:
+            positive = right == 1
+        areas = [area(*columns, weights) for columns in zip(scores.T, positive.T, strict=True)]
+        return None if None in areas else float(np.mean([a for a in areas if a is not None]))
+
+
+def area(scores: Array, positive: Array, weights: Array) -> float | None:
+    """The area under the ROC curve of some scores, all of shape (rows,), by the rank-sum
+    statistic of Mann and Whitney; None where all rows that count are positive, or none.
+    """
+    order = np.argsort(scores, kind="stable")
+    ranked, weight = scores[order], weights[order].astype(np.float64)
+    starts = np.flatnonzero(np.append(True, ranked[1:] != ranked[:-1]))  # rows with equal scores
+    higher = np.add.reduceat(np.where(positive[order], weight, 0.0), starts)
+    lower = np.add.reduceat(np.where(positive[order], 0.0, weight), starts)
+    pairs = higher.sum() * lower.sum()
+    if not pairs > 0:
+        return None
+    below = np.cumsum(lower) - lower
+    return float((higher * (below + lower / 2)).sum() / pairs)

@@ -1,0 +1,78 @@
+"""What every metric can do, and the metrics that are means over rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import numpy as np
+
+from trainer.graph.ops import Array
+
+
+class Score(Protocol):
+    """Collects predictions batch by batch; `value` is the metric of all of them."""
+
+    name: str
+
+    def add(self, prediction: Array, y: Array, weight: Array | None = None) -> None:
+        """Takes the predictions and targets of some rows, both of shape (rows, outputs), and how
+        much each row counts, of shape (rows, 1); without it each counts 1.
+        """
+
+    def value(self) -> float | None:
+        """The metric so far, or None where it is not defined."""
+
+    def state(self) -> Mapping[str, Array]:
+        """What it collected, as C-contiguous arrays that later rows do not change."""
+
+    def restore(self, state: Mapping[str, Array]) -> None:
+        """Takes what another score collected."""
+
+
+class Mean:
+    """The mean over rows of `each` by column, then `finish` of it, then the mean over columns.
+
+    `each` gives a figure for every row and column, of shape (rows, columns), from predictions and
+    targets. Figures that are whole, and without weights, are added exactly.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        each: Callable[[Array, Array], Array],
+        finish: Callable[[Array], Array] = np.asarray,
+    ) -> None:
+        self.name = name
+        self._each, self._finish = each, finish
+        self._total: Array = np.zeros(1, np.int64)
+        self._weight = 0.0
+
+    def add(self, prediction: Array, y: Array, weight: Array | None = None) -> None:
+        """Adds the figures of some rows."""
+        with np.errstate(all="ignore"):  # what overflows has no finite mean
+            each = self._each(prediction, y)
+            if weight is not None:
+                each = each * weight.astype(np.float64)
+            self._total = self._total + each.sum(axis=0)
+        self._weight += total_weight(y, weight)
+
+    def state(self) -> Mapping[str, Array]:
+        """The sums by column, and what the rows weigh."""
+        return {"total": self._total, "weight": np.array(self._weight)}
+
+    def restore(self, state: Mapping[str, Array]) -> None:
+        """Takes these sums."""
+        self._total, self._weight = state["total"], float(state["weight"])
+
+    def value(self) -> float | None:
+        """The mean; None without rows that count."""
+        if self._weight == 0:
+            return None
+        with np.errstate(all="ignore"):
+            return float(self._finish(self._total / self._weight).mean())
+
+
+def total_weight(y: Array, weight: Array | None) -> float:
+    """What the rows weigh together: without weights their number."""
+    return float(len(y) if weight is None else weight.sum(dtype=np.float64))

@@ -1,0 +1,82 @@
+"""What differs from step to step: the scalar inputs of a training graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+
+from trainer.graph.ops import Array
+from trainer.spec.sgd import SGDSpec
+from trainer.training.schedule import learning_rates
+
+LearningRates: TypeAlias = Callable[[int, int], Array]
+"""From the number of a step, counted from 1, and a count: the rates of so many steps."""
+
+
+@dataclass(frozen=True)
+class Rates:
+    """The rates of one run: `rows` training rows in batches of `batch_size`."""
+
+    sgd: SGDSpec
+    rows: int
+    batch_size: int
+    given: LearningRates | None = None
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """The steps of an epoch; the last may have fewer rows."""
+        return -(-self.rows // self.batch_size)
+
+    def learning_rate(self, first: int, count: int) -> Array:
+        """The learning rates of `count` steps from the number `first` on, counted from 1."""
+        if self.given is not None:
+            return self.given(first, count)
+        return learning_rates(self.sgd, self.steps_per_epoch, first, count)
+
+    def at(self, first: int, count: int) -> Mapping[str, Array]:
+        """All rates of these steps, by the names of the graph's inputs, in float64."""
+        found = {"learning_rate": self.learning_rate(first, count)}
+        steps = np.arange(first - 1, first - 1 + count)
+        if self.sgd.accumulate > 1:
+            found |= self._accumulation(steps % self.steps_per_epoch)
+        if self.sgd.average is not None:
+            found["average/rate"] = self._average(steps)
+        return found
+
+    def _accumulation(self, step: Array) -> dict[str, Array]:
+        """For steps counted from 0 within their epoch: an update takes `accumulate` of them, the
+        last of an epoch those that are left. A step's share is its part of their rows.
+        """
+        k, last = self.sgd.accumulate, self.steps_per_epoch - 1
+        in_step = np.where(step == last, self.rows - last * self.batch_size, self.batch_size)
+        begin = step // k * k
+        in_update = np.minimum((begin + k) * self.batch_size, self.rows) - begin * self.batch_size
+        return {
+            "accumulate/share": in_step / in_update,
+            "accumulate/carry": (step % k != 0).astype(np.float64),
+            "accumulate/apply": self._applies(step).astype(np.float64),
+        }
+
+    def _applies(self, step: Array) -> Array:
+        """Whether steps, counted from 0 within their epoch, end an update."""
+        k = self.sgd.accumulate
+        return np.asarray((step % k == k - 1) | (step == self.steps_per_epoch - 1))
+
+    def _average(self, step: Array) -> Array:
+        """For steps counted from 0 over the run: how far the average moves to the parameters.
+
+        `ema`: 1 - decay after an update, and 1/u after the first few, whose mean it then is.
+        `swa`: after an epoch 1/n, where it is the n-th that counts (and 1 before).
+        """
+        average, length = self.sgd.average, self.steps_per_epoch
+        assert average is not None
+        epoch, within = step // length, step % length
+        if average.type == "swa":
+            skipped = int(average.start * self.sgd.epochs)
+            rate = 1 / np.maximum(epoch + 1 - skipped, 1)
+            return np.where(within == length - 1, rate, 0.0)
+        updates = epoch * -(-length // self.sgd.accumulate) + within // self.sgd.accumulate + 1
+        return np.where(self._applies(within), np.maximum(1 - average.decay, 1 / updates), 0.0)
