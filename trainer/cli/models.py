@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -146,6 +147,13 @@ def _table(metrics: Mapping[str, float]) -> str:
             three = (metrics[f"{kind}/{label}"] for kind in ("precision", "recall", "f1"))
             cells = "  ".join(f"{value:7.4f}" for value in three)
             lines.append(f"{label:<{size}}    {cells}  {int(metrics[f'rows/{label}']):7,}")
+    targets = [name.partition("/")[2] for name in metrics if name.startswith("mae/")]
+    if targets:
+        size = max(*map(len, targets), len("target"))
+        lines += ["", f"{'target':<{size}}          r2        rmse         mae"]
+        for target in targets:
+            three = (metrics.get(f"{kind}/{target}", math.nan) for kind in ("r2", "rmse", "mae"))
+            lines.append(f"{target:<{size}}" + "".join(f"  {value:10.5g}" for value in three))
     return "\n".join(lines)
 
 
