@@ -17,7 +17,7 @@ import pytest
 from conftest import ROOT
 
 COMMANDS = [
-    "run", "resume", "reproduce", "sync", "list", "compare", "predict", "evaluate",
+    "run", "crossval", "resume", "reproduce", "sync", "list", "compare", "predict", "evaluate",
     "promote", "export", "serve", "explain", "gradcheck", "check", "schema", "ui",
 ]  # fmt: skip
 

@@ -26,6 +26,7 @@ from scipy.special import erf
 import trainer
 from trainer import build_graph, load_spec
 from trainer.data import load_dataset
+from trainer.data.layout import Layout
 from trainer.engine import evaluate
 from trainer.errors import GraphError, InterruptedRun, SpecError, UsageError
 from trainer.export.check import answer_model
@@ -36,6 +37,7 @@ from trainer.graph.ops import BATCH, Array
 from trainer.model import Model
 from trainer.resuming import resume
 from trainer.spec import Spec, load_any
+from trainer.spec.equations import Sketch
 from trainer.spec.expressions import (
     FUNCTIONS,
     EquationError,
@@ -46,7 +48,6 @@ from trainer.spec.expressions import (
     parse_equation,
 )
 from trainer.spec.lifting import Lifted, lift_equations
-from trainer.spec.schema import Sketch
 from trainer.training import StepsDone
 
 WriteSpec = Callable[..., Path]
@@ -389,13 +390,17 @@ def problems(text: str, old: str = "", new: str = "") -> list[Found]:
                                             "did you mean 'zeros'?")),
         (NET, "init: zeros", "inti: zeros", (10, 22, "model.parameters.b1.inti", "unknown key",
                                              "did you mean 'init'?")),
-        (NET, "{x: 2}", "{z: 2}", (7, 3, "model.inputs", "expected the one input x, found z",
-                                   "x is the vector of the features: `inputs: {x: 3}`")),
-        (NET, "{x: 2}", "{x: 2, z: 1}",
-         (7, 3, "model.inputs", "expected the one input x, found x, z",
-          "x is the vector of the features: `inputs: {x: 3}`")),
-        (NET, "{x: 2}", "{x: [1, 2]}", (7, 12, "model.inputs.x",
-                                        "expected a whole number, found a list", None)),
+        (NET, "{x: 2}", "{z: 2}",
+         (7, 15, "model.inputs.z", "expected the names of features, found the number 2",
+          "the vector of all columns is called x: `x: 2`")),
+        (NET, "{x: 2}", "{x: 2, z: 0}",
+         (7, 21, "model.inputs.z", "expected a whole number of at least 1, or the names of "
+          "features, found the number 0", None)),
+        (NET, "{x: 2}", "{x: [a, b]}",
+         (7, 12, "model.inputs.x", "x is the vector of all columns, found a list",
+          "write how many: `x: 3`; or choose another name")),
+        (NET, "{x: 2}", "{x: [1, 2]}", (7, 16, "model.inputs.x[0]",
+                                        "expected a text, found the number 1", None)),
         (NET, "h: tanh(x @ W1 + b1)", "h: 3", (13, 8, "model.equations.h",
                                                "expected a text, found the number 3",
                                                "put it in quotes if it is meant as a text")),
@@ -494,7 +499,7 @@ def test_a_spec_made_in_python_is_told_too(equation: str, message: str) -> None:
     values = yaml.safe_load(NET)
     values["model"]["equations"]["y_hat"] = equation
     with pytest.raises(GraphError, match=r"model\.equations\.y_hat") as caught:
-        build_graph(Spec.model_validate(values), 2, 1)
+        build_graph(Spec.model_validate(values), Layout.plain(2, 1))
     assert message in str(caught.value)
 
 

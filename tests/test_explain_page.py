@@ -16,8 +16,8 @@ from trainer.explain.explanation import Explanation, explain_graph
 from trainer.explain.layout import group_nodes, lay_out
 from trainer.explain.page import MOST_BOXES, MOST_ENTRIES, make_page, page_data, write_page
 from trainer.graph import GraphBuilder
+from trainer.spec.equations import SketchModel
 from trainer.spec.lifting import lift_model
-from trainer.spec.schema import SketchModel
 
 TWO_PATHS: dict[str, Any] = {
     "inputs": {"a": 2.0, "b": 1.0},

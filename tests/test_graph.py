@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from trainer import build_graph, load_spec
+from trainer.data.layout import Layout
 from trainer.engine import Interpreter, evaluate
 from trainer.errors import GraphError
 from trainer.graph import GraphBuilder
@@ -89,7 +90,7 @@ def test_formulas_of_every_kind_of_node() -> None:
 
 
 def test_layers_become_nodes(write_spec) -> None:
-    graph = build_graph(load_spec(write_spec()))
+    graph = build_graph(load_spec(write_spec()), Layout.plain(2, 1))
     assert [(n.name, n.op, n.inputs, n.shape, n.place) for n in graph] == [
         ("x", "input", (), ("B", 2), ""),
         ("y", "input", (), ("B", 1), ""),
@@ -105,23 +106,25 @@ def test_layers_become_nodes(write_spec) -> None:
         ("loss/each", "logistic_loss", ("dense_2", "y"), ("B", 1), "model.loss"),
         ("loss", "mean", ("loss/each",), (), "model.loss"),
     ]
-    assert dict(graph.outputs) == {"prediction": "dense_2", "loss": "loss"}
+    assert dict(graph.outputs) == {
+        "prediction": "dense_2", "loss": "loss", "eval/prediction": "dense_2", "eval/loss": "loss",
+    }  # fmt: skip
     assert graph.unused() == ()
 
 
 def test_names_and_bias_of_layers(write_spec) -> None:
     layers = [{"units": 2, "name": "hidden", "bias": False}, {"units": 1, "activation": "sigmoid"}]
-    graph = build_graph(load_spec(write_spec({"model.layers": layers})))
+    graph = build_graph(load_spec(write_spec({"model.layers": layers})), Layout.plain(2, 1))
     assert [node.name for node in graph.parameters] == ["hidden/W", "dense_2/W", "dense_2/b"]
     # the last sigmoid and the logistic loss are one op: the graph is that of a linear last layer
     assert "sigmoid" not in {node.op for node in graph}
 
 
 def test_fused_and_linear_last_layers_are_the_same_graph(write_spec) -> None:
-    linear = build_graph(load_spec(write_spec()))
+    linear = build_graph(load_spec(write_spec()), Layout.plain(2, 1))
     changed = write_spec({"model.layers": [{"units": 3, "activation": "tanh"},
                                            {"units": 1, "activation": "sigmoid"}]})  # fmt: skip
-    assert build_graph(load_spec(changed)).nodes == linear.nodes
+    assert build_graph(load_spec(changed), Layout.plain(2, 1)).nodes == linear.nodes
 
 
 def test_the_interpreter_evaluates_what_is_needed_alone() -> None:

@@ -34,7 +34,7 @@ from trainer.training import Ended, EpochDone, Job, StepsDone, make_job, run_job
 
 def make(spec: Spec) -> Job:
     dataset = load_dataset(spec)
-    graph = build_graph(spec, len(dataset.features), dataset.outputs)
+    graph = build_graph(spec, dataset.layout)
     return make_job(spec, dataset, graph, "reference")
 
 
@@ -80,7 +80,8 @@ def test_configs_and_their_neighbours_are_healthy(
     changes: dict[str, Any] = {"sgd.learning_rate": spec.sgd.learning_rate * rate}
     changes["seed"] = spec.seed + seed
     for i, layer in enumerate(getattr(spec.model, "layers", ())[:-1]):
-        changes[f"model.layers.{i}.units"] = layer.units * units
+        if hasattr(layer, "units"):
+            changes[f"model.layers.{i}.units"] = layer.units * units
     job = make(load_spec(path, changes))
     assert examine(job, train(job)) == []
 

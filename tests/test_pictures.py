@@ -84,7 +84,7 @@ def job_of(changes: Mapping[str, Any]) -> Job:
         target[last] = value
     spec = Spec.model_validate(values)
     dataset = load_dataset(spec)
-    return make_job(spec, dataset, build_graph(spec, len(dataset.features), dataset.outputs))
+    return make_job(spec, dataset, build_graph(spec, dataset.layout))
 
 
 def trained(changes: Mapping[str, Any], asked: int | None = None) -> tuple[Job, History]:

@@ -16,6 +16,7 @@ from trainer.result import Run
 from trainer.run import Listener, train, warn_by_default
 from trainer.spec import Spec, read_spec
 from trainer.tracking.environment import numeric_environment
+from trainer.tracking.experiments import KIND_TAG
 from trainer.tracking.record import Record, read_record, record_proof
 from trainer.tracking.store import resolve_store
 from trainer.training import Job
@@ -123,6 +124,9 @@ def reproduce(
     ):
         short = record.run_id[:8]
         raise UsageError(f"the run {short} did not end: go on with it by `train resume {short}`")
+    if KIND_TAG in record.tags:
+        kind = record.tags[KIND_TAG]
+        raise UsageError(f"the run {record.run_id[:8]} ({kind}) trained no model")
     missing = {"config/resolved.yaml", "parameters.safetensors"} - record.files.keys()
     if missing:
         raise TrackingError(

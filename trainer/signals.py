@@ -17,27 +17,28 @@ class Interrupt:
     number: int | None = None
     flagged = False
 
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        """Takes a signal. Raises `KeyboardInterrupt` where it is to stop at once."""
+        at_once = self.number is not None or not self.flagged
+        self.number = number
+        if at_once:
+            raise KeyboardInterrupt
+
 
 @contextmanager
 def signals_caught() -> Iterator[Interrupt]:
     """SIGINT and SIGTERM set a flag that the loop looks at; before it, and a second time, they
     stop at once: what is inside meets a `KeyboardInterrupt`, and `InterruptedRun` comes out.
 
-    Only the main thread can handle signals; elsewhere the flag is never set.
+    Within another such block, that one learns of the signal when this one is left. Only the main
+    thread can handle signals; elsewhere the flag is never set.
     """
     interrupt = Interrupt()
     if threading.current_thread() is not threading.main_thread():
         yield interrupt
         return
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        at_once = interrupt.number is not None or not interrupt.flagged
-        interrupt.number = number
-        if at_once:
-            raise KeyboardInterrupt
-
     numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, handle) for number in numbers}
+    before = {number: signal.signal(number, interrupt) for number in numbers}
     try:
         yield interrupt
     except KeyboardInterrupt:
@@ -48,3 +49,5 @@ def signals_caught() -> Iterator[Interrupt]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+            if isinstance(handler, Interrupt) and interrupt.number is not None:
+                handler.number = interrupt.number

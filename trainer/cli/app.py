@@ -15,7 +15,16 @@ from typing import Annotated, Any, Final, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from trainer.cli import comparing, explaining, exporting, inspecting, models, training
+from trainer.cli import (
+    comparing,
+    crossval,
+    explaining,
+    exporting,
+    inspecting,
+    models,
+    searching,
+    training,
+)
 from trainer.cli.hints import headline
 from trainer.errors import InterruptedRun, TrainerError
 
@@ -28,8 +37,10 @@ ONE_THREAD: Final = (
 )  # fmt: skip
 COMMANDS: Final[dict[str, Callable[..., None]]] = {
     "run": training.run,
+    "crossval": crossval.crossval,
     "resume": training.resume,
     "reproduce": training.reproduce,
+    "lr-find": searching.lr_find,
     "sync": training.sync,
     "list": comparing.list_runs,
     "compare": comparing.compare,

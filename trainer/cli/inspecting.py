@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -18,6 +19,12 @@ def check(
     kernel: Annotated[
         bool, typer.Option("--kernel", help="Print the source of the compiled kernel.")
     ] = False,
+    plot_schedule: Annotated[
+        bool, typer.Option("--plot-schedule", help="Draw the learning rate by step instead.")
+    ] = False,
+    png: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write that drawing as a picture.")
+    ] = None,
 ) -> None:
     """Validate a spec and its data, without training.
 
@@ -32,11 +39,12 @@ def check(
     from trainer.memory import check_memory, count_parameters
     from trainer.spec import load_spec
     from trainer.summary import describe_model
+    from trainer.training import full_batch
 
     try:
         spec = load_spec(config, set_)
         dataset = load_dataset(spec)
-        model = build_graph(spec, len(dataset.features), dataset.outputs)
+        model = build_graph(spec, dataset.layout)
         memory = check_memory(spec, dataset, model)
     except (SpecError, DataError) as error:
         if not json_:
@@ -46,19 +54,37 @@ def check(
         raise typer.Exit(error.exit_code) from None
     if kernel:
         from trainer.engine.compiled.codegen import kernel_source
-        from trainer.training import full_batch, training_graph
+        from trainer.training import training_graph
 
         graph = training_graph(model, spec.sgd)
         rows = full_batch(spec, dataset), spec.evaluation.batch_size
         print(kernel_source(graph, *rows), end="")
         return
+    steps = -(-len(dataset.train) // full_batch(spec, dataset))
+    if png is not None:
+        from trainer.cli.rates import written
+        from trainer.report.rates import write_schedule
+
+        written(png, lambda path: write_schedule(spec, steps, path))
     if json_:
         nodes = [
             {"name": n.name, "op": n.op, "inputs": list(n.inputs), "shape": list(n.shape)}
             for n in model
         ]
         found = {"valid": True, "name": spec.name, "spec_sha256": spec.sha256}
-        print(json.dumps({**found, "parameters": count_parameters(model), "nodes": nodes}))
+        found |= {"parameters": count_parameters(model), "nodes": nodes}
+        if plot_schedule:
+            from trainer.cli.rates import schedule_points
+
+            found["schedule"] = schedule_points(spec, steps)
+        print(json.dumps(found))
+        return
+    if plot_schedule:
+        from trainer.cli.rates import schedule_chart
+        from trainer.cli.tables import Output
+
+        output = Output()
+        output.show(*schedule_chart(spec, steps, output.width))
         return
     print(describe_model(spec, dataset, model, memory))
     width = max(len(node.name) for node in model)

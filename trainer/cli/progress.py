@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from trainer.cli.hints import show_store, ui_command
+from trainer.spec.schema import METRICS
 from trainer.training import EpochDone, Event, Job, StepsDone
 
 if TYPE_CHECKING:
@@ -104,17 +106,11 @@ class Progress:
 
 def summarise(run: Run, notes: tuple[str, ...]) -> str:
     """The table of results, where the run is, and what to type next."""
-    columns = [p for p in ("train", "val", "test") if f"{p}_loss" in run.metrics]
-    scores = [s for s in ("loss", "accuracy", "r2") if f"train_{s}" in run.metrics]
-    titles = {"train": "train", "val": "validation", "test": "test"}
-    lines = ["", " " * 10 + "".join(f"{titles[column]:>12}" for column in columns)]
-    for score in scores:
-        cells = [run.metrics.get(f"{column}_{score}") for column in columns]
-        shown = "".join(f"{'' if cell is None else f'{cell:.5g}':>12}" for cell in cells)
-        lines.append(f"{score:<10}{shown}")
-    if "best_val_loss" in run.metrics:
-        epoch = int(run.metrics["best_epoch"])
-        lines.append(f"best validation loss {run.metrics['best_val_loss']:.5g} after epoch {epoch}")
+    lines = ["", *_results(run.metrics)]
+    best = next((name for name in run.metrics if name.startswith("best_val_")), None)
+    if best is not None:
+        name, epoch = best.removeprefix("best_val_"), int(run.metrics["best_epoch"])
+        lines.append(f"best validation {name} {run.metrics[best]:.5g} after epoch {epoch}")
     lines += [f"note: {note}" for note in notes]
     lines += [f"gradients: {finding}" for finding in run.findings]
     lines.append("")
@@ -124,3 +120,25 @@ def summarise(run: Run, notes: tuple[str, ...]) -> str:
         lines.append(f"run {run.run_id} in experiment '{run.experiment}', {place}")
         lines.append(f"next: {ui_command(run.tracking_uri or '')}")
     return "\n".join(lines)
+
+
+def _results(metrics: Mapping[str, float]) -> Iterator[str]:
+    """The last values of the loss and the scores, a line each, by the parts of the data."""
+    titles = {"train": "train", "val": "validation", "test": "test"}
+    columns = [part for part in titles if f"{part}_loss" in metrics]
+    rows: dict[str, list[str]] = {}
+    for score in ("loss", *METRICS):
+        cells = [metrics.get(f"{column}_{score}") for column in columns]
+        shown = ["" if cell is None else f"{cell:.5g}" for cell in cells]
+        if any(shown) and not _repeats(score, shown, rows):
+            rows[score] = shown
+    width = max([10, *(len(score) + 2 for score in rows)])
+    yield " " * width + "".join(f"{titles[column]:>12}" for column in columns)
+    for score, shown in rows.items():
+        yield f"{score:<{width}}" + "".join(f"{cell:>12}" for cell in shown).rstrip()
+
+
+def _repeats(score: str, shown: Sequence[str], rows: Mapping[str, Sequence[str]]) -> bool:
+    """Whether a log loss is what the loss says already."""
+    pairs = zip(shown, rows.get("loss", shown), strict=True)
+    return score == "log_loss" and all(cell in ("", loss) for cell, loss in pairs)

@@ -10,6 +10,7 @@ from trainer.data import Preprocessing
 from trainer.errors import TrackingError, UsageError
 from trainer.model import Model
 from trainer.spec import read_spec
+from trainer.tracking.experiments import KIND_TAG
 from trainer.tracking.model import RegisteredName, register
 from trainer.tracking.runs import RecordedRun, Runs
 from trainer.tracking.store import Store
@@ -37,6 +38,8 @@ def load_run(store: Store, reference: str, warn: Callable[[str], None] | None = 
     run = runs.find(reference)
     files = runs.files(run.run_id, NEEDED)
     short = run.run_id[:8]
+    if "parameters.safetensors" not in files and KIND_TAG in run.tags:
+        raise UsageError(f"the run {short} ({run.tags[KIND_TAG]}) trained no model")
     if "parameters.safetensors" not in files:
         raise UsageError(
             f"the run {short} ({run.status}) has no parameters: it did not come to its end"

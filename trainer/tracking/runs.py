@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from trainer.errors import UsageError
 from trainer.tracking.client import answers_of, connect
+from trainer.tracking.experiments import KIND_TAG
 from trainer.tracking.store import Store
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ Warn = Callable[[str], None]
 LATEST: Final = "attributes.start_time DESC"
 FALLBACK: Final = "train_loss"
 _PAGE: Final = 1000  # runs that the store is asked for at once
+_FEW: Final = 20  # runs, of which one is nearly always a training
 _SHOWN: Final = 5  # runs that a message lists
 _ID_BEGINS: Final = re.compile(r"[0-9a-f]{4,32}")
 
@@ -71,7 +73,7 @@ def find_run(
     """The run that `reference` stands for, of all experiments or of the one with this name.
 
     It is a name, an id, at least four characters that one id alone begins with, `last` for the
-    run that started last, or `best`: the finished run with the best primary metric of the
+    training that started last, or `best`: the finished run with the best primary metric of the
     experiment, or without one given of that of the last run. Where none of its runs has that
     metric, the best is by `train_loss`, and `warn` is told.
 
@@ -109,10 +111,11 @@ class Runs:
         return found[0]
 
     def _last(self, experiment: str | None) -> RecordedRun:
-        found = self.search(experiment=experiment, limit=1)
-        if not found:
-            raise UsageError(f"there are no runs {self._where(experiment)} yet")
-        return found[0]
+        for limit in (_FEW, None):
+            for run in self.search(experiment=experiment, limit=limit):
+                if KIND_TAG not in run.tags:
+                    return run
+        raise UsageError(f"there are no runs {self._where(experiment)} yet")
 
     def _named(self, name: str, experiment: str | None) -> list[RecordedRun]:
         """Filters have no way to write a quote, so a pattern stands for it."""

@@ -7,20 +7,18 @@ points as a chart can show.
 
 from __future__ import annotations
 
-import getpass
 import json
 import math
 import os
 import re
 import shutil
-import tempfile
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 from trainer.errors import TrackingError
 from trainer.model import Model
@@ -28,28 +26,28 @@ from trainer.result import Status
 from trainer.spec.emit import to_yaml
 from trainer.tracking.client import import_mlflow, no_collection
 from trainer.tracking.describe import dataset_inputs, describe_run, flatten
-from trainer.tracking.environment import describe_environment, git_tags, package_version
+from trainer.tracking.environment import describe_environment
+from trainer.tracking.experiments import (
+    MAX_PARAMS,
+    find_experiment,
+    open_client,
+    origin_tags,
+    scratch_folder,
+    twice,
+)
 from trainer.tracking.model import RegisteredName, link_metrics, log_model, register
 from trainer.tracking.sender import Sender
 from trainer.tracking.store import Store, check_store
 from trainer.tracking.trace import Trace
-from trainer.tracking.view import VIEW_TAG, shared_view
 from trainer.training import Ended, EpochDone, Event, Job, StepsDone
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Experiment
-
-T = TypeVar("T")
 
 _DATABASE_REASON: Final = re.compile(r"\(sqlite3\.\w+\) (.*)")
 
 CHART_POINTS: Final = 320  # what MLflow's charts draw of a series
-MAX_PARAMS: Final = 100  # a call of log_batch takes no more parameters
-EXPERIMENT_TAGS: Final = {
-    "mlflow.experiment.primaryMetric.name": "val_loss",
-    "mlflow.experiment.primaryMetric.greaterIsBetter": "False",
-}
+GIT: Final = "mlflow.source.git."  # the beginning of the names of its tags
 STATUS: Final[Mapping[Status, str]] = {
     "FINISHED": "FINISHED",
     "KILLED": "KILLED",
@@ -110,9 +108,9 @@ class MlflowTracker:
         check_store(self._store)
         import_mlflow()
         self._notes = notes
-        self._files = _scratch_folder(self._store.folder)
+        self._files = scratch_folder(self._store.folder)
         try:
-            self._client = self._connect()
+            self._client = open_client(self._store, self._files)
             self._open_run()
             self._record_start(summary, notes)
         except BaseException as error:
@@ -123,24 +121,6 @@ class MlflowTracker:
             self._files / "trace.parquet", [node.name for node in self._job.graph.parameters]
         )
         self._sender = Sender(self._client, self.run_id, self._known)
-
-    def _connect(self) -> MlflowClient:
-        """A client of the store; a database that is not there yet is made.
-
-        That takes seconds, so it is made beside its place and put there whole: runs that start
-        at the same time, or are stopped meanwhile, never meet half a database.
-        """
-        from mlflow import MlflowClient
-
-        database = self._store.database
-        with no_collection():
-            if database is not None and not database.exists():
-                fresh = self._files / database.name
-                MlflowClient(tracking_uri=f"sqlite:///{fresh}")
-                with suppress(FileExistsError):  # another run was quicker
-                    _put_in_place(fresh, database)
-                fresh.unlink(missing_ok=True)
-            return MlflowClient(tracking_uri=self._store.uri)
 
     def _open_run(self) -> None:
         self._known: dict[tuple[str, int], float] = {}
@@ -160,55 +140,22 @@ class MlflowTracker:
                 self._client.update_run(joined, status="RUNNING")
             experiment = self._client.get_experiment(run.info.experiment_id)
         else:
-            experiment = _twice(self._find_experiment)
+            experiment = find_experiment(self._client, self._store, self._job.spec)
             run = self._client.create_run(experiment.experiment_id, run_name=self._run_name)
         self.run_id = run.info.run_id
         self.experiment = experiment.name
-
-    def _find_experiment(self) -> Experiment:
-        """The experiment of the environment, else of the spec; made where it is missing.
-
-        Not MLflow's own 'Default' in a database: its artifacts would go to ./mlruns.
-        """
-        spec, number = self._job.spec, os.environ.get("MLFLOW_EXPERIMENT_ID")
-        if number:
-            found = self._client.get_experiment(number)
-        else:
-            name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or spec.tracking.experiment or spec.name
-            found = self._client.get_experiment_by_name(name) or self._create_experiment(name)
-        if found.lifecycle_stage == "deleted":
-            raise TrackingError(
-                f"the experiment '{found.name}' is deleted in {self._store.uri}\n"
-                "  hint: restore it in the MLflow UI, or name another one in tracking.experiment"
-            )
-        if found.experiment_id == "0" and self._store.database is not None:
-            raise TrackingError(
-                f"the experiment '{found.name}' is MLflow's own, whose files go elsewhere\n"
-                "  hint: name another one in tracking.experiment"
-            )
-        return found
-
-    def _create_experiment(self, name: str) -> Experiment:
-        score = "accuracy" if self._job.spec.model.loss == "logistic" else "r2"
-        tags = {**EXPERIMENT_TAGS, VIEW_TAG: shared_view(score)}
-        self._client.create_experiment(name, self._store.artifacts, tags=tags)
-        return self._client.get_experiment_by_name(name)
 
     def _record_start(self, summary: str, notes: Sequence[str]) -> None:
         from mlflow.entities import Param, RunTag
 
         spec, engine = self._job.spec, self._job.engine.name
-        git = git_tags(spec.file)
+        origin = origin_tags(spec)
+        git = {name: value for name, value in origin.items() if name.startswith(GIT)}
         tags = {
-            "mlflow.source.name": spec.file or "python",
-            "mlflow.source.type": "LOCAL",
-            "mlflow.user": _user(),
+            **origin,
             "mlflow.note.content": describe_run(self._job, notes),
-            "trainer.spec_sha256": spec.sha256,
             "trainer.data_sha256": self._job.dataset.sha256,
             "trainer.engine": engine,
-            "trainer.version": package_version(),
-            **git,
             **self._tags,
         }
         run_tags = [RunTag(key, value) for key, value in tags.items()]
@@ -221,9 +168,9 @@ class MlflowTracker:
         for i in range(0, len(params), MAX_PARAMS):
             self._client.log_batch(self.run_id, params=params[i : i + MAX_PARAMS], synchronous=True)
         inputs = dataset_inputs(self._job)
-        _twice(lambda: self._client.log_inputs(self.run_id, inputs))
+        twice(lambda: self._client.log_inputs(self.run_id, inputs))
 
-        environment = describe_environment(engine) | {"git": dict(git)}
+        environment = describe_environment(engine) | {"git": git}
         self._write("config/resolved.yaml", to_yaml(spec.resolved()))
         if spec.text is not None:
             self._write("config/spec.yaml", spec.text)
@@ -381,40 +328,3 @@ def thinned(count: int) -> Sequence[int]:
     if count <= CHART_POINTS:
         return range(1, count + 1)
     return [1 + (count - 1) * i // (CHART_POINTS - 1) for i in range(CHART_POINTS)]
-
-
-def _twice(action: Callable[[], T]) -> T:
-    """What the action returns, at the second attempt if need be: of runs that start at the same
-    time, MLflow lets only one make what they share.
-    """
-    try:
-        return action()
-    except Exception:
-        return action()
-
-
-def _scratch_folder(parent: Path | None) -> Path:
-    """A new folder for files on their way to the store, beside it where that is a database."""
-    try:
-        return Path(tempfile.mkdtemp(prefix=".recording-", dir=parent))
-    except OSError as error:
-        raise TrackingError(f"the folder '{parent}' cannot be written: {error.strerror}") from None
-
-
-def _put_in_place(fresh: Path, place: Path) -> None:
-    """Gives a file its final name in one go. Raises `FileExistsError` if that is taken."""
-    try:
-        os.link(fresh, place)
-    except FileExistsError:
-        raise
-    except OSError:  # a file system without links
-        if place.exists():
-            raise FileExistsError(place) from None
-        fresh.rename(place)
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # no name for this user number
-        return "unknown"
