@@ -11,7 +11,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,61 +24,124 @@ from trainer.graph.ops import ACTIVATIONS
 from trainer.spec import Sketch, Spec
 
 PAGES = Path(__file__).parent
+DEFINITIONS = TypeAdapter(Spec | Sketch).json_schema()["$defs"]
+
+
+def _code(value: object) -> str:
+    """A value as it is written, in a cell of a table."""
+    text = value if isinstance(value, str) and value.strip() else json.dumps(value)
+    return f"`{text}`".replace("|", "\\|")
+
+
+def _link(title: str) -> str:
+    """A link to the table of a model: members of a union by their `type`, others by name."""
+    kind = _kind(title)
+    return f"[{f'`{kind}`' if kind else title}](#{title.lower()})"
+
+
+def _kind(title: str) -> str | None:
+    """The `type` of a model that is one of several kinds."""
+    found: str | None = DEFINITIONS[title]["properties"].get("type", {}).get("const")
+    return found
+
+
+def _either(options: list[str]) -> str:
+    different = list(dict.fromkeys(options))
+    return " or ".join([", ".join(different[:-1]), different[-1]] if different[1:] else different)
 
 
 def _type(value: dict[str, Any]) -> str:
     """A JSON Schema type in a few words."""
+    options = value.get("anyOf", value.get("oneOf"))
+    if options:
+        optional = "default" in value and value["default"] is None
+        options = [option for option in options if not optional or option != {"type": "null"}]
+        return _either([_option(option, options) for option in options])
     if "$ref" in value:
-        return f"[{value['$ref'].split('/')[-1]}](#{value['$ref'].split('/')[-1].lower()})"
+        return _link(value["$ref"].split("/")[-1])
     if "enum" in value:
-        return " \\| ".join(f"`{name}`" for name in value["enum"])
+        return " \\| ".join(map(_code, value["enum"]))
     if "const" in value:
-        return f"`{value['const']}`"
-    if "anyOf" in value or "oneOf" in value:
-        return " or ".join(_type(option) for option in value.get("anyOf", value.get("oneOf")))
-    if value.get("type") == "array":
-        return f"list of {_type(value['items']) or 'values'}" if value.get("items") else "list"
-    words = {"integer": "whole number", "string": "text", "boolean": "true or false"}
-    return words.get(value.get("type", ""), value.get("type", ""))
+        return _code(value["const"])
+    kind = value.get("type", "any value")
+    if isinstance(kind, list):
+        return _either([_type({"type": name}) for name in kind])
+    if kind == "array":
+        return f"list of {_type(value['items'])}" if value.get("items") else "list"
+    if kind == "object":
+        return _mapping(value)
+    words = {"integer": "whole number", "string": "text", "boolean": "true or false",
+             "null": "nothing"}  # fmt: skip
+    return " ".join(part for part in (words.get(kind, kind), _bounds(value)) if part)
+
+
+def _option(value: dict[str, Any], options: Sequence[dict[str, Any]]) -> str:
+    """One of several types, in words that go with the others."""
+    names = {name for option in options for name in option.get("enum", ())}
+    items = value.get("items", {}).get("enum")
+    if items and set(items) <= names:
+        return "list of these"
+    kinds = {_kind(option["$ref"].split("/")[-1]) for option in options if "$ref" in option}
+    return "one of these names" if names <= kinds and "enum" in value else _type(value)
+
+
+def _mapping(value: dict[str, Any]) -> str:
+    """A mapping whose keys are known, or chosen by the user."""
+    if "properties" in value:
+        return _either([f"`{{{key}: …}}`" for key in value["properties"]])
+    kinds = [*value.get("patternProperties", {}).values(), value.get("additionalProperties")]
+    return f"mapping of names to {_type(kinds[0])}"
 
 
 def _bounds(value: dict[str, Any]) -> str:
     signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
-    options = [value, *value.get("anyOf", [])]
-    found = {f"{s} {o[k]:g}" for o in options for k, s in signs.items() if k in o}
-    return ", ".join(sorted(found, reverse=True))
+    return ", ".join(f"{s} {_bound(value[k])}" for k, s in signs.items() if k in value)
+
+
+def _bound(number: float) -> str:
+    power = int(number).bit_length() - 1
+    if number > 2**53 and number == 2**power:
+        return f"2^{power}"
+    return f"{number:,}" if isinstance(number, int) else f"{number:g}"
 
 
 def _default(name: str, value: dict[str, Any], required: list[str]) -> str:
     if name in required:
         return "required"
-    if "default" in value and not isinstance(value["default"], dict):
-        return f"`{json.dumps(value['default'])}`"
-    return "all defaults" if "default" in value else "see below"
+    if "default" not in value:
+        return "none" if value.get("type") == "object" else "from the other keys"
+    default = value["default"]
+    if isinstance(default, dict):
+        return _code(default["type"]) if "type" in default else "all defaults"
+    if default == [] and "none" in _type(value):
+        return "`none`"
+    return "none" if default in (None, []) else _code(default)
+
+
+def _titles(value: Any) -> Iterator[str]:
+    """The models that a schema refers to, each followed by those that it refers to itself."""
+    if isinstance(value, dict) and "$ref" in value:
+        title = value["$ref"].split("/")[-1]
+        yield title
+        yield from _titles(DEFINITIONS[title])
+    else:
+        for item in value.values() if isinstance(value, dict) else value:
+            if isinstance(item, dict | list):
+                yield from _titles(item)
 
 
 def spec_keys() -> str:
-    """A table for each model of the schema."""
-    definitions = TypeAdapter(Spec | Sketch).json_schema()["$defs"]
+    """A table for each model of the schema, in the order in which a spec refers to them."""
     lines: list[str] = []
-    first = {name: definitions[name] for name in ("Spec", "Sketch")}
-    models = first | definitions
-    for title, model in models.items():
-        text = model["description"].split("\n\n")[0]
-        lines += [
-            f"### {title}",
-            "",
-            text,
-            "",
-            "| key | value | default | meaning |",
-            "|---|---|---|---|",
-        ]
+    for title in dict.fromkeys(_titles([{"$ref": "/Spec"}, {"$ref": "/Sketch"}])):
+        model = DEFINITIONS[title]
+        text = " ".join(model["description"].split("\n\n")[0].split())
+        lines += [f"### {title}", "", text, ""]
+        lines += ["| key | value | default | meaning |", "|---|---|---|---|"]
         for name, value in model["properties"].items():
-            kind = " ".join(part for part in (_type(value), _bounds(value)) if part)
-            meaning = " ".join(value.get("description", "see there").split())
             default = _default(name, value, model.get("required", []))
-            default = "from the other keys" if default == "see below" else default
-            lines.append(f"| `{name}` | {kind} | {default} | {meaning} |")
+            meaning = " ".join(value.get("description", "").split()).replace("|", "\\|")
+            lines.append(f"| `{name}` | {_type(value)} | {default} | {meaning} |")
         lines.append("")
     return "\n".join(lines).strip()
 

@@ -90,8 +90,8 @@ def test_the_resolved_spec_says_how_rows_are_evaluated(write_spec: Callable[...,
     """The last bits of a loss depend on it, so it is a part of the fingerprint."""
     default = load_spec(write_spec())
     other = load_spec(write_spec({"evaluation.batch_size": 3}))
-    assert default.resolved()["evaluation"] == {"batch_size": 1024}
-    assert other.resolved()["evaluation"] == {"batch_size": 3}
+    assert default.resolved()["evaluation"]["batch_size"] == 1024
+    assert other.resolved()["evaluation"]["batch_size"] == 3
     assert default.sha256 != other.sha256
 
 

@@ -395,7 +395,7 @@ def test_measured_rows(split: dict[str, float], where: str) -> None:
     assert outcome.where == f"{len(part)} {where} rows"
     np.testing.assert_array_equal(outcome.y, part.y)
     np.testing.assert_array_equal(
-        outcome.prediction, job.engine.predict(job.state, part.x, part.y, 1024)[1]
+        outcome.prediction, job.engine.predict(job.state, part.arrays, 1024)[1]
     )
 
 

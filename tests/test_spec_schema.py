@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 import pytest
-from conftest import ALL_CONFIGS
+from conftest import ALL_CONFIGS, ROOT
 from pydantic import TypeAdapter
 from specs import INLINE, SKETCH, TEXTS, read
 
@@ -133,3 +133,26 @@ def test_the_schema_refuses(old: str, new: str) -> None:
     assert INLINE.count(old) == 1
     with pytest.raises(Refused):
         check_schema(read(INLINE.replace(old, new)), SCHEMA)
+
+
+BLOCK = re.compile(r"^```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+PARTS = [
+    (page, block)
+    for page in ("spec", "data", "sgd")
+    for block in BLOCK.findall((ROOT / "docs" / f"{page}.md").read_text())
+]
+
+
+@pytest.mark.parametrize(("page", "block"), PARTS)
+def test_examples_in_the_docs_are_parts_of_a_spec(page: str, block: str) -> None:
+    """With what else a spec needs they are one."""
+    values, given = read(INLINE), read(block)
+    data = {"source": {"csv": "a.csv"}, "target": "t", "split": {"validation": 0.1}}
+    if "validation" in given.get("data", {}):
+        data["split"] = {}
+    values["data"] = data | given.get("data", {})
+    values["sgd"] = {"epochs": 9, "learning_rate": 1} | given.get("sgd", {})
+    values["model"] = given.get("model", {"layers": [{"units": 1}], "loss": "squared"})
+    assert given.keys() <= {"data", "model", "sgd"}
+    assert isinstance(Spec.model_validate(values), Spec)
+    check_schema(values, SCHEMA)

@@ -150,7 +150,7 @@ def _score_limits(values: Array) -> tuple[float, float]:
 def gradient_norms(job: Job, history: History) -> Figure | None:
     """The norm of each parameter's gradient by epoch; None before the first whole epoch."""
     series = history.series()
-    norms = {node.name: series.get(f"grad_norm/{node.name}") for node in job.graph.parameters}
+    norms = {node.name: series.get(f"grad_norm/{node.name}") for node in job.graph.trainable}
     known = {name: line for name, line in norms.items() if line and drawable(line.values).any()}
     if not known:
         return None

@@ -20,6 +20,7 @@ from trainer.errors import Problem
 from trainer.graph.initialisers import INITIALISERS
 from trainer.spec.document import Node, Path, locate, show_path
 from trainer.spec.fields import (
+    NUMBERS,
     TEXTS,
     Name,
     OneOf,
@@ -54,7 +55,12 @@ class ParameterSpec(Strict):
 
     shape: Annotated[tuple[Dimension, ...], Field(strict=False, max_length=2)] | None = None
     """`[]` for a number, `[n]` for a vector, `[m, n]` for a matrix."""
-    values: Annotated[Any, AfterValidator(numbers), Field(validate_default=True)] = None
+    values: Annotated[
+        Any,
+        AfterValidator(numbers),
+        WithJsonSchema({"anyOf": [NUMBERS, {"type": "null"}]}),
+        Field(validate_default=True),
+    ] = None
     """The first values instead: a number, a list of numbers, or a list of rows."""
     init: Annotated[str, OneOf("an initialiser", tuple(INITIALISERS))] = "glorot_uniform"
     """How it is drawn; a matrix has as many inputs as rows."""
@@ -143,7 +149,9 @@ class EquationsSpec(LossSpec, _Equations):  # in this order the equations' keys 
         return lifted.dims[0] if lifted.dims else 1
 
 
-Given: TypeAlias = Annotated[Any, AfterValidator(lambda value: given_numbers(value))]
+Given: TypeAlias = Annotated[
+    Any, AfterValidator(lambda value: given_numbers(value)), WithJsonSchema(NUMBERS)
+]
 
 
 class SketchModel(Strict):

@@ -97,6 +97,7 @@ def as_tuple(value: str | tuple[str, ...]) -> tuple[str, ...]:
 
 _TEXT = {"type": "string", "minLength": 1}
 TEXTS: dict[str, Any] = {"anyOf": [_TEXT, {"type": "array", "items": _TEXT, "minItems": 1}]}
+"""The JSON Schema of one text or several."""
 
 Fraction: TypeAlias = Annotated[float, Field(ge=0, lt=1)]
 Positive: TypeAlias = Annotated[float, Field(gt=0)]
@@ -112,6 +113,10 @@ NamesOrNone: TypeAlias = Annotated[
 ]
 """The same, or nothing."""
 Row: TypeAlias = Annotated[tuple[float, ...], Field(strict=False)]
+
+
+NUMBERS: dict[str, Any] = {"type": ["number", "array"]}
+"""The JSON Schema of what `numbers` takes."""
 
 
 def numbers(value: Any) -> Any:

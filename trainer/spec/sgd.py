@@ -119,7 +119,7 @@ class _OrName:
         self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
         named = {"type": "string", "enum": list(_COMPLETE)}
-        return {"oneOf": [named, *handler(schema)["oneOf"]]}
+        return {"oneOf": [*handler(schema)["oneOf"], named]}
 
 
 ScheduleSpec: TypeAlias = Annotated[

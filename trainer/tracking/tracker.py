@@ -118,7 +118,7 @@ class MlflowTracker:
             shutil.rmtree(self._files, ignore_errors=True)
             raise self._explained(error) from error
         self._trace = Trace(
-            self._files / "trace.parquet", [node.name for node in self._job.graph.parameters]
+            self._files / "trace.parquet", [node.name for node in self._job.graph.trainable]
         )
         self._sender = Sender(self._client, self.run_id, self._known)
 
