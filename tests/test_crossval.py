@@ -371,13 +371,14 @@ def stop_in_fold(fold: int) -> dict[str, Any]:
 
 
 def test_ctrl_c_ends_the_whole(store: str, write_spec: WriteSpec) -> None:
+    before = signal.getsignal(signal.SIGINT)
     cross = plan_folds(write_spec(IRIS), 3)
     with pytest.raises(InterruptedRun, match="fold 2 of 3: interrupted") as caught:
         train_folds(cross, **stop_in_fold(2))
     assert caught.value.exit_code == 130
     assert cross.status == "KILLED"
     assert [run.info.status for run in all_runs(store)] == ["KILLED", "FINISHED", "KILLED"]
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_ctrl_c_before_a_fold_trains(store: str, write_spec: WriteSpec) -> None:

@@ -266,7 +266,7 @@ def test_what_is_recorded(train, store, write_spec) -> None:
     assert not list(Path("runs").glob(".recording-*"))
     # and it is not taken for a training
     code, _, err = train("predict", found["run_id"], "--data", "rows.csv")
-    assert (code, "has no parameters" in err) == (2, True)
+    assert (code, "(lr-find) trained no model" in err) == (2, True)
 
 
 # Schedules --------------------------------------------------------------------------------------

@@ -11,13 +11,14 @@ import numpy as np
 from trainer.data import Dataset
 from trainer.engine import Engine, EngineName, Steps, make_engine
 from trainer.errors import CheckpointError
-from trainer.graph import Graph
+from trainer.graph import Graph, Node
 from trainer.graph.initialisers import initial_parameters, initial_state
 from trainer.graph.ops import Array, show_shape
 from trainer.spec.schema import OF_CLASSES, OF_NUMBERS, Spec
 from trainer.training.checkpoint import Checkpoint
 from trainer.training.events import Event, StepsDone
 from trainer.training.metrics import Scores, default_metric, scores_for
+from trainer.training.masks import masks_of
 from trainer.training.rates import LearningRates, Rates
 from trainer.training.sgd import training_graph
 
@@ -43,7 +44,8 @@ class Progress:
 @dataclass
 class Job:
     """Everything that one training needs. `state` changes as it trains: parameters, velocities,
-    averages by name; `progress` says how far it is. `initial` keeps what was there at the start.
+    averages by name; `progress` says how far it is. `masks` are the inputs that dropout draws, and
+    `initial` keeps what was there at the start.
     """
 
     spec: Spec
@@ -52,10 +54,13 @@ class Job:
     engine: Engine
     state: dict[str, Array]
     rates: Rates
+    masks: tuple[Node, ...] = field(init=False)
     initial: dict[str, Array] = field(init=False)
     progress: Progress = field(init=False)
+    _scores: dict[tuple[bool, bool], Scores] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.masks = masks_of(self.graph)
         self.progress = Progress(EpochRecord(self), Best(self.spec))
         self.initial = self.parameters
 
@@ -105,6 +110,12 @@ class Job:
         """Empty scores: of the one metric that is always measured, with `more` also those that the
         spec names, with `every` all that fit the loss.
         """
+        kind = (every, more)
+        if kind not in self._scores:
+            self._scores[kind] = self._new_scores(every, more)
+        return self._scores[kind].fresh()
+
+    def _new_scores(self, every: bool, more: bool) -> Scores:
         model = self.spec.model
         names = [default_metric(model.loss), *(self.spec.evaluation.metrics if more else ())]
         if every:

@@ -6,12 +6,11 @@ by one and may stop it between any two steps.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-import numpy as np
-
-from trainer.data import Part
+from trainer.data import AnyPart
 from trainer.data.parts import rows_at_a_time
 from trainer.graph.ops import Array
 from trainer.randomness import stream
@@ -19,7 +18,7 @@ from trainer.result import Status
 from trainer.training.diagnose import diagnose
 from trainer.training.events import Ended, EpochDone, Event, StepsDone
 from trainer.training.job import EpochRecord, Job
-from trainer.training.masks import draw_masks, mask_bytes, masks_of
+from trainer.training.masks import draw_masks, mask_bytes
 
 GATHERED: Final = 2**21  # bytes of rows at a time
 
@@ -31,7 +30,7 @@ def _never() -> bool:
 def compile_kernels(job: Job) -> None:
     """Lets the engine compile what it needs for the job's rows, before the first step."""
     rows = job.dataset.train.span(0, 1)
-    job.engine.prepare(job.state, rows | draw_masks(masks_of(job.graph), job.spec.seed, 0, 0, 1))
+    job.engine.prepare(job.state, rows | draw_masks(job.masks, job.spec.seed, 0, 0, 1))
 
 
 def run_job(job: Job, stop: Callable[[], bool] = _never) -> Iterator[Event]:
@@ -105,7 +104,7 @@ def _calls(job: Job, epoch: int, done: int = 0) -> Iterator[tuple[Mapping[str, A
     `done` steps of the epoch are left out; where calls end does not depend on it. The arrays are
     overwritten when the next rows are gathered.
     """
-    train, size, masks = job.dataset.train, job.batch_size, masks_of(job.graph)
+    train, size, masks = job.dataset.train, job.batch_size, job.masks
     rows = min(rows_at_a_time(train, size, GATHERED, mask_bytes(masks)), len(train))
     order = stream(job.spec.seed, "order", epoch)
     for start, gathered in train.shuffled(order, rows, done * size):
@@ -132,7 +131,7 @@ class _StoppedError(Exception):
 
 
 def _evaluate(
-    job: Job, parts: Mapping[str, Part | None], stop: Callable[[], bool]
+    job: Job, parts: Mapping[str, AnyPart | None], stop: Callable[[], bool]
 ) -> dict[str, float]:
     """Loss and scores of each part that is there.
 
@@ -152,7 +151,7 @@ def _evaluate(
             loss, prediction = job.engine.predict(state, rows, size)
             total += loss
             scores.add(prediction, rows["y"], rows.get("weight") if job.weighs_scores else None)
-        if not np.isfinite(total):
+        if not math.isfinite(total):
             where = f"on the {_PART[name]} rows"
             batches = (part.span(start, start + size) for start in range(0, len(part), size))
             raise _StoppedError("DIVERGED", diagnose(job, batches, where, training=False))
@@ -163,7 +162,7 @@ def _evaluate(
 
 def _finite(metrics: Mapping[str, float]) -> dict[str, float]:
     """Without the values that overflowed: nobody can chart, compare or write them as JSON."""
-    return {name: value for name, value in metrics.items() if np.isfinite(value)}
+    return {name: value for name, value in metrics.items() if math.isfinite(value)}
 
 
 _PART: Final = {"train": "training", "val": "validation", "test": "test"}

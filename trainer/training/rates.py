@@ -39,6 +39,8 @@ class Rates:
     def at(self, first: int, count: int) -> Mapping[str, Array]:
         """All rates of these steps, by the names of the graph's inputs, in float64."""
         found = {"learning_rate": self.learning_rate(first, count)}
+        if self.sgd.accumulate == 1 and self.sgd.average is None:
+            return found
         steps = np.arange(first - 1, first - 1 + count)
         if self.sgd.accumulate > 1:
             found |= self._accumulation(steps % self.steps_per_epoch)

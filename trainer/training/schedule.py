@@ -52,6 +52,8 @@ def learning_rates(sgd: SGDSpec, steps_per_epoch: int, first: int, count: int) -
     A rate depends on the number of its step alone, to the bit: however a run is cut into calls,
     its steps take the same rates. They are above or at 0 and at most `sgd.learning_rate`.
     """
+    if isinstance(sgd.schedule, ConstantSchedule) and not sgd.schedule.warmup:
+        return np.full(count, sgd.learning_rate)  # asked for at every call of an engine
     steps = np.arange(first, first + count, dtype=np.float64)
     return rates_at(sgd, steps_per_epoch, steps)
 

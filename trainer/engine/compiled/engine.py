@@ -91,7 +91,7 @@ class CompiledEngine:
         parameter_norms = np.empty((count, self._trained))
         rows = min(last * batch_size, held) - first * batch_size
         predictions = np.empty((rows, self._outputs), self._dtype)
-        at_each = [rates[name].astype(self._dtype) for name in self._rates]
+        at_each = [rates[name].astype(self._dtype, copy=False) for name in self._rates]
         done = 0
         # full batches first, where they have code of their own
         cut = min(max(first, held // batch_size), last) if "train_full" in self._kernels else first

@@ -7,7 +7,9 @@ for classes, numbers otherwise. Targets are columns of y, as the loss takes them
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from math import isfinite
 from typing import Final
 
 import numpy as np
@@ -38,10 +40,17 @@ class Scores:
     """
 
     def __init__(
-        self, scores: Iterable[Score], decode: Callable[[Array], Array] | None = None
+        self,
+        makers: Sequence[Callable[[], Score]],
+        decode: Callable[[Array], Array] | None = None,
     ) -> None:
-        self._scores = {score.name: score for score in scores}
+        self._makers = makers
+        self._scores = {score.name: score for score in (make() for make in makers)}
         self._decode = decode
+
+    def fresh(self) -> Scores:
+        """Empty scores of the same metrics."""
+        return Scores(self._makers, self._decode)
 
     def add(self, prediction: Array, y: Array, weight: Array | None = None) -> None:
         """Takes the predictions and targets of some rows, both of shape (rows, outputs), and how
@@ -59,7 +68,7 @@ class Scores:
         """The metrics of all rows so far that are defined and finite, in the order of METRICS."""
         found = {name: score.value() for name, score in self._scores.items()}
         return {
-            name: value for name, value in found.items() if value is not None and np.isfinite(value)
+            name: value for name, value in found.items() if value is not None and isfinite(value)
         }
 
     def state(self) -> dict[str, Array]:
@@ -95,7 +104,8 @@ def scores_for(
     if unfit:
         raise ValueError(f"no metrics of the loss '{loss}': {', '.join(unfit)}")
     classes = Classes(outputs, multi_label)
-    return Scores([_SCORES[name](classes) for name in METRICS if name in names], decode)
+    makers = [partial(_SCORES[name], classes) for name in METRICS if name in names]
+    return Scores(makers, decode)
 
 
 def fitting_metrics(loss: str) -> tuple[str, ...]:
