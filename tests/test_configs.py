@@ -18,6 +18,7 @@ GOALS: dict[str, dict[str, tuple[float, float]]] = {
     "linear_regression": {"test_r2": (0.4, 0.6), "test_loss": (0, 3500)},
     "digits": {"test_accuracy": (0.97, 1.0)},
     "residual": {"test_accuracy": (0.97, 1.0)},
+    "flats": {"test_r2": (0.9, 1.0), "test_rmse": (0, 100)},
     "iris": {"test_accuracy": (0.9, 1.0)},
     "xor": {"train_accuracy": (1.0, 1.0), "train_loss": (0, 0.01)},
     "spirals": {"test_accuracy": (0.97, 1.0)},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import io
 import json
@@ -320,6 +321,35 @@ def test_labels_that_need_quotation_marks(
         header, *rows = csv.reader(file)
     assert header == ["prediction", 'probability/A, or "B"', "probability/B", "probability/C"]
     assert {len(row) for row in rows} == {4}
+
+
+def test_evaluate_takes_the_weights_of_rows(
+    train: Train, recorded: Callable[..., Run], flats: Path, folder: Path
+) -> None:
+    """A row that counts twice is a row that is there twice; one that counts 0 is not there."""
+    table = pd.read_csv(flats).assign(counts=1)
+    _write(table, flats)
+    name = next(
+        name for name, spec in KINDS.items() if "csv" in str(spec) and name != "two classes"
+    )
+    recorded({**copy.deepcopy(KINDS[name]), "data.weights": "counts"})
+    repeats = np.arange(len(table)) % 3
+    _write(table.assign(counts=repeats), folder / "weighted.csv")
+    _write(table.loc[table.index.repeat(repeats)], folder / "repeated.csv")
+    weighted, repeated = (
+        json.loads(train("evaluate", "last", "--data", f"{file}.csv", "--json")[1])["metrics"]
+        for file in ("weighted", "repeated")
+    )
+    assert weighted.keys() == repeated.keys()
+    for metric in ("loss", "accuracy", "r2", "mae", "f1"):
+        if metric in repeated:
+            assert weighted[metric] == pytest.approx(repeated[metric], rel=1e-9), metric
+    _write(table.assign(counts=-1.0), folder / "wrong.csv")
+    code, _, err = train("evaluate", "last", "--data", "wrong.csv")
+    assert (code, "expected a weight of at least 0, found -1" in err) == (3, True)
+    _write(table.drop(columns="counts"), folder / "without.csv")
+    code, _, err = train("evaluate", "last", "--data", "without.csv")
+    assert (code, "'counts'" in err) == (3, True)
 
 
 @pytest.mark.parametrize("kind", KINDS)

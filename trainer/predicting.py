@@ -30,7 +30,7 @@ PLAIN: Final = frozenset(',"\r\n')
 def predict_file(
     model: Model, data: Path, out: Path | None, progress: Progress = lambda _: None
 ) -> int:
-    """Writes the predictions for the rows of a CSV or Parquet file; returns their number.
+    """Writes the predictions for the rows of a file (see `read_rows`); returns their number.
 
     `out` is a CSV file, or Parquet by its name, and is there whole or not at all; without one
     CSV goes to standard output. The columns are `model.columns`. Raises `DataError` for rows
@@ -51,7 +51,10 @@ def _rows(model: Model, data: Path, target: bool = False) -> Iterator[Rows]:
     how, delimiter, missing = model.preprocessing, None, MISSING_VALUES
     if isinstance(source, CsvSource):
         delimiter, missing = source.delimiter, source.missing_values
-    for rows in read_rows(data, how, target=target, delimiter=delimiter, missing=missing):
+    weights = model.spec.data.weights if target else None
+    for rows in read_rows(
+        data, how, target=target, weights=weights, delimiter=delimiter, missing=missing
+    ):
         for block in blocks(len(rows.x), max(how.layout.width, len(how.columns))):
             _check_rows(how, rows.x[block], rows.first + block.start, data)
         yield rows
@@ -146,20 +149,26 @@ class _Parquet:
 def evaluate_file(
     model: Model, data: Path, progress: Progress = lambda _: None
 ) -> dict[str, float]:
-    """How well the model predicts the target columns of a CSV or Parquet file, by name.
+    """How well the model predicts the target columns of a file, by name.
 
     The number of `rows`, and what `score_rows` measures: the loss and every metric that fits, as
-    scikit-learn computes them, and figures by class, label or target.
+    scikit-learn computes them, and figures by class, label or target. Where rows had weights in
+    training, they have them here.
 
     Raises `DataError` for rows that do not fit or have no target.
     """
-    outputs, targets, done = [], [], 0
+    outputs: list[Array] = []
+    targets: list[Array] = []
+    weights: list[Array] = []
+    done = 0
     for rows in _rows(model, data, target=True):
         assert rows.target is not None
         outputs.append(model.outputs(rows.x))
         targets.append(rows.target)
+        weights += [] if rows.weight is None else [rows.weight]
         done += len(rows.x)
         progress(done)
     found, right = np.concatenate(outputs), np.concatenate(targets)
-    scores = score_rows(model.spec.model, model.preprocessing, found, right)
+    weight = np.concatenate(weights) if weights else None
+    scores = score_rows(model.spec.model, model.preprocessing, found, right, weight)
     return {"rows": float(len(right)), **scores}

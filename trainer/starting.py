@@ -74,7 +74,7 @@ def _from_file(spec: Spec, start: InitFrom) -> tuple[None, dict[str, Array]]:
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or "it is no safetensors file"
         message = f"'{path}' cannot be read: {reason}"
-        hint = "train export RUN --format safetensors writes such a file"
+        hint = "train export RUN --to safetensors writes such a file"
         raise SpecError(spec.problem(("model", "init_from", "file"), message, hint)) from None
     # what an exported model holds besides stands under x/ and y/
     return None, {n: array for n, array in arrays.items() if not n.startswith(("x/", "y/"))}

@@ -23,7 +23,11 @@ if TYPE_CHECKING:
 
 Data = Annotated[
     Path,
-    typer.Option("--data", metavar="FILE", help="A CSV or Parquet file with the model's columns."),
+    typer.Option(
+        "--data",
+        metavar="FILE",
+        help="A file with the model's columns: CSV, Parquet, Arrow or NumPy.",
+    ),
 ]
 
 

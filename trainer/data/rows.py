@@ -32,12 +32,13 @@ class Rows:
 
     `x` is float64 of shape (rows, features): NaN for missing cells, −1 for categories that no
     training row has. `target`, where it was asked for, holds class numbers of shape (rows,), or
-    float64 of shape (rows, targets).
+    float64 of shape (rows, targets); `weight` likewise how much each row counts, (rows, 1).
     """
 
     first: int
     x: Array
     target: Array | None
+    weight: Array | None = None
 
 
 def read_rows(
@@ -45,6 +46,7 @@ def read_rows(
     how: Preprocessing,
     *,
     target: bool = False,
+    weights: str | None = None,
     delimiter: str | None = None,
     missing: tuple[str, ...] = MISSING_VALUES,
 ) -> Iterator[Rows]:
@@ -53,13 +55,15 @@ def read_rows(
     The suffix tells the kind of the file: `.parquet`, `.pq`, `.arrow`, `.feather`, `.npz`, else
     CSV, also `.tsv`, and with `.gz` or `.zst` behind. `delimiter` and `missing` are of CSV files.
 
-    With `target` also the columns to predict. Raises `DataError` with the columns that are
-    missing, or the first cells that do not fit their columns, or are no known classes.
+    With `target` also the columns to predict, and with `weights` the column of that name. Raises
+    `DataError` with the columns that are missing, or the first cells that do not fit their
+    columns, are no known classes or no weights.
     """
     if not path.is_file():
         what = "is a directory" if path.is_dir() else "is not there"
         raise DataError(Problem("", f"the file {what}", None, str(path)))
     targets = [_target(name, how) for name in how.targets] if target else []
+    targets += [Column(weights)] if weights else []
     try:
         file = open_by_name(path, delimiter, missing)
         _check_columns(path, file.names, [column.name for column in (*how.columns, *targets)])
@@ -68,7 +72,11 @@ def read_rows(
         raise DataError(unreadable(path, error)) from None
     first = 0
     for x, y in _told(path, file, how, targets):
-        yield Rows(first, x, _checked(path, file, how, y) if target else None)
+        weight = None
+        if weights:
+            y, weight = y[:, :-1], np.ascontiguousarray(y[:, -1:])
+            _check_weights(path, weights, weight, first)
+        yield Rows(first, x, _checked(path, file, how, y) if target else None, weight)
         first += len(x)
     if first == 0:
         raise DataError(Problem("", "the file has no rows", None, str(path)))
@@ -108,6 +116,14 @@ def _wanted(column: Column, *, optional: bool) -> Wanted:
     if not optional and column.kind == "categorical":
         expected = "a class label"
     return Wanted(column.name, column.kind, expected, advice, optional=optional)
+
+
+def _check_weights(path: Path, name: str, weight: Array, first: int) -> None:
+    """Raises `DataError` for a weight below 0."""
+    if (weight < 0).any():
+        row = int(np.argmax(weight < 0))
+        message = f"row {first + row}: expected a weight of at least 0, found {weight[row, 0]:g}"
+        raise DataError(Problem(f"column {show(name)}", message, None, str(path)))
 
 
 def _checked(path: Path, file: TableFile, how: Preprocessing, y: Array) -> Array:

@@ -303,7 +303,7 @@ class InitFrom(Strict):
     run: Name | None = None
     """A run: its id, the beginning of it, or its name."""
     file: Name | None = None
-    """Or a file of a run's parameters, as `train export --format safetensors` writes it, relative
+    """Or a file of a run's parameters, as `train export --to safetensors` writes it, relative
     to the spec file."""
     layers: Annotated[tuple[Word, ...], Field(strict=False, min_length=1)] | None = None
     """Which layers take them; by default all, and then all must be there."""
