@@ -18,7 +18,7 @@ from sklearn.impute import SimpleImputer
 from typed import MODELS, fit, typed_model, typed_spec, typed_table
 
 from trainer.data import Preprocessing, Table
-from trainer.data.dataset import _part
+from trainer.data.dataset import encode_part
 from trainer.data.expand import Rule, date_part, expand
 from trainer.data.fitting import fit_columns
 from trainer.data.scales import fit_scales
@@ -324,7 +324,7 @@ def test_rows_that_cannot_be_encoded_are_told(change: tuple[int, float], message
     place, value = change
     table.x[4, place] = value
     with pytest.raises(DataError, match=message):
-        _part(spec, table, np.arange(10), how, None)
+        encode_part(spec, table, np.arange(10), how, None)
     assert how.fault(np.zeros((1, 10)), np.zeros((1, how.layout.width))) is None
 
 

@@ -41,15 +41,15 @@ def count_parameters(graph: Graph) -> int:
 def estimate_memory(spec: Spec, dataset: Dataset, model: Graph) -> MemoryEstimate:
     """The estimate for training `model`.
 
-    Data: every part, and the order of the training rows. Parameters: themselves, as drawn, the
-    gradient, the update, and the velocity, the accumulated gradient and the average where there
-    are such. Batch: every value that depends on the batch, forward and backward, for the larger of
-    the training and the evaluation batch.
+    Data: what of every part is in memory, and the order of the training rows there. Parameters:
+    themselves, as drawn, the gradient, the update, and the velocity, the accumulated gradient and
+    the average where there are such. Batch: every value that depends on the batch, forward and
+    backward, for the larger of the training and the evaluation batch.
     """
     item = np.dtype(spec.model.dtype).itemsize
     parts = [dataset.train, dataset.validation, dataset.test]
-    data = sum(part.nbytes for part in parts if part is not None)
-    data += 4 * len(dataset.train)
+    data = sum(part.held for part in parts if part is not None)
+    data += 4 * len(dataset.train) * dataset.train.held // dataset.train.nbytes
     sgd = spec.sgd
     copies = 4 + 2 * sum([sgd.momentum > 0, sgd.accumulate > 1, sgd.average is not None])
     rows = len(dataset.train) if sgd.batch_size == "full" else int(sgd.batch_size)

@@ -1,14 +1,15 @@
 """Data: sources, splits, encodings."""
 
-from trainer.data.dataset import Dataset, load_dataset, preprocess
+from trainer.data.dataset import Dataset
 from trainer.data.layout import Layout
-from trainer.data.parts import Part
+from trainer.data.loading import load_dataset, load_table, preprocess
+from trainer.data.parts import AnyPart, Part
 from trainer.data.preprocessing import Preprocessing
-from trainer.data.sources import load_table
 from trainer.data.splitting import split_rows
 from trainer.data.table import Table
 
 __all__ = [
+    "AnyPart",
     "Dataset",
     "Layout",
     "Part",

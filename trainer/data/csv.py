@@ -16,16 +16,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
 from trainer.data.encoding import floats
-from trainer.data.files import open_bytes, read_bytes
+from trainer.data.files import open_bytes, read_bytes, unreadable
 from trainer.data.table import Column, show
 from trainer.errors import DataError, Problem
 
+SMALL: Final = 2**26
+"""Bytes of a file that is read into memory to tell what is wrong with it."""
 BLOCKS: Final = (2**20, 2**26)
 """Bytes that pyarrow parses at a time: few, or, if a row is longer, as many as a row may have."""
 
@@ -56,11 +59,17 @@ class CsvFile:
     def loaded(self) -> CsvFile:
         """The same in memory. Raises `DataError` for a file that is empty or no text in UTF-8."""
         data = read_bytes(self.path)
-        if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            raise DataError(Problem("", "this file is UTF-16", _SAVE, str(self.path)))
-        data = data.removeprefix(codecs.BOM_UTF8)
         _check_text(data, self.path)
-        return replace(self, data=data)
+        return replace(self, data=data.removeprefix(codecs.BOM_UTF8))
+
+    def check_start(self) -> None:
+        """Raises `DataError` for a file on disk that begins as no text in UTF-8 does."""
+        try:
+            with self._bytes() as file:
+                start, more = file.read(BLOCKS[0]), file.read(1)
+        except OSError as error:  # of the system, or of what decompresses
+            raise DataError(unreadable(self.path, error)) from None
+        _check_text(start.rpartition(b"\n")[0] or start if more else start, self.path)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -174,12 +183,18 @@ class CsvFile:
 
     @cached_property
     def _quoted(self) -> bool:
-        """Whether there are quotation marks, which then all have a partner, or `csv.Error`."""
+        """Whether there are quotation marks, which then all have a partner, or `csv.Error`.
+
+        Those in the first line do not count: `names` has seen to them.
+        """
         if self.data is not None:
-            quoted = b'"' in self.data
+            quoted = self.data.find(b'"', self.data.find(b"\n") + 1) >= 0
         else:
             with self._bytes() as file:
-                quoted = any(b'"' in piece for piece in iter(lambda: file.read(BLOCKS[0]), b""))
+                start = file.read(BLOCKS[0])
+                rest = iter(lambda: file.read(BLOCKS[0]), b"")
+                first = start[start.find(b"\n") + 1 :]
+                quoted = any(b'"' in piece for piece in chain((first,), rest))
         if quoted:
             with self._rows() as rows:
                 deque(rows.reader, maxlen=0)
@@ -200,7 +215,7 @@ class CsvFile:
 
         Raises `DataError` for a file that is no text.
         """
-        if self.data is None:
+        if self.data is None and self.path.stat().st_size <= SMALL:
             yield from self.loaded().records(names)
             return
         places = [self.names.index(name) for name in names]
@@ -221,6 +236,11 @@ class CsvFile:
                     yield self.problem(start, f"{message}, found {len(cells)}")
             except csv.Error as error:
                 yield self._misquoted(end + 1, error)
+                return
+            except UnicodeDecodeError as error:
+                line = end + len((error.object[: error.start] + b"?").splitlines())
+                message = f"the byte 0x{error.object[error.start]:02x} is not UTF-8"
+                yield self.problem(line, message, _SAVE)
                 return
         if not count:
             yield self.problem(1, "the file has a header and no rows")
@@ -265,13 +285,16 @@ def _has_nan(column: Any) -> bool:
 
 
 def _check_text(data: bytes, path: Path) -> None:
-    """Raises `DataError` for a file that is empty, binary, or not in UTF-8."""
+    """Raises `DataError` for bytes that are none, binary, or not in UTF-8."""
 
     def fail(message: str, hint: str | None, at: int | None = None) -> DataError:
         line = None if at is None else len(data[: at + 1].splitlines())
         return DataError(Problem("", message, hint, str(path), line))
 
-    if not data or data.isspace():
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise fail("this file is UTF-16", _SAVE)
+    text = data.removeprefix(codecs.BOM_UTF8)
+    if not text or text.isspace():
         raise fail("the file is empty", None)
     if b"\0" in data:
         message = "a NUL byte stands here: the file is binary or UTF-16"

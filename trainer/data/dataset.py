@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
 from trainer.data.blocks import blocks
-from trainer.data.fitting import fit_columns
+from trainer.data.fitting import Tally, fit_columns
 from trainer.data.layout import Layout
-from trainer.data.parts import Part
+from trainer.data.parts import AnyPart, Part
 from trainer.data.preprocessing import Fault, Preprocessing
 from trainer.data.scales import fit_scales
-from trainer.data.sources import load_table
+from trainer.data.sources import read_table
 from trainer.data.splitting import split_rows
 from trainer.data.table import Label, Table, listing, show
 from trainer.data.weighting import class_weights, row_weights
@@ -37,9 +37,9 @@ class Dataset:
     """
 
     preprocessing: Preprocessing
-    train: Part
-    validation: Part | None
-    test: Part | None
+    train: AnyPart
+    validation: AnyPart | None
+    test: AnyPart | None
     sample: Array
     sha256: str
     origin: str
@@ -72,21 +72,17 @@ class Dataset:
         return self.preprocessing.layout
 
 
-def load_dataset(spec: Spec) -> Dataset:
-    """The data of a run: read, split, fitted on the training rows, encoded.
-
-    Raises `DataError` when the data cannot be read or used, and `SpecError` when the spec does
-    not fit it: output units, batch size, column names.
-    """
-    table = load_table(spec)
+def dataset_in_memory(spec: Spec) -> Dataset:
+    """The data of a run, all of them in memory. Raises as `load_dataset`."""
+    table = read_table(spec)
     rows = split_rows(spec, table)
-    notes = _notes(spec, table, rows)
-    preprocessing, missing = _fitted(spec, table, rows["train"], notes)
+    notes = split_notes(spec, rows)
+    preprocessing, missing = fit_table(spec, table, rows["train"], notes)
     by_class = class_weights(spec, table, rows["train"])
     sha256 = table.sha256  # before `_part`, which may write into the table
     sample = preprocessing.adopt(table, rows["train"][:SAMPLE])
     parts = {
-        name: _part(
+        name: encode_part(
             spec, table, chosen, preprocessing, row_weights(spec, table, chosen, by_class, name)
         )
         for name, chosen in rows.items()
@@ -105,21 +101,24 @@ def load_dataset(spec: Spec) -> Dataset:
     )
 
 
-def preprocess(spec: Spec, table: Table) -> Preprocessing:
-    """What a run of the spec does to the columns of its data. Raises what `load_dataset` raises."""
-    return _fitted(spec, table, split_rows(spec, table)["train"], [])[0]
-
-
-def _fitted(
-    spec: Spec, table: Table, train: Array, notes: list[str]
+def fit_table(
+    spec: Spec,
+    table: Table,
+    train: Array,
+    notes: list[str],
+    tallies: Sequence[Tally] | None = None,
+    count: int | None = None,
 ) -> tuple[Preprocessing, tuple[int, ...]]:
-    """The preprocessing, fitted on the training rows, and how many of them miss each feature."""
-    columns, missing = fit_columns(spec, table, train, notes)
-    _check_fit(spec, table, columns, len(train))
+    """The preprocessing, fitted on the training rows, and how many of them miss each feature.
+
+    Where the table is a sample of the training rows, there are `count`, and `tallies` are of all.
+    """
+    columns, missing = fit_columns(spec, table, train, notes, tallies)
+    _check_fit(spec, table, columns, len(train) if count is None else count)
     return fit_scales(spec, table, train, columns, notes), missing
 
 
-def _notes(spec: Spec, table: Table, rows: Mapping[str, Array]) -> list[str]:
+def split_notes(spec: Spec, rows: Mapping[str, Sized]) -> list[str]:
     """What a reader should know of the split."""
     split = spec.data.split
     if split.folds is not None and split.fold is None:
@@ -195,18 +194,27 @@ def _place_of_units(model: LayersSpec) -> tuple[str | int, ...]:
 # Parts ------------------------------------------------------------------------------------------
 
 
-def _part(spec: Spec, table: Table, rows: Array, how: Preprocessing, weights: Array | None) -> Part:
-    """The rows as an engine takes them."""
-    x = _encode(spec, table, rows, how)
+def encode_part(
+    spec: Spec,
+    table: Table,
+    rows: Array,
+    how: Preprocessing,
+    weights: Array | None,
+    first: int = 0,
+) -> Part:
+    """The rows as an engine takes them. `first` is the number of the table's first row. Raises
+    `DataError` for what cannot be encoded; may write into the table.
+    """
+    x = _encode(spec, table, rows, how, first)
     y = np.empty((len(rows), how.outputs), spec.model.dtype)
     for block in blocks(*y.shape):
         with np.errstate(over="ignore"):
             y[block] = how.encode_target(table.target[rows[block]])
-        _check_targets(spec, y[block], how, rows[block])
+        _check_targets(spec, y[block], how, first + rows[block])
     return Part(x, y, None if weights is None else weights.astype(spec.model.dtype))
 
 
-def _encode(spec: Spec, table: Table, rows: Array, how: Preprocessing) -> Array:
+def _encode(spec: Spec, table: Table, rows: Array, how: Preprocessing, first: int) -> Array:
     """The rows as x, in the model's dtype.
 
     Raises `DataError` for what cannot be encoded. Where all rows keep their dtype they are changed
@@ -220,7 +228,7 @@ def _encode(spec: Spec, table: Table, rows: Array, how: Preprocessing) -> Array:
         with np.errstate(over="ignore", invalid="ignore"):
             x[block] = how.encode(raw)
         if not np.isfinite(x[block]).all():
-            raise DataError(_problem(spec, how, how.fault(raw, x[block]), rows[block]))
+            raise DataError(_problem(spec, how, how.fault(raw, x[block]), first + rows[block]))
     return x
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Final, TypeAlias
 
 from trainer.data.cells import CellError, Reader, reader
@@ -36,9 +37,10 @@ class _Search:
     faults: list[tuple[Place, Problem]] = field(default_factory=list)
     missing: dict[int, _Missing] = field(default_factory=dict)
 
-    def look(self, number: int, file: TableFile) -> None:
-        """Adds what is wrong with the rows of a file."""
-        for record in file.records([want.name for want in self.wanted]):
+    def look(self, number: int, file: TableFile, rows: slice) -> None:
+        """Adds what is wrong with rows of a file."""
+        records = file.records([want.name for want in self.wanted])
+        for record in islice(records, rows.start, rows.stop):
             if isinstance(record, Problem):
                 self._add((number, record.line or 0, -1), record)
                 continue
@@ -67,11 +69,12 @@ def find_faults(
     columns: Sequence[Column],
     *,
     strict: bool = True,
+    rows: slice = slice(None),
 ) -> list[Problem]:
     """The first faults, with their places, and one problem for each column with missing cells.
 
     `columns` are what the wanted columns were found to be. `strict` tells whether labels outside
-    the order of an ordinal column are faults.
+    the order of an ordinal column are faults. Only these rows of each file are looked at.
     """
     wanted = [as_found(want, column) for want, column in zip(wanted, columns, strict=True)]
     spellings = files[0].missing
@@ -81,7 +84,7 @@ def find_faults(
     ]
     search = _Search(wanted, readers)
     for number, file in enumerate(files):
-        search.look(number, file)
+        search.look(number, file, rows)
     missing = [
         (each.place, _missing_problem(wanted[i], each)) for i, each in search.missing.items()
     ]

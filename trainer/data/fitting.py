@@ -5,7 +5,8 @@ No other row has a part in it, and weights have none. `scales.py` does the same 
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -24,19 +25,47 @@ DEFAULT_PARTS: Final = ("year", "month", "day", "weekday")
 MOST_DIMENSIONS: Final = 50
 
 
+@dataclass(frozen=True)
+class Tally:
+    """How many training rows have each category of a column, by its number (kinds without
+    categories have none), and how many miss its value.
+    """
+
+    counts: Array
+    missing: int
+
+    @classmethod
+    def of(cls, column: Column, values: Array) -> Tally:
+        """Of the raw values of a column."""
+        present = values[~np.isnan(values)]
+        codes = present if column.kind == "categorical" else present[:0]
+        counts = np.bincount(codes.astype(np.int64), minlength=len(column.categories))
+        return cls(counts, len(values) - len(present))
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(self.counts + other.counts, self.missing + other.missing)
+
+
 # Columns ----------------------------------------------------------------------------------------
 
 
 def fit_columns(
-    spec: Spec, table: Table, train: Array, notes: list[str]
+    spec: Spec,
+    table: Table,
+    train: Array,
+    notes: list[str],
+    tallies: Sequence[Tally] | None = None,
 ) -> tuple[Preprocessing, tuple[int, ...]]:
     """What each column becomes, without its scale, and how many training rows miss it. Notes what
-    a reader should know.
+    a reader should know. Where the table is a sample, `tallies` are of all training rows.
 
     Raises `SpecError` where the spec asks for what the kind of a column has not, and `DataError`
     for a column without any value.
     """
-    fits = [_fit_column(spec, table, train, i, notes) for i in range(len(table.columns))]
+    fits = [
+        _fit_column(spec, table, train, i, notes, tallies[i] if tallies else None)
+        for i in range(len(table.columns))
+    ]
     how = Preprocessing(
         columns=tuple(column for column, _, _ in fits),
         targets=table.targets,
@@ -51,7 +80,7 @@ def fit_columns(
 
 
 def _fit_column(
-    spec: Spec, table: Table, train: Array, number: int, notes: list[str]
+    spec: Spec, table: Table, train: Array, number: int, notes: list[str], tally: Tally | None
 ) -> tuple[Column, Rule, int]:
     column = table.columns[number]
     asked = spec.data.columns.get(column.name, ColumnSpec())
@@ -62,12 +91,13 @@ def _fit_column(
         return column, Rule(), 0
     values = table.x[train, number]
     present = values[~np.isnan(values)]
+    tally = tally or Tally.of(column, values)
     if not len(present) and not isinstance(missing, dict):
         message = f"all training rows miss {show(column.name)}"
         hint = "leave it out of `data.features`, or fill it with {constant: …}"
         raise DataError(spec.problem(_missing_path(asked, column), message, hint))
     if column.kind == "categorical":
-        column = _kept(column, present, missing if len(present) < len(values) else None, notes)
+        column = _kept(column, tally.counts, missing if tally.missing else None, notes)
     fill_from = _recoded(present, table.columns[number], column)
     fill = _fill(spec, column, asked, missing, fill_from)
     rule = Rule(
@@ -77,7 +107,7 @@ def _fit_column(
         parts=(asked.parts or DEFAULT_PARTS) if column.kind == "date" else (),
         strict=asked.unknown == "error",
     )
-    return column, rule, len(values) - len(present)
+    return column, rule, tally.missing
 
 
 def _check_asked(spec: Spec, column: Column, asked: ColumnSpec) -> None:
@@ -109,13 +139,12 @@ def _missing_path(asked: ColumnSpec, column: Column) -> Path:
     return ("data", "missing")
 
 
-def _kept(column: Column, present: Array, missing: Any, notes: list[str]) -> Column:
+def _kept(column: Column, counts: Array, missing: Any, notes: list[str]) -> Column:
     """The column with the categories of the training rows; a constant that fills missing values
     becomes one of them.
     """
-    seen = np.bincount(present.astype(np.int64), minlength=len(column.categories)) > 0
-    kept = [name for name, there in zip(column.categories, seen, strict=True) if there]
-    lost = [name for name, there in zip(column.categories, seen, strict=True) if not there]
+    kept = [name for name, count in zip(column.categories, counts, strict=True) if count]
+    lost = [name for name, count in zip(column.categories, counts, strict=True) if not count]
     if lost:
         one = len(lost) == 1
         notes.append(

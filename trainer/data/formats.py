@@ -13,7 +13,7 @@ from trainer.data.csv import CsvFile
 from trainer.data.files import suffix_of, unreadable
 from trainer.data.numpyfiles import read_npy, read_npz
 from trainer.data.table import Column
-from trainer.data.tablefile import ROWS, BinaryFile, TableFile
+from trainer.data.tablefile import CELLS, ROWS, BinaryFile, TableFile
 from trainer.errors import DataError
 from trainer.spec.data import (
     MISSING_VALUES,
@@ -61,14 +61,15 @@ class ParquetFile(BinaryFile):
             return {field.name: field.type for field in file.schema_arrow}
 
     def batches(self, columns: Sequence[Column]) -> Iterator[Any]:
-        """The columns, up to `ROWS` rows at a time. Raises `DataError`."""
+        """The columns, up to `ROWS` rows and `CELLS` cells at a time. Raises `DataError`."""
         import pyarrow.parquet as pq
 
         names = list(dict.fromkeys(column.name for column in columns))
+        rows = max(1, min(ROWS, CELLS // max(1, len(names))))
         # in pieces of a row group, which may be the whole table
         options = {"pre_buffer": False, "buffer_size": _PIECE}
         with _told(self.path, "Parquet"), pq.ParquetFile(self.path, **options) as file:
-            yield from file.iter_batches(ROWS, columns=names, use_threads=False)
+            yield from file.iter_batches(rows, columns=names, use_threads=False)
 
 
 @dataclass(frozen=True)

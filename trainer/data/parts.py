@@ -4,10 +4,43 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 
 from trainer.graph.ops import Array
+
+
+class AnyPart(Protocol):
+    """Some rows of the data, in memory (`Part`) or on disk (`StreamedPart`)."""
+
+    def __len__(self) -> int: ...
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of all rows."""
+
+    @property
+    def held(self) -> int:
+        """The bytes of them that are in memory."""
+
+    def span(self, start: int, stop: int) -> dict[str, Array]:
+        """The rows from `start` to `stop`, by the names of the graph's inputs."""
+
+    def take(self, rows: Array) -> dict[str, Array]:
+        """The rows with these numbers, by the names of the graph's inputs."""
+
+    def order(self, rng: np.random.Generator, first: int, count: int) -> Array:
+        """The numbers of the rows that `shuffled` puts at the places from `first` on."""
+
+    def shuffled(
+        self, rng: np.random.Generator, size: int, skip: int = 0
+    ) -> Iterator[tuple[int, dict[str, Array]]]:
+        """The rows in an order that `rng` draws, `size` at a time, each piece with the place of
+        its first row. Pieces that end before the place `skip` are left out. The arrays are
+        overwritten by the next piece.
+        """
 
 
 @dataclass(frozen=True)
@@ -26,13 +59,13 @@ class Part:
     def __len__(self) -> int:
         return len(self.x)
 
-    @property
+    @cached_property
     def arrays(self) -> dict[str, Array]:
         """All rows, by the names of the graph's inputs."""
         found = {"x": self.x, "y": self.y}
         return found if self.weight is None else found | {"weight": self.weight}
 
-    @property
+    @cached_property
     def nbytes(self) -> int:
         """The bytes of all rows."""
         return sum(array.nbytes for array in self.arrays.values())
@@ -49,6 +82,12 @@ class Part:
     def take(self, rows: Array) -> dict[str, Array]:
         """The rows with these numbers, by the names of the graph's inputs."""
         return {name: array[rows] for name, array in self.arrays.items()}
+
+    def order(self, rng: np.random.Generator, first: int, count: int) -> Array:
+        """The numbers of the rows that `shuffled` puts at the places from `first` on."""
+        order = np.arange(len(self), dtype=np.uint32)
+        rng.shuffle(order)
+        return order[first : first + count].astype(np.intp)
 
     def shuffled(
         self, rng: np.random.Generator, size: int, skip: int = 0
@@ -72,11 +111,9 @@ class Part:
             yield start, {name: array[: len(rows)] for name, array in room.items()}
 
 
-def rows_at_a_time(part: Part, size: int, least: int, extra: int = 0) -> int:
-    """A multiple of `size` rows that make `least` bytes, or a small part of the data if that is
-    more; `extra` are the bytes that each row needs besides.
+def rows_at_a_time(part: AnyPart, size: int, least: int, extra: int = 0) -> int:
+    """A multiple of `size` rows that make `least` bytes, or a small part of those in memory if
+    that is more; `extra` are the bytes that each row needs besides.
     """
     row = part.nbytes / len(part)
-    return max(1, int(max(least, part.nbytes / 16) / ((row + extra) * size))) * size
-
-
+    return max(1, int(max(least, part.held / 16) / ((row + extra) * size))) * size

@@ -31,8 +31,8 @@ _KINDS: Final = {
 }  # fmt: skip
 
 
-def load_table(spec: Spec) -> Table:
-    """The examples that the spec names, as read. Raises `DataError` or `SpecError`."""
+def read_table(spec: Spec) -> Table:
+    """The examples that the spec names, in memory. Raises `DataError` or `SpecError`."""
     source = spec.data.source
     if isinstance(source, FileSource):
         return read_files(source, spec)
@@ -50,27 +50,29 @@ def read_files(source: FileSource, spec: Spec) -> Table:
     with the first faults found, and `SpecError` for names that are no columns.
     """
     files, parts, roles = open_files(source, spec)
-    origin = _origin([str(file.label) for file in files])
+    origin = origin_of(files)
     table, counts = assemble(files, roles, spec, origin)
     if any(parts):
         return replace(table, part=np.repeat(np.array(parts, np.int8), counts))
     return table
 
 
-def open_files(source: FileSource, spec: Spec) -> tuple[list[TableFile], list[int], Roles]:
-    """All files of the spec, text files in memory; the part of each as in `Table.part`; and which
-    of their columns are what.
+def open_files(
+    source: FileSource, spec: Spec, *, loaded: bool = True
+) -> tuple[list[TableFile], list[int], Roles]:
+    """All files of the spec, text files in memory if they are to be `loaded`; the part of each as
+    in `Table.part`; and which of their columns are what.
 
     Raises `DataError` for files that cannot be read, or whose columns differ, and `SpecError` for
     names that are no columns.
     """
-    files, parts = _open(source, spec), []
+    files, parts = _open(source, spec, loaded), []
     parts += [0] * len(files)
     for part, name in enumerate(("validation", "test"), 1):
         named = getattr(spec.data, name)
         if named is not None:
             more = [
-                _opened(source, path)
+                _opened(source, path, loaded)
                 for path in _paths(spec, as_tuple(named), _kind(source), ("data", name))
             ]
             files += more
@@ -82,11 +84,11 @@ def open_files(source: FileSource, spec: Spec) -> tuple[list[TableFile], list[in
     return files, parts, roles
 
 
-def _open(source: FileSource, spec: Spec) -> list[TableFile]:
+def _open(source: FileSource, spec: Spec, loaded: bool) -> list[TableFile]:
     kind = _kind(source)
     paths = _paths(spec, source.paths, kind, ("data", "source", kind))
     if not isinstance(source, NpySource):
-        return [_opened(source, path) for path in paths]
+        return [_opened(source, path, loaded) for path in paths]
     targets = _paths(spec, as_tuple(source.y), kind, ("data", "source", "y"))
     if len(targets) != len(paths):
         message = f"expected as many files as of features, {len(paths)}, found {len(targets)}"
@@ -102,13 +104,19 @@ def _paths(spec: Spec, patterns: Sequence[str], kind: str, place: Place) -> list
     return find_files(patterns, spec, place, _KINDS[kind])
 
 
-def _opened(source: FileSource, path: Path) -> TableFile:
+def _opened(source: FileSource, path: Path, loaded: bool) -> TableFile:
     file = open_source(source, path)
-    return file.loaded() if isinstance(file, CsvFile) else file
+    if not isinstance(file, CsvFile):
+        return file
+    if loaded:
+        return file.loaded()
+    file.check_start()
+    return file
 
 
-def _origin(names: Sequence[str]) -> str:
+def origin_of(files: Sequence[TableFile]) -> str:
     """Where the rows came from: the only file, or the first and the last."""
+    names = [str(file.label) for file in files]
     if len(names) == 1:
         return names[0]
     return f"{names[0]} … {names[-1]} ({len(names)} files)"

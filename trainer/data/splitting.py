@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 
-from trainer.data.table import Table, show, target_problem
+from trainer.data.table import Label, Table, show, target_problem
 from trainer.errors import DataError, SpecError
 from trainer.graph.ops import Array
-from trainer.randomness import stream
+from trainer.randomness import random_rows, stream
 from trainer.spec.data import SplitSpec
 from trainer.spec.schema import Spec
 
 PARTS: Final = ("train", "validation", "test")
 TRAIN, VALIDATION, TEST = range(3)
+BY_COUNTER: Final = 2
+"""The index of the stream `split` for rows that stay on disk."""
 
 
 def split_rows(spec: Spec, table: Table) -> dict[str, Array]:
@@ -38,8 +41,28 @@ def split_rows(spec: Spec, table: Table) -> dict[str, Array]:
     """
     dealt = _deal(spec, table)
     parts = {name: np.flatnonzero(dealt == i) for i, name in enumerate(PARTS)}
-    _check(spec, table, parts)
+    by_class = None
+    if table.classes is not None:
+        by_class = np.bincount(table.target[parts["train"]], minlength=len(table.classes))
+    check_parts(spec, [len(rows) for rows in parts.values()], table.classes, by_class)
     return parts
+
+
+def deal_by_counter(spec: Spec, first: int, part: Array) -> tuple[Array, Array]:
+    """The number of each row's part among `PARTS`, drawn by the row's number, and 32 random bits
+    for each; for rows from `first` on that are never in memory together.
+
+    `part` is as in `Table.part`. A row that is to be split is for testing with the probability of
+    that fraction, and so on: the fractions come out about right, in any class alike.
+    """
+    drawn, split = (
+        random_rows(spec.seed, "split", BY_COUNTER, 0, first, len(part), 2),
+        spec.data.split,
+    )
+    tested = round(split.test * 2**32)
+    held = tested + round(split.validation * 2**32)
+    dealt = np.where(drawn[:, 0] < tested, TEST, np.where(drawn[:, 0] < held, VALIDATION, TRAIN))
+    return np.where(part == TRAIN, dealt, part), drawn[:, 1]
 
 
 def _deal(spec: Spec, table: Table) -> Array:
@@ -178,26 +201,32 @@ def _evenly(sizes: Array, order: Array, folds: int) -> Array:
 # Checks -----------------------------------------------------------------------------------------
 
 
-def _check(spec: Spec, table: Table, parts: dict[str, Array]) -> None:
-    total, split = len(table.x), spec.data.split
+def check_parts(
+    spec: Spec,
+    sizes: Sequence[int],
+    classes: tuple[Label, ...] | None = None,
+    by_class: Array | None = None,
+) -> None:
+    """Raises `DataError` for a part without rows that the spec asks for, and for a class without
+    training rows. `sizes` are in the order of `PARTS`, `by_class` the training rows of each class.
+    """
+    total, split, rows = sum(sizes), spec.data.split, dict(zip(PARTS, sizes, strict=True))
     few = f"use smaller fractions: '{split.group}' has few groups, or large ones"
     for name, fraction in (("validation", split.validation), ("test", split.test)):
-        if fraction and not len(parts[name]):
+        if fraction and not rows[name]:
             message = f"{fraction:g} of {total} row{'s' * (total > 1)} leaves none for {name}"
             hint = "use more data or a larger fraction"
             if split.group is not None:
                 message, hint = f"all groups are dealt before {name} has one", few
             raise DataError(spec.problem(("data", "split", name), message, hint))
-    if not len(parts["train"]):
+    if not rows["train"]:
         message = f"the split leaves none of {total} rows for training"
         advice = few if split.group is not None else None
         raise DataError(spec.problem(("data", "split"), message, advice))
-    if table.classes is not None:
-        counts = np.bincount(table.target[parts["train"]], minlength=len(table.classes))
-        if not counts.all():
-            missing = table.classes[int(np.argmin(counts))]
-            message = f"no row of class {show(missing)} is left for training"
-            hint = "use more rows of it, or a smaller split"
-            if split.group is not None or split.time is not None:
-                hint = "use a smaller split, or one by chance, which takes some of each class"
-            raise DataError(target_problem(spec, message, hint))
+    if classes is not None and by_class is not None and not by_class.all():
+        missing = classes[int(np.argmin(by_class))]
+        message = f"no row of class {show(missing)} is left for training"
+        hint = "use more rows of it, or a smaller split"
+        if split.group is not None or split.time is not None:
+            hint = "use a smaller split, or one by chance, which takes some of each class"
+        raise DataError(target_problem(spec, message, hint))

@@ -66,19 +66,23 @@ class Table:
         """The names of the targets, as messages write them."""
         return ", ".join(self.targets)
 
-    @property
-    def sha256(self) -> str:
-        """SHA-256 of names, values and classes; docs/reproducibility.md says exactly how."""
+    def header(self, rows: int) -> hashlib._Hash:
+        """The begun hash of a table of so many rows that is otherwise like this one."""
         header: dict[str, Any] = {
             "features": self.features,
             "target": self.target_name,
-            "rows": len(self.x),
+            "rows": rows,
             "classes": self.classes,
         }
         kinds = [(c.kind, c.categories) for c in self.columns]
         if any(kind != "numeric" for kind, _ in kinds):
             header["columns"] = kinds
-        digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
+        return hashlib.sha256(json.dumps(header, sort_keys=True).encode())
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of names, values and classes; docs/reproducibility.md says exactly how."""
+        digest = self.header(len(self.x))
         digest.update(np.ascontiguousarray(self.x, dtype="<f8").data)
         kind = "<i8" if self.classes is not None else "<f8"
         digest.update(np.ascontiguousarray(self.target, dtype=kind).data)

@@ -15,6 +15,8 @@ from trainer.errors import DataError, Problem
 
 ROWS: Final = 2**16
 """Rows that are read at a time, where the file does not say."""
+CELLS: Final = 2**22
+"""Cells that are read at a time, where a row has many."""
 
 Record: TypeAlias = tuple[int, list[Any]] | Problem
 

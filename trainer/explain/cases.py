@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from trainer.build import build_graph
-from trainer.data import Part, Preprocessing, Table, load_table, preprocess
+from trainer.data import AnyPart, Preprocessing, Table, load_table, preprocess
 from trainer.data.table import listing
 from trainer.errors import UsageError
 from trainer.explain.explanation import Explanation, explain_graph
@@ -79,7 +79,7 @@ def cases_of_spec(
     """
     examples: list[tuple[Array, Array, str]] = []
     if at is None or preprocessing is None:
-        table = load_table(spec)
+        table = load_table(spec, rows.stop)
         preprocessing = preprocessing or preprocess(spec, table)
         if at is None:
             examples = _of_rows(table, preprocessing, rows)
@@ -134,15 +134,16 @@ def _feeds(parameters: Mapping[str, Array], x: Array, y: Array) -> dict[str, Arr
 
 
 def cases_of_part(
-    spec: Spec, parameters: Mapping[str, Array], preprocessing: Preprocessing, part: Part,
+    spec: Spec, parameters: Mapping[str, Array], preprocessing: Preprocessing, part: AnyPart,
     count: int,
 ) -> list[Case]:  # fmt: skip
     """The first examples of a part of the data, at these parameters."""
     graph = _in_float64(spec, preprocessing)
+    first = part.span(0, count)
     return [
-        Case(spec.name, graph, _feeds(parameters, part.x[i : i + 1], part.y[i : i + 1]),
-             graph.outputs["loss"], (f"example {i + 1}", "parameters after training"))
-        for i in range(min(count, len(part)))
+        Case(spec.name, graph, _feeds(parameters, x[None, :], y), graph.outputs["loss"],
+             (f"example {i}", "parameters after training"))
+        for i, (x, y) in enumerate(zip(first["x"], first["y"], strict=True), 1)
     ]  # fmt: skip
 
 

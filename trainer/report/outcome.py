@@ -43,11 +43,12 @@ def measure(job: Job) -> Outcome | None:
     rows = np.arange(count) * len(part) // count
     size = job.spec.evaluation.batch_size
     span = -(-GATHERED // size) * size
-    made = [
-        job.engine.predict(job.evaluated, part.take(at), size)[1]
-        for at in (rows[start : start + span] for start in range(0, count, span))
-    ]
-    prediction, y = np.concatenate(made).astype(np.float64), part.y[rows].astype(np.float64)
+    predicted, true = [], []
+    for start in range(0, count, span):
+        some = part.take(rows[start : start + span])
+        predicted.append(job.engine.predict(job.evaluated, some, size)[1])
+        true.append(some["y"])
+    prediction, y = (np.concatenate(each).astype(np.float64) for each in (predicted, true))
     kept = drawable(prediction).all(axis=1) & drawable(y).all(axis=1)
     if not kept.any():
         return None

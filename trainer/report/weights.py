@@ -83,11 +83,10 @@ def next_step(job: Job) -> tuple[int, int]:
 
 def batch_rows(job: Job, epoch: int, step: int) -> Array:
     """The training rows of a step's batch in their order; of a large batch the first of them."""
-    order = np.arange(len(job.dataset.train), dtype=np.uint32)
-    stream(job.spec.seed, "order", epoch).shuffle(order)
     parameters = sum(value.size for value in job.initial.values())
     most = min(job.batch_size, BATCH_ROWS, max(1, BATCH_WORK // parameters))
-    return order[step * job.batch_size :][:most].astype(np.intp)
+    order = stream(job.spec.seed, "order", epoch)
+    return job.dataset.train.order(order, step * job.batch_size, most)
 
 
 def step_update(

@@ -17,8 +17,8 @@ from trainer.graph.ops import Array, show_shape
 from trainer.spec.schema import OF_CLASSES, OF_NUMBERS, Spec
 from trainer.training.checkpoint import Checkpoint
 from trainer.training.events import Event, StepsDone
-from trainer.training.metrics import Scores, default_metric, scores_for
 from trainer.training.masks import masks_of
+from trainer.training.metrics import Scores, default_metric, scores_for
 from trainer.training.rates import LearningRates, Rates
 from trainer.training.sgd import training_graph
 

@@ -1,0 +1,35 @@
+"""The data of a spec, in memory or on disk as it says."""
+
+from __future__ import annotations
+
+from trainer.data.dataset import Dataset, dataset_in_memory, fit_table
+from trainer.data.preprocessing import Preprocessing
+from trainer.data.sources import read_table
+from trainer.data.splitting import split_rows
+from trainer.data.streaming import dataset_on_disk, first_rows, preprocess_on_disk
+from trainer.data.table import Table
+from trainer.spec.schema import Spec
+
+
+def load_dataset(spec: Spec) -> Dataset:
+    """The data of a run: read, split, fitted on the training rows, encoded.
+
+    Raises `DataError` when the data cannot be read or used, and `SpecError` when the spec does
+    not fit it: output units, batch size, column names.
+    """
+    return dataset_on_disk(spec) if spec.data.stream else dataset_in_memory(spec)
+
+
+def load_table(spec: Spec, rows: int | None = None) -> Table:
+    """The examples that the spec names, as read; of those that stay on disk the first `rows`.
+
+    Raises `DataError` or `SpecError`.
+    """
+    return read_table(spec) if rows is None or not spec.data.stream else first_rows(spec, rows)
+
+
+def preprocess(spec: Spec, table: Table) -> Preprocessing:
+    """What a run of the spec does to the columns of its data. Raises what `load_dataset` raises."""
+    if spec.data.stream:
+        return preprocess_on_disk(spec)
+    return fit_table(spec, table, split_rows(spec, table)["train"], [])[0]
