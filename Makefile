@@ -2,6 +2,7 @@
 # make test   sets up .venv and runs the tests
 # make check  the linters and type checks
 # make bench  sets up .venv-bench and compares with other libraries: benchmarks/RESULTS.md
+# make accuracy  compares with scikit-learn on real tables: benchmarks/ACCURACY.md
 # make faults all fault campaigns: some twenty minutes; FAULTS=--help shows how to choose
 # make lock   renews requirements.lock from what is installed in .venv
 
@@ -9,7 +10,7 @@ PYTHON ?= $(firstword $(foreach v,3.11 3.12 3.13,$(shell command -v python$(v)))
 CONFIG ?= configs/hidden_layer.yaml
 BIN := .venv/bin
 
-.PHONY: train test check bench faults lock clean
+.PHONY: train test check bench accuracy faults lock clean
 
 train: .venv/.run
 	$(BIN)/train $(CONFIG)
@@ -24,6 +25,9 @@ check: .venv/.dev
 
 bench: .venv-bench/.done
 	.venv-bench/bin/python -m benchmarks.run $(BENCH)
+
+accuracy: .venv-bench/.done
+	.venv-bench/bin/python -m benchmarks.accuracy $(ACCURACY)
 
 faults: .venv/.dev
 	$(BIN)/python -m tests.faults $(FAULTS)
@@ -45,10 +49,13 @@ lock: .venv/.dev
 	$(PYTHON) -m venv .venv
 
 # The libraries compared with have an environment of their own.
-.venv-bench/.done: pyproject.toml requirements.lock benchmarks/requirements.txt
+.venv-bench/.done: pyproject.toml requirements.lock benchmarks/requirements.txt \
+		benchmarks/requirements-tables.txt
 	$(PYTHON) -m venv .venv-bench
 	.venv-bench/bin/pip install --quiet --constraint requirements.lock \
 		--requirement benchmarks/requirements.txt --editable .
+	.venv-bench/bin/pip install --quiet --no-deps \
+		--requirement benchmarks/requirements-tables.txt
 	@touch $@
 
 clean:

@@ -138,7 +138,7 @@ def fit_own(given: Split) -> Fitted:
     run = trainer.train(given.spec, track=False, threads=1, on_start=start, listeners=[hear])
     total = time.perf_counter() - began
     model = Model.from_parts(given.spec, run.parameters, jobs[0].dataset.preprocessing)
-    found = model.predict(given.own.x[given.rows[1]])
+    found = model.predict(model.preprocessing.adopt(given.own, given.rows[1]))
     probabilities = [found[name] for name in model.columns if name.startswith("probability/")]
     stacked = np.stack(probabilities, axis=1) if probabilities else None
     score, error = given.score(found["prediction"], stacked)
@@ -185,10 +185,11 @@ def mlp(given: Split, solver: Solver, early: bool) -> Any:
     }
     if solver == "sgd":
         sgd, layers = spec.sgd, [layer for layer in spec.model.layers if layer.type == "dense"]
+        hidden = [layer for layer in layers if layer.activation != "identity"]
         squares = 1 if classes else 2  # its squared loss is half of ours
         options |= {
-            "hidden_layer_sizes": [layer.units for layer in layers[:-1]],
-            "activation": "tanh" if layers[0].activation == "tanh" else "relu",
+            "hidden_layer_sizes": [layer.units for layer in hidden],
+            "activation": "tanh" if hidden[0].activation == "tanh" else "relu",
             "batch_size": sgd.batch_size,
             "learning_rate_init": sgd.learning_rate * squares,
             "learning_rate": "adaptive",
@@ -223,7 +224,8 @@ def transformer(given: Split) -> ColumnTransformer:
         if kind != "categorical":
             chain = [_scaler(step) for step in scale]
         if kind == "ordinal":
-            chain.insert(0, OrdinalEncoder(categories=[table.ordinal[name] for name in columns]))
+            orders = [[str(label) for label in data.columns[name].order or ()] for name in columns]
+            chain.insert(0, OrdinalEncoder(categories=orders))
         steps.append((name, make_pipeline(*fill, *chain), columns))
         if indicator:
             steps.append((f"{name} missing", MissingIndicator(features="all"), columns))

@@ -55,9 +55,9 @@ class Model:
     def outputs(self, rows: Array) -> Array:
         """The network's outputs, or logits where the loss is logistic, of shape (rows, outputs).
 
-        `rows` has shape (rows, features), in the order of `preprocessing.columns` and float64, as
-        a table holds them: categories by their number there, NaN for missing values. They are
-        computed some at a time.
+        `rows` has shape (rows, features), in the order of `preprocessing.columns` and float64:
+        categories by their number there (`preprocessing.adopt` brings the rows of a table to it),
+        NaN for missing values. They are computed some at a time.
         """
         how = self.preprocessing
         wanted = self.graph.outputs["prediction"]

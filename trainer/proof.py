@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from trainer.data import Reading, silent
 from trainer.errors import DataError, DivergedError, TrackingError, UsageError
 from trainer.graph.ops import Array
 from trainer.result import Run
@@ -109,6 +110,7 @@ def reproduce(
     listeners: Sequence[Listener] = (),
     on_start: Callable[[Job], None] | None = None,
     warn: Callable[[str], None] = warn_by_default,
+    on_reading: Reading = silent,
 ) -> Proof:
     """Trains a recorded run again from what MLflow holds of it, compares every parameter and
     every point of every metric bit by bit, and records the proof with the run.
@@ -136,7 +138,7 @@ def reproduce(
     try:
         found = train(
             spec, track=False, engine=_engine(record), threads=threads, listeners=listeners,
-            on_start=_check_data(record, on_start), warn=warn,
+            on_start=_check_data(record, on_start), warn=warn, on_reading=on_reading,
         )  # fmt: skip
     except DataError as error:
         expected = f"  expected data with the SHA-256 {record.tags.get('trainer.data_sha256')}"

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from trainer.data import Reading, silent
 from trainer.errors import (
     CheckpointError,
     DivergedError,
@@ -59,6 +60,7 @@ def resume(
     listeners: Sequence[Listener] = (),
     on_start: Callable[[Job], None] | None = None,
     warn: Callable[[str], None] = warn_by_default,
+    on_reading: Reading = silent,
 ) -> Run:
     """Goes on with a run of runs/checkpoints, in the same MLflow run, from its last checkpoint.
 
@@ -72,7 +74,7 @@ def resume(
     `CheckpointError` where another process holds it, its files are damaged, or something
     differs; and what `train` raises.
     """
-    calls = Callbacks(listeners, on_start, warn)
+    calls = Callbacks(listeners, on_start, warn, on_reading)
     return _go_on(run, tuple(changes), force, threads, checkpoint_every, calls, offline_ok)
 
 
@@ -109,7 +111,9 @@ def _go_on(
         spec = _spec(facts, changes)
         with signals_caught() as interrupt:
             store = resolve_store(facts["tracking_uri"])
-            job, summary = prepare(spec, facts["engine"], threads, store, not offline_ok)
+            job, summary = prepare(
+                spec, facts["engine"], threads, store, not offline_ok, calls.on_reading
+            )
             events, size = folder.restore(job, warn)
             differences = _differences(facts, job)
             _check(path, facts, job, events, differences, force)

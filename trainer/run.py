@@ -17,7 +17,7 @@ from uuid import uuid4
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from trainer.build import build_graph
-from trainer.data import load_dataset
+from trainer.data import Reading, load_dataset, silent
 from trainer.engine import EngineName
 from trainer.errors import DivergedError, InterruptedRun, TrackingError, TrainerError
 from trainer.explain.cases import cases_of_part
@@ -57,12 +57,13 @@ def warn_by_default(text: str) -> None:
 @dataclass
 class Callbacks:
     """Who is told what: each event; the job, once, before its first step; what went wrong beside
-    the training and did not stop it.
+    the training and did not stop it; how many rows were read that stay on disk.
     """
 
     listeners: Sequence[Listener] = ()
     on_start: Callable[[Job], None] | None = None
     warn: Callable[[str], None] = warn_by_default
+    on_reading: Reading = silent
 
 
 def train(
@@ -80,6 +81,7 @@ def train(
     listeners: Sequence[Listener] = (),
     on_start: Callable[[Job], None] | None = None,
     warn: Callable[[str], None] = warn_by_default,
+    on_reading: Reading = silent,
 ) -> Run:
     """Trains `spec` and returns what came out; records it in MLflow unless `track` is false.
 
@@ -92,7 +94,8 @@ def train(
     and its `run_id` is None until then. `register` (`NAME`, `NAME@alias`) makes the model the
     next version of a registered model, and `tags` are the run's in MLflow. `listeners` are called
     with each event of the training, `on_start` once with the job before the first step, and `warn`
-    with what went wrong and did not stop the run.
+    with what went wrong and did not stop the run; `on_reading` with what is done, and with how
+    many rows, while a table that stays on disk is read.
 
     Raises `SpecError`, `DataError`, `TrackingError` and `CheckpointError` before training;
     `DivergedError` when the loss stops being finite, `InterruptedRun` on SIGINT or SIGTERM, and
@@ -103,9 +106,9 @@ def train(
     store = resolve_store(tracking_uri, spec.tracking.uri) if track else None
     registered = RegisteredName.parse(register) if register else None
     every = Every.parse(checkpoint_every)
-    calls = Callbacks(listeners, on_start, warn)
+    calls = Callbacks(listeners, on_start, warn, on_reading)
     with signals_caught() as interrupt:
-        job, summary = prepare(spec, engine, threads, store, store_needed=not offline_ok)
+        job, summary = prepare(spec, engine, threads, store, not offline_ok, on_reading)
         if store is None:
             return follow(Running(job, began, interrupt, calls))
         check_room(RUNS, job)
@@ -160,13 +163,18 @@ class Recording:
 
 
 def prepare(
-    spec: Spec, engine: EngineName, threads: int | None, store: Store | None, store_needed: bool
+    spec: Spec,
+    engine: EngineName,
+    threads: int | None,
+    store: Store | None,
+    store_needed: bool,
+    on_reading: Reading = silent,
 ) -> tuple[Job, str]:
     """The job, ready to train, and the text that describes its model.
 
     A store that is needed and cannot be used is told before a kernel is compiled.
     """
-    dataset = load_dataset(spec)
+    dataset = load_dataset(spec, on_reading)
     model = build_graph(spec, dataset.layout)
     memory = check_memory(spec, dataset, model)
     uri = spec.tracking.uri

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 PLAIN_LINES: Final = 10
 REFRESH_SECONDS: Final = 0.1
+READING_SECONDS: Final = 5.0
 _SHOWN: Final = {"train_loss": "loss", "val_loss": "val", "grad_norm": "|grad|"}
 
 
@@ -31,6 +32,12 @@ class Progress:
         self._rows = 0
         self._began = time.monotonic()
         self._drawn = 0.0
+
+    def reading(self, what: str, rows: int) -> None:
+        """Says, every few seconds, how much of a table that stays on disk is read."""
+        if time.monotonic() - self._began >= READING_SECONDS:
+            self._began = time.monotonic()
+            print(f"{rows:,} rows {what}", file=sys.stderr)
 
     def start(self, job: Job) -> None:
         """Says what is about to be trained and shows the bar."""

@@ -168,6 +168,14 @@ def _progress(silent: bool) -> Iterator[tuple[Progress | None, dict[str, Any]]]:
         return
     progress = Progress()
     try:
-        yield progress, {"listeners": [progress.on], "on_start": progress.start, "warn": warn}
+        yield (
+            progress,
+            {
+                "listeners": [progress.on],
+                "on_start": progress.start,
+                "on_reading": progress.reading,
+                "warn": warn,
+            },
+        )
     finally:
         progress.stop()

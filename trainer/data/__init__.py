@@ -2,7 +2,7 @@
 
 from trainer.data.dataset import Dataset
 from trainer.data.layout import Layout
-from trainer.data.loading import load_dataset, load_table, preprocess
+from trainer.data.loading import Reading, load_dataset, load_table, preprocess, silent
 from trainer.data.parts import AnyPart, Part
 from trainer.data.preprocessing import Preprocessing
 from trainer.data.splitting import split_rows
@@ -14,9 +14,11 @@ __all__ = [
     "Layout",
     "Part",
     "Preprocessing",
+    "Reading",
     "Table",
     "load_dataset",
     "load_table",
     "preprocess",
+    "silent",
     "split_rows",
 ]

@@ -6,18 +6,27 @@ from trainer.data.dataset import Dataset, dataset_in_memory, fit_table
 from trainer.data.preprocessing import Preprocessing
 from trainer.data.sources import read_table
 from trainer.data.splitting import split_rows
-from trainer.data.streaming import dataset_on_disk, first_rows, preprocess_on_disk
+from trainer.data.streaming import (
+    Reading,
+    dataset_on_disk,
+    first_rows,
+    preprocess_on_disk,
+    silent,
+)
 from trainer.data.table import Table
 from trainer.spec.schema import Spec
 
+__all__ = ["Reading", "load_dataset", "load_table", "preprocess", "silent"]
 
-def load_dataset(spec: Spec) -> Dataset:
+
+def load_dataset(spec: Spec, told: Reading = silent) -> Dataset:
     """The data of a run: read, split, fitted on the training rows, encoded.
 
-    Raises `DataError` when the data cannot be read or used, and `SpecError` when the spec does
-    not fit it: output units, batch size, column names.
+    `told` hears how far it is, where rows stay on disk. Raises `DataError` when the data cannot be
+    read or used, and `SpecError` when the spec does not fit it: output units, batch size, column
+    names.
     """
-    return dataset_on_disk(spec) if spec.data.stream else dataset_in_memory(spec)
+    return dataset_on_disk(spec, told) if spec.data.stream else dataset_in_memory(spec)
 
 
 def load_table(spec: Spec, rows: int | None = None) -> Table:

@@ -7,10 +7,10 @@ preprocessing is fitted; the second encodes all rows and writes them to a file f
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 
@@ -34,15 +34,23 @@ FOLDER: Final = Path("runs")
 READ: Final = 2**22  # bytes at a time
 
 
-def dataset_on_disk(spec: Spec) -> Dataset:
+Reading: TypeAlias = Callable[[str, int], None]
+"""Hears what is done with the rows, and with how many it is done."""
+
+
+def silent(what: str, rows: int) -> None:
+    """Tells nobody."""
+
+
+def dataset_on_disk(spec: Spec, told: Reading = silent) -> Dataset:
     """The data of a run whose rows stay on disk. Raises as `load_dataset`."""
     source = TableOnDisk.open(spec)
-    survey = _survey(source)
+    survey = _survey(source, told)
     by_name = {name: range(size) for name, size in zip(PARTS, survey.sizes, strict=True)}
     notes = split_notes(spec, by_name)
     how, missing = _fit(spec, survey, notes)
     by_class = weights_of_classes(spec, source.classes, survey.counts[TRAIN])
-    parts, sha256 = _encode(source, survey, how, by_class)
+    parts, sha256 = _encode(source, survey, how, by_class, told)
     return Dataset(
         preprocessing=how,
         train=parts["train"],
@@ -89,7 +97,7 @@ class _Survey:
     sample: Table
 
 
-def _survey(source: TableOnDisk) -> _Survey:
+def _survey(source: TableOnDisk, told: Reading = silent) -> _Survey:
     spec, classes = source.spec, len(source.classes or " ")
     counts, weights = np.zeros((len(PARTS), classes), np.int64), np.zeros((len(PARTS), classes))
     tallies = [Tally(np.zeros(len(column.categories), np.int64), 0) for column in source.features]
@@ -110,6 +118,7 @@ def _survey(source: TableOnDisk) -> _Survey:
                 tallies[i] += Tally.of(column, table.x[train, i])
         head.add(table, train, drawn[train])
         sample.add(table, train, drawn[train])
+        told("read", first + len(table.x))
     sizes = counts.sum(axis=1).tolist()
     check_parts(spec, sizes, source.classes, counts[TRAIN])
     return _Survey(sizes, counts, weights, tallies, head.table, sample.table)
@@ -188,7 +197,11 @@ def _fit(spec: Spec, survey: _Survey, notes: list[str]) -> tuple[Preprocessing, 
 
 
 def _encode(
-    source: TableOnDisk, survey: _Survey, how: Preprocessing, by_class: Array | None
+    source: TableOnDisk,
+    survey: _Survey,
+    how: Preprocessing,
+    by_class: Array | None,
+    told: Reading,
 ) -> tuple[dict[str, StreamedPart], str]:
     """The parts that have rows, and the hash of the table. Raises `DataError`."""
     spec, sizes = source.spec, survey.sizes
@@ -212,6 +225,7 @@ def _encode(
                     each = raw_weights(spec, table, rows, by_class, first)
                     weights = scale_weights(spec, each, means[number], name)
                 spools[name].append(encode_part(spec, table, rows, how, weights, first))
+        told("encoded", first + len(table.x))
     source.check()
     return {name: spool.done() for name, spool in spools.items()}, hashed.done()
 
