@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import distributions, version
 from pathlib import Path
 from statistics import mean, median, stdev
 from typing import Any, Final, get_args
@@ -203,7 +203,8 @@ transformers: what is compared is the training, not the preparation of the data.
 
 
 def _head() -> str:
-    versions = [f"{package} {version(package)}" for package in PACKAGES]
+    installed = {found.name for found in distributions()}
+    versions = [f"{package} {version(package)}" for package in PACKAGES if package in installed]
     return (
         f"Written by `make accuracy` on {datetime.now(UTC):%Y-%m-%d}. {_cpu()}, {os.cpu_count()} "
         f"cores, {platform.system()}; Python {platform.python_version()}, {', '.join(versions)}. "

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import CONFIGS, take_steps
+from conftest import CONFIGS, ROOT, take_steps
 from hypothesis import HealthCheck, assume, given, settings
 from test_autodiff import random_graphs
 from test_ops import ROWS
@@ -114,7 +114,9 @@ def test_settings_agree(write_spec, loss, source, units, case) -> None:
 
 
 def test_a_whole_run_agrees_and_is_recorded(store, write_spec) -> None:
-    spec = load_spec(CONFIGS[1], {"model.dtype": "float64", "sgd.epochs": 5})
+    spec = load_spec(
+        ROOT / "configs/hidden_layer.yaml", {"model.dtype": "float64", "sgd.epochs": 5}
+    )
     compiled = trainer.train(spec, engine="compiled")
     reference = trainer.train(spec, engine="reference", track=False)
     assert compiled.metrics.keys() == reference.metrics.keys()

@@ -122,7 +122,7 @@ def test_charts(page: Page, site: Site, picture: Picture) -> None:
 
     page.get_by_placeholder("Search metric charts").fill("loss")
     expect(cards(page).get_by_role("heading", level=4)).to_have_text(
-        ["best_val_loss", "test_loss", "train_loss", "train_loss_step", "val_loss"]
+        ["best_val_loss", "test_log_loss", "test_loss", "train_loss", "train_loss_step", "val_loss"]
     )
     for name in ("train_loss", "train_loss_step", "val_loss"):
         assert_drawn(page, site, name, "narrow", "wide")
