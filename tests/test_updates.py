@@ -205,7 +205,10 @@ def test_early_stopping_ends_and_restores_the_best(write_spec) -> None:
     assert isinstance(event, Ended)
     assert (event.status, event.epoch) == ("FINISHED", best + 4)
     assert event.epoch < 60
-    assert event.reason == f"stopped after epoch {best + 4}: none was better than epoch {best}"
+    assert event.reason == (
+        f"stopped after epoch {best + 4}: none was better than epoch {best}, "
+        "whose parameters are the result"
+    )
     assert event.summary["best_epoch"] == best
     for name, value in job.parameters.items():
         np.testing.assert_array_equal(value, kept[best][name])

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from trainer.build import build_graph
+    from trainer.crossval import train_folds
     from trainer.errors import (
         CheckpointError,
         DataError,
@@ -29,11 +30,13 @@ if TYPE_CHECKING:
         TrainerError,
         UsageError,
     )
+    from trainer.folding import plan_folds
     from trainer.graph import Graph, gradients
     from trainer.proof import reproduce
     from trainer.result import Run, Series
     from trainer.resuming import resume
     from trainer.run import train
+    from trainer.searching import find_learning_rate
     from trainer.spec import Spec, load_spec
     from trainer.using import load_model
 
@@ -54,6 +57,9 @@ _HOMES = {
     "Series": "result",
     "reproduce": "proof",
     "resume": "resuming",
+    "find_learning_rate": "searching",
+    "plan_folds": "folding",
+    "train_folds": "crossval",
     "load_model": "using",
     "train": "run",
     "Spec": "spec",
@@ -75,12 +81,15 @@ __all__ = [
     "TrainerError",
     "UsageError",
     "build_graph",
+    "find_learning_rate",
     "gradients",
     "load_model",
     "load_spec",
+    "plan_folds",
     "reproduce",
     "resume",
     "train",
+    "train_folds",
 ]
 
 

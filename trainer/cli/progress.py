@@ -93,6 +93,8 @@ class Progress:
                     self._shown[label] = event.metrics[metric]
             if self._bar is None and event.epoch:
                 self._line(event.epoch)
+        elif event.status == "FINISHED" and event.reason:
+            self.notes = (*self.notes, event.reason)
 
     def _numbers(self) -> str:
         parts = [f"{k} {self._shown[k]:.4g}" for k in ("loss", "val", "|grad|") if k in self._shown]

@@ -93,7 +93,8 @@ def _early(job: Job) -> str:
     now = job.progress
     if now.epoch > job.spec.sgd.epochs:
         return ""
-    return f"stopped after epoch {now.epoch - 1}: none was better than epoch {now.best.epoch}"
+    told = f"stopped after epoch {now.epoch - 1}: none was better than epoch {now.best.epoch}"
+    return f"{told}, whose parameters are the result" if now.best.restored else told
 
 
 def _calls(job: Job, epoch: int, done: int = 0) -> Iterator[tuple[Mapping[str, Array], int, int]]:
