@@ -439,7 +439,7 @@ def test_tmpdir_names_another_folder(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 NEED = (
-    "None: data.stream: the rows need 0.00 GB in 'runs', whose disk {} "
+    "None: data.stream: the rows need 0.1 MB in 'runs', whose disk {} "
     "(TMPDIR may name a folder on another disk)"
 )
 
@@ -456,7 +456,7 @@ def test_a_disk_without_room(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", usage)
     with pytest.raises(DataError) as error:
         load_dataset(make_spec())
-    assert tell(error.value) == NEED.format("has 0.00 GB free")
+    assert tell(error.value) == NEED.format("has 0.1 MB free")
     assert asked == [Path("runs")]
 
 

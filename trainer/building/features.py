@@ -156,7 +156,7 @@ def _words(features: Iterable[str]) -> Mapping[str, str]:
     words: dict[str, str] = {}
     for feature in features:
         word = re.sub(r"\W", "_", feature, flags=re.ASCII)
-        if not word or word[0].isdigit() or word in RESERVED_NAMES | {"eval"}:
+        if not word or word[0].isdigit() or word in RESERVED_NAMES:
             word = f"_{word}"
         number, unique = 1, word
         while unique in words.values():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias, assert_never
 
 import numpy as np
 
@@ -118,7 +118,10 @@ def date_part(days: Array, part: DatePart) -> Array:
     return np.asarray(np.where(known, _part_of(milliseconds, part), np.nan))
 
 
-def _part_of(milliseconds: Array, part: DatePart) -> Array:
+_Counted: TypeAlias = Literal["year", "month", "day", "weekday", "yearday", "hour", "minute"]
+
+
+def _part_of(milliseconds: Array, part: _Counted) -> Array:
     number = milliseconds // DAY
     date = number.astype("datetime64[D]")
     month = date.astype("datetime64[M]")
@@ -137,4 +140,4 @@ def _part_of(milliseconds: Array, part: DatePart) -> Array:
             return np.asarray(milliseconds // 3_600_000 % 24)
         case "minute":
             return np.asarray(milliseconds // 60_000 % 60)
-    raise NotImplementedError(part)
+    assert_never(part)

@@ -78,7 +78,7 @@ class Scratch:
             self.folder.mkdir(parents=True, exist_ok=True)
             free = shutil.disk_usage(self.folder).free
         if free < self.need:
-            raise DataError(self._problem(f"has {free / 1e9:.2f} GB free"))
+            raise DataError(self._problem(f"has {_size(free)} free"))
 
     def file(self) -> ScratchFile:
         """A new file. Raises `DataError`."""
@@ -94,8 +94,13 @@ class Scratch:
             raise DataError(self._problem(f"refuses: {error.strerror}")) from None
 
     def _problem(self, what: str) -> Problem:
-        message = f"the rows need {self.need / 1e9:.2f} GB in '{self.folder}', whose disk {what}"
+        message = f"the rows need {_size(self.need)} in '{self.folder}', whose disk {what}"
         return Problem("data.stream", message, "TMPDIR may name a folder on another disk")
+
+
+def _size(count: float) -> str:
+    """`3.2 GB`, `0.4 MB`: bytes as people read them."""
+    return f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{count / 1e6:,.1f} MB"
 
 
 class ScratchFile:

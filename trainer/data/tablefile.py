@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -62,7 +63,7 @@ class TableFile(Protocol):
         """Each row's place and its cells of these columns; a problem for what is no row."""
 
 
-class BinaryFile:
+class BinaryFile(ABC):
     """What tables have in common that are no texts: their rows are counted from 0."""
 
     path: Path | None
@@ -76,18 +77,18 @@ class BinaryFile:
         return None if self.path is None else str(self.path)
 
     @property
+    @abstractmethod
     def types(self) -> Mapping[str, Any]:
         """The pyarrow types of the columns."""
-        raise NotImplementedError
 
     @property
     def unknown(self) -> Problem:
         """What is said where no fault is found."""
         return Problem("", "this file cannot be read", None, self.label)
 
+    @abstractmethod
     def batches(self, columns: Sequence[Column]) -> Iterator[Any]:
         """The columns as pyarrow's record batches."""
-        raise NotImplementedError
 
     @cached_property
     def names(self) -> tuple[str, ...]:
