@@ -349,7 +349,7 @@ def test_what_was_measured_before_is_kept(
 ) -> None:
     """The second fold of three is made to diverge, by a rate that is too large."""
     cross = plan_folds(write_spec(DIVERGING | {"sgd.learning_rate": 0.01}), 3)
-    cross.specs[1] = load_spec("spec.yaml", ["sgd.learning_rate=1e200"])  # type: ignore[index]
+    cross.specs[1] = load_spec("spec.yaml", ["sgd.learning_rate=1e200"])
     with pytest.raises(DivergedError, match="fold 2 of 3: "):
         train_folds(cross)
     assert [run.status for run in cross.runs] == ["FINISHED", "DIVERGED"]

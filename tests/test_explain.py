@@ -223,7 +223,7 @@ def test_a_wrong_gradient_is_caught(
     right = OPS[op].vjps[0]
     assert right is not None
     wrong = replace(OPS[op], vjps=(lambda g, o, x: right(g, o, x) * 1.001,))
-    monkeypatch.setitem(OPS, op, wrong)  # type: ignore[misc]
+    monkeypatch.setitem(OPS, op, wrong)
     code, out, _ = train("gradcheck", spec, "--row", "1", "--json")
     found = json.loads(out)
     assert (code, found["passed"]) == (1, False)

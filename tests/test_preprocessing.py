@@ -46,7 +46,7 @@ def table_of(*columns: tuple[Column, list[float]], **more: Any) -> Table:
     return Table(tuple(column for column, _ in columns), x, ("y",), origin="here", **target)
 
 
-def one(values: list[float], column: Column = Column("a"), **data: Any) -> Preprocessing:  # noqa: B008
+def one(values: list[float], column: Column = Column("a"), **data: Any) -> Preprocessing:  # noqa: B008 (it is frozen)
     return fit(make_spec(**data), table_of((column, values)))
 
 

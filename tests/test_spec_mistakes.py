@@ -623,7 +623,7 @@ def test_equations_take_no_names_of_the_graph(old: str, new: str, expected: Foun
 @pytest.mark.parametrize("name", ["weight", "mask", "share", "rate", "average", "accumulate"])
 def test_other_names_are_free(name: str) -> None:
     Path("spec.yaml").write_text(changed("name: h", f"name: {name}"))
-    assert load_spec("spec.yaml").model.layers[0].name == name  # type: ignore[union-attr]
+    assert load_spec("spec.yaml").model.layers[0].name == name
 
 
 def test_the_kinds_that_messages_name_are_all_there_are() -> None:
