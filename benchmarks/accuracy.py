@@ -213,7 +213,7 @@ def _head() -> str:
 
 
 def _cpu() -> str:
-    from trainer.tracking.environment import describe_environment
+    from trainer.checkpoints.environment import describe_environment
 
     return str(describe_environment("compiled")["cpu"])
 

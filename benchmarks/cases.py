@@ -9,11 +9,11 @@ from typing import Final, Literal
 
 import numpy as np
 
-from trainer.build import build_graph
-from trainer.data.layout import Layout
+from trainer.data.preparing.layout import Layout
 from trainer.graph import Graph
 from trainer.graph.initialisers import initial_parameters
 from trainer.graph.ops import Array
+from trainer.network.build import build_graph
 from trainer.spec import Spec
 from trainer.training import training_graph
 

@@ -13,8 +13,8 @@ from benchmarks.command import Timed
 from benchmarks.peers import Contender
 from benchmarks.scale import BATCH, NETWORK, Rows
 from benchmarks.sizes import Measured
-from trainer.memory import show_bytes
-from trainer.tracking.environment import describe_environment
+from trainer.checkpoints.environment import describe_environment
+from trainer.network.memory import show_bytes
 
 PACKAGES = ("numpy", "scipy", "numba", "scikit-learn", "torch", "jax", "jaxlib", "mlflow")
 

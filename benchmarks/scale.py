@@ -11,9 +11,9 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from benchmarks.worker import SPAWN, peak_memory
-from trainer.build import build_graph
 from trainer.data import load_dataset
 from trainer.engine import EngineName
+from trainer.network.build import build_graph
 from trainer.spec import Spec
 from trainer.training import EpochDone, make_job, run_job
 

@@ -75,8 +75,8 @@ def train(path: Path, kind: str) -> Streamed:
     memory is all that this one ever had.
     """
     import trainer
-    from trainer.data import streaming
-    from trainer.data.pieces import TableOnDisk
+    from trainer.data import on_disk as streaming
+    from trainer.data.reading.pieces import TableOnDisk
     from trainer.training import EpochDone
 
     seconds: dict[str, float] = {}

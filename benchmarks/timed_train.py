@@ -60,7 +60,7 @@ class Clock:
 
 def watch(clock: Clock) -> None:
     """Has the parts of the command timed."""
-    from trainer import run
+    from trainer.runs import train as run
     from trainer.tracking import tracker
 
     make_job, run_job = vars(run)["make_job"], vars(run)["run_job"]

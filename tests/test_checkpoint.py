@@ -14,8 +14,8 @@ from faults.files import Fault, interposed
 from faults.story import is_same
 
 from trainer import CheckpointError
-from trainer.training.checkpoint import Checkpoint, Saver, load_checkpoint
-from trainer.training.keeper import RunFolder, read_facts
+from trainer.checkpoints.checkpoint import Checkpoint, Saver, load_checkpoint
+from trainer.checkpoints.keeper import RunFolder, read_facts
 
 
 def checkpoint(step: int, best: int = 0, arrays: int | None = None) -> Checkpoint:
@@ -136,7 +136,7 @@ def test_damage_is_told(name: str, tmp_path: Path) -> None:
 
 def test_another_format_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("trainer.training.checkpoint.FORMAT", 3)
+        patch.setattr("trainer.checkpoints.checkpoint.FORMAT", 3)
         Saver(tmp_path).save(checkpoint(10))
     with pytest.raises(CheckpointError, match="its format is 3, not 2"):
         load_checkpoint(tmp_path)

@@ -11,9 +11,9 @@ from derivatives import backprop, complex_step, relative_error
 from trainer.engine import evaluate, make_engine
 from trainer.engine.compiled import engine
 from trainer.engine.compiled.codegen import training_kernel
-from trainer.fingerprint import parameters_sha256
 from trainer.graph import Expr, Graph, GraphBuilder, gradients
 from trainer.graph.ops import BATCH, Array, Dim
+from trainer.network.fingerprint import parameters_sha256
 
 CODES, WIDTH = 5, 3  # rows of the table, columns of its rows
 MEASURED = 2

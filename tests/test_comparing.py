@@ -23,10 +23,10 @@ from trainer import train as begin
 from trainer.cli.chart import draw
 from trainer.cli.showing import duration
 from trainer.cli.tables import Column, sheets, table
-from trainer.comparing import Comparison, curve, curve_names, direction
 from trainer.errors import TrackingError, UsageError
-from trainer.report.comparison import page
-from trainer.report.scale import Scale, drawable
+from trainer.report.axis import Scale, drawable
+from trainer.report.comparing import Comparison, curve, curve_names, direction
+from trainer.report.comparison_page import page
 from trainer.report.svg import VERTICES, Line, line_chart, thinned
 from trainer.tracking.runs import RecordedRun, Runs, find_run
 from trainer.tracking.store import resolve_store

@@ -22,7 +22,7 @@ from test_ops import ROWS
 import trainer
 from trainer import build_graph, load_spec
 from trainer.data import load_dataset
-from trainer.data.layout import Layout
+from trainer.data.preparing.layout import Layout
 from trainer.engine import ReferenceEngine, evaluate, make_engine
 from trainer.engine.compiled import cache, functions, writer
 from trainer.engine.compiled.codegen import (
@@ -162,9 +162,9 @@ WIDE = """
 import numpy as np
 from threadpoolctl import threadpool_limits
 from trainer import Spec, build_graph
-from trainer.data.layout import Layout
+from trainer.data.preparing.layout import Layout
 from trainer.engine import make_engine
-from trainer.fingerprint import parameters_sha256
+from trainer.network.fingerprint import parameters_sha256
 from trainer.graph.initialisers import initial_parameters
 from trainer.training import training_graph
 

@@ -16,13 +16,13 @@ import pytest
 from mlflow import MlflowClient
 
 from trainer import load_spec
-from trainer.crossval import train_folds
 from trainer.data import load_table, split_rows
 from trainer.errors import DataError, DivergedError, InterruptedRun, SpecError, UsageError
-from trainer.folding import CrossValidation, plan_folds
 from trainer.report.folds import write_folds
-from trainer.result import Run
+from trainer.runs.crossval import train_folds
+from trainer.runs.folds import CrossValidation, plan_folds
 from trainer.training import Ended, EpochDone, Event
+from trainer.training.result import Run
 
 WriteSpec = Callable[..., Path]
 

@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 from trainer import DataError, SpecError
-from trainer.data import Dataset, bundled, csv, load_dataset
+from trainer.data import Dataset, load_dataset
+from trainer.data.reading import bundled, csv
 from trainer.spec import load_spec
 
 SAVE = "(save the table as CSV in UTF-8)"

@@ -15,7 +15,7 @@ import pytest
 from conftest import ROOT
 
 from trainer import TrainerError, load_spec, train
-from trainer import run as run_module
+from trainer.runs import train as run_module
 
 PROCESSES = int(os.environ.get("DETERMINISM_PROCESSES", "5"))
 """How many processes are compared; 20 differ in every way that `surroundings` knows."""

@@ -26,7 +26,7 @@ from scipy.special import erf
 import trainer
 from trainer import build_graph, load_spec
 from trainer.data import load_dataset
-from trainer.data.layout import Layout
+from trainer.data.preparing.layout import Layout
 from trainer.engine import evaluate
 from trainer.errors import GraphError, InterruptedRun, SpecError, UsageError
 from trainer.export.check import answer_model
@@ -34,8 +34,8 @@ from trainer.export.files import FORMATS, export_model
 from trainer.graph import Graph, GraphBuilder
 from trainer.graph.initialisers import initial_parameters
 from trainer.graph.ops import BATCH, Array
-from trainer.model import Model
-from trainer.resuming import resume
+from trainer.network.model import Model
+from trainer.runs.resume import resume
 from trainer.spec import Spec, load_any
 from trainer.spec.equations import Sketch
 from trainer.spec.expressions import (

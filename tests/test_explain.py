@@ -15,7 +15,7 @@ import trainer
 from trainer import UsageError, load_spec
 from trainer.explain.cases import Case, case_of_sketch, case_of_spec
 from trainer.explain.explanation import Explanation
-from trainer.gradcheck import check_gradients
+from trainer.explain.gradcheck import check_gradients
 from trainer.graph import OPS, Graph, GraphBuilder
 from trainer.graph.ops import BATCH
 from trainer.spec import Sketch, load_any

@@ -13,7 +13,7 @@ from conftest import TINY
 from derivatives import relative_error
 
 from trainer import build_graph
-from trainer.data.layout import Layout
+from trainer.data.preparing.layout import Layout
 from trainer.errors import GraphError
 from trainer.explain.explanation import LARGEST_JACOBIAN, Explanation, Path, Step, explain_graph
 from trainer.graph import OPS, Graph, GraphBuilder, Node

@@ -26,9 +26,9 @@ from typed import MODELS as TYPED
 from typed import typed_model
 
 from trainer.data import Preprocessing
-from trainer.data.scaling import Scaling
-from trainer.data.table import plain_columns
-from trainer.data.texts import written
+from trainer.data.columns.table import plain_columns
+from trainer.data.columns.texts import written
+from trainer.data.preparing.scaling import Scaling
 from trainer.errors import TrainerError, UsageError
 from trainer.export import check, files, nodes, onnx_columns, source
 from trainer.export import onnx as onnx_file
@@ -38,7 +38,7 @@ from trainer.export.program import mlflow_code, model_arrays, write_program
 from trainer.export.tensors import read_safetensors
 from trainer.graph import OPS, Graph, GraphBuilder
 from trainer.graph.ops import ACTIVATIONS, Array
-from trainer.model import Model
+from trainer.network.model import Model
 from trainer.spec import Spec
 
 inf, nan = np.inf, np.nan

@@ -24,8 +24,9 @@ from test_data import make_spec
 from test_data_faults import tell
 
 from trainer import DataError, SpecError
-from trainer.data import Table, csv, formats, load_table
-from trainer.data.encoding import encode_batch
+from trainer.data import Table, load_table
+from trainer.data.columns.encoding import encode_batch
+from trainer.data.reading import csv, formats
 from trainer.spec.data import CsvSource, ParquetSource
 
 quick = settings(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from trainer import build_graph, load_spec
-from trainer.data.layout import Layout
+from trainer.data.preparing.layout import Layout
 from trainer.engine import Interpreter, evaluate
 from trainer.errors import GraphError
 from trainer.graph import GraphBuilder

@@ -15,7 +15,6 @@ from trainer.data import load_dataset
 from trainer.engine import Steps
 from trainer.graph import GraphBuilder
 from trainer.graph.ops import BATCH
-from trainer.history import History
 from trainer.report.health import (
     APART,
     GROWN,
@@ -30,6 +29,7 @@ from trainer.report.health import (
 )
 from trainer.spec import Spec
 from trainer.training import Ended, EpochDone, Job, StepsDone, make_job, run_job
+from trainer.training.history import History
 
 
 def make(spec: Spec) -> Job:

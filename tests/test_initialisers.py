@@ -9,7 +9,7 @@ import pytest
 from conftest import TINY
 
 from trainer import Spec, build_graph
-from trainer.data.layout import Layout
+from trainer.data.preparing.layout import Layout
 from trainer.errors import GraphError
 from trainer.graph import Graph, GraphBuilder
 from trainer.graph.initialisers import INITIALISERS, initial_parameters, initial_state

@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from trainer.checkpoints.journal import Journal, read_journal
 from trainer.engine import Steps
 from trainer.training import Ended, EpochDone, Event, StepsDone
-from trainer.training.journal import Journal, read_journal
 
 counts = st.integers(0, 2**63)
 named = st.dictionaries(st.text(), st.floats(allow_nan=False), max_size=4)

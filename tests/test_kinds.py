@@ -16,10 +16,10 @@ from test_data_faults import declare, fill, tell
 
 from trainer import DataError, SpecError
 from trainer.data import Table, load_table
-from trainer.data.cells import CellError, date
-from trainer.data.preprocessing import Preprocessing
-from trainer.data.rows import read_rows
-from trainer.data.table import Column
+from trainer.data.columns.cells import CellError, date
+from trainer.data.columns.table import Column
+from trainer.data.preparing.preprocessing import Preprocessing
+from trainer.data.reading.rows import read_rows
 from trainer.spec import Spec, load_spec
 
 NAN = math.nan

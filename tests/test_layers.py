@@ -11,13 +11,13 @@ from conftest import TINY
 from derivatives import backprop, complex_step, relative_error
 
 from trainer import Spec, build_graph
-from trainer.building.layers import WRITERS
-from trainer.data.layout import Field, Layout
+from trainer.data.preparing.layout import Field, Layout
 from trainer.engine import evaluate
 from trainer.errors import GraphError
 from trainer.graph import Graph
 from trainer.graph.initialisers import initial_parameters, initial_state
 from trainer.graph.ops import Array
+from trainer.network.layers import WRITERS
 from trainer.spec.layers import LAYERS
 
 COLORS = Layout(
@@ -215,7 +215,7 @@ def test_the_evaluation_within_the_training_graph(kind: str) -> None:
 def test_layers_are_checked_and_explained(kind: str) -> None:
     """In evaluation: `train gradcheck` agrees, and each gradient is the sum of its paths."""
     from trainer.explain.cases import Case
-    from trainer.gradcheck import check_gradients
+    from trainer.explain.gradcheck import check_gradients
 
     graph = graph_of(GRADIENTS[kind], Layout(COLORS.fields, 2), training=False)
     feeds = feeds_of(graph, np.random.default_rng(0))
@@ -483,7 +483,7 @@ def test_mistakes_in_the_inputs_of_equations(names: list[str], message: str) -> 
 
 
 def test_the_table_of_layers() -> None:
-    from trainer.summary import layer_rows
+    from trainer.network.summary import layer_rows
 
     layers = [FIRST, {"type": "batch_norm"}, {"type": "dropout", "rate": 0.5},
               {"type": "embedding", "inputs": "color", "units": 3, "name": "color"},

@@ -12,12 +12,12 @@ from conftest import TINY
 from derivatives import backprop, central, complex_step, relative_error
 
 from trainer import Spec, build_graph
-from trainer.building.losses import LOSSES as FUNCTIONS
-from trainer.data.layout import Layout
+from trainer.data.preparing.layout import Layout
 from trainer.engine import evaluate
 from trainer.errors import GraphError
 from trainer.graph import Graph
 from trainer.graph.ops import LEAVES, OPS
+from trainer.network.losses import LOSSES as FUNCTIONS
 from trainer.spec.layers import LOSSES, Loss
 
 

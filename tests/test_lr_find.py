@@ -13,8 +13,8 @@ import pytest
 import trainer
 from trainer import load_spec
 from trainer.errors import DivergedError, InterruptedRun, UsageError
-from trainer.searching import find_learning_rate
-from trainer.training.sweep import Sweep, before_rise, smooth
+from trainer.runs.rate_search import find_learning_rate
+from trainer.training.range_test import Sweep, before_rise, smooth
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -185,7 +185,7 @@ def test_a_range_that_is_none(write_spec, arguments: dict[str, Any], message: st
 
 
 def test_a_signal_ends_it(write_spec, monkeypatch) -> None:
-    import trainer.searching as module
+    import trainer.runs.rate_search as module
 
     run_job = module.run_job
 

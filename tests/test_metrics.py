@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from safetensors.numpy import load, save
 from sklearn import metrics as sk
 
+from trainer import metrics
 from trainer.graph.ops import OPS, Array
+from trainer.metrics import R2, Scores, default_metric, fitting_metrics, scores_for
+from trainer.metrics import classes as classes_module
+from trainer.metrics import numbers as numbers_module
+from trainer.metrics import score as score_module
 from trainer.spec.schema import METRICS, OF_CLASSES, OF_NUMBERS
-from trainer.training import metrics
-from trainer.training.metrics import R2, Scores, default_metric, fitting_metrics, scores_for
-from trainer.training.metrics import classes as classes_module
-from trainer.training.metrics import numbers as numbers_module
-from trainer.training.metrics import score as score_module
 
 
 @dataclass(frozen=True)

@@ -33,18 +33,18 @@ from typed import typed_model, typed_spec, typed_table
 
 from trainer import DataError, Run, UsageError, load_spec
 from trainer import train as begin
-from trainer.build import build_graph
 from trainer.data import Preprocessing, Table, load_dataset, load_table, split_rows
-from trainer.data.rows import read_rows
-from trainer.data.texts import written
+from trainer.data.columns.texts import written
+from trainer.data.reading.rows import read_rows
 from trainer.explain.cases import case_of_spec
-from trainer.memory import estimate_memory
-from trainer.model import Model
-from trainer.predicting import evaluate_file, predict_file
+from trainer.network.build import build_graph
+from trainer.network.memory import estimate_memory
+from trainer.network.model import Model
+from trainer.network.summary import column_rows, describe_model
+from trainer.runs.predict import evaluate_file, predict_file
+from trainer.runs.use import load_model
 from trainer.spec import Spec
-from trainer.summary import column_rows, describe_model
 from trainer.tracking.model import RegisteredName
-from trainer.using import load_model
 
 WriteSpec = Callable[..., Path]
 Train = Callable[..., tuple[int, str, str]]

@@ -21,7 +21,6 @@ from sklearn import metrics
 
 from trainer import Spec, build_graph
 from trainer.data import load_dataset
-from trainer.history import History
 from trainer.report import outcome as outcomes
 from trainer.report import pictures, regression, style
 from trainer.report import weights as weighing
@@ -30,6 +29,7 @@ from trainer.report.curves import gradient_norms, learning_curves
 from trainer.report.pictures import draw_pictures
 from trainer.report.regression import predictions
 from trainer.training import Job, make_job, run_job
+from trainer.training.history import History
 
 RANDOM = np.random.default_rng(1)
 X = RANDOM.standard_normal((120, 3)).round(3)

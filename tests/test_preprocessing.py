@@ -18,14 +18,14 @@ from sklearn.impute import SimpleImputer
 from typed import MODELS, fit, typed_model, typed_spec, typed_table
 
 from trainer.data import Preprocessing, Table
+from trainer.data.columns.table import Column
+from trainer.data.columns.texts import written
 from trainer.data.dataset import encode_part
-from trainer.data.expand import Rule, date_part, expand
-from trainer.data.fitting import fit_columns
-from trainer.data.scales import fit_scales
-from trainer.data.scaling import QUANTILES, Scaling
-from trainer.data.table import Column
-from trainer.data.texts import written
-from trainer.data.weighting import class_weights, row_weights
+from trainer.data.preparing.expand import Rule, date_part, expand
+from trainer.data.preparing.fit_columns import fit_columns
+from trainer.data.preparing.fit_scales import fit_scales
+from trainer.data.preparing.scaling import QUANTILES, Scaling
+from trainer.data.preparing.weighting import class_weights, row_weights
 from trainer.errors import DataError, SpecError
 from trainer.graph.ops import Array
 from trainer.spec import Spec

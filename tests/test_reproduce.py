@@ -20,11 +20,11 @@ from safetensors.numpy import load_file, save_file
 
 from trainer import Run, load_spec
 from trainer import train as begin
+from trainer.checkpoints.environment import numeric_environment
 from trainer.errors import DivergedError, InterruptedRun
-from trainer.proof import Difference, Proof
-from trainer.proof import reproduce as again
-from trainer.resuming import resume as go_on
-from trainer.tracking.environment import numeric_environment
+from trainer.runs.reproduce import Difference, Proof
+from trainer.runs.reproduce import reproduce as again
+from trainer.runs.resume import resume as go_on
 from trainer.training import EpochDone
 
 WriteSpec = Callable[..., Path]
@@ -243,7 +243,9 @@ def test_a_changed_environment_is_told(
     train: Train, store: str, finished: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_id, old = str(finished.run_id), numeric_environment()
-    monkeypatch.setattr("trainer.proof.numeric_environment", lambda: old | {"blas": "other"})
+    monkeypatch.setattr(
+        "trainer.runs.reproduce.numeric_environment", lambda: old | {"blas": "other"}
+    )
     code, out, _ = train("reproduce", run_id, "--json")
     assert (code, json.loads(out)["facts"]) == (0, {"blas": [old["blas"], "other"]})
     replace_parameters(run_id, next_float)
@@ -349,7 +351,7 @@ def test_a_run_of_another_tool(train: Train, store: str) -> None:
 PROVE = """
 import json, sys
 from trainer import load_spec, train
-from trainer.proof import reproduce
+from trainer.runs.reproduce import reproduce
 run_id, engine = sys.argv[1:]
 proof = reproduce(run_id)
 found = train(load_spec("spec.yaml"), track=False, engine=engine)
@@ -403,7 +405,9 @@ def test_other_kernels(
         assert proof["facts"], "bits differ for a reason"
 
 
-SAY_FACTS = "from trainer.tracking.environment import numeric_environment as facts; print(facts())"
+SAY_FACTS = (
+    "from trainer.checkpoints.environment import numeric_environment as facts; print(facts())"
+)
 
 
 @pytest.mark.parametrize(

@@ -19,14 +19,14 @@ from mlflow import MlflowClient
 import trainer
 from trainer import CheckpointError, InterruptedRun, Run, TrackingError, UsageError, load_spec
 from trainer import train as begin
+from trainer.checkpoints.keeper import Every, RunFolder, check_room
 from trainer.engine import ReferenceEngine
-from trainer.resuming import find_run
-from trainer.resuming import resume as go_on
+from trainer.runs.resume import find_run
+from trainer.runs.resume import resume as go_on
 from trainer.spec.schema import METRICS
 from trainer.tracking import sender
 from trainer.tracking.tracker import MlflowTracker
 from trainer.training import Ended, EpochDone, Event, StepsDone
-from trainer.training.keeper import Every, RunFolder, check_room
 
 WriteSpec = Callable[..., Path]
 Train = Callable[..., tuple[int, str, str]]
@@ -486,10 +486,12 @@ def test_another_learning_rate(train: Train, killed: SimpleNamespace) -> None:
 def test_another_environment(
     train: Train, killed: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from trainer.tracking.environment import numeric_environment
+    from trainer.checkpoints.environment import numeric_environment
 
     old = numeric_environment()
-    monkeypatch.setattr("trainer.resuming.numeric_environment", lambda: old | {"blas": "another"})
+    monkeypatch.setattr(
+        "trainer.runs.resume.numeric_environment", lambda: old | {"blas": "another"}
+    )
     names = f"blas: {old['blas']} → another"
     check_refused(train, killed.id, names=names)
     assert forced(killed) == names
@@ -545,7 +547,7 @@ def test_from_another_folder(
 HOLD = """
 import sys, time
 from pathlib import Path
-from trainer.training.keeper import RunFolder
+from trainer.checkpoints.keeper import RunFolder
 folder = RunFolder(Path(sys.argv[1]))
 print("held", flush=True)
 time.sleep(60)
@@ -655,7 +657,7 @@ def test_no_room_for_checkpoints(
     train: Train, store: str, write_spec: WriteSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = SimpleNamespace(total=0, used=0, free=2**20)
-    monkeypatch.setattr("trainer.training.keeper.shutil.disk_usage", lambda _: usage)
+    monkeypatch.setattr("trainer.checkpoints.keeper.shutil.disk_usage", lambda _: usage)
     code, _, err = train(write_spec())
     assert code == 6
     assert err.startswith("train: checkpoints need about 1 MB in runs, where 1 MB are free")
@@ -670,7 +672,7 @@ def test_the_room_that_is_needed(folder: Path, monkeypatch: pytest.MonkeyPatch) 
         asked.append(place)
         return usage
 
-    monkeypatch.setattr("trainer.training.keeper.shutil.disk_usage", disk_usage)
+    monkeypatch.setattr("trainer.checkpoints.keeper.shutil.disk_usage", disk_usage)
     check_room(Path("a/b"), SimpleNamespace(state={"w": np.zeros(100)}))
     assert asked == [folder]
     with pytest.raises(CheckpointError, match="checkpoints need about 1 MB in a/b"):

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from trainer.data.preprocessing import Preprocessing
-from trainer.data.scaling import Scaling
-from trainer.data.table import plain_columns
+from trainer.data.columns.table import plain_columns
+from trainer.data.preparing.preprocessing import Preprocessing
+from trainer.data.preparing.scaling import Scaling
 from trainer.graph.ops import OPS
-from trainer.scoring import score_rows
+from trainer.runs.scoring import score_rows
 from trainer.spec.layers import LossSpec
 from trainer.spec.schema import OF_CLASSES, OF_NUMBERS
 

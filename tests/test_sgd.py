@@ -10,7 +10,7 @@ from conftest import take_steps
 
 from trainer import build_graph, load_spec
 from trainer.data import load_dataset
-from trainer.data.layout import Layout
+from trainer.data.preparing.layout import Layout
 from trainer.engine import ReferenceEngine
 from trainer.graph.ops import Array
 from trainer.spec.sgd import SGDSpec

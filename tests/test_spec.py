@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from trainer.build import build_graph
 from trainer.data import load_dataset
 from trainer.errors import GraphError, SpecError, UsageError
 from trainer.graph import Graph, GraphBuilder, Node
 from trainer.graph.ops import ACTIVATIONS, BATCH
-from trainer.memory import check_memory
+from trainer.network.build import build_graph
+from trainer.network.memory import check_memory
 from trainer.spec import Spec, load_spec
 
 BASE = """\
@@ -291,7 +291,7 @@ def test_no_fit_to_the_data(old: str, new: str, expected: Found) -> None:
 def test_too_many_units_are_refused_before_anything_is_allocated(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("trainer.memory.machine_memory", lambda: 16 * 10**9)
+    monkeypatch.setattr("trainer.network.memory.machine_memory", lambda: 16 * 10**9)
     spec = load(changed("units: 3", "units: 1000000000"))
     dataset = load_dataset(spec)
     model = build_graph(spec, dataset.layout)

@@ -10,7 +10,7 @@ import pytest
 from conftest import TINY
 
 from trainer.data import Table, load_dataset, split_rows
-from trainer.data.table import Column
+from trainer.data.columns.table import Column
 from trainer.errors import DataError, SpecError
 from trainer.graph.ops import Array
 from trainer.randomness import stream

@@ -24,21 +24,23 @@ from test_data_faults import ALL, Row, load, tell
 
 import trainer
 from trainer import DataError, Run
-from trainer.build import build_graph
-from trainer.data import Dataset, Part, csv, formats, load_dataset, load_table, pieces, streamed
-from trainer.data import streaming as passes
-from trainer.data.splitting import deal_by_counter
-from trainer.data.streamed import RowFormat, Scratch, Spool, StreamedPart
+from trainer.data import Dataset, Part, load_dataset, load_table
+from trainer.data import on_disk as passes
+from trainer.data import spool as streamed
+from trainer.data.preparing.splitting import deal_by_counter
+from trainer.data.reading import csv, formats, pieces
+from trainer.data.spool import RowFormat, Scratch, Spool, StreamedPart
 from trainer.explain.cases import cases_of_part, cases_of_spec
 from trainer.graph.ops import Array
-from trainer.history import History
-from trainer.memory import estimate_memory
+from trainer.network.build import build_graph
+from trainer.network.memory import estimate_memory
 from trainer.randomness import stream
 from trainer.report.health import examine
 from trainer.report.outcome import measure
 from trainer.report.weights import batch_rows, weights
 from trainer.spec import Spec
 from trainer.training import StepsDone, make_job, run_job
+from trainer.training.history import History
 
 SPLIT = {"validation": 0.2, "test": 0.1}
 ROWS = 1500

@@ -444,7 +444,7 @@ def test_only_runs_is_written(store: str, folder: Path, write_spec: WriteSpec) -
     kept = {key: os.environ[key] for key in ("PATH", "PYTHONPATH") if key in os.environ}
     environment = kept | {"HOME": str(home), "TMPDIR": str(temporary)}
     code = (
-        "import sys, trainer, trainer.run; spec = trainer.load_spec('spec.yaml');"
+        "import sys, trainer, trainer.runs.train; spec = trainer.load_spec('spec.yaml');"
         "trainer.train(spec, track=False); assert 'mlflow' not in sys.modules;"
         "print(trainer.train(spec).run_id)"
     )

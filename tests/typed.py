@@ -7,14 +7,14 @@ from typing import Any, Final
 import numpy as np
 from conftest import TINY
 
-from trainer.build import build_graph
 from trainer.data import Preprocessing, Table
-from trainer.data.fitting import fit_columns
-from trainer.data.scales import fit_scales
-from trainer.data.table import Column
+from trainer.data.columns.table import Column
+from trainer.data.preparing.fit_columns import fit_columns
+from trainer.data.preparing.fit_scales import fit_scales
 from trainer.graph.initialisers import initial_parameters, initial_state
 from trainer.graph.ops import Array
-from trainer.model import Model
+from trainer.network.build import build_graph
+from trainer.network.model import Model
 from trainer.spec import Spec
 
 CITIES: Final = ("Bonn", 'Köln "am Rhein"', "Paris, FR", "7")

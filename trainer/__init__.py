@@ -17,8 +17,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from trainer.build import build_graph
-    from trainer.crossval import train_folds
     from trainer.errors import (
         CheckpointError,
         DataError,
@@ -30,18 +28,20 @@ if TYPE_CHECKING:
         TrainerError,
         UsageError,
     )
-    from trainer.folding import plan_folds
     from trainer.graph import Graph, gradients
-    from trainer.proof import reproduce
-    from trainer.result import Run, Series
-    from trainer.resuming import resume
-    from trainer.run import train
-    from trainer.searching import find_learning_rate
+    from trainer.network.build import build_graph
+    from trainer.runs.crossval import train_folds
+    from trainer.runs.folds import plan_folds
+    from trainer.runs.rate_search import find_learning_rate
+    from trainer.runs.reproduce import reproduce
+    from trainer.runs.resume import resume
+    from trainer.runs.train import train
+    from trainer.runs.use import load_model
     from trainer.spec import Spec, load_spec
-    from trainer.using import load_model
+    from trainer.training.result import Run, Series
 
 _HOMES = {
-    "build_graph": "build",
+    "build_graph": "network.build",
     "CheckpointError": "errors",
     "DataError": "errors",
     "DivergedError": "errors",
@@ -53,15 +53,15 @@ _HOMES = {
     "UsageError": "errors",
     "Graph": "graph",
     "gradients": "graph",
-    "Run": "result",
-    "Series": "result",
-    "reproduce": "proof",
-    "resume": "resuming",
-    "find_learning_rate": "searching",
-    "plan_folds": "folding",
-    "train_folds": "crossval",
-    "load_model": "using",
-    "train": "run",
+    "Run": "training.result",
+    "Series": "training.result",
+    "reproduce": "runs.reproduce",
+    "resume": "runs.resume",
+    "find_learning_rate": "runs.rate_search",
+    "plan_folds": "runs.folds",
+    "train_folds": "runs.crossval",
+    "load_model": "runs.use",
+    "train": "runs.train",
     "Spec": "spec",
     "load_spec": "spec",
 }

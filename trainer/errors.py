@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from unicodedata import east_asian_width
 
 if TYPE_CHECKING:
-    from trainer.result import Run
+    from trainer.training.result import Run
 
 
 @dataclass(frozen=True, slots=True)

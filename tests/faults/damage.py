@@ -6,8 +6,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from trainer.checkpoints.journal import read_journal
 from trainer.errors import CheckpointError
-from trainer.training.journal import read_journal
 
 from .story import MOMENTS, after, found, is_same, tell
 from .tally import Tally

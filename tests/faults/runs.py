@@ -19,8 +19,8 @@ from typing import Any, Final
 import yaml
 
 import trainer
-from trainer.resuming import resume
-from trainer.training.keeper import load_progress
+from trainer.checkpoints.keeper import load_progress
+from trainer.runs.resume import resume
 
 from .files import Full, interposed
 from .tally import Tally

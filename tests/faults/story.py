@@ -11,10 +11,10 @@ from typing import Any, cast
 
 import numpy as np
 
+from trainer.checkpoints.checkpoint import KEPT, Checkpoint
+from trainer.checkpoints.keeper import Every, Keeper, RunFolder, load_progress
 from trainer.engine import Steps
 from trainer.training import Ended, EpochDone, Event, Job, StepsDone
-from trainer.training.checkpoint import KEPT, Checkpoint
-from trainer.training.keeper import Every, Keeper, RunFolder, load_progress
 
 Progress = tuple[Checkpoint | None, list[Event]]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from trainer.training import checkpoint, journal, keeper
+from trainer.checkpoints import checkpoint, journal, keeper
 
 from . import damage, runs, saves, specs
 from .tally import Tally

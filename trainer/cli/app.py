@@ -16,13 +16,13 @@ import typer
 from typer.core import TyperGroup
 
 from trainer.cli import (
-    comparing,
+    compare,
     crossval,
     explaining,
     exporting,
     inspecting,
     models,
-    searching,
+    rate_search,
     training,
 )
 from trainer.cli.hints import headline
@@ -40,10 +40,10 @@ COMMANDS: Final[dict[str, Callable[..., None]]] = {
     "crossval": crossval.crossval,
     "resume": training.resume,
     "reproduce": training.reproduce,
-    "lr-find": searching.lr_find,
+    "lr-find": rate_search.lr_find,
     "sync": training.sync,
-    "list": comparing.list_runs,
-    "compare": comparing.compare,
+    "list": compare.list_runs,
+    "compare": compare.compare,
     "predict": models.predict,
     "evaluate": models.evaluate,
     "promote": models.promote,
@@ -85,7 +85,7 @@ app = typer.Typer(
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from trainer.tracking.environment import package_version
+        from trainer.checkpoints.environment import package_version
 
         typer.echo(f"train {package_version()}")
         raise typer.Exit

@@ -7,7 +7,7 @@ from typing import Final
 
 from rich.text import Text
 
-from trainer.report.scale import Scale
+from trainer.report.axis import Scale
 
 WIDTH, HEIGHT = 70, 15  # characters, with the scale's numbers and the letters
 LETTERS_WIDTH: Final = 4

@@ -15,7 +15,7 @@ from trainer.errors import TrainerError
 
 if TYPE_CHECKING:
     from trainer.cli.progress import Progress
-    from trainer.folding import CrossValidation
+    from trainer.runs.folds import CrossValidation
     from trainer.training import Event, Job
 
 
@@ -42,8 +42,8 @@ def crossval(
 
     Example: train crossval configs/iris.yaml --folds 10
     """
-    from trainer.crossval import train_folds
-    from trainer.folding import plan_folds
+    from trainer.runs.crossval import train_folds
+    from trainer.runs.folds import plan_folds
 
     cross = plan_folds(config, folds, set_, name=name)
     shown = _FoldProgress(len(cross.specs)) if not (quiet or json_) else None

@@ -99,7 +99,7 @@ def gradcheck(
 
     Example: train gradcheck configs/hidden_layer.yaml
     """
-    from trainer.gradcheck import check_gradients
+    from trainer.explain.gradcheck import check_gradients
 
     (case,) = _cases(config, range(row, row + 1), at, of_run, set_, tracking_uri)
     result = check_gradients(case)
@@ -125,7 +125,7 @@ def _write_page(
 ) -> None:
     """The page of these examples, and of a run the norms of its gradients."""
     from trainer.explain.page import write_page
-    from trainer.using import gradient_norms
+    from trainer.runs.use import gradient_norms
 
     norms = gradient_norms(of_run, tracking_uri=tracking_uri) if of_run else None
     _written(html, lambda: write_page(explanations, html, history=norms))
@@ -141,7 +141,7 @@ def _cases(
 
     given = _given(at)
     if of_run is not None:
-        from trainer.using import load_model
+        from trainer.runs.use import load_model
 
         if set_:
             raise UsageError("--set has no place with --run: a run has its own spec")

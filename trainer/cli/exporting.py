@@ -45,7 +45,7 @@ def export(
     Example: train export best --to onnx
     """
     from trainer.export.files import FORMATS, export_model
-    from trainer.using import load_model
+    from trainer.runs.use import load_model
 
     trained = load_model(run, tracking_uri=tracking_uri, warn=warn)
     form = FORMATS[to.value]

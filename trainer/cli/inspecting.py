@@ -32,13 +32,13 @@ def check(
 
     Example: train check configs/hidden_layer.yaml --json
     """
-    from trainer.build import build_graph
     from trainer.cli.hints import program
     from trainer.data import load_dataset
     from trainer.graph.ops import show_shape
-    from trainer.memory import check_memory, count_parameters
+    from trainer.network.build import build_graph
+    from trainer.network.memory import check_memory, count_parameters
+    from trainer.network.summary import describe_model
     from trainer.spec import load_spec
-    from trainer.summary import describe_model
     from trainer.training import full_batch
 
     try:

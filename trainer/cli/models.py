@@ -18,7 +18,7 @@ from trainer.cli.options import Json, Quiet, RunReference, TrackingUri
 from trainer.errors import UsageError
 
 if TYPE_CHECKING:
-    from trainer.predicting import Progress
+    from trainer.runs.predict import Progress
     from trainer.tracking.runs import RecordedRun
 
 Data = Annotated[
@@ -48,8 +48,8 @@ def predict(
 
     Example: train predict best --data rows.csv --out predictions.csv
     """
-    from trainer.predicting import predict_file
-    from trainer.using import load_model
+    from trainer.runs.predict import predict_file
+    from trainer.runs.use import load_model
 
     if json_ and out is None:
         raise UsageError("--json needs --out FILE: the predictions themselves are no JSON")
@@ -79,8 +79,8 @@ def evaluate(
 
     Example: train evaluate best --data rows.csv --log
     """
-    from trainer.predicting import evaluate_file
-    from trainer.using import load_model, record_evaluation
+    from trainer.runs.predict import evaluate_file
+    from trainer.runs.use import load_model, record_evaluation
 
     trained = load_model(run, tracking_uri=tracking_uri, warn=warn)
     with _counting(quiet or json_) as progress:
@@ -106,7 +106,7 @@ def promote(
 
     Example: train promote best flats@champion
     """
-    from trainer.using import promote as register
+    from trainer.runs.use import promote as register
 
     run_id, known, version = register(run, name, tracking_uri=tracking_uri, warn=warn)
     uri = f"models:/{name}" if known.alias else f"models:/{name}/{version}"

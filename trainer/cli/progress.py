@@ -12,7 +12,7 @@ from trainer.spec.schema import METRICS
 from trainer.training import EpochDone, Event, Job, StepsDone
 
 if TYPE_CHECKING:
-    from trainer.result import Run
+    from trainer.training.result import Run
 
 PLAIN_LINES: Final = 10
 REFRESH_SECONDS: Final = 0.1

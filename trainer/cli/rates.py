@@ -17,7 +17,7 @@ from trainer.training.schedule import rates_at
 
 if TYPE_CHECKING:
     from trainer.spec import Spec
-    from trainer.training.sweep import Sweep
+    from trainer.training.range_test import Sweep
 
 POINTS: Final = 1000  # of a schedule that are drawn or printed
 

@@ -10,8 +10,8 @@ from rich.text import Text
 
 from trainer.cli.chart import draw, style
 from trainer.cli.tables import Column, Output, sheets, table
-from trainer.comparing import LETTERS, Comparison, Curve, direction
-from trainer.report.scale import drawable
+from trainer.report.axis import drawable
+from trainer.report.comparing import LETTERS, Comparison, Curve, direction
 from trainer.report.style import short
 from trainer.tracking.runs import RecordedRun
 

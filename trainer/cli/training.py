@@ -27,7 +27,7 @@ from trainer.errors import TrainerError
 
 if TYPE_CHECKING:
     from trainer.cli.progress import Progress
-    from trainer.result import Run
+    from trainer.training.result import Run
 
 
 def run(
@@ -53,7 +53,7 @@ def run(
 
     Example: train run configs/hidden_layer.yaml --set sgd.learning_rate=0.01 --name slower
     """
-    from trainer.run import train
+    from trainer.runs.train import train
     from trainer.spec import load_spec
 
     spec = load_spec(config, set_)
@@ -85,7 +85,7 @@ def resume(
 
     Example: train resume last --set sgd.epochs=100
     """
-    from trainer.resuming import resume as go_on
+    from trainer.runs.resume import resume as go_on
 
     _show(
         go_on, quiet, json_, run, changes=set_ or (), force=force, threads=threads,
@@ -106,7 +106,7 @@ def reproduce(
 
     Example: train reproduce last
     """
-    from trainer.proof import reproduce as again
+    from trainer.runs.reproduce import reproduce as again
 
     with _progress(quiet or json_) as (_, shown):
         proof = again(run, tracking_uri=tracking_uri, threads=threads, **shown)
@@ -123,7 +123,7 @@ def sync(quiet: Quiet = False) -> None:
 
     Example: train sync
     """
-    from trainer.resuming import send, unsent_runs
+    from trainer.runs.resume import send, unsent_runs
 
     waiting, failure = unsent_runs(), None
     for run in waiting:

@@ -44,7 +44,7 @@ def serve_model(run: str, tracking_uri: str | None, port: int) -> None:
 
     Raises `UsageError` where there is no such run, it kept no model, or the port is taken.
     """
-    from trainer.using import find_model
+    from trainer.runs.use import find_model
 
     model = find_model(run, tracking_uri=tracking_uri)
     store = resolve_store(tracking_uri)

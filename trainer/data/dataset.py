@@ -9,15 +9,15 @@ from typing import Final
 import numpy as np
 
 from trainer.data.blocks import blocks
-from trainer.data.fitting import Tally, fit_columns
-from trainer.data.layout import Layout
+from trainer.data.columns.table import Label, Table, listing, show
 from trainer.data.parts import AnyPart, Part
-from trainer.data.preprocessing import Fault, Preprocessing
-from trainer.data.scales import fit_scales
-from trainer.data.sources import read_table
-from trainer.data.splitting import split_rows
-from trainer.data.table import Label, Table, listing, show
-from trainer.data.weighting import class_weights, row_weights
+from trainer.data.preparing.fit_columns import Tally, fit_columns
+from trainer.data.preparing.fit_scales import fit_scales
+from trainer.data.preparing.layout import Layout
+from trainer.data.preparing.preprocessing import Fault, Preprocessing
+from trainer.data.preparing.splitting import split_rows
+from trainer.data.preparing.weighting import class_weights, row_weights
+from trainer.data.reading.sources import read_table
 from trainer.errors import DataError, Problem, SpecError
 from trainer.graph.ops import Array
 from trainer.spec.document import Path

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from trainer.data.columns.table import Table
 from trainer.data.dataset import Dataset, dataset_in_memory, fit_table
-from trainer.data.preprocessing import Preprocessing
-from trainer.data.sources import read_table
-from trainer.data.splitting import split_rows
-from trainer.data.streaming import (
+from trainer.data.on_disk import (
     Reading,
     dataset_on_disk,
     first_rows,
     preprocess_on_disk,
     silent,
 )
-from trainer.data.table import Table
+from trainer.data.preparing.preprocessing import Preprocessing
+from trainer.data.preparing.splitting import split_rows
+from trainer.data.reading.sources import read_table
 from trainer.spec.schema import Spec
 
 __all__ = ["Reading", "load_dataset", "load_table", "preprocess", "silent"]

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from trainer.build import build_graph
 from trainer.data import AnyPart, Preprocessing, Table, load_table, preprocess
-from trainer.data.table import listing
+from trainer.data.columns.table import listing
 from trainer.errors import UsageError
 from trainer.explain.explanation import Explanation, explain_graph
 from trainer.graph import Graph
 from trainer.graph.initialisers import initial_parameters, initial_state
 from trainer.graph.ops import Array
+from trainer.network.build import build_graph
 from trainer.spec.equations import Sketch
 from trainer.spec.lifting import lift_model
 from trainer.spec.schema import Spec

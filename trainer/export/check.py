@@ -11,7 +11,7 @@ import numpy as np
 from trainer.data import Preprocessing, load_table, split_rows
 from trainer.errors import DataError, SpecError, TrainerError
 from trainer.graph.ops import Array
-from trainer.model import Model
+from trainer.network.model import Model
 
 ALLOWED: Final = 1e-6
 """How far apart numbers may be: probabilities, or outputs relative to the largest of their

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from trainer.data import Preprocessing
-from trainer.data.expand import Rule, is_plain
-from trainer.data.scaling import Scaling
-from trainer.data.table import Column
+from trainer.data.columns.table import Column
+from trainer.data.preparing.expand import Rule, is_plain
+from trainer.data.preparing.scaling import Scaling
 from trainer.export.snippets import (
     CATEGORY,
     CELLS,

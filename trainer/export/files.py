@@ -15,7 +15,7 @@ from trainer.export.onnx import answer_onnx, write_onnx
 from trainer.export.program import answer_program, write_program
 from trainer.export.tensors import read_safetensors, write_safetensors
 from trainer.graph.ops import Array
-from trainer.model import Model
+from trainer.network.model import Model
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from trainer.export.nodes import Writer, kind, write_graph
 from trainer.export.onnx_columns import write_decoding, write_encoding
 from trainer.export.program import model_arrays
 from trainer.graph.ops import Array
-from trainer.model import Model
+from trainer.network.model import Model
 
 if TYPE_CHECKING:
     from onnx import ModelProto, ValueInfoProto

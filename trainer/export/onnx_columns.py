@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from trainer.data import Preprocessing
-from trainer.data.expand import DAY, FARTHEST, is_plain
+from trainer.data.preparing.expand import DAY, FARTHEST, is_plain
 from trainer.export.nodes import Writer, kind
 from trainer.graph.ops import Array
 from trainer.spec.data import DatePart

@@ -15,12 +15,12 @@ from typing import Final
 import numpy as np
 
 from trainer.data import Preprocessing
-from trainer.data.texts import written
+from trainer.data.columns.texts import written
 from trainer.export.check import Answer, answer_columns
 from trainer.export.columns import listed, missing_texts, scaling_arrays, write_parts
 from trainer.export.source import write_source
 from trainer.graph.ops import Array
-from trainer.model import Model
+from trainer.network.model import Model
 from trainer.spec.data import CsvSource
 
 _BODY: Final = Template('''\

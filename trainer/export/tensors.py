@@ -8,7 +8,7 @@ from pathlib import Path
 
 from trainer.data import Preprocessing
 from trainer.export.program import model_arrays
-from trainer.model import Model
+from trainer.network.model import Model
 from trainer.spec import Spec
 
 

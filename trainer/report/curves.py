@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from trainer.graph.ops import Array
-from trainer.history import History
 from trainer.report.style import (
     BLUE,
     COLOURS,
@@ -29,8 +28,9 @@ from trainer.report.style import (
     spread,
     thin,
 )
-from trainer.result import Series
 from trainer.training import Job
+from trainer.training.history import History
+from trainer.training.result import Series
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

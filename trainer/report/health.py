@@ -24,8 +24,8 @@ import numpy as np
 from trainer.data import Part
 from trainer.engine import evaluate
 from trainer.graph.ops import BATCH, Array
-from trainer.history import History
 from trainer.training import Ended, Job
+from trainer.training.history import History
 
 Kind: TypeAlias = Literal[
     "vanishing_gradients",

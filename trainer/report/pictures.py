@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 
 from threadpoolctl import threadpool_limits
 
-from trainer.history import History
 from trainer.report.classification import confusion, roc_calibration
 from trainer.report.curves import gradient_norms, learning_curves
 from trainer.report.outcome import measure
@@ -16,6 +15,7 @@ from trainer.report.regression import predictions
 from trainer.report.style import save, styled
 from trainer.report.weights import weights
 from trainer.training import Job
+from trainer.training.history import History
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -25,8 +25,8 @@ from trainer.report.style import (
 )
 from trainer.spec.schema import Spec
 from trainer.spec.sgd import SGDSpec
+from trainer.training.range_test import Sweep
 from trainer.training.schedule import rates_at
-from trainer.training.sweep import Sweep
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

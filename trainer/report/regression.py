@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from trainer.graph.ops import Array
+from trainer.metrics import R2
 from trainer.report.outcome import Outcome
 from trainer.report.style import (
     BLUE,
@@ -22,7 +23,6 @@ from trainer.report.style import (
     short,
 )
 from trainer.training import Job
-from trainer.training.metrics import R2
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

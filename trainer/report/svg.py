@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from html import escape
 from typing import Final
 
-from trainer.report.scale import Scale, drawable
+from trainer.report.axis import Scale, drawable
 from trainer.report.style import spread
 
 WIDTH, HEIGHT = 440, 270

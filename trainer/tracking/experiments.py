@@ -10,13 +10,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from trainer.checkpoints.environment import git_tags, package_version
 from trainer.errors import TrackingError
+from trainer.metrics import default_metric
 from trainer.spec.schema import Spec
 from trainer.tracking.client import no_collection
-from trainer.tracking.environment import git_tags, package_version
 from trainer.tracking.store import Store
 from trainer.tracking.view import VIEW_TAG, shared_view
-from trainer.training.metrics import default_metric
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from trainer.data import Preprocessing
 from trainer.errors import TrackingError, UsageError
-from trainer.model import Model
+from trainer.network.model import Model
 from trainer.spec import read_spec
 from trainer.tracking.experiments import KIND_TAG
 from trainer.tracking.model import RegisteredName, register

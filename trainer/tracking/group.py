@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from trainer.errors import UsageError
-from trainer.result import Status
 from trainer.spec.emit import to_yaml
 from trainer.spec.schema import Spec
 from trainer.tracking.client import answers_of, import_mlflow, no_collection
@@ -27,6 +26,7 @@ from trainer.tracking.experiments import (
 )
 from trainer.tracking.store import Store, check_store
 from trainer.tracking.tracker import STATUS
+from trainer.training.result import Status
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

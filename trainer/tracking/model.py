@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from trainer.data.texts import written
+from trainer.data.columns.texts import written
 from trainer.errors import TrackingError, UsageError
 from trainer.export.program import mlflow_code, model_arrays
 from trainer.graph.ops import Array
-from trainer.model import Model
+from trainer.network.model import Model
 from trainer.tracking.describe import flatten
 
 if TYPE_CHECKING:

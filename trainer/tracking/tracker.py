@@ -20,13 +20,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from trainer.checkpoints.environment import describe_environment
 from trainer.errors import TrackingError
-from trainer.model import Model
-from trainer.result import Status
+from trainer.network.model import Model
 from trainer.spec.emit import to_yaml
 from trainer.tracking.client import import_mlflow, no_collection
 from trainer.tracking.describe import dataset_inputs, describe_run, flatten
-from trainer.tracking.environment import describe_environment
 from trainer.tracking.experiments import (
     MAX_PARAMS,
     find_experiment,
@@ -40,6 +39,7 @@ from trainer.tracking.sender import Sender
 from trainer.tracking.store import Store, check_store
 from trainer.tracking.trace import Trace
 from trainer.training import Ended, EpochDone, Event, Job, StepsDone
+from trainer.training.result import Status
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from trainer.engine import Steps
-from trainer.result import Status
+from trainer.training.result import Status
 
 
 @dataclass(frozen=True)

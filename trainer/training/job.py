@@ -8,17 +8,17 @@ from typing import Final
 
 import numpy as np
 
+from trainer.checkpoints.checkpoint import Checkpoint
 from trainer.data import Dataset
 from trainer.engine import Engine, EngineName, Steps, make_engine
 from trainer.errors import CheckpointError
 from trainer.graph import Graph, Node
 from trainer.graph.initialisers import initial_parameters, initial_state
 from trainer.graph.ops import Array, show_shape
+from trainer.metrics import Scores, default_metric, scores_for
 from trainer.spec.schema import OF_CLASSES, OF_NUMBERS, Spec
-from trainer.training.checkpoint import Checkpoint
 from trainer.training.events import Event, StepsDone
 from trainer.training.masks import masks_of
-from trainer.training.metrics import Scores, default_metric, scores_for
 from trainer.training.rates import LearningRates, Rates
 from trainer.training.sgd import training_graph
 

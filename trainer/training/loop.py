@@ -14,11 +14,11 @@ from trainer.data import AnyPart
 from trainer.data.parts import rows_at_a_time
 from trainer.graph.ops import Array
 from trainer.randomness import stream
-from trainer.result import Status
 from trainer.training.diagnose import diagnose
 from trainer.training.events import Ended, EpochDone, Event, StepsDone
 from trainer.training.job import EpochRecord, Job
 from trainer.training.masks import draw_masks, mask_bytes
+from trainer.training.result import Status
 
 GATHERED: Final = 2**21  # bytes of rows at a time
 

@@ -1,1 +1,0 @@
-"""What `build_graph` is made of: features, layers and losses as nodes of a graph."""

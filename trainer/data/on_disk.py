@@ -1,0 +1,264 @@
+"""The data of a run that stay on disk: two passes over the files, then rows in the model's dtype.
+
+The first pass counts, deals rows to parts and keeps a sample of the training rows, on which the
+preprocessing is fitted; the second encodes all rows and writes them to a file for each part.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, TypeAlias
+
+import numpy as np
+
+from trainer.data.columns.table import Table
+from trainer.data.dataset import SAMPLE, Dataset, encode_part, fit_table, split_notes
+from trainer.data.preparing.fit_columns import Tally
+from trainer.data.preparing.preprocessing import Preprocessing
+from trainer.data.preparing.splitting import PARTS, TRAIN, check_parts, deal_by_counter
+from trainer.data.preparing.weighting import raw_weights, scale_weights, weights_of_classes
+from trainer.data.reading.pieces import TableOnDisk
+from trainer.data.spool import RowFormat, Scratch, ScratchFile, Spool, StreamedPart
+from trainer.graph.ops import Array
+from trainer.spec.schema import Spec
+
+SAMPLE_ROWS: Final = 2**20
+"""The most training rows on which the preprocessing is fitted."""
+SAMPLE_CELLS: Final = 2**24
+"""The most numbers that they have."""
+FOLDER: Final = Path("runs")
+"""Where rows are kept, unless the environment names a TMPDIR."""
+READ: Final = 2**22  # bytes at a time
+
+
+Reading: TypeAlias = Callable[[str, int], None]
+"""Hears what is done with the rows, and with how many it is done."""
+
+
+def silent(what: str, rows: int) -> None:
+    """Tells nobody."""
+
+
+def dataset_on_disk(spec: Spec, told: Reading = silent) -> Dataset:
+    """The data of a run whose rows stay on disk. Raises as `load_dataset`."""
+    source = TableOnDisk.open(spec)
+    survey = _survey(source, told)
+    by_name = {name: range(size) for name, size in zip(PARTS, survey.sizes, strict=True)}
+    notes = split_notes(spec, by_name)
+    how, missing = _fit(spec, survey, notes)
+    by_class = weights_of_classes(spec, source.classes, survey.counts[TRAIN])
+    parts, sha256 = _encode(source, survey, how, by_class, told)
+    return Dataset(
+        preprocessing=how,
+        train=parts["train"],
+        validation=parts.get("validation"),
+        test=parts.get("test"),
+        sample=how.adopt(survey.head, slice(None)),
+        sha256=sha256,
+        origin=source.origin,
+        notes=tuple(notes),
+        missing=missing,
+    )
+
+
+def preprocess_on_disk(spec: Spec) -> Preprocessing:
+    """As `preprocess`, for rows that stay on disk."""
+    return _fit(spec, _survey(TableOnDisk.open(spec)), [])[0]
+
+
+def first_rows(spec: Spec, count: int) -> Table:
+    """The first rows of the files, in memory. Raises as `load_table`."""
+    tables: list[Table] = []
+    for first, table in TableOnDisk.open(spec).pieces():
+        tables.append(_some(table, np.arange(min(count - first, len(table.x)))))
+        if first + len(table.x) >= count:
+            break
+    return _joined(tables)
+
+
+# The first pass ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Survey:
+    """What the first pass found. `sizes` are the rows of each part; `counts` and `weights` those
+    of each class, and the sums of their weights, of shape (parts, classes), or (parts, 1) without
+    classes. `head` holds the first training rows, `sample` those on which is fitted.
+    """
+
+    sizes: Sequence[int]
+    counts: Array
+    weights: Array
+    tallies: Sequence[Tally]
+    head: Table
+    sample: Table
+
+
+def _survey(source: TableOnDisk, told: Reading = silent) -> _Survey:
+    spec, classes = source.spec, len(source.classes or " ")
+    counts, weights = np.zeros((len(PARTS), classes), np.int64), np.zeros((len(PARTS), classes))
+    tallies = [Tally(np.zeros(len(column.categories), np.int64), 0) for column in source.features]
+    head, sample = _Sample(SAMPLE, thinned=False), _Sample(_sample_rows(source))
+    for first, table in source.pieces():
+        dealt, drawn = _deal(spec, table, first)
+        groups = dealt * classes + (table.target if source.classes else 0)
+        alike = np.bincount(groups, minlength=counts.size).reshape(counts.shape)
+        counts += alike
+        if table.weights is not None:
+            each = raw_weights(spec, table, np.arange(len(dealt)), None, first)
+            weights += np.bincount(groups, each, counts.size).reshape(counts.shape)
+        else:
+            weights += alike
+        train = np.flatnonzero(dealt == TRAIN)
+        for i, (column, want) in enumerate(zip(table.columns, source.wanted, strict=False)):
+            if column.categories or want.optional:
+                tallies[i] += Tally.of(column, table.x[train, i])
+        head.add(table, train, drawn[train])
+        sample.add(table, train, drawn[train])
+        told("read", first + len(table.x))
+    sizes = counts.sum(axis=1).tolist()
+    check_parts(spec, sizes, source.classes, counts[TRAIN])
+    return _Survey(sizes, counts, weights, tallies, head.table, sample.table)
+
+
+def _deal(spec: Spec, table: Table, first: int) -> tuple[Array, Array]:
+    part = np.zeros(len(table.x), np.int8) if table.part is None else table.part
+    return deal_by_counter(spec, first, part)
+
+
+def _sample_rows(source: TableOnDisk) -> int:
+    return min(SAMPLE_ROWS, SAMPLE_CELLS // (len(source.features) + len(source.others)))
+
+
+class _Sample:
+    """At most `most` rows: those whose random number is small enough, or simply the first.
+
+    Whether a row is among them depends on the numbers of all rows, not on how they are added: the
+    bound is halved whenever too many are below it.
+    """
+
+    def __init__(self, most: int, *, thinned: bool = True) -> None:
+        self._most, self._thinned, self._bound = most, thinned, 2**32
+        self._tables: list[Table] = []
+        self._drawn: list[Array] = []
+
+    def add(self, table: Table, rows: Array, drawn: Array) -> None:
+        """Takes some of these rows, which have these numbers."""
+        there = sum(map(len, self._drawn))
+        if not self._thinned:
+            rows, drawn = rows[: self._most - there], drawn[: self._most - there]
+        kept = drawn < self._bound
+        self._tables.append(_some(table, rows[kept]))
+        self._drawn.append(drawn[kept])
+        while sum(map(len, self._drawn)) > self._most:
+            self._bound //= 2
+            below = [np.flatnonzero(numbers < self._bound) for numbers in self._drawn]
+            for i, places in enumerate(below):  # one by one, so that each frees its memory
+                self._tables[i] = _some(self._tables[i], places)
+                self._drawn[i] = self._drawn[i][places]
+
+    @property
+    def table(self) -> Table:
+        """The rows that are kept, without weights."""
+        return _joined(self._tables)
+
+
+def _some(table: Table, rows: Array) -> Table:
+    """Some rows of a table, copied; without weights."""
+    return replace(table, x=table.x[rows], target=table.target[rows], weights=None, part=None)
+
+
+def _joined(tables: Sequence[Table]) -> Table:
+    """The rows of tables of the same columns."""
+    x, target = (
+        np.concatenate([getattr(table, name) for table in tables]) for name in ("x", "target")
+    )
+    return replace(tables[0], x=x, target=target)
+
+
+def _fit(spec: Spec, survey: _Survey, notes: list[str]) -> tuple[Preprocessing, tuple[int, ...]]:
+    """The preprocessing, and how many training rows miss each feature."""
+    sample, count = survey.sample, survey.sizes[TRAIN]
+    how, missing = fit_table(spec, sample, np.arange(len(sample.x)), notes, survey.tallies, count)
+    how = replace(how, weighted=spec.data.weights is not None or how.weighted)
+    fitted = how.scaling.changes or how.target_scaling.changes
+    if len(sample.x) < count and (fitted or any(rule.fill is not None for rule in how.rules)):
+        notes.append(
+            f"scales and what fills gaps are those of {len(sample.x):,} of {count:,} training "
+            "rows, taken by chance"
+        )
+    return how, missing
+
+
+# The second pass ---------------------------------------------------------------------------------
+
+
+def _encode(
+    source: TableOnDisk,
+    survey: _Survey,
+    how: Preprocessing,
+    by_class: Array | None,
+    told: Reading,
+) -> tuple[dict[str, StreamedPart], str]:
+    """The parts that have rows, and the hash of the table. Raises `DataError`."""
+    spec, sizes = source.spec, survey.sizes
+    form = RowFormat(how.layout.width, how.outputs, how.weighted, spec.model.dtype)
+    beside = len(how.targets) + bool(spec.data.weights) + any(source.parts)
+    folder = Path(os.environ.get("TMPDIR") or FOLDER)
+    scratch = Scratch(folder, sum(sizes) * (form.bytes + 8 * beside))
+    scratch.check()
+    spools = {name: Spool(scratch, form) for name, size in zip(PARTS, sizes, strict=True) if size}
+    sums = survey.weights if by_class is None else survey.weights * by_class
+    means = [float(sums[number].sum()) / max(size, 1) for number, size in enumerate(sizes)]
+    hashed = _Hash(survey.sample, sum(sizes), scratch)
+    for first, table in source.pieces():
+        dealt, _ = _deal(spec, table, first)
+        hashed.add(table)  # before `encode_part`, which may write into the table
+        for number, name in enumerate(PARTS):
+            rows = np.flatnonzero(dealt == number)
+            if name in spools and len(rows):
+                weights = None
+                if how.weighted:
+                    each = raw_weights(spec, table, rows, by_class, first)
+                    weights = scale_weights(spec, each, means[number], name)
+                spools[name].append(encode_part(spec, table, rows, how, weights, first))
+        told("encoded", first + len(table.x))
+    source.check()
+    return {name: spool.done() for name, spool in spools.items()}, hashed.done()
+
+
+class _Hash:
+    """`Table.sha256` of a table that comes in pieces. What it takes after the features waits on
+    disk.
+    """
+
+    def __init__(self, like: Table, rows: int, scratch: Scratch) -> None:
+        self._digest, self._scratch = like.header(rows), scratch
+        self._later: dict[str, ScratchFile] = {}
+
+    def add(self, table: Table) -> None:
+        """Takes the next rows."""
+        self._digest.update(np.ascontiguousarray(table.x, dtype="<f8").data)
+        kinds = {"target": "<i8" if table.classes is not None else "<f8"}
+        for name in ("target", "weights", "part"):
+            values = getattr(table, name)
+            if values is not None:
+                if name not in self._later:
+                    self._later[name] = self._scratch.file()
+                with self._scratch.told():
+                    array = np.ascontiguousarray(values, dtype=kinds.get(name, "<f8"))
+                    self._later[name].io.write(array.data)
+
+    def done(self) -> str:
+        """The hash."""
+        for name, file in self._later.items():
+            if name != "target":
+                self._digest.update(name.encode())
+            with self._scratch.told():
+                file.io.seek(0)
+                while piece := file.io.read(READ):
+                    self._digest.update(piece)
+        return self._digest.hexdigest()

@@ -1,0 +1,205 @@
+"""What the training rows say of the columns: which categories there are, what fills gaps.
+
+No other row has a part in it, and weights have none. `scales.py` does the same for scales.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+
+from trainer.data.columns.cells import CellError, code_of, codes_of, reader, text_of
+from trainer.data.columns.table import Column, Table, listing, show
+from trainer.data.preparing.expand import Rule
+from trainer.data.preparing.preprocessing import Preprocessing
+from trainer.errors import DataError, SpecError
+from trainer.graph.ops import Array
+from trainer.spec.data import ColumnSpec
+from trainer.spec.document import Path
+from trainer.spec.schema import Spec
+
+DEFAULT_PARTS: Final = ("year", "month", "day", "weekday")
+MOST_DIMENSIONS: Final = 50
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How many training rows have each category of a column, by its number (kinds without
+    categories have none), and how many miss its value.
+    """
+
+    counts: Array
+    missing: int
+
+    @classmethod
+    def of(cls, column: Column, values: Array) -> Tally:
+        """Of the raw values of a column."""
+        present = values[~np.isnan(values)]
+        codes = present if column.kind == "categorical" else present[:0]
+        counts = np.bincount(codes.astype(np.int64), minlength=len(column.categories))
+        return cls(counts, len(values) - len(present))
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(self.counts + other.counts, self.missing + other.missing)
+
+
+# Columns ----------------------------------------------------------------------------------------
+
+
+def fit_columns(
+    spec: Spec,
+    table: Table,
+    train: Array,
+    notes: list[str],
+    tallies: Sequence[Tally] | None = None,
+) -> tuple[Preprocessing, tuple[int, ...]]:
+    """What each column becomes, without its scale, and how many training rows miss it. Notes what
+    a reader should know. Where the table is a sample, `tallies` are of all training rows.
+
+    Raises `SpecError` where the spec asks for what the kind of a column has not, and `DataError`
+    for a column without any value.
+    """
+    fits = [
+        _fit_column(spec, table, train, i, notes, tallies[i] if tallies else None)
+        for i in range(len(table.columns))
+    ]
+    how = Preprocessing(
+        columns=tuple(column for column, _, _ in fits),
+        targets=table.targets,
+        classes=table.classes,
+        outputs=spec.model.units,
+        dtype=spec.model.dtype,
+        rules=tuple(rule for _, rule, _ in fits),
+        multi_label=spec.model.multi_label,
+        weighted=table.weights is not None or spec.model.class_weights is not None,
+    )
+    return how, tuple(count for _, _, count in fits)
+
+
+def _fit_column(
+    spec: Spec, table: Table, train: Array, number: int, notes: list[str], tally: Tally | None
+) -> tuple[Column, Rule, int]:
+    column = table.columns[number]
+    asked = spec.data.columns.get(column.name, ColumnSpec())
+    _check_asked(spec, column, asked)
+    missing = asked.missing if asked.missing is not None else spec.data.missing
+    plain = column.kind == "numeric" and not asked.indicator
+    if plain and missing == "error":
+        return column, Rule(), 0
+    values = table.x[train, number]
+    present = values[~np.isnan(values)]
+    tally = tally or Tally.of(column, values)
+    if not len(present) and not isinstance(missing, dict):
+        message = f"all training rows miss {show(column.name)}"
+        hint = "leave it out of `data.features`, or fill it with {constant: …}"
+        raise DataError(spec.problem(_missing_path(asked, column), message, hint))
+    if column.kind == "categorical":
+        column = _kept(column, tally.counts, missing if tally.missing else None, notes)
+    fill_from = _recoded(present, table.columns[number], column)
+    fill = _fill(spec, column, asked, missing, fill_from)
+    rule = Rule(
+        fill,
+        indicator=asked.indicator,
+        dimensions=_dimensions(column, asked),
+        parts=(asked.parts or DEFAULT_PARTS) if column.kind == "date" else (),
+        strict=asked.unknown == "error",
+    )
+    return column, rule, tally.missing
+
+
+def _check_asked(spec: Spec, column: Column, asked: ColumnSpec) -> None:
+    """Raises `SpecError` for what does not fit the kind that the column turned out to have."""
+    path: Path = ("data", "columns", column.name)
+    kinds = {"encode": ("categorical", "ordinal"), "dimensions": ("categorical", "ordinal"),
+             "parts": ("date",), "order": ("ordinal",),
+             "unknown": ("categorical", "ordinal")}  # fmt: skip
+    for key, fitting in kinds.items():
+        if getattr(asked, key) != ColumnSpec.model_fields[key].default and (
+            column.kind not in fitting
+        ):
+            message = f"{show(column.name)} is {column.kind}, and has no '{key}'"
+            hint = f"leave it out, or write type: {fitting[0]}"
+            raise SpecError(spec.problem((*path, key), message, hint))
+    if asked.scale and (column.kind == "categorical" or asked.encode == "embedding"):
+        message = f"{show(column.name)} holds categories, which are not scaled"
+        raise SpecError(spec.problem((*path, "scale"), message, "leave scale out"))
+    if asked.indicator and (asked.missing or spec.data.missing) == "error":
+        message = "an indicator tells where a value was missing, and here that is an error"
+        hint = "say what stands for missing values too: missing: most_frequent, or another"
+        raise SpecError(spec.problem((*path, "indicator"), message, hint))
+
+
+def _missing_path(asked: ColumnSpec, column: Column) -> Path:
+    """Where the spec says what stands for missing values."""
+    if asked.missing is not None:
+        return ("data", "columns", column.name, "missing")
+    return ("data", "missing")
+
+
+def _kept(column: Column, counts: Array, missing: Any, notes: list[str]) -> Column:
+    """The column with the categories of the training rows; a constant that fills missing values
+    becomes one of them.
+    """
+    kept = [name for name, count in zip(column.categories, counts, strict=True) if count]
+    lost = [name for name, count in zip(column.categories, counts, strict=True) if not count]
+    if lost:
+        one = len(lost) == 1
+        notes.append(
+            f"{len(lost)} {'category' if one else 'categories'} of {show(column.name)} "
+            f"{'is' if one else 'are'} in no training row: {listing(lost, 3)}"
+        )
+    if isinstance(missing, dict) and code_of(missing["constant"], codes_of(kept)) < 0:
+        kept.append(text_of(missing["constant"]))
+    return replace(column, categories=tuple(kept))
+
+
+def _recoded(codes: Array, before: Column, after: Column) -> Array:
+    """The values by the numbers that their categories have after, all of which are there."""
+    if before.categories == after.categories:
+        return codes
+    places = {name: i for i, name in enumerate(after.categories)}
+    numbers = [places.get(name, -1) for name in before.categories]
+    return np.asarray(np.array(numbers or [-1], np.float64)[codes.astype(np.int64)])
+
+
+def _dimensions(column: Column, asked: ColumnSpec) -> int | None:
+    if asked.encode != "embedding":
+        return None
+    return asked.dimensions or max(1, min(MOST_DIMENSIONS, (len(column.categories) + 1) // 2))
+
+
+# Fills ------------------------------------------------------------------------------------------
+
+
+def _fill(
+    spec: Spec, column: Column, asked: ColumnSpec, missing: Any, present: Array
+) -> float | None:
+    """What stands for a missing value, as a raw number; None where that is an error."""
+    if missing == "error":
+        return None
+    if isinstance(missing, dict):
+        return _constant(spec, column, asked, missing["constant"])
+    if missing == "most_frequent" or column.kind not in ("numeric", "date"):
+        values, counts = np.unique(present, return_counts=True)
+        return float(values[np.argmax(counts)])  # of several the smallest
+    fill = float(np.mean(present) if missing == "mean" else np.median(present))
+    if not np.isfinite(fill):
+        message = f"the {missing} of {show(column.name)} is outside the range of float64"
+        raise DataError(spec.problem(_missing_path(asked, column), message, "rescale the column"))
+    return fill
+
+
+def _constant(spec: Spec, column: Column, asked: ColumnSpec, constant: Any) -> float:
+    """A constant that the spec names, as a raw number."""
+    try:
+        found = reader(column, strict=True)(constant)
+        if np.isnan(found):
+            raise CellError("expected a value, found nothing")
+    except CellError as error:
+        message = f"{show(column.name)} is {column.kind}: {error.message}"
+        path = (*_missing_path(asked, column), "constant")
+        raise SpecError(spec.problem(path, message, error.hint)) from None
+    return found

@@ -1,0 +1,1 @@
+"""From files and other sources to tables."""

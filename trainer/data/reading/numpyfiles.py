@@ -1,0 +1,147 @@
+"""Columns that are NumPy arrays: .npz and .npy files, and numbers in memory."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from trainer.data.columns.table import Column, show
+from trainer.data.reading.files import unreadable
+from trainer.data.reading.tablefile import ROWS, BinaryFile
+from trainer.errors import DataError, Problem
+from trainer.graph.ops import Array
+
+_REFUSALS: Final = (
+    OSError, ValueError, EOFError, KeyError, RuntimeError, MemoryError, zipfile.BadZipFile,
+    zlib.error,
+)  # fmt: skip
+"""What reading a damaged file of NumPy arrays may raise."""
+
+
+@dataclass(frozen=True)
+class ArraysFile(BinaryFile):
+    """Columns as NumPy arrays of shape (rows,), in memory; made by `read_npz` and `read_npy`.
+
+    `y` names the columns that were one array y.
+    """
+
+    path: Path | None
+    arrays: Mapping[str, Array]
+    y: tuple[str, ...] = ()
+
+    @cached_property
+    def types(self) -> Mapping[str, Any]:
+        """The pyarrow types of the columns."""
+        import pyarrow as pa
+
+        return {name: pa.array(values[:1]).type for name, values in self.arrays.items()}
+
+    def batches(self, columns: Sequence[Column]) -> Iterator[Any]:
+        """The columns, up to `ROWS` rows at a time."""
+        import pyarrow as pa
+
+        names = list(dict.fromkeys(column.name for column in columns))
+        rows = len(next(iter(self.arrays.values())))
+        for start in range(0, rows, ROWS):
+            chosen = (self.arrays[name][start : start + ROWS] for name in names)
+            yield pa.record_batch([pa.array(values) for values in chosen], names=names)
+
+
+def read_npz(path: Path) -> ArraysFile:
+    """A .npz file with `x` of shape (rows, features) and `y`, which rows to predict may lack; or
+    with a column each. Raises `DataError`.
+    """
+    with _numpy(path), path.open("rb") as opened:
+        file = np.load(opened, allow_pickle=False)
+        if not isinstance(file, np.lib.npyio.NpzFile):
+            raise ValueError("it holds a single array: use `npy`")
+        with file:
+            arrays = {name: file[name] for name in file.files}
+        if not all(isinstance(array, np.ndarray) for array in arrays.values()):
+            raise ValueError("it holds other files than arrays")
+    if "x" in arrays and arrays["x"].ndim == 2 and set(arrays) <= {"x", "y"}:
+        return _paired(path, arrays["x"], arrays.get("y"))
+    return _checked(path, arrays)
+
+
+def read_npy(path: Path, target: Path | None = None) -> ArraysFile:
+    """.npy files of features and, but for rows to predict, of targets. Raises `DataError`."""
+    read = []
+    for each in (path, target):
+        if each is None:
+            continue
+        with _numpy(each), each.open("rb") as opened:
+            array = np.load(opened, allow_pickle=False)
+            if not isinstance(array, np.ndarray):
+                raise ValueError("it holds several arrays: use `npz`")
+            read.append(array)
+    return _paired(path, *read)
+
+
+@contextmanager
+def _numpy(path: Path) -> Iterator[None]:
+    """`DataError` for what NumPy refuses."""
+    kind = "NumPy"
+    try:
+        yield
+    except _REFUSALS as error:
+        if "allow_pickle" in str(error) or "pickled" in str(error):
+            message = "this file holds Python objects, or is no file of NumPy arrays"
+            hint = "save arrays of numbers or texts, not of objects"
+            raise DataError(Problem("", message, hint, str(path))) from None
+        raise DataError(unreadable(path, error, kind)) from None
+
+
+def _paired(path: Path, x: Array, y: Array | None = None) -> ArraysFile:
+    """Features x1, x2, … and the target y, or y1, y2, … of several columns."""
+    arrays = _numbered("x", x[:, None] if x.ndim == 1 else x)
+    if y is None:
+        return _checked(path, arrays)
+    targets = _numbered("y", y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y)
+    return _checked(path, arrays | targets, tuple(targets) if len(targets) > 1 else ())
+
+
+def _numbered(name: str, array: Array) -> dict[str, Array]:
+    """The columns of a matrix, numbered from 1; other arrays as they are."""
+    if array.ndim != 2:
+        return {name: array}
+    return {f"{name}{i}": column for i, column in enumerate(array.T, 1)}
+
+
+def _checked(path: Path, arrays: Mapping[str, Array], y: tuple[str, ...] = ()) -> ArraysFile:
+    """Columns of one length, whose types a table can have."""
+    if not arrays:
+        raise DataError(Problem("", "the file holds no arrays", None, str(path)))
+    plain: dict[str, Array] = {}
+    length = max(array.shape[0] if array.ndim else 0 for array in arrays.values())
+    for name, array in arrays.items():
+        place = f"array {show(name)}"
+        if array.shape != (length,):
+            shape = " × ".join(map(str, array.shape)) or "a single value"
+            message = f"expected {length} values, one a row, found {shape}"
+            hint = "an array is a column; or name two `x` and `y`"
+            raise DataError(Problem(place, message, hint, str(path)))
+        if array.dtype.kind not in "biufUSM":
+            message = f"expected numbers or texts, found the type {array.dtype}"
+            raise DataError(Problem(place, message, None, str(path)))
+        plain[name] = _native(array)
+    return ArraysFile(path, plain, y)
+
+
+def _native(array: Array) -> Array:
+    """The array in a type that pyarrow takes."""
+    if array.dtype.kind == "S":
+        return np.char.decode(array, "utf-8", "replace")
+    if array.dtype.kind == "M" and np.datetime_data(array.dtype)[0] not in ("D", "s", "ms", "us"):
+        return array.astype("datetime64[ns]")
+    if array.dtype.kind == "f":
+        return array.astype(np.float64, copy=False)
+    return array.astype(array.dtype.newbyteorder("="), copy=False)

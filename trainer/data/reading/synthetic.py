@@ -1,0 +1,86 @@
+"""Data drawn from the seed: small problems with a known shape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+import numpy as np
+
+from trainer.data.blocks import blocks
+from trainer.data.columns.table import Table
+from trainer.data.reading.arrays import from_arrays
+from trainer.errors import SpecError
+from trainer.graph.ops import Array
+from trainer.randomness import stream
+from trainer.spec.data import SyntheticSource
+from trainer.spec.schema import Spec
+
+Points: TypeAlias = tuple[Array, Array]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A shape, whose `points` are the x and y of the rows with these numbers, without noise.
+
+    The noise is added to the inputs where y is a class, else to y.
+    """
+
+    points: Callable[[np.random.Generator, Array], Points]
+    features: int
+    is_class: bool
+
+
+def _xor(rng: np.random.Generator, row: Array) -> Points:
+    """The corners of a square in turn; the class is whether the two signs differ."""
+    corners = np.array([[-1.0, -1.0], [-1.0, 1.0], [1.0, -1.0], [1.0, 1.0]])
+    x = corners[row % 4]
+    return x, x[:, 0] != x[:, 1]
+
+
+def _two_moons(rng: np.random.Generator, row: Array) -> Points:
+    """Two half circles of radius 1, one upside down and shifted by (1, 0.5)."""
+    y = row % 2
+    angle = np.pi * rng.random(len(row))
+    x = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    return np.where(y[:, None] == 1, [1.0, 0.5] - x, x), y
+
+
+def _spirals(rng: np.random.Generator, row: Array) -> Points:
+    """Two arms of an Archimedean spiral, 1.5 turns each, that end at radius 1."""
+    y = row % 2
+    radius = np.sqrt(rng.random(len(row)))
+    angle = 3 * np.pi * radius + np.pi * y
+    return radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1), y
+
+
+def _linear(rng: np.random.Generator, row: Array) -> Points:
+    """Standard normal x, and y = 2 x1 - 3 x2 + 0.5 x3 + 1 + noise."""
+    x = rng.standard_normal((len(row), 3))
+    return x, 2 * x[:, 0] - 3 * x[:, 1] + 0.5 * x[:, 2] + 1
+
+
+PROBLEMS: Final[Mapping[str, Problem]] = {
+    "xor": Problem(_xor, features=2, is_class=True),
+    "two_moons": Problem(_two_moons, features=2, is_class=True),
+    "spirals": Problem(_spirals, features=2, is_class=True),
+    "linear": Problem(_linear, features=3, is_class=False),
+}
+
+
+def draw_synthetic(source: SyntheticSource, spec: Spec) -> Table:
+    """The table of features x1, x2, … and the target y. All points are drawn, then the noise."""
+    problem, rng = PROBLEMS[source.synthetic], stream(spec.seed, "synthetic")
+    x: Array = np.empty((source.rows, problem.features))
+    y: Array = np.empty(source.rows, np.int64 if problem.is_class else np.float64)
+    for block in blocks(*x.shape):
+        x[block], y[block] = problem.points(rng, np.arange(block.start, block.stop))
+    noisy = x if problem.is_class else y
+    for block in blocks(*x.shape):
+        with np.errstate(over="ignore"):
+            noisy[block] += source.noise * rng.standard_normal(noisy[block].shape)
+        if not np.isfinite(noisy[block]).all():
+            message = f"noise of {source.noise:g} gives numbers too large for float64"
+            raise SpecError(spec.problem(("data", "source", "noise"), message))
+    return from_arrays(x, y, spec, f"synthetic/{source.synthetic}")

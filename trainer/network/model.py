@@ -1,0 +1,108 @@
+"""A trained network with its preprocessing: raw rows in, labels and probabilities out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from trainer.data import Preprocessing
+from trainer.data.blocks import blocks
+from trainer.engine import evaluate
+from trainer.errors import CheckpointError
+from trainer.graph import Graph
+from trainer.graph.ops import OPS, Array, show_shape
+from trainer.network.build import build_graph
+from trainer.spec.schema import Spec
+
+
+@dataclass(frozen=True)
+class Model:
+    """What is needed to predict: the graph from x to its output `prediction`, the parameters by
+    name, and the preprocessing. `spec` tells how it was trained.
+    """
+
+    spec: Spec
+    graph: Graph
+    parameters: Mapping[str, Array]
+    preprocessing: Preprocessing
+
+    @classmethod
+    def from_parts(
+        cls, spec: Spec, parameters: Mapping[str, Array], preprocessing: Preprocessing
+    ) -> Model:
+        """Builds the graph of the spec. Raises `CheckpointError` for parameters of another one."""
+        graph = build_graph(spec, preprocessing.layout, training=False)
+        for node in graph.learned:
+            found = parameters.get(node.name)
+            if found is None or found.shape != node.shape or found.dtype != node.dtype:
+                expected = f"{node.dtype} of {show_shape(node.shape)}"
+                raise CheckpointError(f"expected the parameter '{node.name}' to be {expected}")
+        return cls(spec, graph, parameters, preprocessing)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of what `predict` gives."""
+        how = self.preprocessing
+        if how.classes is not None:
+            return ("prediction", *(f"probability/{label}" for label in how.classes))
+        predicted = tuple(f"prediction/{name}" for name in how.output_names)
+        if how.multi_label:
+            return (*predicted, *(f"probability/{name}" for name in how.output_names))
+        return ("prediction",) if how.outputs == 1 else predicted
+
+    def outputs(self, rows: Array) -> Array:
+        """The network's outputs, or logits where the loss is logistic, of shape (rows, outputs).
+
+        `rows` has shape (rows, features), in the order of `preprocessing.columns` and float64:
+        categories by their number there (`preprocessing.adopt` brings the rows of a table to it),
+        NaN for missing values. They are computed some at a time.
+        """
+        how = self.preprocessing
+        wanted = self.graph.outputs["prediction"]
+        found = np.empty((len(rows), how.outputs), how.dtype)
+        widest = max(int(np.prod(value.shape[-1:])) for value in self.parameters.values())
+        for block in blocks(len(rows), max(widest, how.layout.width)):
+            with np.errstate(over="ignore"):
+                x = how.encode(rows[block]).astype(how.dtype, order="C")
+            found[block] = evaluate(self.graph, {**self.parameters, "x": x}, [wanted])[wanted]
+        return found
+
+    def probabilities(self, outputs: Array) -> Array:
+        """What logits mean: the probability of each class, of shape (rows, classes); of several
+        labels that of each, of shape (rows, labels).
+        """
+        sigmoid = OPS["sigmoid"].forward
+        if self.preprocessing.multi_label:
+            return sigmoid(outputs)
+        if self.preprocessing.outputs == 1:
+            return np.concatenate([sigmoid(-outputs), sigmoid(outputs)], axis=1)
+        return OPS["softmax"].forward(outputs)
+
+    def classify(self, outputs: Array) -> Array:
+        """The number of each row's most probable class: of one logit 1 where it is above 0.
+
+        Of several labels 0 or 1 for each, of shape (rows, labels).
+        """
+        if self.preprocessing.multi_label:
+            return np.asarray((outputs > 0).astype(np.int64))
+        if self.preprocessing.outputs == 1:
+            return np.asarray((outputs[:, 0] > 0).astype(np.int64))
+        return np.asarray(outputs.argmax(axis=1))
+
+    def predict(self, rows: Array) -> dict[str, Array]:
+        """A value a row for each of `columns`; `rows` as in `outputs`.
+
+        For classes the label and the probability of each; for several labels 0 or 1 and the
+        probability of each; else the outputs in the units of the targets.
+        """
+        outputs, how = self.outputs(rows), self.preprocessing
+        if how.multi_label:
+            values = [*self.classify(outputs).T, *self.probabilities(outputs).T]
+        elif how.classes is None:
+            values = [*how.decode_target(outputs).T]
+        else:
+            labels = np.array(how.classes)[self.classify(outputs)]
+            values = [labels, *self.probabilities(outputs).T]
+        return dict(zip(self.columns, values, strict=True))

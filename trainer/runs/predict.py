@@ -1,0 +1,174 @@
+"""Files of rows through a trained model, some thousand rows at a time."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import numpy as np
+
+from trainer.data.blocks import blocks
+from trainer.data.preparing.preprocessing import Preprocessing
+from trainer.data.reading.rows import PARQUET, Rows, read_rows
+from trainer.errors import DataError, Problem, UsageError
+from trainer.graph.ops import Array
+from trainer.network.model import Model
+from trainer.runs.scoring import score_rows
+from trainer.spec.data import MISSING_VALUES, CsvSource
+
+Progress = Callable[[int], None]
+"""Is told how many rows are done."""
+
+PLAIN: Final = frozenset(',"\r\n')
+"""What a text in a CSV file must not hold, unless it stands in quotation marks."""
+
+
+def predict_file(
+    model: Model, data: Path, out: Path | None, progress: Progress = lambda _: None
+) -> int:
+    """Writes the predictions for the rows of a file (see `read_rows`); returns their number.
+
+    `out` is a CSV file, or Parquet by its name, and is there whole or not at all; without one
+    CSV goes to standard output. The columns are `model.columns`. Raises `DataError` for rows
+    that do not fit, and `UsageError` where the file cannot be written.
+    """
+    done = 0
+    with _writer(model, out) as writer:
+        for rows in _rows(model, data):
+            writer.write(model.predict(rows.x))
+            done += len(rows.x)
+            progress(done)
+    return done
+
+
+def _rows(model: Model, data: Path, target: bool = False) -> Iterator[Rows]:
+    """The rows, each of which can be encoded in the model's dtype. Raises `DataError`."""
+    source = model.spec.data.source
+    how, delimiter, missing = model.preprocessing, None, MISSING_VALUES
+    if isinstance(source, CsvSource):
+        delimiter, missing = source.delimiter, source.missing_values
+    weights = model.spec.data.weights if target else None
+    for rows in read_rows(
+        data, how, target=target, weights=weights, delimiter=delimiter, missing=missing
+    ):
+        for block in blocks(len(rows.x), max(how.layout.width, len(how.columns))):
+            _check_rows(how, rows.x[block], rows.first + block.start, data)
+        yield rows
+
+
+def _check_rows(how: Preprocessing, raw: Array, first: int, data: Path) -> None:
+    """Raises `DataError` for a row that cannot be encoded; `first` is the number of the first."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        fault = how.fault(raw, how.encode(raw).astype(how.dtype))
+    if fault is not None:
+        message = f"row {first + fault.row}: {fault.message}"
+        raise DataError(Problem(f"column {fault.column!r}", message, fault.hint, str(data)))
+
+
+# Writing ----------------------------------------------------------------------------------------
+
+
+class _Writer(Protocol):
+    """Takes columns of some rows."""
+
+    def write(self, columns: Mapping[str, Array]) -> None:
+        """Appends them."""
+
+
+@contextmanager
+def _writer(model: Model, out: Path | None) -> Iterator[_Writer]:
+    """What writes to a file beside `out`, which takes its place at the end."""
+    if out is None:
+        yield _Csv(model, sys.stdout.buffer)
+        sys.stdout.flush()
+        return
+    part = out.with_name(f".{out.name}.part")
+    try:
+        with part.open("wb") as file:
+            kind = _Parquet if out.suffix.lower() in PARQUET else _Csv
+            writer = kind(model, file)
+            yield writer
+            writer.close()
+        os.replace(part, out)
+    except OSError as error:
+        raise UsageError(f"'{out}' cannot be written: {error.strerror}") from None
+    finally:
+        part.unlink(missing_ok=True)
+
+
+class _Csv:
+    """A header and a line a row; labels stand in quotation marks only where they must."""
+
+    def __init__(self, model: Model, file: Any) -> None:
+        self._file = file
+        labels = [str(label) for label in model.preprocessing.classes or ()]
+        plain = not any(PLAIN & set(text) for text in (*labels, *model.columns))
+        self._style = "none" if plain else "needed"
+        doubled = [name.replace('"', '""') for name in model.columns]
+        names = model.columns if plain else [f'"{name}"' for name in doubled]
+        file.write((",".join(names) + "\n").encode())
+
+    def write(self, columns: Mapping[str, Array]) -> None:
+        """Appends a line a row."""
+        import pyarrow as pa
+        from pyarrow import csv
+
+        options = csv.WriteOptions(include_header=False, quoting_style=self._style)
+        csv.write_csv(pa.table(dict(columns)), self._file, options)
+
+    def close(self) -> None:
+        """Nothing is held back."""
+
+
+class _Parquet:
+    def __init__(self, model: Model, file: Any) -> None:
+        self._file = file
+        self._into: Any = None
+
+    def write(self, columns: Mapping[str, Array]) -> None:
+        """Appends a row group."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        table = pa.table(dict(columns))
+        self._into = self._into or pq.ParquetWriter(self._file, table.schema)
+        self._into.write_table(table)
+
+    def close(self) -> None:
+        """Completes the file."""
+        self._into.close()
+
+
+# Evaluating -------------------------------------------------------------------------------------
+
+
+def evaluate_file(
+    model: Model, data: Path, progress: Progress = lambda _: None
+) -> dict[str, float]:
+    """How well the model predicts the target columns of a file, by name.
+
+    The number of `rows`, and what `score_rows` measures: the loss and every metric that fits, as
+    scikit-learn computes them, and figures by class, label or target. Where rows had weights in
+    training, they have them here.
+
+    Raises `DataError` for rows that do not fit or have no target.
+    """
+    outputs: list[Array] = []
+    targets: list[Array] = []
+    weights: list[Array] = []
+    done = 0
+    for rows in _rows(model, data, target=True):
+        assert rows.target is not None
+        outputs.append(model.outputs(rows.x))
+        targets.append(rows.target)
+        weights += [] if rows.weight is None else [rows.weight]
+        done += len(rows.x)
+        progress(done)
+    found, right = np.concatenate(outputs), np.concatenate(targets)
+    weight = np.concatenate(weights) if weights else None
+    scores = score_rows(model.spec.model, model.preprocessing, found, right, weight)
+    return {"rows": float(len(right)), **scores}

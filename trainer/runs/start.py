@@ -1,0 +1,108 @@
+"""The first values of parameters, where a spec takes them from a trained model (`init_from`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from trainer.errors import SpecError
+from trainer.graph import Graph
+from trainer.graph.ops import Array, show_shape
+from trainer.network.fingerprint import parameters_sha256
+from trainer.spec.layers import InitFrom
+from trainer.spec.messages import near
+from trainer.spec.schema import Spec
+from trainer.tracking.runs import Runs
+from trainer.tracking.store import Store
+
+PARAMETERS = "parameters.safetensors"
+
+
+def first_values(
+    spec: Spec, model: Graph, store: Callable[[], Store]
+) -> tuple[Spec, dict[str, Array]]:
+    """The spec with the whole id of the run and the hash of its parameters, and the values of
+    those that the model takes from it, by name. `store()` is where runs are looked up.
+
+    So the resolved spec says exactly where a training began, however the run was named. Raises
+    `SpecError` where parameters are missing or have another shape or hash, `UsageError` where
+    there is no such run, and `TrackingError`.
+    """
+    start = spec.model.init_from
+    if start is None:
+        return spec, {}
+    run, found = _from_file(spec, start) if start.file else _from_run(spec, start, store())
+    sha256 = parameters_sha256(found)
+    if start.sha256 not in (None, sha256):
+        message = f"the parameters of {_named(start)} have another hash: {sha256}"
+        problem = spec.problem(("model", "init_from", "sha256"), message, "choose that run again")
+        raise SpecError(problem)
+    values = _chosen(spec, start, model, found)
+    pinned = start.model_copy(update={"run": run, "sha256": sha256})
+    return spec.model_copy(
+        update={"model": spec.model.model_copy(update={"init_from": pinned})}
+    ), values
+
+
+def _named(start: InitFrom) -> str:
+    return f"'{start.file}'" if start.file else f"the run {start.run}"
+
+
+def _from_run(spec: Spec, start: InitFrom, store: Store) -> tuple[str, dict[str, Array]]:
+    from safetensors.numpy import load
+
+    assert start.run is not None
+    runs = Runs(store)
+    run = runs.find(start.run)
+    files = runs.files(run.run_id, [PARAMETERS])
+    if PARAMETERS not in files:
+        message = f"the run {run.run_id[:8]} ({run.status}) has no parameters"
+        raise SpecError(
+            spec.problem(("model", "init_from", "run"), message, "choose a finished run")
+        )
+    return run.run_id, load(files[PARAMETERS])
+
+
+def _from_file(spec: Spec, start: InitFrom) -> tuple[None, dict[str, Array]]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    assert start.file is not None
+    path = Path(spec.file).parent / start.file if spec.file else Path(start.file)
+    try:
+        arrays = load(path.read_bytes())
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or "it is no safetensors file"
+        message = f"'{path}' cannot be read: {reason}"
+        hint = "train export RUN --to safetensors writes such a file"
+        raise SpecError(spec.problem(("model", "init_from", "file"), message, hint)) from None
+    # what an exported model holds besides stands under x/ and y/
+    return None, {n: array for n, array in arrays.items() if not n.startswith(("x/", "y/"))}
+
+
+def _chosen(
+    spec: Spec, start: InitFrom, model: Graph, found: Mapping[str, Array]
+) -> dict[str, Array]:
+    """The values of the model's parameters, or of those of the layers that are named."""
+    problems, values, known = [], {}, {node.name.partition("/")[0] for node in model.learned}
+    for i, layer in enumerate(start.layers or ()):
+        if layer not in known:
+            message = f"no layer with parameters is called '{layer}'"
+            hint = near(layer, known) or f"they are {', '.join(sorted(known))}"
+            problems.append(spec.problem(("model", "init_from", "layers", i), message, hint))
+    for node in model.learned:
+        if start.layers is not None and node.name.partition("/")[0] not in start.layers:
+            continue
+        value = found.get(node.name)
+        if value is None or value.shape != node.shape:
+            has = "nothing" if value is None else f"an array of {show_shape(value.shape)}"
+            message = (
+                f"expected '{node.name}' of {show_shape(node.shape)}, {_named(start)} has {has}"
+            )
+            hint = "name the layers that are alike: `layers: […]`"
+            problems.append(spec.problem(("model", "init_from"), message, hint))
+            continue
+        values[node.name] = value.astype(node.dtype)
+    if problems:
+        raise SpecError(problems)
+    return values

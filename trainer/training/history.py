@@ -1,0 +1,47 @@
+"""All that a run recorded, kept in memory."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from trainer.training import Ended, EpochDone, Event, StepsDone
+from trainer.training.result import Series
+
+
+class History:
+    """A listener that keeps all values."""
+
+    def __init__(self) -> None:
+        self.last: dict[str, float] = {}
+        self.ended: Ended
+        self._values: dict[str, tuple[list[int], list[float]]] = {}
+        self._steps: list[StepsDone] = []
+
+    def on(self, event: Event) -> None:
+        """Takes one event."""
+        if isinstance(event, StepsDone):
+            self._steps.append(event)
+        elif isinstance(event, EpochDone):
+            norms = {f"grad_norm/{name}": v for name, v in event.parameter_norms.items()}
+            for name, value in {**event.metrics, **norms}.items():
+                steps, values = self._values.setdefault(name, ([], []))
+                steps.append(event.epoch)
+                values.append(value)
+            self.last |= event.metrics
+        else:
+            self.last |= event.summary
+            self.ended = event
+
+    def series(self) -> dict[str, Series]:
+        """All values by name: of epochs, and of steps counted from 1."""
+        series = {
+            name: Series(np.array(steps), np.array(values))
+            for name, (steps, values) in self._values.items()
+        }
+        if self._steps:
+            losses = np.concatenate([event.steps.losses for event in self._steps])
+            norms = np.concatenate([event.steps.grad_norms for event in self._steps])
+            steps = np.arange(1, len(losses) + 1)
+            series["train_loss_step"] = Series(steps, losses)
+            series["grad_norm_step"] = Series(steps, norms)
+        return series
