@@ -5,10 +5,11 @@
     │   └── GraphError       2    a graph whose nodes do not fit together
     ├── UsageError           2    the command line or an argument of the Python interface
     ├── DataError            3    the data that the spec names
-    ├── DivergedError        4    a loss or a gradient stopped being finite
-    ├── TrackingError        5    the MLflow store
     ├── CheckpointError      6    what is kept of a run on disk: damaged, held, not to be resumed
-    └── InterruptedRun       130  Ctrl-C (143: SIGTERM); what was trained is kept
+    └── RunError                  a run that did not come to a good end; it carries the run
+        ├── DivergedError    4    a loss or a gradient stopped being finite
+        ├── TrackingError    5    the MLflow store
+        └── InterruptedRun   130  it was stopped (by SIGTERM: 143); what was trained is kept
 
 The command line catches `TrainerError` once and prints it; nothing else of the package
 prints an error or exits.
@@ -87,8 +88,6 @@ class TrainerError(Exception):
 
     exit_code = 1
     kind = "error"
-    run: Run | None = None
-    """What was trained before a `DivergedError` or an `InterruptedRun`."""
 
     def as_json(self) -> dict[str, object]:
         """The error as `--json` prints it."""
@@ -135,20 +134,6 @@ class DataError(_LocatedError):
     kind = "data"
 
 
-class DivergedError(TrainerError):
-    """A value that must be finite is not. The run keeps the last good parameters."""
-
-    exit_code = 4
-    kind = "diverged"
-
-
-class TrackingError(TrainerError):
-    """The tracking store cannot be reached, or refused what was sent."""
-
-    exit_code = 5
-    kind = "tracking"
-
-
 class CheckpointError(TrainerError):
     """A run on disk cannot be written or gone on with."""
 
@@ -156,12 +141,28 @@ class CheckpointError(TrainerError):
     kind = "checkpoint"
 
 
-class InterruptedRun(TrainerError):  # noqa: N818 (an interruption is no fault)
-    """A signal stopped the run between two steps."""
+class RunError(TrainerError):
+    """A run did not come to a good end; `run` is what was trained, None where nothing was."""
+
+    run: Run | None = None
+
+
+class DivergedError(RunError):
+    """A value that must be finite is not. The run keeps the last good parameters."""
+
+    exit_code = 4
+    kind = "diverged"
+
+
+class TrackingError(RunError):
+    """The tracking store cannot be reached, or refused what was sent."""
+
+    exit_code = 5
+    kind = "tracking"
+
+
+class InterruptedRun(RunError):  # noqa: N818 (an interruption is no fault)
+    """Someone stopped the run between two steps."""
 
     exit_code = 130
     kind = "interrupted"
-
-    def __init__(self, message: str, signal_number: int = 2) -> None:
-        super().__init__(message)
-        self.exit_code = 128 + signal_number

@@ -13,34 +13,19 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from trainer.checkpoints.disk import TEMPORARY, write_file
 from trainer.errors import CheckpointError
 from trainer.graph.ops import Array
+from trainer.training.snapshot import Snapshot
 
 KEPT: Final = 2
 FORMAT: Final = 2
-_TEMPORARY: Final = ".writing-"
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """Arrays by name, and the position as JSON values; `step` counts all SGD steps done.
-
-    `best` holds the best parameters so far, and `best_key` says which they are, so that they
-    are written once.
-    """
-
-    step: int
-    position: Mapping[str, Any]
-    arrays: Mapping[str, Array]
-    best: Mapping[str, Array] = field(default_factory=dict)
-    best_key: str = ""
 
 
 class Saver:
@@ -50,26 +35,26 @@ class Saver:
         self._folder = folder
         self._best: dict[str, list[str]] = {}  # the file and its SHA-256, by the last key
 
-    def save(self, checkpoint: Checkpoint) -> None:
+    def save(self, snapshot: Snapshot) -> None:
         """Writes a checkpoint, then drops all but it and the one before, and what killed saves
         left.
 
         Raises `OSError`; whatever was saved before is then still there.
         """
         files = {}
-        step = f"step-{checkpoint.step:012d}"
-        if checkpoint.best:
-            if checkpoint.best_key not in self._best:
-                written = self._write(f"best-{checkpoint.best_key}", checkpoint.best)
-                self._best = {checkpoint.best_key: written}
-            files["best"] = self._best[checkpoint.best_key]
-        files["arrays"] = self._write(step, checkpoint.arrays)
+        step = f"step-{snapshot.step:012d}"
+        if snapshot.best:
+            if snapshot.best_key not in self._best:
+                written = self._write(f"best-{snapshot.best_key}", snapshot.best)
+                self._best = {snapshot.best_key: written}
+            files["best"] = self._best[snapshot.best_key]
+        files["arrays"] = self._write(step, snapshot.arrays)
         content = {
             "format": FORMAT,
-            "step": checkpoint.step,
+            "step": snapshot.step,
             "files": files,
-            "best_key": checkpoint.best_key,
-            "position": dict(checkpoint.position),
+            "best_key": snapshot.best_key,
+            "position": dict(snapshot.position),
         }
         sealed = content | {"sha256": _seal(content)}
         write_file(self._folder / f"{step}.json", json.dumps(sealed).encode())
@@ -91,8 +76,8 @@ class Saver:
 def load_checkpoint(
     folder: Path,
     warn: Callable[[str], None] = lambda _: None,
-    check: Callable[[Checkpoint], None] = lambda _: None,
-) -> Checkpoint | None:
+    check: Callable[[Snapshot], None] = lambda _: None,
+) -> Snapshot | None:
     """The newest checkpoint that is whole, or None where there is none.
 
     Each newer one that is damaged is told to `warn`. `check` raises `OSError`, `ValueError`,
@@ -121,26 +106,7 @@ def load_checkpoint(
     return None
 
 
-def write_file(path: Path, data: bytes) -> None:
-    """Writes a file whole or not at all, flushed to the disk, under its name in the end.
-
-    Raises `OSError`.
-    """
-    fresh = path.parent / f"{_TEMPORARY}{path.name}"
-    try:
-        with fresh.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
-        flush_folder(path.parent)
-    except OSError:
-        with suppress(OSError):
-            fresh.unlink(missing_ok=True)
-        raise
-
-
-def _read(path: Path) -> Checkpoint:
+def _read(path: Path) -> Snapshot:
     content = _content(path)
     if content["format"] != FORMAT:
         raise ValueError(f"its format is {content['format']}, not {FORMAT}")
@@ -150,7 +116,7 @@ def _read(path: Path) -> Checkpoint:
         if hashlib.sha256(data).hexdigest() != sha256:
             raise ValueError(f"{name} was changed")
         arrays[kind] = load(data)
-    return Checkpoint(
+    return Snapshot(
         content["step"], content["position"], arrays["arrays"], arrays.get("best", {}),
         content["best_key"],
     )  # fmt: skip
@@ -166,15 +132,6 @@ def _content(path: Path) -> dict[str, Any]:
 
 def _seal(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def flush_folder(folder: Path) -> None:
-    """Flushes the names of the files in a folder to the disk."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _newest_first(folder: Path) -> list[Path]:
@@ -200,6 +157,6 @@ def _sweep(folder: Path, saved: Mapping[str, Any]) -> None:
         kept |= {f"step-{content['step']:012d}.json"}
         kept |= {name for name, _ in content["files"].values()}
     for path in folder.iterdir():
-        ours = path.name.startswith((_TEMPORARY, "step-", "best-"))
+        ours = path.name.startswith((TEMPORARY, "step-", "best-"))
         if ours and path.name not in kept:
             path.unlink(missing_ok=True)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import platform
 import subprocess
 import sys
 from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
@@ -18,62 +20,82 @@ PACKAGES: Final = (
     "numpy", "numba", "llvmlite", "scipy", "scikit-learn", "pyarrow", "pydantic", "PyYAML",
     "safetensors", "mlflow",
 )  # fmt: skip
+COMPUTES: Final = {"reference": ("numpy",), "compiled": ("numpy", "numba", "llvmlite", "scipy")}
+"""The packages whose versions can change the last bit of what an engine computes."""
+CHOICES: Final = {
+    "reference": ("OPENBLAS_CORETYPE", "NPY_DISABLE_CPU_FEATURES", "NPY_ENABLE_CPU_FEATURES"),
+    "compiled": ("OPENBLAS_CORETYPE", "NPY_DISABLE_CPU_FEATURES", "NPY_ENABLE_CPU_FEATURES",
+                 "NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES"),
+}  # fmt: skip
+"""The variables by which a user chooses other kernels than those of the CPU."""
 
 
-def package_version() -> str:
-    """The version of this package, or `0` where it runs without being installed."""
+@cache
+def package_version(package: str = "trainer") -> str:
+    """The version of a package, `0` where it is not installed."""
     try:
-        return version("trainer")
+        return version(package)
     except PackageNotFoundError:
         return "0"
 
 
 def describe_environment(engine: str) -> dict[str, Any]:
-    """The facts that can change the last bit of a result, as JSON values."""
-    packages = {}
-    for name in PACKAGES:
-        try:
-            packages[name] = version(name)
-        except PackageNotFoundError:
-            continue
+    """The facts that can change the last bit of a result, and what else was installed, as JSON
+    values.
+    """
+    versions = {name: package_version(name) for name in PACKAGES}
     keep = ("user_api", "internal_api", "version", "threading_layer", "architecture", "num_threads")
     return {
         "trainer": package_version(),
         "engine": engine,
         "python": sys.version.split()[0],
         "platform": platform.platform(),
-        "cpu": _cpu(),
+        "cpu": cpu(),
         "cores": os.cpu_count(),
         "blas": [{key: pool.get(key) for key in keep} for pool in threadpool_info()],
-        "packages": packages,
-        "numeric": numeric_environment(),
+        "packages": {name: found for name, found in versions.items() if found != "0"},
+        "numeric": numeric_environment(engine),
     }
 
 
-def numeric_environment() -> dict[str, str]:
-    """What can change the last bit of a result, by name: versions of what computes, the CPU, and
-    the kernels that BLAS, NumPy and LLVM chose for it.
+def known_environment(engine: str) -> dict[str, str]:
+    """The part of `numeric_environment` that is known before anything is loaded; it decides the
+    rest.
     """
-    import scipy.linalg.cython_blas  # noqa: F401 (else its BLAS counts only where it is in use)
-
-    simd = np.show_config(mode="dicts")["SIMD Extensions"]
-    blas = [pool for pool in threadpool_info() if pool.get("user_api") == "blas"]
-    kernels = sorted({f"{b['internal_api']} {b['version']} {b.get('architecture')}" for b in blas})
-    named = ("numpy", "numba", "llvmlite", "scipy")
     return {
         "trainer": package_version(),
-        **{name: version(name) for name in named},
-        "cpu": _cpu(),
-        "blas": ", ".join(kernels),
-        "numpy_simd": " ".join([*simd.get("baseline", []), *simd.get("found", [])]),
-        "numba_cpu": " ".join(
-            os.environ.get(name, "") for name in ("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES")
-        ).strip()
-        or "host",
+        **{name: package_version(name) for name in COMPUTES[engine]},
+        "cpu": cpu(),
+        "chosen": " ".join(f"{n}={os.environ[n]}" for n in CHOICES[engine] if os.environ.get(n)),
     }
 
 
-def _cpu() -> str:
+def numeric_environment(engine: str) -> dict[str, str]:
+    """What can change the last bit of what an engine computes, by name: versions, the CPU, and
+    the kernels that BLAS, NumPy and LLVM chose for it.
+    """
+    if engine == "compiled":
+        import scipy.linalg.cython_blas  # noqa: F401 (else its BLAS counts only where it is in use)
+
+    simd = np.show_config(mode="dicts")["SIMD Extensions"]
+    return known_environment(engine) | {
+        "blas": ", ".join(_blas_kernels(engine)),
+        "numpy_simd": " ".join([*simd.get("baseline", []), *simd.get("found", [])]),
+    }
+
+
+def _blas_kernels(engine: str) -> list[str]:
+    """The kernels of the BLAS that an engine calls: that of NumPy, or every one that is loaded."""
+    blas = [pool for pool in threadpool_info() if pool.get("user_api") == "blas"]
+    own = [pool for pool in blas if "numpy" in pool.get("filepath", "")]
+    if engine == "reference" and own:
+        blas = own
+    return sorted({f"{b['internal_api']} {b['version']} {b.get('architecture')}" for b in blas})
+
+
+@cache
+def cpu() -> str:
+    """The name of the processor."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
@@ -83,13 +105,17 @@ def _cpu() -> str:
     return platform.processor() or platform.machine()
 
 
-def git_tags(file: str | None) -> Mapping[str, str]:
-    """MLflow's tags for the commit, branch and dirty flag of the repository of a spec's file,
-    or of the current folder where there is no file.
+def origin(file: str | None) -> dict[str, Any]:
+    """Who starts a run from a spec's file, and the commit, branch and dirty flag of the file's
+    repository, or of the current folder's where there is no file.
 
-    Dirty: a tracked file was changed, or the spec is not in the commit. Empty where there is no
-    repository or no git.
+    Dirty: a tracked file was changed, or the spec is not in the commit. `git` is empty where there
+    is no repository or no git.
     """
+    return {"user": _user(), "version": package_version(), "git": dict(_commit(file))}
+
+
+def _commit(file: str | None) -> Mapping[str, str]:
     folder, name = (Path(file).parent, Path(file).name) if file else (Path.cwd(), ".")
     commit = _git(folder, "rev-parse", "HEAD")
     if not commit:
@@ -97,11 +123,8 @@ def git_tags(file: str | None) -> Mapping[str, str]:
     branch = _git(folder, "rev-parse", "--abbrev-ref", "HEAD")
     changed = _git(folder, "status", "--porcelain", "--untracked-files=no")
     tracked = _git(folder, "ls-files", "--", name)
-    return {
-        "mlflow.source.git.commit": commit,
-        "mlflow.source.git.branch": branch or "",
-        "mlflow.source.git.dirty": str(bool(changed) or not tracked).lower(),
-    }
+    dirty = str(bool(changed) or not tracked).lower()
+    return {"commit": commit, "branch": branch or "", "dirty": dirty}
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
@@ -113,3 +136,10 @@ def _git(folder: Path, *arguments: str) -> str | None:
     except (OSError, ValueError, subprocess.SubprocessError):
         return None
     return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # no name for this user number
+        return "unknown"

@@ -17,15 +17,16 @@ from typing import Any, Final
 import numpy as np
 
 from trainer.engine import Steps
-from trainer.training.events import Ended, EpochDone, Event, StepsDone
+from trainer.training.events import Ended, EpochDone, LoopEvent, StepsDone
 
 _FRAME: Final = Struct("<II")  # bytes of the entry, and their CRC-32
+AT_ONCE: Final = 2**24  # bytes of entries
 
 
 class Journal:
     """Appends events to the file at `path`, after its first `size` bytes; what follows is dropped.
 
-    Entries are held in memory until `flush`. Raises `OSError`.
+    Entries are held in memory until they are written. Raises `OSError`.
     """
 
     def __init__(self, path: Path, size: int = 0) -> None:
@@ -33,22 +34,26 @@ class Journal:
         self._file = path.open("r+b", buffering=0)
         self._file.truncate(size)
         self._size = size
-        self._held: list[Event] = []
+        self._held: list[LoopEvent] = []
 
-    def add(self, event: Event) -> None:
+    def add(self, event: LoopEvent) -> None:
         """Takes an event."""
         self._held.append(event)
 
-    def flush(self) -> int:
-        """Writes what is held to the disk; returns the size of the file."""
+    def write(self) -> None:
+        """Writes what is held to the file, where other processes see it."""
         data = b"".join(map(_framed, _merged(self._held)))
         rest = memoryview(data)
         self._file.seek(self._size)  # after a failed attempt, over what that one wrote
         while rest:
             rest = rest[self._file.write(rest) :]
-        os.fsync(self._file.fileno())
         self._held = []
         self._size += len(data)
+
+    def flush(self) -> int:
+        """Writes what is held to the disk; returns the size of the file."""
+        self.write()
+        os.fsync(self._file.fileno())
         return self._size
 
     def close(self) -> None:
@@ -56,25 +61,56 @@ class Journal:
         self._file.close()
 
 
-def read_journal(path: Path, size: int | None = None) -> Iterator[Event]:
+def read_journal(path: Path, size: int | None = None) -> Iterator[LoopEvent]:
     """The events of the first `size` bytes, or of all, up to the first entry that is not whole.
 
     Raises `ValueError` there if it is within the `size` bytes that are asked for.
     """
-    data = path.read_bytes()[:size]
+    data, place = path.read_bytes()[:size], 0
+    for event, end in _entries(data):
+        yield event
+        place = end
+    if size is not None and place != size:
+        raise ValueError(f"its journal is damaged after {place} of {size} bytes")
+
+
+class Follower:
+    """Reads a journal while another process writes it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._place = path, 0
+
+    def news(self) -> list[LoopEvent]:
+        """The events that are whole and were not handed out yet; of very many the first ones.
+
+        Raises `OSError`.
+        """
+        with self._path.open("rb") as file:
+            file.seek(self._place)
+            data = file.read(_FRAME.size)
+            if len(data) == _FRAME.size:
+                data += file.read(max(_FRAME.unpack(data)[0], AT_ONCE))
+        found, place = [], 0
+        for event, end in _entries(data):
+            found.append(event)
+            place = end
+        self._place += place
+        return found
+
+
+def _entries(data: bytes) -> Iterator[tuple[LoopEvent, int]]:
+    """The whole entries at the beginning of the bytes, and where each ends."""
     place = 0
     while place + _FRAME.size <= len(data):
         length, checksum = _FRAME.unpack_from(data, place)
         entry = data[place + _FRAME.size : place + _FRAME.size + length]
         if len(entry) < length or zlib.crc32(entry) != checksum:
-            break
-        yield _decode(entry)
+            return
         place += _FRAME.size + length
-    if size is not None and place != size:
-        raise ValueError(f"its journal is damaged after {place} of {size} bytes")
+        yield _decode(entry), place
 
 
-def _merged(events: Sequence[Event]) -> Iterator[Event]:
+def _merged(events: Sequence[LoopEvent]) -> Iterator[LoopEvent]:
     """The events, where steps of one epoch that follow each other are one event: an engine that
     runs step by step gives as many events as steps.
     """
@@ -91,7 +127,7 @@ def _merged(events: Sequence[Event]) -> Iterator[Event]:
         yield _joined(run)
 
 
-def _continues(before: StepsDone, event: Event) -> bool:
+def _continues(before: StepsDone, event: LoopEvent) -> bool:
     return (
         isinstance(event, StepsDone)
         and event.epoch == before.epoch
@@ -114,12 +150,12 @@ def _joined(run: Sequence[StepsDone]) -> StepsDone:
     return StepsDone(run[0].epoch, run[0].first, steps)
 
 
-def _framed(event: Event) -> bytes:
+def _framed(event: LoopEvent) -> bytes:
     entry = _encode(event)
     return _FRAME.pack(len(entry), zlib.crc32(entry)) + entry
 
 
-def _encode(event: Event) -> bytes:
+def _encode(event: LoopEvent) -> bytes:
     if isinstance(event, StepsDone):
         steps = event.steps
         head: dict[str, Any] = {
@@ -141,7 +177,7 @@ def _encode(event: Event) -> bytes:
     return json.dumps(head).encode()
 
 
-def _decode(entry: bytes) -> Event:
+def _decode(entry: bytes) -> LoopEvent:
     line, _, rest = entry.partition(b"\n")
     head = json.loads(line)
     kind = head.pop("kind")

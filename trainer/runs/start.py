@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from trainer.errors import SpecError
 from trainer.graph import Graph
 from trainer.graph.ops import Array, show_shape
 from trainer.network.fingerprint import parameters_sha256
+from trainer.runs.finding import PARAMETERS, find_run
+from trainer.runs.profile import Profile
 from trainer.spec.layers import InitFrom
 from trainer.spec.messages import near
 from trainer.spec.schema import Spec
-from trainer.tracking.runs import Runs
-from trainer.tracking.store import Store
-
-PARAMETERS = "parameters.safetensors"
 
 
 def first_values(
-    spec: Spec, model: Graph, store: Callable[[], Store]
+    spec: Spec, model: Graph, profile: Profile
 ) -> tuple[Spec, dict[str, Array]]:
     """The spec with the whole id of the run and the hash of its parameters, and the values of
-    those that the model takes from it, by name. `store()` is where runs are looked up.
+    those that the model takes from it, by name.
 
     So the resolved spec says exactly where a training began, however the run was named. Raises
     `SpecError` where parameters are missing or have another shape or hash, `UsageError` where
@@ -31,36 +29,33 @@ def first_values(
     start = spec.model.init_from
     if start is None:
         return spec, {}
-    run, found = _from_file(spec, start) if start.file else _from_run(spec, start, store())
+    run, found = _from_file(spec, start) if start.file else _from_run(spec, start, profile)
     sha256 = parameters_sha256(found)
     if start.sha256 not in (None, sha256):
         message = f"the parameters of {_named(start)} have another hash: {sha256}"
         problem = spec.problem(("model", "init_from", "sha256"), message, "choose that run again")
         raise SpecError(problem)
     values = _chosen(spec, start, model, found)
-    pinned = start.model_copy(update={"run": run, "sha256": sha256})
-    return spec.model_copy(
-        update={"model": spec.model.model_copy(update={"init_from": pinned})}
-    ), values
+    pinned = {"model.init_from.run": run, "model.init_from.sha256": sha256}
+    return spec.changed(pinned), values
 
 
 def _named(start: InitFrom) -> str:
     return f"'{start.file}'" if start.file else f"the run {start.run}"
 
 
-def _from_run(spec: Spec, start: InitFrom, store: Store) -> tuple[str, dict[str, Array]]:
+def _from_run(spec: Spec, start: InitFrom, profile: Profile) -> tuple[str, dict[str, Array]]:
     from safetensors.numpy import load
 
     assert start.run is not None
-    runs = Runs(store)
-    run = runs.find(start.run)
-    files = runs.files(run.run_id, [PARAMETERS])
+    run = find_run(start.run, profile, spec)
+    files = run.files([PARAMETERS])
     if PARAMETERS not in files:
-        message = f"the run {run.run_id[:8]} ({run.status}) has no parameters"
+        message = f"the run {run.id[:8]} ({run.status}) has no parameters"
         raise SpecError(
             spec.problem(("model", "init_from", "run"), message, "choose a finished run")
         )
-    return run.run_id, load(files[PARAMETERS])
+    return run.id, load(files[PARAMETERS])
 
 
 def _from_file(spec: Spec, start: InitFrom) -> tuple[None, dict[str, Array]]:

@@ -1,10 +1,11 @@
-"""Importing MLflow and connecting to a store."""
+"""Importing MLflow, connecting to a store, and what it answers in words for people."""
 
 from __future__ import annotations
 
 import gc
 import logging
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
@@ -15,10 +16,7 @@ from trainer.tracking.store import Store, check_store
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-_EXAMPLES: Final = (
-    "a filter is such as metrics.val_loss < 0.1 and params.`sgd/epochs` = '50', "
-    "an order such as metrics.val_loss DESC"
-)
+_DATABASE_REASON: Final = re.compile(r"\(sqlite3\.\w+\) (.*)")  # SQLAlchemy adds its own advice
 
 
 def import_mlflow() -> None:
@@ -72,16 +70,33 @@ def connect(store: Store) -> MlflowClient:
 
 @contextmanager
 def answers_of(store: Store) -> Iterator[None]:
-    """What MLflow, SQLAlchemy or requests raise, as one line for people: `UsageError` for words
-    that MLflow does not understand, else `TrackingError`.
-    """
+    """What MLflow, SQLAlchemy or requests raise becomes a `TrackingError` of a line or two."""
     try:
         yield
     except TrainerError:
         raise
     except Exception as error:
-        why = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
-        if getattr(error, "error_code", "") == "INVALID_PARAMETER_VALUE":
-            why = why.removeprefix("INVALID_PARAMETER_VALUE: ")
-            raise UsageError(f"MLflow says: {why}; {_EXAMPLES}") from None
-        raise TrackingError(f"the tracking store {store.uri} refused: {why}") from error
+        raise TrackingError(f"the tracking store {store.uri} refused: {_reason(error)}") from error
+
+
+@contextmanager
+def words_of(store: Store, examples: str) -> Iterator[None]:
+    """As `answers_of`; what MLflow does not understand of a user's words is a `UsageError`."""
+    try:
+        with answers_of(store):
+            yield
+    except TrackingError as error:
+        if getattr(error.__cause__, "error_code", "") != "INVALID_PARAMETER_VALUE":
+            raise
+        why = _reason(error.__cause__).removeprefix("INVALID_PARAMETER_VALUE: ")
+        raise UsageError(f"MLflow says: {why}; {examples}") from None
+
+
+def _reason(error: BaseException | None) -> str:
+    """The one line of an error that tells a person what happened."""
+    text = str(error).strip()
+    found = _DATABASE_REASON.search(text)
+    why = found[1] if found else (text.splitlines() or [type(error).__name__])[0][:300]
+    if "error code 403" in why:
+        why += "\n  hint: ask for the right to edit, or name your own tracking.experiment"
+    return why

@@ -10,21 +10,20 @@ import logging
 import os
 import re
 import shutil
+import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from trainer.data.columns.texts import written
+from trainer.checkpoints.facts import Facts
 from trainer.errors import TrackingError, UsageError
-from trainer.export.program import mlflow_code, model_arrays
-from trainer.graph.ops import Array
-from trainer.network.model import Model
-from trainer.tracking.describe import flatten
+from trainer.export.bundle import CODE, WEIGHTS, Bundle, read_bundle
+from trainer.tracking.names import flatten
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -33,44 +32,41 @@ if TYPE_CHECKING:
 FOLDER: Final = "model"
 
 
-def log_model(
-    client: MlflowClient,
-    run_id: str,
-    name: str,
-    model: Model,
-    rows: Array,
-    epoch: int,
-    facts: Mapping[str, str],
-    folder: Path,
-) -> str:
-    """Keeps the model with the run of this name, as it is after this epoch; returns its id.
+def import_models() -> None:
+    """Imports what `log_model` needs, which takes a while."""
+    with _quiet():
+        import mlflow.models
+        import mlflow.pyfunc  # noqa: F401 (the point is the import)
 
-    `rows` are raw features, the input example, which shows them as people write them. `facts` go
-    into the model's metadata. `folder` is an empty one for its files. What was written is loaded
-    and predicts the example once, before it is stored. Raises `TrackingError`, and whatever MLflow
-    raises.
+
+def log_model(client: MlflowClient, run_id: str, facts: Facts, bundle: Path, scratch: Path) -> str:
+    """Keeps the model in the folder `bundle` with the run; returns its id.
+
+    `scratch` is an empty folder for its files. What was written is loaded and predicts the
+    example once, before it is stored. Raises `TrackingError`, and whatever MLflow raises.
     """
     from mlflow.entities import LoggedModelOutput
 
-    how = model.preprocessing
-    kind = "regressor" if how.classes is None and not how.multi_label else "classifier"
+    about = read_bundle(bundle)
     experiment = client.get_run(run_id).info.experiment_id
     logged = client.create_logged_model(
-        experiment, model_name(name), run_id, params=flatten(model.spec.resolved()),
-        model_type=kind,
+        experiment, model_name(facts.name), run_id, params=flatten(facts.spec),
+        model_type=about.kind,
     )  # fmt: skip
     try:
-        place = folder / FOLDER
-        _save(model, rows, place, logged, run_id, facts)
-        _try(model, rows, place)
+        place = scratch / FOLDER
+        _save(about, bundle, place, logged, run_id, facts)
+        _try(about, place)
         for cache in list(place.rglob("__pycache__")):  # of the code, which was loaded
             shutil.rmtree(cache)
         client.log_model_artifacts(logged.model_id, str(place))
         client.finalize_logged_model(logged.model_id, "READY")
     except BaseException:
-        client.finalize_logged_model(logged.model_id, "FAILED")
+        with suppress(Exception):
+            client.finalize_logged_model(logged.model_id, "FAILED")
         raise
-    client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=epoch)])
+    client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=about.epoch)])
+    _link_metrics(client, run_id, logged.model_id, facts)
     return str(logged.model_id)
 
 
@@ -79,26 +75,24 @@ def model_name(text: str) -> str:
     return re.sub(r"[/:.%\"']", "_", text)
 
 
-def link_metrics(
-    client: MlflowClient, run_id: str, model_id: str, datasets: Mapping[str, tuple[str, str]]
-) -> None:
-    """Shows the last values of the run's metrics with the model too.
-
-    `datasets` maps the beginnings of names (`test_`) to a data set's name and digest. The points
-    are those that the run has, so that it has them once.
+def _link_metrics(client: MlflowClient, run_id: str, model_id: str, facts: Facts) -> None:
+    """Shows the last values of the run's metrics with the model too, and of which part of the data
+    they are. The points are those that the run has, so that it has them once.
     """
     from mlflow.entities import Metric
 
+    parts = {"train_": "train", "val_": "validation", "test_": "test"}
+    origin, digest = Path(facts.data["origin"]).name, facts.data["sha256"][:36]
     metrics = []
     for name in client.get_run(run_id).data.metrics:
         if "/" in name or name.endswith("_step"):
             continue
         last = client.get_metric_history(run_id, name)[-1]
-        part = next((part for part in datasets if name.startswith(part)), None)
-        dataset, digest = datasets[part] if part else (None, None)
+        part = next((part for begin, part in parts.items() if name.startswith(begin)), None)
+        of = (f"{origin}/{part}", digest) if part else (None, None)
         metrics.append(
-            Metric(name, last.value, last.timestamp, last.step, model_id, dataset, digest, run_id)
-        )
+            Metric(name, last.value, last.timestamp, last.step, model_id, *of, run_id)
+        )  # fmt: skip
     client.log_batch(run_id, metrics=metrics, synchronous=True)
 
 
@@ -148,43 +142,39 @@ def register(client: MlflowClient, wanted: RegisteredName, model_id: str, run_id
 
 
 def _save(
-    model: Model, rows: Array, place: Path, logged: Any, run_id: str, facts: Mapping[str, str]
+    about: Bundle, bundle: Path, place: Path, logged: Any, run_id: str, facts: Facts
 ) -> None:
-    """Writes the files of the model into the new folder `place`."""
+    """Writes the files of MLflow's model into the new folder `place`."""
     import pandas as pd
-    from safetensors.numpy import save_file
 
     with _quiet():
         from mlflow import pyfunc
         from mlflow.models import Model as Description
 
-    place.parent.mkdir(parents=True, exist_ok=True)
-    code, weights = place.parent / f"{FOLDER}.py", place.parent / "weights.safetensors"
-    code.write_text(mlflow_code(model), encoding="utf-8")
-    save_file(model_arrays(model), weights)
+    hashes = {"spec_sha256": facts.spec_sha256, "data_sha256": facts.data["sha256"]}
     description = Description(
         artifact_path=logged.artifact_location,
         run_id=run_id,
         model_uuid=logged.model_id,
         model_id=logged.model_id,
-        metadata=dict(facts),
+        metadata=hashes,
     )
     packages = ("mlflow", "numpy", "pandas")
-    with _quiet():
+    with _quiet(), tempfile.TemporaryDirectory() as named:
+        code = Path(named) / f"{FOLDER}.py"  # MLflow keeps the name
+        shutil.copy(bundle / CODE, code)
         pyfunc.save_model(
             path=str(place),
             mlflow_model=description,
             python_model=str(code),
-            artifacts={"weights": str(weights)},
-            signature=_signature(model),
-            input_example=pd.DataFrame(written(rows, model.preprocessing.columns)),
+            artifacts={"weights": str(bundle / WEIGHTS)},
+            signature=_signature(about),
+            input_example=pd.DataFrame(about.example),
             pip_requirements=[f"{name}=={importlib.metadata.version(name)}" for name in packages],
         )
-    code.unlink()
-    weights.unlink()
 
 
-def _signature(model: Model) -> ModelSignature:
+def _signature(about: Bundle) -> ModelSignature:
     """The columns that go in and come out.
 
     MLflow refuses whole numbers for a column of real ones, which tables mix; so the type of the
@@ -194,30 +184,22 @@ def _signature(model: Model) -> ModelSignature:
     from mlflow.types import ColSpec, DataType, Schema
     from mlflow.types.schema import AnyType
 
-    how = model.preprocessing
-    wide = how.dtype == "float64" or how.target_scaling.changes
-    kinds = dict.fromkeys(model.columns, DataType.double if wide else DataType.float)
-    if how.multi_label:
-        kinds |= dict.fromkeys(model.columns[: how.outputs], DataType.long)
-    if how.classes is not None:
-        labels = {str: DataType.string, bool: DataType.boolean, int: DataType.long}
-        kinds["prediction"] = labels.get(type(how.classes[0]), DataType.double)
     return ModelSignature(
-        inputs=Schema([ColSpec(AnyType(), name) for name in how.features]),
-        outputs=Schema([ColSpec(kind, name) for name, kind in kinds.items()]),
+        inputs=Schema([ColSpec(AnyType(), name) for name in about.inputs]),
+        outputs=Schema([ColSpec(DataType[kind], name) for name, kind in about.outputs.items()]),
     )
 
 
-def _try(model: Model, rows: Array, place: Path) -> None:
-    """Loads the model and predicts the rows. Raises `TrackingError` where that differs."""
+def _try(about: Bundle, place: Path) -> None:
+    """Loads the model and predicts the example. Raises `TrackingError` where that differs."""
     import pandas as pd
     from mlflow import pyfunc
 
     with _quiet():
         loaded = pyfunc.load_model(str(place))
-        found = loaded.predict(pd.DataFrame(written(rows, model.preprocessing.columns)))
-    for name, values in model.predict(rows).items():
-        again = found[name].to_numpy()
+        found: Mapping[str, Any] = loaded.predict(pd.DataFrame(about.example))
+    for name, expected in about.predicted.items():
+        again, values = found[name].to_numpy(), np.asarray(expected)
         close = values.dtype.kind == "f" and np.allclose(again, values, rtol=1e-5)
         if not close and not np.array_equal(again, values):
             raise TrackingError(f"the model that was written predicts another '{name}'")

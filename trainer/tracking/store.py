@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from trainer.errors import TrackingError
 
-RUNS: Final = Path("runs")
+DATABASE: Final = "mlflow.db"
 ANSWER_SECONDS: Final = 4.0
 _SET_BOTH: Final = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
 
@@ -39,15 +39,21 @@ class Store:
         return (self.folder / "artifacts").as_uri() if self.folder else None
 
 
-def resolve_store(flag: str | None = None, spec: str | None = None) -> Store:
-    """The store: the flag, else MLFLOW_TRACKING_URI, else the spec's, else runs/mlflow.db.
-
-    `runs/` is in the current folder. Raises `TrackingError` when MLflow could not use the URI;
-    `check_store` looks at the store itself.
+def store_address(flag: str | None, spec: str | None = None) -> str | None:
+    """The address that was asked for: by the flag, else by MLFLOW_TRACKING_URI, else by the spec;
+    None where the runs are recorded beside their folders.
     """
-    uri = flag or os.environ.get("MLFLOW_TRACKING_URI") or spec
+    return flag or os.environ.get("MLFLOW_TRACKING_URI") or spec or None
+
+
+def resolve_store(uri: str | None, runs: Path) -> Store:
+    """The store at the address, or mlflow.db in the folder of runs.
+
+    Raises `TrackingError` when MLflow could not use the address; `check_store` looks at the store
+    itself.
+    """
     if not uri:
-        return _sqlite(str(RUNS / "mlflow.db"))
+        return _sqlite(str(runs / DATABASE))
     if uri.startswith("sqlite:"):
         return _sqlite(uri.removeprefix("sqlite:").removeprefix("///"))
     if uri.startswith("file:") or ":" not in uri:
@@ -76,18 +82,20 @@ def _sqlite(path: str) -> Store:
 
 
 def check_store(store: Store) -> None:
-    """Raises `TrackingError` within seconds when the store cannot be used.
+    """Raises `TrackingError` within seconds when the store cannot be used; imports MLflow for a
+    server alone.
 
     MLflow itself would retry for minutes. A server passes with any answer below 500 that is not
     about who asks. A database must be one and be writable; its folder is made.
     """
     if store.database is not None:
-        _check_database(store.database)
+        check_database(store.database)
     elif store.uri.startswith(("http://", "https://")):
         _check_server(store.uri)
 
 
-def _check_database(file: Path) -> None:
+def check_database(file: Path) -> None:
+    """Raises `TrackingError` where the file is no database, or cannot be written."""
     if file.is_dir():
         raise TrackingError(f"the tracking store '{file}' is a folder, not a database file")
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from trainer.training import Ended, EpochDone, Event, StepsDone
+from trainer.training.events import Ended, EpochDone, Event, StepsDone
 from trainer.training.result import Series
 
 
@@ -28,7 +28,7 @@ class History:
                 steps.append(event.epoch)
                 values.append(value)
             self.last |= event.metrics
-        else:
+        elif isinstance(event, Ended):
             self.last |= event.summary
             self.ended = event
 

@@ -8,7 +8,6 @@ from typing import Final
 
 import numpy as np
 
-from trainer.checkpoints.checkpoint import Checkpoint
 from trainer.data import Dataset
 from trainer.engine import Engine, EngineName, Steps, make_engine
 from trainer.errors import CheckpointError
@@ -17,10 +16,11 @@ from trainer.graph.initialisers import initial_parameters, initial_state
 from trainer.graph.ops import Array, show_shape
 from trainer.metrics import Scores, default_metric, scores_for
 from trainer.spec.schema import OF_CLASSES, OF_NUMBERS, Spec
-from trainer.training.events import Event, StepsDone
+from trainer.training.events import LoopEvent, StepsDone
 from trainer.training.masks import masks_of
 from trainer.training.rates import LearningRates, Rates
 from trainer.training.sgd import training_graph
+from trainer.training.snapshot import Snapshot
 
 LOWER_IS_BETTER: Final = frozenset({"loss", "log_loss", "rmse", "mae"})
 
@@ -130,7 +130,7 @@ class Job:
         """Whether metrics count rows by their weights: those of the data, not those of classes."""
         return self.spec.data.weights is not None and self.spec.model.class_weights is None
 
-    def snapshot(self) -> Checkpoint:
+    def snapshot(self) -> Snapshot:
         """Where the training stands, between two events. The arrays are not copied."""
         now = self.progress
         arrays = {f"state/{name}": value for name, value in self.state.items()}
@@ -141,16 +141,16 @@ class Job:
             "best_loss": now.best.value,
             "best_epoch": now.best.epoch,
         }
-        return Checkpoint(now.step, position, arrays, now.best.parameters, str(now.best.epoch))
+        return Snapshot(now.step, position, arrays, now.best.parameters, str(now.best.epoch))
 
-    def restore(self, checkpoint: Checkpoint, events: Iterable[Event]) -> None:
-        """Goes on where a snapshot was taken; `events` are those that led there.
+    def restore(self, snapshot: Snapshot, past: Iterable[LoopEvent]) -> None:
+        """Goes on where a snapshot was taken; `past` are the events that led there.
 
         Raises `CheckpointError` where its arrays are not those of this job.
         """
-        at, now = checkpoint.position, self.progress
+        at, now = snapshot.position, self.progress
         for name, value in self.state.items():
-            kept = checkpoint.arrays.get(f"state/{name}")
+            kept = snapshot.arrays.get(f"state/{name}")
             if kept is None or (kept.shape, kept.dtype) != (value.shape, value.dtype):
                 found = "nothing" if kept is None else f"{kept.dtype} of {show_shape(kept.shape)}"
                 expected = f"{value.dtype} of {show_shape(value.shape)}"
@@ -159,17 +159,17 @@ class Job:
                     f"found {found}"
                 )
             self.state[name] = kept.copy()
-        now.epoch, now.done, now.step = at["epoch"], at["done"], checkpoint.step
+        now.epoch, now.done, now.step = at["epoch"], at["done"], snapshot.step
         now.best.value, now.best.epoch = at["best_loss"], at["best_epoch"]
-        now.best.parameters = dict(checkpoint.best)
+        now.best.parameters = dict(snapshot.best)
         score = {
             name.removeprefix("score/"): value.copy()
-            for name, value in checkpoint.arrays.items()
+            for name, value in snapshot.arrays.items()
             if name.startswith("score/")
         }
         now.record.restore(
             score,
-            [e.steps for e in events if isinstance(e, StepsDone) and e.epoch == now.epoch],
+            [e.steps for e in past if isinstance(e, StepsDone) and e.epoch == now.epoch],
         )
 
 

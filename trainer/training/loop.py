@@ -7,7 +7,7 @@ by one and may stop it between any two steps.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from trainer.data import AnyPart
@@ -15,16 +15,12 @@ from trainer.data.parts import rows_at_a_time
 from trainer.graph.ops import Array
 from trainer.randomness import stream
 from trainer.training.diagnose import diagnose
-from trainer.training.events import Ended, EpochDone, Event, StepsDone
+from trainer.training.events import Ended, EpochDone, LoopEvent, Stop, StepsDone, never
 from trainer.training.job import EpochRecord, Job
 from trainer.training.masks import draw_masks, mask_bytes
 from trainer.training.result import Status
 
 GATHERED: Final = 2**21  # bytes of rows at a time
-
-
-def _never() -> bool:
-    return False
 
 
 def compile_kernels(job: Job) -> None:
@@ -33,7 +29,7 @@ def compile_kernels(job: Job) -> None:
     job.engine.prepare(job.state, rows | draw_masks(job.masks, job.spec.seed, 0, 0, 1))
 
 
-def run_job(job: Job, stop: Callable[[], bool] = _never) -> Iterator[Event]:
+def run_job(job: Job, stop: Stop = never) -> Iterator[LoopEvent]:
     """Trains on from `job.progress`, and yields what happens; the last event is `Ended`.
 
     Ends early with status KILLED when `stop()` says so (asked before every call of the engine),
@@ -132,7 +128,7 @@ class _StoppedError(Exception):
 
 
 def _evaluate(
-    job: Job, parts: Mapping[str, AnyPart | None], stop: Callable[[], bool]
+    job: Job, parts: Mapping[str, AnyPart | None], stop: Stop
 ) -> dict[str, float]:
     """Loss and scores of each part that is there.
 

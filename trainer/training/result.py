@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -27,12 +28,14 @@ class Run:
     `parameters` maps names such as `dense_1/W` to arrays. `metrics` holds the last value of each
     metric, `history` all values: by epoch (`train_loss`, `val_loss`, …; epoch 0 is before
     training) and by step (`train_loss_step`, `grad_norm_step`; counted from 1). `findings` says
-    what is wrong with its gradients, and what to try.
+    what is wrong with its gradients, and what to try; `notes` what to know of its data and its end.
+
+    `id` is the name of its `folder`; both are None where nothing was kept. `known` tells that it
+    was trained before, and only looked up. `run_id`, `experiment` and `tracking_uri` say where
+    MLflow has it; `run_id` is None until it does.
     """
 
-    run_id: str | None
-    experiment: str | None
-    tracking_uri: str | None
+    name: str
     status: Status
     epochs: int
     steps: int
@@ -43,15 +46,28 @@ class Run:
     spec_sha256: str
     data_sha256: str
     findings: tuple[str, ...]
+    notes: tuple[str, ...]
     seconds: float
+    folder: Path | None = None
+    known: bool = False
+    run_id: str | None = None
+    experiment: str | None = None
+    tracking_uri: str | None = None
+
+    @property
+    def id(self) -> str | None:
+        """The name of the run's folder."""
+        return self.folder.name if self.folder else None
 
     def as_json(self) -> dict[str, Any]:
         """The stable JSON form of `train CONFIG --json`."""
         return {
+            "id": self.id,
             "run_id": self.run_id,
             "experiment": self.experiment,
             "tracking_uri": self.tracking_uri,
             "status": self.status,
+            "known": self.known,
             "epochs": self.epochs,
             "steps": self.steps,
             "metrics": dict(self.metrics),

@@ -1,0 +1,151 @@
+"""What a run's folder says of its run: the facts at its start, the outcome at its end.
+
+Both are JSON files of one form, read back as they were written; the folder can be moved to another
+machine, so nothing in them is the only way to find the folder itself.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias, TypeVar
+
+from trainer.checkpoints.disk import told, write_file
+from trainer.errors import CheckpointError
+from trainer.training.result import Status
+
+FACTS: Final = "run.json"
+OUTCOME: Final = "result.json"
+RECORDED: Final = "recorded.json"
+
+Kind: TypeAlias = Literal["train", "crossval", "lr-find"]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a run when it starts.
+
+    `attempt` counts the processes that began or went on with it. `spec` is the resolved spec,
+    `spec_sha256` its fingerprint, `spec_text` and `spec_file` what it was read from. `origin` says
+    who started it and at which commit; `data` its hash, origin, features and rows. `store` is
+    MLflow's address as it was asked for, None for the one beside the run's folder, and `record`
+    whether it is to be told; `parent` is the id of the run that this one belongs to. `charts` says
+    how many steps and epochs there can be, and the training rows, and `score` which metric is
+    measured beside the loss. `tags` are what a store shows besides.
+    """
+
+    id: str
+    kind: Kind
+    name: str
+    experiment: str
+    spec: Mapping[str, Any]
+    spec_sha256: str
+    spec_text: str | None
+    spec_file: str | None
+    origin: Mapping[str, Any]
+    data: Mapping[str, Any]
+    engine: str
+    environment: Mapping[str, str]
+    description: list[str]
+    score: str
+    charts: Mapping[str, int]
+    store: str | None = None
+    record: bool = True
+    parent: str | None = None
+    register: str | None = None
+    attempt: int = 1
+    tags: Mapping[str, str] = field(default_factory=dict)
+    began: float = field(default_factory=time.time)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What is known of a run when it has ended.
+
+    `metrics` are the last values of all, and `curves` series beside those of the journal, by name
+    as (steps, values). `description` holds lines of Markdown, `tags` what a store shows besides.
+    """
+
+    status: Status
+    epoch: int
+    step: int
+    reason: str
+    metrics: Mapping[str, float]
+    parameters_sha256: str | None = None
+    findings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    description: list[str] = field(default_factory=list)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    curves: Mapping[str, list[list[float]]] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What the recorder says of a run: where it is in MLflow, and whether all of it is there.
+
+    `store` is MLflow's address, `attempt` the one that was followed, `problem` what is in the way,
+    in words for people. `run_id` is None from before the store is asked to make a run until it has
+    answered, `model_id` until it has the model; `whole` says that nothing is left to send.
+    """
+
+    store: str
+    attempt: int
+    run_id: str | None = None
+    experiment: str | None = None
+    model_id: str | None = None
+    whole: bool = False
+    problem: str | None = None
+
+
+T = TypeVar("T", Facts, Outcome, Recorded)
+
+
+def write_json(folder: Path, name: str, content: Facts | Outcome | Recorded) -> None:
+    """Keeps what is known. Raises `CheckpointError`."""
+    with told(folder):
+        write_file(folder / name, (json.dumps(asdict(content), indent=1) + "\n").encode())
+
+
+def read_json(folder: Path, name: str, kind: type[T]) -> T:
+    """What is kept. Raises `CheckpointError` where it is damaged, `FileNotFoundError` where it is
+    not there.
+    """
+    path = folder / name
+    try:
+        found = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from None
+    names = {each.name for each in fields(kind)}
+    if not isinstance(found, dict) or found.keys() != names:
+        raise CheckpointError(f"{path} cannot be read: it does not hold {', '.join(sorted(names))}")
+    return kind(**found)
+
+
+def read_facts(folder: Path) -> Facts:
+    """The facts of the run. Raises `CheckpointError`."""
+    try:
+        return read_json(folder, FACTS, Facts)
+    except FileNotFoundError:
+        raise CheckpointError(f"{folder} is no folder of a run: it has no {FACTS}") from None
+
+
+def read_outcome(folder: Path) -> Outcome | None:
+    """How the run ended; None where it did not. Raises `CheckpointError`."""
+    try:
+        return read_json(folder, OUTCOME, Outcome)
+    except FileNotFoundError:
+        return None
+
+
+def read_recorded(folder: Path) -> Recorded | None:
+    """What the recorder says; None where there was none. Raises `CheckpointError`."""
+    try:
+        return read_json(folder, RECORDED, Recorded)
+    except FileNotFoundError:
+        return None

@@ -1,0 +1,223 @@
+"""The folder of a run, which one process writes at a time.
+
+    run.json       the facts at its start            files/    what the run leaves for people
+    journal        every event                        model/    the trained model, if it finished
+    checkpoints/   where the training stands          recorded.json   what MLflow has of it
+    result.json    how it ended                       lock      held by the process that trains
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Final
+from uuid import uuid4
+
+from trainer.checkpoints.checkpoint import load_checkpoint
+from trainer.checkpoints.disk import flush_folder, told, write_file
+from trainer.checkpoints.facts import (
+    FACTS,
+    OUTCOME,
+    Facts,
+    Outcome,
+    read_facts,
+    write_json,
+)
+from trainer.checkpoints.journal import read_journal
+from trainer.errors import CheckpointError, UsageError
+from trainer.training.events import LoopEvent
+from trainer.training.job import Job
+from trainer.training.snapshot import Snapshot
+
+LOCK: Final = "lock"
+JOURNAL: Final = "journal"
+CHECKPOINTS: Final = "checkpoints"
+FILES: Final = "files"
+MODEL: Final = "model"
+CHILDREN: Final = "children"
+TAKING_SECONDS: Final = 0.5  # who only looks whether the run is held has it for a moment
+_SHOWN: Final = 5  # runs that a message lists
+
+
+class Lock:
+    """A file that one process holds; the lock goes with that process, however it ends."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises `BlockingIOError` where another holds it, and `OSError`."""
+        self._file: IO[bytes] = path.open("a+b", buffering=0)
+        try:
+            self._take()
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _take(self) -> None:
+        until = time.monotonic() + TAKING_SECONDS
+        while True:
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.01)
+            else:
+                break
+        with suppress(OSError):  # who holds it, as far as the disk has room for that
+            self._file.truncate(0)
+            since = time.strftime("%Y-%m-%d %H:%M:%S")
+            text = f"process {os.getpid()} on {socket.gethostname()}, since {since}"
+            self._file.write(text.encode())
+
+    def release(self) -> None:
+        """Lets others have it."""
+        self._file.close()
+
+
+def is_held(path: Path) -> bool:
+    """Whether some process holds the lock."""
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+class RunFolder:
+    """The folder of one run, held by this process.
+
+    Raises `CheckpointError` where another process holds the run, or the disk refuses.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with told(path):
+            for place in (path, path / CHECKPOINTS, path / FILES):
+                place.mkdir(parents=True, exist_ok=True)
+            flush_folder(path.parent)
+            try:
+                self._lock = Lock(path / LOCK)
+            except BlockingIOError:
+                holder = (path / LOCK).read_text(errors="replace").strip() or "another process"
+                raise CheckpointError(f"the run {path.name} is being written by {holder}") from None
+
+    @property
+    def id(self) -> str:
+        """The name of the folder."""
+        return self.path.name
+
+    @property
+    def files(self) -> Path:
+        """Where the run leaves what people look at."""
+        return self.path / FILES
+
+    def release(self) -> None:
+        """Lets others have the run."""
+        self._lock.release()
+
+    def begin(self, facts: Facts) -> None:
+        """Keeps the facts of an attempt; the end of the one before is no end any more. Raises
+        `CheckpointError`.
+        """
+        with told(self.path):
+            (self.path / OUTCOME).unlink(missing_ok=True)
+        write_json(self.path, FACTS, facts)
+
+    def end(self, outcome: Outcome) -> None:
+        """Keeps how the attempt ended. Raises `CheckpointError`."""
+        write_json(self.path, OUTCOME, outcome)
+
+    def write(self, name: str, data: str | bytes) -> None:
+        """Keeps a file, whole or not at all. Raises `CheckpointError`."""
+        with told(self.path):
+            (self.path / name).parent.mkdir(parents=True, exist_ok=True)
+            write_file(self.path / name, data.encode() if isinstance(data, str) else data)
+
+    def restore(self, job: Job, warn: Callable[[str], None]) -> tuple[list[LoopEvent], int]:
+        """Puts the job where the newest whole checkpoint was; the events until then, and the
+        bytes of the journal that hold them.
+        """
+        found, events = load_progress(self.path, warn)
+        if found is None:
+            return [], 0
+        job.restore(found, events)
+        return events, int(found.position["journal"])
+
+
+def load_progress(
+    folder: Path, warn: Callable[[str], None]
+) -> tuple[Snapshot | None, list[LoopEvent]]:
+    """The newest checkpoint that is whole, and all events until then; None where there is none.
+
+    Without its events a checkpoint is not whole. Raises as `load_checkpoint` does.
+    """
+    events: list[LoopEvent] = []
+
+    def check(found: Snapshot) -> None:
+        events[:] = read_journal(folder / JOURNAL, int(found.position["journal"]))
+
+    return load_checkpoint(folder / CHECKPOINTS, warn, check), events
+
+
+def check_room(folder: Path, job: Job) -> None:
+    """Raises `CheckpointError` where the disk of `folder` has no room for checkpoints."""
+    need = 4 * sum(value.nbytes for value in job.state.values()) + 2**20
+    place = folder.absolute()
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    if free < need:
+        raise CheckpointError(
+            f"checkpoints need about {need / 1e6:.0f} MB in {folder}, "
+            f"where {free / 1e6:.0f} MB are free"
+        )
+
+
+# Finding runs -----------------------------------------------------------------------------------
+
+
+def new_id() -> str:
+    """A name for the folder of a new run."""
+    return uuid4().hex
+
+
+def folders(runs: Path) -> Iterator[Path]:
+    """The folders of runs below `runs`, the oldest first."""
+    found = [path.parent for path in runs.glob(f"*/{FACTS}")]
+    yield from sorted(found, key=lambda path: (path / FACTS).stat().st_mtime_ns)
+
+
+def find_folder(runs: Path, reference: str) -> Path:
+    """The folder of the run with this name, id or beginning of an id; `last` is the latest.
+
+    Raises `UsageError` where there is none, or where several begin like this.
+    """
+    there = list(folders(runs))
+    if not there:
+        raise UsageError(f"there is no run in {runs}")
+    if reference == "last":
+        return there[-1]
+    found = [path for path in there if _name(path) == reference]
+    found = found or [path for path in there if path.name.startswith(reference)]
+    if not found:
+        names = ", ".join(f"{path.name[:8]} ({_name(path)})" for path in there[-_SHOWN:])
+        raise UsageError(f"there is no run '{reference}' in {runs}\n  the latest: {names}")
+    if len(found) > 1:
+        names = ", ".join(path.name for path in found[-_SHOWN:])
+        raise UsageError(f"'{reference}' may be any of {len(found)} runs: {names}")
+    return found[0]
+
+
+def _name(path: Path) -> str:
+    try:
+        return read_facts(path).name
+    except CheckpointError:
+        return "?"

@@ -1,0 +1,97 @@
+"""Finding the run that a word stands for: among the folders here, else in MLflow's store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from trainer.checkpoints import find_folder, read_facts, read_outcome, read_recorded
+from trainer.checkpoints.folder import FILES
+from trainer.errors import CheckpointError, UsageError
+from trainer.runs.profile import Profile
+from trainer.spec.schema import Spec
+from trainer.tracking.opening import KIND_TAG
+from trainer.tracking.runs import Runs
+
+RESOLVED: Final = "config/resolved.yaml"
+PREPROCESSING: Final = "preprocessing.json"
+PARAMETERS: Final = "parameters.safetensors"
+
+Warn = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class FoundRun:
+    """A run that was found: in its folder, or in the store where it has none here.
+
+    `id` is the name of its folder, or its id in the store where it has none; `run_id` its id in
+    the store. `kind` is `train`, or what a run is that trained no model.
+    """
+
+    id: str
+    run_id: str | None
+    name: str
+    status: str
+    kind: str
+    source: str
+    hashes: Mapping[str, str]
+    _files: Callable[[Sequence[str]], Mapping[str, bytes]]
+
+    def files(self, names: Sequence[str]) -> Mapping[str, bytes]:
+        """Those of these files that the run left. Raises `TrackingError` and `CheckpointError`."""
+        return self._files(names)
+
+
+def find_run(
+    reference: str, profile: Profile, spec: Spec | None = None, warn: Warn | None = None
+) -> FoundRun:
+    """The run that `reference` stands for: a name, an id, the beginning of an id, `last` or `best`.
+
+    A run whose folder is here is found there, unless a store was named; `best` is looked for in the
+    store. Raises `UsageError` where there is no such run, or more than one, and `TrackingError`.
+    """
+    if profile.runs is not None and reference != "best" and profile.store is None:
+        with suppress(UsageError):
+            return _in_folder(find_folder(profile.runs, reference))
+    runs = Runs(profile.find_store(spec), warn)
+    found = runs.find(reference)
+    tags = {name: found.tags.get(f"trainer.{name}", "") for name in HASHES}
+    return FoundRun(
+        found.tags.get("trainer.run", found.run_id), found.run_id, found.name, found.status,
+        found.tags.get(KIND_TAG, "train"), found.tags.get("mlflow.source.name", "spec"), tags,
+        lambda names: runs.files(found.run_id, names),
+    )  # fmt: skip
+
+
+HASHES: Final = ("spec_sha256", "data_sha256", "parameters_sha256")
+
+
+def _in_folder(path: Path) -> FoundRun:
+    facts, outcome, recorded = read_facts(path), read_outcome(path), read_recorded(path)
+    hashes = {
+        "spec_sha256": facts.spec_sha256,
+        "data_sha256": facts.data.get("sha256", ""),
+        "parameters_sha256": (outcome and outcome.parameters_sha256) or "",
+    }
+
+    def files(names: Sequence[str]) -> Mapping[str, bytes]:
+        found = {}
+        for name in names:
+            with suppress(FileNotFoundError):
+                try:
+                    found[name] = (path / FILES / name).read_bytes()
+                except FileNotFoundError:
+                    raise
+                except OSError as error:
+                    text = f"{path / FILES / name} cannot be read: {error.strerror}"
+                    raise CheckpointError(text) from None
+        return found
+
+    return FoundRun(
+        path.name, recorded.run_id if recorded else None, facts.name,
+        outcome.status if outcome else "RUNNING", facts.kind, facts.spec_file or "spec", hashes,
+        files,
+    )  # fmt: skip

@@ -1,0 +1,98 @@
+"""A run's events as the points of MLflow's metrics, and those that the store has not yet."""
+
+from __future__ import annotations
+
+import math
+import time
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from trainer.checkpoints.facts import Facts, Outcome
+from trainer.tracking.thinning import thinned
+from trainer.training.events import Ended, EpochDone, LoopEvent, StepsDone
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+Point: TypeAlias = tuple[str, float, int, int]
+"""A value of a metric as MLflow takes it: name, value, milliseconds since 1970, step."""
+
+BATCH: Final = 1000  # a call of log_batch takes no more metrics
+
+
+class Points:
+    """What the store is to have of a run's metrics: epochs in full, series by step as far as a
+    chart can show them. `known` are those that it has, the last value by name and step.
+    """
+
+    def __init__(self, facts: Facts, known: Mapping[tuple[str, int], float]) -> None:
+        self.facts = facts
+        self._known = dict(known)
+        self._steps = thinned(facts.charts.get("steps", 0))
+        self._epochs = frozenset(thinned(facts.charts.get("epochs", 0)))
+        self._epoch_began = 0.0
+        self.unsent: list[Point] = []
+
+    def add(self, event: LoopEvent) -> None:
+        """Takes one event."""
+        if isinstance(event, StepsDone):
+            self._add_steps(event)
+        elif isinstance(event, EpochDone):
+            self._add_epoch(event)
+
+    def _add_steps(self, event: StepsDone) -> None:
+        first, losses, norms = event.first, event.steps.losses, event.steps.grad_norms
+        shown = self._steps
+        for step in shown[bisect_left(shown, first) : bisect_left(shown, first + len(losses))]:
+            i = step - first
+            values = {"train_loss_step": float(losses[i]), "grad_norm_step": float(norms[i])}
+            self._put(values.items(), step)
+
+    def _add_epoch(self, event: EpochDone) -> None:
+        epoch = event.epoch
+        self._put(event.metrics.items(), epoch, event.time)
+        if epoch in self._epochs:
+            seconds = max(event.time - self._epoch_began, 1e-9)
+            speed = self.facts.charts["rows"] / seconds
+            self._put([("perf/examples_per_second", speed)], epoch, event.time)
+            norms = ((f"grad_norm/{n}", v) for n, v in event.parameter_norms.items())
+            self._put(norms, epoch, event.time)
+        self._epoch_began = event.time
+
+    def end(self, ended: Ended | None, outcome: Outcome) -> None:
+        """Takes the values that are known at the end alone: of a summary the last one counts."""
+        if outcome.status != "KILLED":  # a run that goes on says it at its end, and once
+            own = {} if self.facts.kind == "train" else outcome.metrics
+            self._put((ended.summary if ended else own).items(), 0, again=True)
+        for name, (steps, values) in outcome.curves.items():
+            shown = [number - 1 for number in thinned(len(steps))]
+            for i in shown:
+                self._put([(name, values[i])], int(steps[i]))
+
+    def _put(
+        self,
+        values: Iterable[tuple[str, float]],
+        step: int,
+        when: float | None = None,
+        again: bool = False,
+    ) -> None:
+        """Takes values that are finite, as MLflow would turn others into numbers, and that the
+        store has not; with `again` also those of which it has another value.
+        """
+        moment = int((when or time.time()) * 1000)
+        for name, value in values:
+            known = self._known.get((name, step))
+            if math.isfinite(value) and (known is None or (again and known != value)):
+                self._known[name, step] = value
+                self.unsent.append((name, value, moment, step))
+
+    def send(self, client: MlflowClient, run_id: str) -> None:
+        """Sends one batch. Raises what MLflow raises; the batch is then to be sent again."""
+        from mlflow.entities import Metric
+
+        batch = self.unsent[:BATCH]
+        if batch:
+            metrics = [Metric(*point) for point in batch]
+            client.log_batch(run_id, metrics=metrics, synchronous=True)
+            del self.unsent[: len(batch)]

@@ -1,0 +1,272 @@
+"""One run's folder on its way to the store: what the store has not yet is told to it."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from trainer.checkpoints.disk import TEMPORARY
+from trainer.checkpoints.facts import (
+    FACTS,
+    RECORDED,
+    Facts,
+    Outcome,
+    Recorded,
+    read_facts,
+    read_outcome,
+    read_recorded,
+    write_json,
+)
+from trainer.checkpoints.folder import FILES, JOURNAL, LOCK, MODEL, is_held
+from trainer.checkpoints.journal import Follower
+from trainer.errors import TrackingError, TrainerError
+from trainer.tracking.client import answers_of, no_collection
+from trainer.tracking.model import RegisteredName, log_model, register
+from trainer.tracking.opening import (
+    DESCRIPTION,
+    RUN_TAG,
+    find_experiment,
+    join_run,
+    make_run,
+    open_client,
+    record_start,
+)
+from trainer.tracking.points import Points
+from trainer.tracking.store import Store, check_store
+from trainer.training.events import Ended
+from trainer.training.result import Status
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+PATIENCE_SECONDS: Final = 5.0  # with a store that refuses, once the run has ended
+PAUSE_SECONDS: Final = 1.0
+SHARE: Final = 0.05  # of a core, while the run trains
+STATUS: Final[dict[Status, str]] = {
+    "FINISHED": "FINISHED",
+    "KILLED": "KILLED",
+    "DIVERGED": "FAILED",  # MLflow has no word for it; the tag trainer.diverged says it
+    "FAILED": "FAILED",
+}
+
+
+class Recording:
+    """Follows one attempt at a run, from its first moment to the end of what it leaves.
+
+    `step` does what can be done now and says whether all is done. While the run trains it takes
+    no more than a twentieth of a core, and a store that fails is asked again later; what went
+    wrong stands in `recorded.json`. Every step can be repeated, by this process or by another.
+    """
+
+    def __init__(self, folder: Path, store: Store, joins: str | None = None) -> None:
+        """`joins` is the id of an MLflow run that is there for this one."""
+        self.folder, self._store = folder, store
+        self._joins = joins
+        self.facts = read_facts(folder)
+        self._moment = (folder / FACTS).stat().st_mtime_ns
+        self._follower = Follower(folder / JOURNAL)
+        self._ended: Ended | None = None
+        self._client: MlflowClient | None = None
+        self._points: Points
+        self._not_before = 0.0
+        self._uploaded: set[tuple[Path, int]] = set()
+        self._told = False
+        before = read_recorded(folder)
+        if before is None or before.store != store.uri:
+            before = Recorded(store.uri, self.facts.attempt)
+        self._state = replace(
+            before, attempt=self.facts.attempt, whole=False, problem=None, model_id=None
+        )
+
+    @property
+    def run_id(self) -> str | None:
+        """The id of the run in MLflow, once it has one."""
+        return self._state.run_id
+
+    def step(self) -> bool:
+        """Does a little; whether nothing is left to do. Raises nothing that a store can cause."""
+        if self._is_over():
+            return True
+        alive = is_held(self.folder / LOCK)
+        self._read()
+        if alive and time.monotonic() < self._not_before:
+            return False
+        began = time.thread_time()
+        try:
+            with answers_of(self._store), no_collection():
+                done = self._tell(alive)
+            self._note(problem=None)
+        except TrackingError as error:
+            self._note(problem=str(error))
+            done = False
+        if self._state.problem or not self._told:
+            spent = time.thread_time() - began
+            self._not_before = time.monotonic() + max(PAUSE_SECONDS, spent / SHARE)
+        return done
+
+    def give_up(self) -> None:
+        """Says in the store that the run is not whole there, if the store still answers."""
+        with suppress(Exception):
+            if self._client and self._state.run_id:
+                check_store(self._store)
+                self._client.set_terminated(self._state.run_id, "FAILED")
+
+    @property
+    def waits_for_store(self) -> bool:
+        """Whether the run has ended, and the store alone is in the way."""
+        return self._state.problem is not None and not is_held(self.folder / LOCK)
+
+    # Reading the folder --------------------------------------------------------------------
+
+    def _is_over(self) -> bool:
+        """Whether another attempt began, which has a recorder of its own, or the folder is gone."""
+        try:
+            now = (self.folder / FACTS).stat().st_mtime_ns
+            return now != self._moment and read_facts(self.folder).attempt != self.facts.attempt
+        except OSError:
+            return True
+        except TrainerError:
+            return False
+
+    def _read(self) -> None:
+        """Takes what is new in the journal; nothing of what another attempt wrote there."""
+        if self._client is None or self._ended is not None:
+            return
+        with suppress(FileNotFoundError):
+            while events := self._follower.news():
+                if self._is_over():
+                    return
+                for event in events:
+                    self._points.add(event)
+                    if isinstance(event, Ended):
+                        self._ended = event
+
+    # Telling the store ---------------------------------------------------------------------
+
+    def _tell(self, alive: bool) -> bool:
+        if self._client is None:
+            self._open()
+            self._read()
+        client, run_id = self._client, self._state.run_id
+        assert client is not None
+        assert run_id is not None
+        outcome = read_outcome(self.folder)
+        if outcome is None and alive:
+            self._points.send(client, run_id)
+            return False
+        if outcome is None:
+            outcome = _killed(self.facts)
+        self._read()
+        self._points.end(self._ended, outcome)
+        while self._points.unsent:
+            self._points.send(client, run_id)
+        if not self._told:
+            self._tell_outcome(client, run_id, outcome)
+            self._told = True
+        self._upload(client, run_id)
+        if is_held(self.folder / LOCK):  # it still makes pictures
+            return False
+        self._upload(client, run_id)
+        client.set_terminated(run_id, STATUS[outcome.status])
+        self._note(whole=True)
+        return True
+
+    def _open(self) -> None:
+        """Makes or finds the run, and records what was known at its start."""
+        check_store(self._store)
+        client = open_client(self._store)
+        joined = self._state.run_id or self._joins
+        experiment = find_experiment(client, self._store, self.facts) if not joined else None
+        if joined is None and read_recorded(self.folder) is not None:
+            assert experiment is not None
+            joined = _asked_for(client, experiment.experiment_id, self.folder.name)
+        if joined is None:
+            assert experiment is not None
+            self._note()
+            run = make_run(client, experiment, self.facts)
+        else:
+            run = join_run(client, joined, self.facts)
+        name = client.get_experiment(run.info.experiment_id).name
+        self._note(run_id=run.info.run_id, experiment=name)
+        known = {}
+        for metric in run.data.metrics:
+            points = client.get_metric_history(run.info.run_id, metric)
+            known.update({(metric, point.step): point.value for point in points})
+        record_start(client, run, self.facts, self._parent())
+        self._upload(client, run.info.run_id)
+        self._points = Points(self.facts, known)
+        self._follower = Follower(self.folder / JOURNAL)
+        self._client = client
+
+    def _parent(self) -> str | None:
+        """The id in MLflow of the run that this one belongs to."""
+        if self.facts.parent is None:
+            return None
+        recorded = read_recorded(self.folder.parent / self.facts.parent)
+        return recorded.run_id if recorded else None
+
+    def _tell_outcome(self, client: MlflowClient, run_id: str, outcome: Outcome) -> None:
+        """Tags, description and model."""
+        from mlflow.entities import RunTag
+
+        tags = dict(outcome.tags)
+        if outcome.parameters_sha256 is not None:
+            tags["trainer.parameters_sha256"] = outcome.parameters_sha256
+        if outcome.description:
+            tags[DESCRIPTION] = "\n".join(outcome.description)
+        named = [RunTag(key, value) for key, value in tags.items()]
+        client.log_batch(run_id, tags=named, synchronous=True)
+        if not (self.folder / MODEL).is_dir():
+            return
+        with _scratch() as scratch:
+            model_id = log_model(client, run_id, self.facts, self.folder / MODEL, scratch)
+        if self.facts.register is not None:
+            register(client, RegisteredName.parse(self.facts.register), model_id, run_id)
+        self._note(model_id=model_id)
+
+    def _upload(self, client: MlflowClient, run_id: str) -> None:
+        """Stores the files that are new."""
+        files = self.folder / FILES
+        for path in sorted(files.rglob("*")):
+            if path.is_file() and not path.name.startswith(TEMPORARY):
+                known = path, path.stat().st_mtime_ns
+                if known not in self._uploaded:
+                    parent = path.parent.relative_to(files).as_posix()
+                    client.log_artifact(run_id, str(path), None if parent == "." else parent)
+                    self._uploaded.add(known)
+
+    def _note(self, **changes: object) -> None:
+        """Keeps what the recorder knows, where that is new."""
+        state = replace(self._state, **changes)  # type: ignore[arg-type]
+        if state != self._state or not (self.folder / RECORDED).exists():
+            self._state = state
+            write_json(self.folder, RECORDED, state)
+
+
+def _killed(facts: Facts) -> Outcome:
+    """The end of a run whose process is gone and said nothing."""
+    told = f"- Result: killed; go on with `train resume {facts.id[:8]}`"
+    first, blank, *rest = facts.description or ["", ""]
+    return Outcome("KILLED", 0, 0, "", {}, description=[first, blank, told, *rest])
+
+
+def _asked_for(client: MlflowClient, experiment: str, name: str) -> str | None:
+    """The run that an earlier recorder asked the store to make, if the store made it."""
+    found = client.search_runs([experiment], f"tags.`{RUN_TAG}` = '{name}'", max_results=1)
+    return str(found[0].info.run_id) if found else None
+
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    """A new folder for files on their way to the store."""
+    path = Path(tempfile.mkdtemp(prefix="trainer-model-"))
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
