@@ -14,7 +14,7 @@ import trainer
 from trainer import load_spec
 from trainer.errors import DivergedError, InterruptedRun, UsageError
 from trainer.runs.rate_search import find_learning_rate
-from trainer.training.range_test import Sweep, before_rise, smooth
+from trainer.training.range_test import RangeTest, before_rise, smooth
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -48,10 +48,10 @@ def test_where_a_rise_ends_the_curve(smoothed: list[float], count: int) -> None:
     assert before_rise(np.array(smoothed)) == count
 
 
-def sweep(smoothed: list[float], tried: int | None = None) -> Sweep:
+def sweep(smoothed: list[float], tried: int | None = None) -> RangeTest:
     """With the rates 0.001, 0.002, 0.004, …"""
     values = np.array(smoothed)
-    return Sweep(
+    return RangeTest(
         0.001 * 2.0 ** np.arange(len(values)), values, values, tried or len(values), "range"
     )
 
@@ -83,17 +83,17 @@ def test_the_suggestion_is_the_steepest_descent_before_the_least(
 def test_a_suggestion_has_two_digits() -> None:
     rates = np.array([0.0123, 0.0345678, 0.0999, 0.2])
     values = np.array([3, 2.9, 1, 0.99])
-    assert Sweep(rates, values, values, 4, "range").suggestion == 0.035
+    assert RangeTest(rates, values, values, 4, "range").suggestion == 0.035
 
 
 def test_why_a_sweep_is_over() -> None:
     rates = np.geomspace(1e-3, 1, 5)
-    risen = Sweep.of(rates, np.array([1, 1, 500.0, 1]), diverged=True)
+    risen = RangeTest.of(rates, np.array([1, 1, 500.0, 1]), diverged=True)
     assert (risen.end, len(risen.rates), risen.tried) == ("rise", 2, 5)
-    assert Sweep.of(rates, np.array([1, 0.9, 0.8]), diverged=True).end == "divergence"
-    whole = Sweep.of(rates, np.array([1, 0.9, 0.8, 0.7, 0.6, 99.0]))
+    assert RangeTest.of(rates, np.array([1, 0.9, 0.8]), diverged=True).end == "divergence"
+    whole = RangeTest.of(rates, np.array([1, 0.9, 0.8, 0.7, 0.6, 99.0]))
     assert (whole.end, len(whole.rates), whole.still_falls) == ("range", 5, True)
-    assert not Sweep.of(rates, np.array([1, 0.9, 0.8, 0.7, 0.9])).still_falls
+    assert not RangeTest.of(rates, np.array([1, 0.9, 0.8, 0.7, 0.9])).still_falls
 
 
 # The search -------------------------------------------------------------------------------------

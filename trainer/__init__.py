@@ -5,7 +5,7 @@
     spec = trainer.load_spec("configs/hidden_layer.yaml", {"sgd.epochs": 20})
     run = trainer.train(spec)
     run.metrics["test_accuracy"], run.parameters["dense_1/W"], run.history["val_loss"].values
-    trainer.load_model(run.run_id).model.predict(rows)
+    trainer.load_model(run.id).model.predict(rows)
 
 Names are imported when they are first used, so `import trainer` is fast; MLflow is imported
 when a run starts.
@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     )
     from trainer.graph import Graph, gradients
     from trainer.network.build import build_graph
-    from trainer.runs.crossval import train_folds
+    from trainer.runs.crossval import crossval
     from trainer.runs.folds import plan_folds
+    from trainer.runs.profile import Profile
     from trainer.runs.rate_search import find_learning_rate
     from trainer.runs.reproduce import reproduce
     from trainer.runs.resume import resume
@@ -58,8 +59,9 @@ _HOMES = {
     "reproduce": "runs.reproduce",
     "resume": "runs.resume",
     "find_learning_rate": "runs.rate_search",
+    "Profile": "runs.profile",
+    "crossval": "runs.crossval",
     "plan_folds": "runs.folds",
-    "train_folds": "runs.crossval",
     "load_model": "runs.use",
     "train": "runs.train",
     "Spec": "spec",
@@ -73,6 +75,7 @@ __all__ = [
     "Graph",
     "GraphError",
     "InterruptedRun",
+    "Profile",
     "Run",
     "Series",
     "Spec",
@@ -81,6 +84,7 @@ __all__ = [
     "TrainerError",
     "UsageError",
     "build_graph",
+    "crossval",
     "find_learning_rate",
     "gradients",
     "load_model",
@@ -89,7 +93,6 @@ __all__ = [
     "reproduce",
     "resume",
     "train",
-    "train_folds",
 ]
 
 

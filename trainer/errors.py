@@ -19,11 +19,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 from unicodedata import east_asian_width
-
-if TYPE_CHECKING:
-    from trainer.training.result import Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,10 +138,21 @@ class CheckpointError(TrainerError):
     kind = "checkpoint"
 
 
+class Result(Protocol):
+    """What was trained, as far as an error needs to know it: a run, or several."""
+
+    @property
+    def status(self) -> str:
+        """How it ended."""
+
+    def as_json(self) -> dict[str, Any]:
+        """What it prints with `--json`."""
+
+
 class RunError(TrainerError):
     """A run did not come to a good end; `run` is what was trained, None where nothing was."""
 
-    run: Run | None = None
+    run: Result | None = None
 
 
 class DivergedError(RunError):

@@ -1,9 +1,9 @@
 """The folder of a run, which one process writes at a time.
 
-    run.json       the facts at its start            files/    what the run leaves for people
-    journal        every event                        model/    the trained model, if it finished
-    checkpoints/   where the training stands          recorded.json   what MLflow has of it
-    result.json    how it ended                       lock      held by the process that trains
+run.json       the facts at its start            files/    what the run leaves for people
+journal        every event                        model/    the trained model, if it finished
+checkpoints/   where the training stands          recorded.json   what MLflow has of it
+result.json    how it ended                       lock      held by the process that trains
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ from trainer.cli import (
     training,
 )
 from trainer.cli.hints import headline
-from trainer.errors import InterruptedRun, TrainerError
+from trainer.errors import InterruptedRun, RunError, TrainerError
 
 EXIT_CODES: Final = (
     "Exit codes: 0 done, 2 spec or usage, 3 data, 4 diverged, 5 tracking, 6 checkpoint, "
@@ -118,7 +118,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         app(arguments, prog_name="train")  # exits by itself: 0, or 2 for wrong usage
     except TrainerError as error:
         code = error.exit_code
-        if "--json" in arguments and error.run is None:
+        if "--json" in arguments and not (isinstance(error, RunError) and error.run):
             print(json.dumps(error.as_json()))
         print(f"train: {headline(error)}", file=sys.stderr)
     finally:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from trainer.cli.hints import warn
-from trainer.cli.options import Json, TrackingUri
+from trainer.cli.options import Json, TrackingUri, store_at
 from trainer.errors import UsageError
 
 if TYPE_CHECKING:
@@ -54,9 +54,8 @@ def list_runs(
     from trainer.cli.showing import show_runs
     from trainer.cli.tables import Output
     from trainer.tracking.runs import Runs
-    from trainer.tracking.store import resolve_store
 
-    store = resolve_store(tracking_uri)
+    store = store_at(tracking_uri).find_store()
     runs = _sorted(Runs(store, warn), where or "", experiment, sort, limit + 1)
     if json_:
         print(json.dumps({"runs": [run.as_json() for run in runs[:limit]]}))
@@ -93,14 +92,13 @@ def compare(
     """
     from trainer.report.comparing import MOST_RUNS, curve_names
     from trainer.tracking.runs import Runs
-    from trainer.tracking.store import resolve_store
 
     if len(runs or ()) + (best or 0) > MOST_RUNS:
         raise UsageError(
             f"more than {MOST_RUNS} runs cannot be told apart: name fewer of them, "
             f"or take the best by --experiment NAME --best {MOST_RUNS}"
         )
-    recorded = Runs(resolve_store(tracking_uri), warn)
+    recorded = Runs(store_at(tracking_uri).find_store(), warn)
     chosen = _chosen(recorded, runs or (), experiment, best)
     drawn = _drawn(chosen, metric)
     names = [drawn, *(curve_names(chosen) if html or json_ else ())]

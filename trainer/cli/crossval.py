@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trainer.cli.hints import show_store, ui_command, warn
-from trainer.cli.options import Config, EngineChoice, Json, Quiet, Set, Threads, TrackingUri
-from trainer.errors import TrainerError
+from trainer.cli.hints import show_store, ui_command
+from trainer.cli.options import (
+    RUNS,
+    Again,
+    Config,
+    Engine,
+    EngineChoice,
+    Json,
+    Name,
+    Quiet,
+    Runs,
+    Set,
+    Threads,
+    TrackingUri,
+)
+from trainer.cli.training import heard
+from trainer.errors import RunError, SpecError
 
 if TYPE_CHECKING:
-    from trainer.cli.progress import Progress
     from trainer.runs.folds import CrossValidation
-    from trainer.training import Event, Job
 
 
 def crossval(
@@ -25,13 +36,11 @@ def crossval(
         int | None, typer.Option(min=2, metavar="N", help="[default: the spec's, else 5]")
     ] = None,
     set_: Set = None,
-    name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The runs' name. [default: the spec's]")
-    ] = None,
+    name: Name = None,
+    again: Again = False,
+    runs: Runs = RUNS,
     tracking_uri: TrackingUri = None,
-    engine: Annotated[
-        EngineChoice, typer.Option(help="What computes; `auto` compiles long runs.")
-    ] = EngineChoice.auto,
+    engine: Engine = EngineChoice.auto,
     threads: Threads = None,
     quiet: Quiet = False,
     json_: Json = False,
@@ -42,51 +51,42 @@ def crossval(
 
     Example: train crossval configs/iris.yaml --folds 10
     """
-    from trainer.runs.crossval import train_folds
-    from trainer.runs.folds import plan_folds
+    from trainer.runs.crossval import crossval as train_folds
+    from trainer.runs.folds import CrossValidation
+    from trainer.runs.profile import Profile
+    from trainer.spec import load_spec
 
-    cross = plan_folds(config, folds, set_, name=name)
-    shown = _FoldProgress(len(cross.specs)) if not (quiet or json_) else None
-    failed = True
+    spec = load_spec(config, set_)
+    if name is not None:
+        spec = spec.changed({"name": name})
+    profile = Profile(engine.value, threads, runs, tracking_uri)
+    cross: CrossValidation | None = None
     try:
-        train_folds(
-            cross, tracking_uri=tracking_uri, engine=engine.value, threads=threads, warn=warn,
-            listeners=[shown.on] if shown else (), on_start=shown.start if shown else None,
-        )  # fmt: skip
-        failed = False
-    except TrainerError as error:
-        failed = error.run is None  # else main leaves standard output to this command
+        with heard(quiet or json_, results=False) as hear:
+            cross = train_folds(spec, folds, profile=profile, again=again, **hear)
+    except SpecError as error:
+        raise _asked(error, folds) from None
+    except RunError as error:
+        cross = error.run if isinstance(error.run, CrossValidation) else None
         raise
     finally:
-        if shown is not None:
-            shown.stop()
-            _show(cross)
-        elif json_ and not failed:
+        if cross is not None and json_:
             print(json.dumps(cross.as_json()))
+        elif cross is not None and not quiet:
+            _show(cross)
 
 
-class _FoldProgress:
-    """The progress of the fold at hand, on standard error."""
+def _asked(error: SpecError, folds: int | None) -> SpecError:
+    """The error, at the option that asks for folds where it is with their number."""
+    from trainer.errors import Problem
 
-    def __init__(self, folds: int) -> None:
-        self._folds = folds
-        self._progress: Progress | None = None
-
-    def start(self, fold: int, job: Job) -> None:
-        from trainer.cli.progress import Progress
-
-        self.stop()
-        self._progress = Progress()
-        print(f"fold {fold} of {self._folds}", file=sys.stderr)
-        self._progress.start(job)
-
-    def on(self, event: Event) -> None:
-        assert self._progress is not None
-        self._progress.on(event)
-
-    def stop(self) -> None:
-        if self._progress is not None:
-            self._progress.stop()
+    if folds is None:
+        return error
+    return SpecError([
+        Problem("", problem.message, problem.hint, file="--folds")
+        if problem.path == "data.split.folds" and problem.line is None else problem
+        for problem in error.problems
+    ])  # fmt: skip
 
 
 def _show(cross: CrossValidation) -> None:
@@ -122,8 +122,11 @@ def _ending(cross: CrossValidation) -> Iterator[str]:
     for fold, run in enumerate(cross.runs, start=1):
         yield from (f"gradients of fold {fold}: {finding}" for finding in run.findings)
     done = sum(run.status == "FINISHED" for run in cross.runs)
-    yield f"{cross.status} in {cross.seconds:.1f} s: {done} of {len(cross.specs)} folds"
-    if cross.run_id is not None:
+    before = sum(run.known for run in cross.runs)
+    known = f", {before} of them trained before" if before else ""
+    count = len(cross.plan.specs)
+    yield f"{cross.status} in {cross.seconds:.1f} s: {done} of {count} folds{known}"
+    if cross.run_id is not None and cross.folder is not None:
         uri = cross.tracking_uri or ""
-        yield f"run {cross.run_id} in experiment '{cross.experiment}', {show_store(uri)}"
+        yield f"run {cross.folder.name} in experiment '{cross.experiment}', {show_store(uri)}"
         yield f"next: {ui_command(uri)}"

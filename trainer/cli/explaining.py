@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from trainer.cli.hints import warn
-from trainer.cli.options import Json, Set, TrackingUri
+from trainer.cli.options import Json, Set, TrackingUri, store_at
 from trainer.errors import UsageError
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def _write_page(
     from trainer.explain.page import write_page
     from trainer.runs.use import gradient_norms
 
-    norms = gradient_norms(of_run, tracking_uri=tracking_uri) if of_run else None
+    norms = gradient_norms(of_run, profile=store_at(tracking_uri)) if of_run else None
     _written(html, lambda: write_page(explanations, html, history=norms))
 
 
@@ -145,7 +145,7 @@ def _cases(
 
         if set_:
             raise UsageError("--set has no place with --run: a run has its own spec")
-        model = load_model(of_run, tracking_uri=tracking_uri, warn=warn).model
+        model = load_model(of_run, profile=store_at(tracking_uri), warn=warn).model
         return cases_of_spec(
             model.spec, rows=rows, at=given, parameters=model.parameters,
             preprocessing=model.preprocessing,

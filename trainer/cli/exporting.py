@@ -6,17 +6,15 @@ import json
 import re
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from trainer.cli.hints import warn
-from trainer.cli.options import Json, RunReference, TrackingUri
+from trainer.cli.options import Json, RunReference, TrackingUri, store_at
 
 if TYPE_CHECKING:
-    from trainer.tracking.runs import RecordedRun
-
-HASHES: Final = ("spec_sha256", "data_sha256", "parameters_sha256")
+    from trainer.runs.finding import FoundRun
 
 
 class FormatChoice(StrEnum):
@@ -47,17 +45,22 @@ def export(
     from trainer.export.files import FORMATS, export_model
     from trainer.runs.use import load_model
 
-    trained = load_model(run, tracking_uri=tracking_uri, warn=warn)
+    trained = load_model(run, profile=store_at(tracking_uri), warn=warn)
     form = FORMATS[to.value]
     path = out or Path(_file_name(trained.run.name) + form.suffix)
     made = export_model(trained.model, to.value, path, _facts(trained.run))
     if json_:
         checked = {"with": form.reader, "rows": made.rows, "on": made.sample}
-        about = {"run_id": trained.run.run_id, "to": to.value, "file": str(path)}
+        about = {
+            "id": trained.run.id,
+            "run_id": trained.run.run_id,
+            "to": to.value,
+            "file": str(path),
+        }
         checked["largest_difference"] = made.difference
         print(json.dumps({**about, "bytes": made.size, "checked": checked}))
         return
-    named = f"{trained.run.name} ({trained.run.run_id[:8]})"
+    named = f"{trained.run.name} ({trained.run.id[:8]})"
     apart = f"largest difference {made.difference:.1e}" if made.difference else "identical"
     print(
         f"{form.what} of {named}: {path}, {made.size:,} bytes; "
@@ -65,10 +68,9 @@ def export(
     )
 
 
-def _facts(run: RecordedRun) -> dict[str, str]:
+def _facts(run: FoundRun) -> dict[str, str]:
     """What the file says of where it comes from."""
-    hashes = {name: run.tags.get(f"trainer.{name}", "") for name in HASHES}
-    return {"run_id": run.run_id, "run_name": run.name} | hashes
+    return {"run_id": run.run_id or run.id, "run_name": run.name, **run.hashes}
 
 
 def _file_name(name: str) -> str:

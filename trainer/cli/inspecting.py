@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from trainer.cli.options import Config, Json, Set, TrackingUri
 from trainer.errors import DataError, SpecError
+
+if TYPE_CHECKING:
+    from trainer.runs.prepare import Prepared
 
 
 def check(
@@ -32,20 +35,11 @@ def check(
 
     Example: train check configs/hidden_layer.yaml --json
     """
-    from trainer.cli.hints import program
-    from trainer.data import load_dataset
-    from trainer.graph.ops import show_shape
-    from trainer.network.build import build_graph
-    from trainer.network.memory import check_memory, count_parameters
-    from trainer.network.summary import describe_model
+    from trainer.runs.prepare import prepare
     from trainer.spec import load_spec
-    from trainer.training import full_batch
 
     try:
-        spec = load_spec(config, set_)
-        dataset = load_dataset(spec)
-        model = build_graph(spec, dataset.layout)
-        memory = check_memory(spec, dataset, model)
+        prepared = prepare(load_spec(config, set_))
     except (SpecError, DataError) as error:
         if not json_:
             raise
@@ -53,45 +47,68 @@ def check(
         print(json.dumps({"valid": False, "errors": problems}))
         raise typer.Exit(error.exit_code) from None
     if kernel:
-        from trainer.engine.compiled.codegen import kernel_source
-        from trainer.training import training_graph
-
-        graph = training_graph(model, spec.sgd)
-        rows = full_batch(spec, dataset), spec.evaluation.batch_size
-        print(kernel_source(graph, *rows), end="")
+        _show_kernel(prepared)
         return
-    steps = -(-len(dataset.train) // full_batch(spec, dataset))
     if png is not None:
-        from trainer.cli.rates import written
-        from trainer.report.rates import write_schedule
-
-        written(png, lambda path: write_schedule(spec, steps, path))
+        _draw_schedule(prepared, png)
     if json_:
-        nodes = [
-            {"name": n.name, "op": n.op, "inputs": list(n.inputs), "shape": list(n.shape)}
-            for n in model
-        ]
-        found = {"valid": True, "name": spec.name, "spec_sha256": spec.sha256}
-        found |= {"parameters": count_parameters(model), "nodes": nodes}
-        if plot_schedule:
-            from trainer.cli.rates import schedule_points
+        print(json.dumps(_as_json(prepared, plot_schedule)))
+    elif plot_schedule:
+        _show_schedule(prepared)
+    else:
+        _show_graph(prepared, config)
 
-            found["schedule"] = schedule_points(spec, steps)
-        print(json.dumps(found))
-        return
-    if plot_schedule:
-        from trainer.cli.rates import schedule_chart
-        from trainer.cli.tables import Output
 
-        output = Output()
-        output.show(*schedule_chart(spec, steps, output.width))
-        return
-    print(describe_model(spec, dataset, model, memory))
-    width = max(len(node.name) for node in model)
+def _show_kernel(prepared: Prepared) -> None:
+    from trainer.engine.compiled.codegen import kernel_source
+
+    rows = prepared.batch_size, prepared.spec.evaluation.batch_size
+    print(kernel_source(prepared.training, *rows), end="")
+
+
+def _draw_schedule(prepared: Prepared, png: Path) -> None:
+    from trainer.cli.rates import written
+    from trainer.report.rates import write_schedule
+
+    written(png, lambda path: write_schedule(prepared.spec, prepared.steps_per_epoch, path))
+
+
+def _show_schedule(prepared: Prepared) -> None:
+    from trainer.cli.rates import schedule_chart
+    from trainer.cli.tables import Output
+
+    output = Output()
+    output.show(*schedule_chart(prepared.spec, prepared.steps_per_epoch, output.width))
+
+
+def _as_json(prepared: Prepared, schedule: bool) -> dict[str, Any]:
+    from trainer.network.memory import count_parameters
+
+    spec = prepared.spec
+    nodes = [
+        {"name": n.name, "op": n.op, "inputs": list(n.inputs), "shape": list(n.shape)}
+        for n in prepared.model
+    ]
+    found: dict[str, Any] = {"valid": True, "name": spec.name, "spec_sha256": spec.sha256}
+    found |= {"parameters": count_parameters(prepared.model), "nodes": nodes}
+    if schedule:
+        from trainer.cli.rates import schedule_points
+
+        found["schedule"] = schedule_points(spec, prepared.steps_per_epoch)
+    return found
+
+
+def _show_graph(prepared: Prepared, config: Path) -> None:
+    from trainer.cli.hints import program
+    from trainer.graph.ops import show_shape
+
+    print(prepared.describe())
+    width = max(len(node.name) for node in prepared.model)
     print("graph")
-    for node in model:
+    for node in prepared.model:
         print(f"  {node.name:<{width}}  {show_shape(node.shape):<12}  {node.formula}")
-    print(f"\nspec {spec.sha256}\nThe spec is valid. Next: {program()} {config}")
+    fingerprint = f"spec {prepared.spec.sha256}"
+    print(f"\n{fingerprint}\nThe spec is valid. Next: {program()} {config}")
 
 
 def schema() -> None:

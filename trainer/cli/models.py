@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from trainer.cli.hints import warn
-from trainer.cli.options import Json, Quiet, RunReference, TrackingUri
+from trainer.cli.options import Json, Quiet, RunReference, TrackingUri, store_at
 from trainer.errors import UsageError
 
 if TYPE_CHECKING:
+    from trainer.runs.finding import FoundRun
     from trainer.runs.predict import Progress
-    from trainer.tracking.runs import RecordedRun
 
 Data = Annotated[
     Path,
@@ -53,12 +53,18 @@ def predict(
 
     if json_ and out is None:
         raise UsageError("--json needs --out FILE: the predictions themselves are no JSON")
-    trained, began = load_model(run, tracking_uri=tracking_uri, warn=warn), time.monotonic()
+    trained, began = load_model(run, profile=store_at(tracking_uri), warn=warn), time.monotonic()
     with _counting(quiet or json_ or out is None) as progress:
         rows = predict_file(trained.model, data, out, progress)
     if json_:
         columns = list(trained.model.columns)
-        found = {"run_id": trained.run.run_id, "rows": rows, "out": str(out), "columns": columns}
+        found = {
+            "id": trained.run.id,
+            "run_id": trained.run.run_id,
+            "rows": rows,
+            "out": str(out),
+            "columns": columns,
+        }
         print(json.dumps(found))
     elif out is not None and not quiet:
         seconds = time.monotonic() - began
@@ -82,14 +88,14 @@ def evaluate(
     from trainer.runs.predict import evaluate_file
     from trainer.runs.use import load_model, record_evaluation
 
-    trained = load_model(run, tracking_uri=tracking_uri, warn=warn)
+    trained = load_model(run, profile=store_at(tracking_uri), warn=warn)
     with _counting(quiet or json_) as progress:
         metrics = evaluate_file(trained.model, data, progress)
     if log:
-        record_evaluation(trained.run.run_id, metrics, tracking_uri=tracking_uri)
+        record_evaluation(trained.run, metrics, profile=store_at(tracking_uri))
     if json_:
-        named = {"run_id": trained.run.run_id, "data": str(data), "metrics": metrics}
-        print(json.dumps(named))
+        about = {"id": trained.run.id, "run_id": trained.run.run_id, "data": str(data)}
+        print(json.dumps(about | {"metrics": metrics}))
     elif not quiet:
         print(f"{_named(trained.run)} on {int(metrics['rows']):,} rows of {data}\n")
         print(_table(metrics))
@@ -108,7 +114,7 @@ def promote(
     """
     from trainer.runs.use import promote as register
 
-    run_id, known, version = register(run, name, tracking_uri=tracking_uri, warn=warn)
+    run_id, known, version = register(run, name, profile=store_at(tracking_uri), warn=warn)
     uri = f"models:/{name}" if known.alias else f"models:/{name}/{version}"
     if json_:
         found = {"run_id": run_id, "name": known.name, "version": version, "alias": known.alias}
@@ -133,9 +139,9 @@ def serve(
     serve_model(run, tracking_uri, port)
 
 
-def _named(run: RecordedRun) -> str:
+def _named(run: FoundRun) -> str:
     """A run in a sentence: name and beginning of its id."""
-    return f"{run.name} ({run.run_id[:8]})"
+    return f"{run.name} ({run.id[:8]})"
 
 
 def _table(metrics: Mapping[str, float]) -> str:

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from trainer.runs.profile import Profile
+
+RUNS = Path("runs")
 
 
 class EngineChoice(StrEnum):
@@ -25,6 +30,12 @@ Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a value of the spec; repeatable."),
 ]
+Name = Annotated[
+    str | None, typer.Option(metavar="NAME", help="The run's name. [default: the spec's]")
+]
+Engine = Annotated[EngineChoice, typer.Option(help="What computes; `auto` compiles long runs.")]
+Runs = Annotated[Path, typer.Option("--runs", metavar="FOLDER", help="Where runs are kept.")]
+Again = Annotated[bool, typer.Option("--again", help="Train also what was trained before.")]
 TrackingUri = Annotated[
     str | None,
     typer.Option(metavar="URI", help="MLflow's store. [default: runs/mlflow.db in this folder]"),
@@ -41,3 +52,10 @@ OfflineOk = Annotated[
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+
+
+def store_at(tracking_uri: str | None) -> Profile:
+    """The profile of a command that looks at recorded runs."""
+    from trainer.runs.profile import Profile
+
+    return Profile(store=tracking_uri)

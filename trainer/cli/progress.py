@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from trainer.cli.hints import show_store, ui_command
+from trainer.cli.hints import show_store, ui_command, warn
 from trainer.spec.schema import METRICS
-from trainer.training import EpochDone, Event, Job, StepsDone
-
-if TYPE_CHECKING:
-    from trainer.training.result import Run
+from trainer.training import (
+    Ended,
+    EpochDone,
+    Event,
+    Reading,
+    Run,
+    Started,
+    StepsDone,
+    Trained,
+    Warned,
+)
 
 PLAIN_LINES: Final = 10
 REFRESH_SECONDS: Final = 0.1
@@ -21,11 +29,13 @@ _SHOWN: Final = {"train_loss": "loss", "val_loss": "val", "grad_norm": "|grad|"}
 
 
 class Progress:
-    """A listener that shows how far training is, on standard error."""
+    """A listener that shows how far training is, on standard error, and with `results` what came
+    out, on standard output.
+    """
 
-    def __init__(self) -> None:
-        self.notes: tuple[str, ...] = ()
-        self._job: Job
+    def __init__(self, results: bool = True) -> None:
+        self._results = results
+        self._started: Started
         self._bar: Any = None
         self._task: Any = None
         self._shown: dict[str, float] = {}
@@ -33,22 +43,38 @@ class Progress:
         self._began = time.monotonic()
         self._drawn = 0.0
 
-    def reading(self, what: str, rows: int) -> None:
+    def on(self, event: Event) -> None:
+        """Shows one event."""
+        match event:
+            case StepsDone():
+                self._steps(event)
+            case EpochDone():
+                self._epoch(event)
+            case Reading():
+                self._reading(event)
+            case Started():
+                self._start(event)
+            case Warned():
+                only_warnings(event)
+            case Ended():
+                self.stop()
+            case Trained() if self._results:
+                print(summarise(event.run), flush=True)
+
+    def _reading(self, event: Reading) -> None:
         """Says, every few seconds, how much of a table that stays on disk is read."""
         if time.monotonic() - self._began >= READING_SECONDS:
             self._began = time.monotonic()
-            print(f"{rows:,} rows {what}", file=sys.stderr)
+            print(f"{event.rows:,} rows {event.what}", file=sys.stderr)
 
-    def start(self, job: Job) -> None:
+    def _start(self, event: Started) -> None:
         """Says what is about to be trained and shows the bar."""
-        self._job = job
-        self.notes = job.dataset.notes
+        self._started = event
         self._began = time.monotonic()
-        spec, data = job.spec, job.dataset
-        numbers = sum(value.size for value in job.initial.values())
+        self._rows = 0
         print(
-            f"{spec.name}: {numbers:,} parameters, {len(data.train):,} training rows, "
-            f"{spec.sgd.epochs} epochs of {job.steps_per_epoch} steps",
+            f"{event.name}: {event.parameters:,} parameters, {event.rows:,} training rows, "
+            f"{event.epochs} epochs of {event.steps_per_epoch} steps",
             file=sys.stderr,
         )
         if sys.stderr.isatty():
@@ -67,7 +93,7 @@ class Progress:
             console=Console(stderr=True),
             transient=True,
         )
-        total = self._job.steps_per_epoch * self._job.spec.sgd.epochs
+        total = self._started.steps_per_epoch * self._started.epochs
         self._task = self._bar.add_task("", total=total, epoch="1", numbers="")
         self._bar.start()
 
@@ -77,24 +103,21 @@ class Progress:
             self._bar.stop()
             self._bar = None
 
-    def on(self, event: Event) -> None:
-        """Shows one event."""
-        if isinstance(event, StepsDone):
-            self._rows += event.steps.rows
-            self._shown["loss"] = float(event.steps.losses[-1])
-            self._shown["|grad|"] = float(event.steps.grad_norms[-1])
-            now = time.monotonic()
-            if self._bar is not None and now - self._drawn > REFRESH_SECONDS:
-                self._drawn = now
-                self._draw(event.epoch, event.first + len(event.steps.losses) - 1)
-        elif isinstance(event, EpochDone):
-            for metric, label in _SHOWN.items():
-                if metric in event.metrics:
-                    self._shown[label] = event.metrics[metric]
-            if self._bar is None and event.epoch:
-                self._line(event.epoch)
-        elif event.status == "FINISHED" and event.reason:
-            self.notes = (*self.notes, event.reason)
+    def _steps(self, event: StepsDone) -> None:
+        self._rows += event.steps.rows
+        self._shown["loss"] = float(event.steps.losses[-1])
+        self._shown["|grad|"] = float(event.steps.grad_norms[-1])
+        now = time.monotonic()
+        if self._bar is not None and now - self._drawn > REFRESH_SECONDS:
+            self._drawn = now
+            self._draw(event.epoch, event.first + len(event.steps.losses) - 1)
+
+    def _epoch(self, event: EpochDone) -> None:
+        for metric, label in _SHOWN.items():
+            if metric in event.metrics:
+                self._shown[label] = event.metrics[metric]
+        if self._bar is None and event.epoch:
+            self._line(event.epoch)
 
     def _numbers(self) -> str:
         parts = [f"{k} {self._shown[k]:.4g}" for k in ("loss", "val", "|grad|") if k in self._shown]
@@ -102,32 +125,41 @@ class Progress:
         return "  ".join([*parts, f"{speed:,.0f} examples/s"])
 
     def _draw(self, epoch: int, done: int) -> None:
-        epochs = f"{epoch}/{self._job.spec.sgd.epochs}"
+        epochs = f"{epoch}/{self._started.epochs}"
         self._bar.update(self._task, completed=done, epoch=epochs, numbers=self._numbers())
 
     def _line(self, epoch: int) -> None:
-        epochs = self._job.spec.sgd.epochs
+        epochs = self._started.epochs
         if epoch * PLAIN_LINES // epochs != (epoch - 1) * PLAIN_LINES // epochs:
             left = (time.monotonic() - self._began) / epoch * (epochs - epoch)
             epoch_text = f"{epoch:>{len(str(epochs))}}/{epochs}"
             print(f"epoch {epoch_text}  {self._numbers()}  {left:.0f} s left", file=sys.stderr)
 
 
-def summarise(run: Run, notes: tuple[str, ...]) -> str:
+def only_warnings(event: Event) -> None:
+    """Shows what went wrong beside the training, and nothing else."""
+    if isinstance(event, Warned):
+        warn(event.message)
+
+
+def summarise(run: Run) -> str:
     """The table of results, where the run is, and what to type next."""
     lines = ["", *_results(run.metrics)]
     best = next((name for name in run.metrics if name.startswith("best_val_")), None)
     if best is not None:
         name, epoch = best.removeprefix("best_val_"), int(run.metrics["best_epoch"])
         lines.append(f"best validation {name} {run.metrics[best]:.5g} after epoch {epoch}")
-    lines += [f"note: {note}" for note in notes]
+    lines += [f"note: {note}" for note in run.notes]
     lines += [f"gradients: {finding}" for finding in run.findings]
-    lines.append("")
-    lines.append(f"{run.status} in {run.seconds:.1f} s: {run.epochs} epochs, {run.steps} steps")
-    if run.run_id is not None:
-        place = show_store(run.tracking_uri or "")
-        lines.append(f"run {run.run_id} in experiment '{run.experiment}', {place}")
-        lines.append(f"next: {ui_command(run.tracking_uri or '')}")
+    known = "; trained before, --again trains it anew" if run.known else ""
+    done = f"{run.epochs} epochs, {run.steps} steps{known}"
+    lines += ["", f"{run.status} in {run.seconds:.1f} s: {done}"]
+    if run.folder is not None and run.tracking_uri is None:
+        lines.append(f"run {run.id} in {os.path.relpath(run.folder.parent)}")
+    elif run.folder is not None and run.tracking_uri is not None:
+        place = show_store(run.tracking_uri)
+        lines.append(f"run {run.id} in experiment '{run.experiment}', {place}")
+        lines.append(f"next: {ui_command(run.tracking_uri)}")
     return "\n".join(lines)
 
 

@@ -10,14 +10,26 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from trainer.cli.hints import show_store, warn
-from trainer.cli.options import Config, EngineChoice, Json, Quiet, Set, Threads, TrackingUri
+from trainer.cli.hints import show_store
+from trainer.cli.options import (
+    RUNS,
+    Config,
+    Engine,
+    EngineChoice,
+    Json,
+    Name,
+    Quiet,
+    Runs,
+    Set,
+    Threads,
+    TrackingUri,
+)
+from trainer.cli.training import heard
 
 if TYPE_CHECKING:
     from trainer.runs.rate_search import Search
-    from trainer.training.range_test import Sweep
+    from trainer.training.range_test import RangeTest
 
-LOWEST, HIGHEST, STEPS = 1e-6, 10.0, 100
 _ENDS: Final = {
     "range": "all {tried} steps are done",
     "rise": "the loss rose to more than 4 times its least after {count} of {tried} steps",
@@ -28,20 +40,23 @@ _ENDS: Final = {
 def lr_find(
     config: Config,
     set_: Set = None,
-    lowest: Annotated[float, typer.Option("--from", metavar="RATE", help="First rate.")] = LOWEST,
-    highest: Annotated[float, typer.Option("--to", metavar="RATE", help="Last rate.")] = HIGHEST,
-    steps: Annotated[int, typer.Option(metavar="N", help="SGD steps between them.")] = STEPS,
+    lowest: Annotated[
+        float | None, typer.Option("--from", metavar="RATE", help="First rate. [default: 1e-06]")
+    ] = None,
+    highest: Annotated[
+        float | None, typer.Option("--to", metavar="RATE", help="Last rate. [default: 10]")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(metavar="N", help="SGD steps between them. [default: 100]")
+    ] = None,
     png: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Also write the curve as a picture.")
     ] = None,
-    name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The run's name. [default: the spec's]")
-    ] = None,
+    name: Name = None,
+    runs: Runs = RUNS,
     tracking_uri: TrackingUri = None,
-    no_track: Annotated[bool, typer.Option("--no-track", help="Record nothing.")] = False,
-    engine: Annotated[
-        EngineChoice, typer.Option(help="What computes; `auto` compiles long runs.")
-    ] = EngineChoice.auto,
+    no_track: Annotated[bool, typer.Option("--no-track", help="Keep and record nothing.")] = False,
+    engine: Engine = EngineChoice.auto,
     threads: Threads = None,
     quiet: Quiet = False,
     json_: Json = False,
@@ -50,48 +65,60 @@ def lr_find(
 
     Example: train lr-find configs/hidden_layer.yaml
     """
+    from trainer.runs.profile import Profile
     from trainer.runs.rate_search import find_learning_rate
     from trainer.spec import load_spec
 
     spec = load_spec(config, set_)
+    if name is not None:
+        spec = spec.changed({"name": name})
+    asked = {"lowest": lowest, "highest": highest, "steps": steps}
+    given = {key: value for key, value in asked.items() if value is not None}
+    profile = Profile(engine.value, threads, None if no_track else runs, tracking_uri)
     if not (quiet or json_):
-        print(f"{spec.name}: {steps} steps from {lowest:g} to {highest:g}", file=sys.stderr)
-    search = find_learning_rate(
-        spec, lowest=lowest, highest=highest, steps=steps, name=name, tracking_uri=tracking_uri,
-        track=not no_track, engine=engine.value, threads=threads, warn=warn,
-    )  # fmt: skip
+        _announce(spec.name, given)
+    with heard(silent=True) as hear:
+        search = find_learning_rate(spec, profile=profile, **given, **hear)  # type: ignore[arg-type]
     if png is not None:
         from trainer.cli.rates import written
-        from trainer.report.rates import write_sweep
+        from trainer.report.rates import write_range_test
 
-        written(png, lambda path: write_sweep(search.sweep, spec.name, path))
+        written(png, lambda path: write_range_test(search.test, spec.name, path))
     if json_:
         print(json.dumps(search.as_json()))
     elif not quiet:
         _show(search, png)
 
 
+def _announce(name: str, given: dict[str, float]) -> None:
+    from trainer.runs.rate_search import HIGHEST, LOWEST, STEPS
+
+    all_ = {"lowest": LOWEST, "highest": HIGHEST, "steps": STEPS} | given
+    text = f"{name}: {all_['steps']} steps from {all_['lowest']:g} to {all_['highest']:g}"
+    print(text, file=sys.stderr)
+
+
 def _show(search: Search, png: Path | None) -> None:
-    from trainer.cli.rates import sweep_chart
+    from trainer.cli.rates import range_chart
     from trainer.cli.tables import Output
 
-    output, sweep = Output(), search.sweep
-    output.show(*sweep_chart(sweep, output.width), *_told(sweep))
+    output, test = Output(), search.test
+    output.show(*range_chart(test, output.width), *_told(test))
     if png is not None:
         output.show(f"picture: {png}")
-    if search.run_id is not None:
+    if search.run_id is not None and search.folder is not None:
         place = show_store(search.tracking_uri or "")
-        output.show(f"run {search.run_id} in experiment '{search.experiment}', {place}")
-    if sweep.suggestion is not None:
-        output.show(f"suggestion: sgd.learning_rate: {sweep.suggestion:g}")
+        output.show(f"run {search.folder.name} in experiment '{search.experiment}', {place}")
+    if test.suggestion is not None:
+        output.show(f"suggestion: sgd.learning_rate: {test.suggestion:g}")
 
 
-def _told(sweep: Sweep) -> Iterator[str]:
+def _told(test: RangeTest) -> Iterator[str]:
     """What was found, in words."""
-    yield _ENDS[sweep.end].format(count=len(sweep.rates), tried=sweep.tried)
-    if sweep.suggestion is None:
+    yield _ENDS[test.end].format(count=len(test.rates), tried=test.tried)
+    if test.suggestion is None:
         yield "no suggestion: the loss does not fall at any of these rates"
         return
-    yield f"least loss at {sweep.minimum:.2g}, a tenth of which is {sweep.minimum / 10:.2g}"
-    if sweep.still_falls:
+    yield f"least loss at {test.minimum:.2g}, a tenth of which is {test.minimum / 10:.2g}"
+    if test.still_falls:
         yield "the loss still falls at the last rate: try a larger one with --to"

@@ -17,7 +17,7 @@ from trainer.training.schedule import rates_at
 
 if TYPE_CHECKING:
     from trainer.spec import Spec
-    from trainer.training.range_test import Sweep
+    from trainer.training.range_test import RangeTest
 
 POINTS: Final = 1000  # of a schedule that are drawn or printed
 
@@ -44,7 +44,7 @@ def schedule_chart(spec: Spec, steps_per_epoch: int, width: int | None) -> Itera
         yield f"{what:<8} {rate:.5g} at step {step}"
 
 
-def sweep_chart(sweep: Sweep, width: int | None) -> Iterator[Text | str]:
+def range_chart(sweep: RangeTest, width: int | None) -> Iterator[Text | str]:
     """The smoothed loss by the rate, whose axis is that of its decimal logarithm."""
     if len(sweep.rates) < 2:
         return

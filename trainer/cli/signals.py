@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM while a run is set up and trains."""
+"""SIGINT and SIGTERM while a command trains."""
 
 from __future__ import annotations
 
@@ -9,29 +9,44 @@ from contextlib import contextmanager
 from types import FrameType
 
 from trainer.errors import InterruptedRun
+from trainer.training import Event, Started, Trained
 
 
 class Interrupt:
-    """The signal that asked for an end, if one did; `flagged` while the loop looks out for it."""
+    """The signal that asked for an end, if one did. While a run trains it is one that the run is
+    asked to take note of, between two steps; before, behind, and a second time it stops at once.
+    """
 
-    number: int | None = None
-    flagged = False
+    def __init__(self) -> None:
+        self.number: int | None = None
+        self._begun = self._training = False
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         """Takes a signal. Raises `KeyboardInterrupt` where it is to stop at once."""
-        at_once = self.number is not None or not self.flagged
+        at_once = self.number is not None or not self._training
         self.number = number
         if at_once:
             raise KeyboardInterrupt
 
+    def asked(self) -> bool:
+        """Whether the training is to stop."""
+        return self.number is not None
+
+    def hear(self, event: Event) -> None:
+        """Learns from the events of a run whether it trains."""
+        if isinstance(event, Started | Trained):
+            self._training = isinstance(event, Started)
+            self._begun = True
+
+    def told(self) -> str:
+        """What is said of an end at once."""
+        return "stopped at once" if self._begun else "stopped before training began"
+
 
 @contextmanager
 def signals_caught() -> Iterator[Interrupt]:
-    """SIGINT and SIGTERM set a flag that the loop looks at; before it, and a second time, they
-    stop at once: what is inside meets a `KeyboardInterrupt`, and `InterruptedRun` comes out.
-
-    Within another such block, that one learns of the signal when this one is left. Only the main
-    thread can handle signals; elsewhere the flag is never set.
+    """Both signals go to an `Interrupt`; what they end comes out as an `InterruptedRun` with the
+    exit code of the signal. Only the main thread can handle signals.
     """
     interrupt = Interrupt()
     if threading.current_thread() is not threading.main_thread():
@@ -41,13 +56,12 @@ def signals_caught() -> Iterator[Interrupt]:
     before = {number: signal.signal(number, interrupt) for number in numbers}
     try:
         yield interrupt
-    except KeyboardInterrupt:
+    except (InterruptedRun, KeyboardInterrupt) as error:
         if interrupt.number is None:
             raise
-        message = "stopped at once" if interrupt.flagged else "stopped before training began"
-        raise InterruptedRun(message, interrupt.number) from None
+        ended = error if isinstance(error, InterruptedRun) else InterruptedRun(interrupt.told())
+        ended.exit_code = 128 + interrupt.number
+        raise ended from None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-            if isinstance(handler, Interrupt) and interrupt.number is not None:
-                handler.number = interrupt.number

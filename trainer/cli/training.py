@@ -6,40 +6,44 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from trainer.cli.hints import headline, warn
+from trainer.cli.hints import headline
 from trainer.cli.options import (
+    RUNS,
+    Again,
     CheckpointEvery,
     Config,
+    Engine,
     EngineChoice,
     Json,
+    Name,
     OfflineOk,
     Quiet,
     RunReference,
+    Runs,
     Set,
     Threads,
     TrackingUri,
 )
-from trainer.errors import TrainerError
+from trainer.errors import RunError, TrainerError
 
 if TYPE_CHECKING:
-    from trainer.cli.progress import Progress
-    from trainer.training.result import Run
+    from trainer.training import Run
+
+T = TypeVar("T")
 
 
 def run(
     config: Config,
     set_: Set = None,
-    name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The run's name. [default: the spec's]")
-    ] = None,
+    name: Name = None,
+    again: Again = False,
+    runs: Runs = RUNS,
     tracking_uri: TrackingUri = None,
-    engine: Annotated[
-        EngineChoice, typer.Option(help="What computes; `auto` compiles long runs.")
-    ] = EngineChoice.auto,
+    engine: Engine = EngineChoice.auto,
     threads: Threads = None,
     checkpoint_every: CheckpointEvery = "30s",
     offline_ok: OfflineOk = False,
@@ -51,16 +55,24 @@ def run(
 ) -> None:
     """Train a spec and record the run.
 
+    What was trained before is not trained again: its result is shown.
+
     Example: train run configs/hidden_layer.yaml --set sgd.learning_rate=0.01 --name slower
     """
+    from trainer.runs.profile import Profile
     from trainer.runs.train import train
     from trainer.spec import load_spec
 
+    profile = Profile(
+        engine.value, threads, runs, tracking_uri, offline_ok=offline_ok,
+        save_every=checkpoint_every,
+    )  # fmt: skip
     spec = load_spec(config, set_)
-    _show(
-        train, quiet, json_, spec, name=name, tracking_uri=tracking_uri, engine=engine.value,
-        threads=threads, checkpoint_every=checkpoint_every, offline_ok=offline_ok,
-        register=register,
+    if name is not None:
+        spec = spec.changed({"name": name})
+    show_run(
+        lambda **heard: train(spec, profile=profile, again=again, register=register, **heard),
+        quiet, json_,
     )  # fmt: skip
 
 
@@ -73,6 +85,8 @@ def resume(
     force: Annotated[
         bool, typer.Option("--force", help="Go on although something differs; it is recorded.")
     ] = False,
+    runs: Runs = RUNS,
+    tracking_uri: TrackingUri = None,
     threads: Threads = None,
     checkpoint_every: CheckpointEvery = "30s",
     offline_ok: OfflineOk = False,
@@ -81,15 +95,19 @@ def resume(
 ) -> None:
     """Go on with a run that was interrupted, from its last checkpoint, to the same bits.
 
-    Runs are looked for in runs/checkpoints. A finished one can train for more epochs.
+    A finished one can train for more epochs.
 
     Example: train resume last --set sgd.epochs=100
     """
+    from trainer.runs.profile import Profile
     from trainer.runs.resume import resume as go_on
 
-    _show(
-        go_on, quiet, json_, run, changes=set_ or (), force=force, threads=threads,
-        checkpoint_every=checkpoint_every, offline_ok=offline_ok,
+    profile = Profile(
+        "auto", threads, runs, tracking_uri, offline_ok=offline_ok, save_every=checkpoint_every
+    )  # fmt: skip
+    show_run(
+        lambda **heard: go_on(run, changes=set_ or (), force=force, profile=profile, **heard),
+        quiet, json_,
     )  # fmt: skip
 
 
@@ -106,10 +124,12 @@ def reproduce(
 
     Example: train reproduce last
     """
+    from trainer.runs.profile import Profile
     from trainer.runs.reproduce import reproduce as again
 
-    with _progress(quiet or json_) as (_, shown):
-        proof = again(run, tracking_uri=tracking_uri, threads=threads, **shown)
+    profile = Profile(threads=threads, store=tracking_uri)
+    with heard(quiet or json_, results=False) as hear:
+        proof = again(run, profile=profile, **hear)
     if json_:
         print(json.dumps(proof.as_json()))
     elif not quiet or not proof.identical:
@@ -118,64 +138,69 @@ def reproduce(
         raise typer.Exit(1)
 
 
-def sync(quiet: Quiet = False) -> None:
+def sync(
+    run: Annotated[
+        str | None, typer.Argument(metavar="[RUN]", help="Only this one, whether it waits or not.")
+    ] = None,
+    runs: Runs = RUNS,
+    tracking_uri: TrackingUri = None,
+    quiet: Quiet = False,
+) -> None:
     """Send what the tracking store did not take when its run ended.
 
     Example: train sync
     """
-    from trainer.runs.resume import send, unsent_runs
+    from trainer.runs.profile import Profile
+    from trainer.runs.sync import send, unsent_runs
 
-    waiting, failure = unsent_runs(), None
-    for run in waiting:
+    profile = Profile(runs=runs, store=tracking_uri)
+    waiting, failure = [run] if run else unsent_runs(profile), None
+    for each in waiting:
         try:
-            sent = send(run, warn=warn)
+            sent = send(each, profile)
         except TrainerError as error:  # the others need not wait for this one
-            print(f"train: {run[:8]} was not sent: {headline(error)}", file=sys.stderr)
+            print(f"train: {each[:8]} was not sent: {headline(error)}", file=sys.stderr)
             failure = error
             continue
         if not quiet:
-            print(f"sent {run[:8]} as run {sent.run_id} of {sent.tracking_uri}")
+            print(f"sent {each[:8]} as run {sent.run_id} of {sent.store}")
     if failure is not None:
         raise typer.Exit(failure.exit_code)
     if not waiting and not quiet:
         print("nothing waits to be sent")
 
 
-def _show(task: Callable[..., Run], quiet: bool, json_: bool, *what: Any, **how: Any) -> None:
+def show_run(task: Callable[..., Run], quiet: bool, json_: bool) -> None:
     """Trains, with the progress and the result shown as asked for."""
-    from trainer.cli.progress import summarise
-
     try:
-        with _progress(quiet or json_) as (progress, shown):
-            result = task(*what, **how, **shown)
-    except TrainerError as error:
+        with heard(quiet or json_) as hear:
+            result = task(**hear)
+    except RunError as error:
         if error.run is not None and json_:
             print(json.dumps(error.run.as_json()))
         raise
     if json_:
         print(json.dumps(result.as_json()))
-    elif progress:
-        print(summarise(result, progress.notes))
 
 
 @contextmanager
-def _progress(silent: bool) -> Iterator[tuple[Progress | None, dict[str, Any]]]:
-    """What shows the training, if anything does, and the arguments that let it."""
-    from trainer.cli.progress import Progress
+def heard(silent: bool, results: bool = True) -> Iterator[dict[str, Any]]:
+    """The arguments `listen` and `stop` of a task that trains: they show its progress, and with
+    `results` what came out, and end it on a signal.
+    """
+    from trainer.cli.progress import Progress, only_warnings
+    from trainer.cli.signals import signals_caught
+    from trainer.training import Event
 
-    if silent:
-        yield None, {"warn": warn}
-        return
-    progress = Progress()
-    try:
-        yield (
-            progress,
-            {
-                "listeners": [progress.on],
-                "on_start": progress.start,
-                "on_reading": progress.reading,
-                "warn": warn,
-            },
-        )
-    finally:
-        progress.stop()
+    progress = None if silent else Progress(results)
+    with signals_caught() as interrupt:
+
+        def listen(event: Event) -> None:
+            interrupt.hear(event)
+            (progress.on if progress else only_warnings)(event)
+
+        try:
+            yield {"listen": listen, "stop": interrupt.asked}
+        finally:
+            if progress is not None:
+                progress.stop()

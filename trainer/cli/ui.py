@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from trainer.cli.options import store_at
 from trainer.cli.servers import serve
 from trainer.errors import TrackingError, UsageError
-from trainer.tracking.store import check_store, latest_experiment, resolve_store
+from trainer.tracking.store import check_store, latest_experiment
 from trainer.tracking.view import view_path
 
 
@@ -13,7 +14,7 @@ def serve_ui(tracking_uri: str | None, port: int) -> None:
 
     Raises `TrackingError` when there are no runs yet, `UsageError` when the port is taken.
     """
-    store = resolve_store(tracking_uri)
+    store = store_at(tracking_uri).find_store()
     if store.uri.startswith(("http://", "https://")):
         check_store(store)
         print(f"The runs are in {store.uri}: open it in a browser.")
@@ -46,8 +47,8 @@ def serve_model(run: str, tracking_uri: str | None, port: int) -> None:
     """
     from trainer.runs.use import find_model
 
-    model = find_model(run, tracking_uri=tracking_uri)
-    store = resolve_store(tracking_uri)
+    profile = store_at(tracking_uri)
+    model, store = find_model(run, profile=profile), profile.find_store()
     arguments = ["models", "serve", "--model-uri", model.uri, "--env-manager", "local"]
     ready = (
         f"Send rows to http://127.0.0.1:{port}/invocations as JSON, "

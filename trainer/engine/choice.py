@@ -35,14 +35,21 @@ def make_engine(
     `threads` limits the compiled engine, by default to the cores that are there; it changes no
     bit of the result.
     """
-    if name == "auto":
-        seconds = steps * step_seconds(graph, batch_size)
-        name = "compiled" if seconds > COMPILE_SECONDS else "reference"
-    if name == "compiled":
+    if choose_engine(graph, name, batch_size, steps) == "compiled":
         from trainer.engine.compiled.engine import CompiledEngine  # Numba takes half a second
 
         return CompiledEngine(graph, batch_size, evaluation_rows, threads)
     return ReferenceEngine(graph)
+
+
+def choose_engine(
+    graph: Graph, name: EngineName, batch_size: int, steps: int
+) -> Literal["compiled", "reference"]:
+    """The engine that is asked for, or that `auto` stands for."""
+    if name != "auto":
+        return name
+    seconds = steps * step_seconds(graph, batch_size)
+    return "compiled" if seconds > COMPILE_SECONDS else "reference"
 
 
 def step_seconds(graph: Graph, batch_size: int) -> float:

@@ -25,7 +25,7 @@ from trainer.report.style import (
 )
 from trainer.spec.schema import Spec
 from trainer.spec.sgd import SGDSpec
-from trainer.training.range_test import Sweep
+from trainer.training.range_test import RangeTest
 from trainer.training.schedule import rates_at
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def write_schedule(spec: Spec, steps_per_epoch: int, path: Path) -> None:
         save(_schedule(spec, steps_per_epoch), path)
 
 
-def write_sweep(sweep: Sweep, name: str, path: Path) -> None:
+def write_range_test(sweep: RangeTest, name: str, path: Path) -> None:
     """Draws the losses of a learning-rate finder by the rate as a PNG file. Raises `OSError`."""
     with styled():
         save(_sweep(sweep, name), path)
@@ -68,7 +68,7 @@ def _schedule(spec: Spec, steps_per_epoch: int) -> Figure:
     return figure
 
 
-def _sweep(sweep: Sweep, name: str) -> Figure:
+def _sweep(sweep: RangeTest, name: str) -> Figure:
     found = sweep.suggestion
     told = "the loss does not fall" if found is None else f"suggested learning rate {found:g}"
     figure = new_figure(name, told)

@@ -33,6 +33,7 @@ from trainer.training import (
     Listener,
     Run,
     Started,
+    Status,
     Stop,
     Trained,
     Warned,
@@ -160,9 +161,9 @@ class Attempt:
         """Keeps how a training ended that something other than itself ended."""
         if self.kept is None:
             return
-        now, stopped = self.job.progress, isinstance(error, KeyboardInterrupt)
-        reason = f"{type(error).__name__}: {error}"
-        ended = Ended("KILLED" if stopped else "FAILED", max(now.epoch - 1, 0), now.step, {}, reason)
+        now, reason = self.job.progress, f"{type(error).__name__}: {error}"
+        status: Status = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
+        ended = Ended(status, max(now.epoch - 1, 0), now.step, {}, reason)
         with suppress(CheckpointError):
             self.kept.folder.end(self._outcome(ended, None, [], 0.0))
 
@@ -190,6 +191,7 @@ class Attempt:
             seconds=time.monotonic() - self.began,
             folder=kept.folder.path if kept else None,
             experiment=kept.facts.experiment if kept and kept.recorder else None,
+            tracking_uri=kept.recorder.store.uri if kept and kept.recorder else None,
         )
 
     def _examine(self) -> list[Finding]:
@@ -260,17 +262,17 @@ class Attempt:
     ) -> tuple[Run, RunError | None]:
         """The run with its place in MLflow, and what is to be told of it."""
         try:
-            there = recorder.wait()
+            recorder.wait()
         except KeyboardInterrupt:
-            failure = InterruptedRun("the run is trained, and will be recorded without this command")
+            failure = InterruptedRun(
+                "the run is trained, and will be recorded without this command"
+            )
             return run, failure
         except TrackingError as error:
-            there, kept = recorder.recorded(), self.kept
+            kept = self.kept
             if kept is not None and kept.offline_ok:
                 self.listen(Warned(str(error)))
             elif not isinstance(failure, TrackingError):
                 failure = error if failure is None else type(failure)(f"{failure}\n{error}")
-        if there is not None:
-            run = found_in(run, there)
-        return run, failure
-
+        there = recorder.recorded()
+        return (found_in(run, there) if there else run), failure

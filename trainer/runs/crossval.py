@@ -1,170 +1,209 @@
 """Cross-validation: a spec trained once for each fold of its rows, and tested on that fold.
 
 Each fold is a run of its own spec, `data.split: {folds: N, fold: k}`, which `train` could train
-as well. In MLflow they stand below one run, which has the means and deviations.
+as well. They belong to one run, which has the means and deviations.
 """
 
 from __future__ import annotations
 
-import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, Final
+from dataclasses import dataclass, field, replace
+from typing import Final
 
-from trainer.cli.signals import Interrupt, signals_caught
-from trainer.engine import EngineName
-from trainer.errors import DivergedError, InterruptedRun, TrackingError, TrainerError
+from trainer.checkpoints import Outcome, RunFolder, read_recorded
+from trainer.checkpoints.folder import FILES
+from trainer.errors import (
+    CheckpointError,
+    DivergedError,
+    InterruptedRun,
+    RunError,
+    TrackingError,
+)
 from trainer.report.folds import write_folds
-from trainer.runs.folds import CrossValidation
-from trainer.runs.train import Listener, train, warn_by_default
-from trainer.tracking.group import RunGroup
-from trainer.tracking.store import Store, resolve_store
-from trainer.training import Job
+from trainer.runs.facts import facts_of
+from trainer.runs.folds import CrossValidation, Plan, plan_folds
+from trainer.runs.profile import DEFAULT, Profile
+from trainer.runs.recording import Recorder, found_in
+from trainer.runs.train import Order, carry_out
+from trainer.spec.emit import to_yaml
+from trainer.spec.schema import Spec
+from trainer.tracking.store import check_database
+from trainer.training import Event, Listener, Run, Started, Stop, Warned, never, nobody
 
 KIND: Final = "crossval"
 
-FoldStart = Callable[[int, Job], None]
-Warn = Callable[[str], None]
 
-
-def train_folds(
-    cross: CrossValidation,
+def crossval(
+    spec: Spec,
+    folds: int | None = None,
     *,
-    tracking_uri: str | None = None,
-    track: bool = True,
-    engine: EngineName = "auto",
-    threads: int | None = None,
-    listeners: Sequence[Listener] = (),
-    on_start: FoldStart | None = None,
-    warn: Warn = warn_by_default,
-) -> None:
-    """Trains one fold after the other and fills `cross`; records all in MLflow unless `track` is
-    false. The arguments are those of `train`; `on_start` is told the number of the fold, too.
+    profile: Profile = DEFAULT,
+    listen: Listener = nobody,
+    stop: Stop = never,
+    again: bool = False,
+) -> CrossValidation:
+    """Trains one fold of the spec after the other; see `plan_folds` and `train` for the arguments.
 
-    What stops one fold stops the whole, and what was measured until then stays in `cross` and in
-    the store. Raises what `train` raises.
+    `listen` hears the events of each fold in turn. A fold that was trained before is not trained
+    twice, unless `again` says otherwise. What stops one fold stops the whole. Raises what
+    `plan_folds` and `train` raise; the `run` of a `RunError` is the cross-validation as far as it
+    came.
     """
-    began = time.monotonic()
-    store = resolve_store(tracking_uri, cross.spec.tracking.uri) if track else None
-    group: RunGroup | None = None
-    how: dict[str, Any] = {
-        "tracking_uri": tracking_uri, "track": track, "engine": engine, "threads": threads,
-        "listeners": listeners, "warn": warn,
-    }  # fmt: skip
-    with signals_caught() as interrupt:
+    return _Folds(plan_folds(spec, folds), profile, listen, stop, again).train()
+
+
+@dataclass
+class _Folds:
+    """The folds while they are trained."""
+
+    plan: Plan
+    profile: Profile
+    listen: Listener
+    stop: Stop
+    again: bool
+    began: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        self._runs: list[Run] = []
+        self._notes = list(self.plan.notes)
+        self._folder: RunFolder | None = None
+        self._recorder: Recorder | None = None
+        self._facts = facts_of(
+            self.plan.spec.changed({"name": f"{self.plan.spec.name} {len(self.plan.specs)} folds"}),
+            self.profile, KIND, tags={"trainer.data_sha256": self.plan.data_sha256},
+        )  # fmt: skip
+
+    def train(self) -> CrossValidation:
+        """All of them. Raises a `RunError` that carries those that were trained."""
+        self._open()
         try:
-            group = _open(cross, store) if store is not None else None
-            for fold in range(1, len(cross.specs) + 1):
-                _train_fold(cross, fold, group, on_start, how)
-                _look_out(cross, interrupt)
+            for number, spec in enumerate(self.plan.specs, start=1):
+                self._train(number, spec)
         except BaseException as error:
-            failure = _failure(cross, error, interrupt)
-            cross.seconds = time.monotonic() - began
-            if group is not None:
-                with suppress(TrainerError):  # what stopped the folds matters more
-                    _record_end(cross, group, failure, warn)
-            if failure is error:
-                raise
-            raise failure from None
-        cross.seconds = time.monotonic() - began
-        if group is not None:
-            _close(cross, group, warn)
+            killed = isinstance(error, InterruptedRun | KeyboardInterrupt)
+            diverged = isinstance(error, DivergedError)
+            found = self._so_far("KILLED" if killed else "DIVERGED" if diverged else "FAILED")
+            with suppress(CheckpointError, TrackingError):  # what stopped the folds matters more
+                found = self._close(found, str(error))
+            if isinstance(error, RunError):
+                error.run = found
+            raise
+        found = self._so_far("FINISHED")
+        try:
+            return self._close(found, "")
+        except TrackingError as error:
+            error.run = self._placed(found)
+            raise
+
+    def _open(self) -> None:
+        """The folder of the run that holds the folds, and who records them all."""
+        profile = self.profile
+        if profile.runs is None:
+            return
+        if profile.recorded:
+            store = profile.find_store(self.plan.spec)
+            if store.database is not None:
+                check_database(store.database)
+            self._recorder = Recorder(profile.runs / self._facts.id, store, 1)
+        self._folder = RunFolder(profile.runs / self._facts.id)
+        spec = self._facts.spec
+        self._folder.write(f"{FILES}/config/resolved.yaml", to_yaml(dict(spec)))
+        if self._facts.spec_text is not None:
+            self._folder.write(f"{FILES}/config/spec.yaml", self._facts.spec_text)
+        self._folder.begin(replace(self._facts, description=self._description(None)))
+
+    def _train(self, number: int, spec: Spec) -> None:
+        """Trains one fold and keeps its run, also the part of it that an error carries."""
+        count, parent = len(self.plan.specs), self._folder.id if self._folder else None
+        tags = {"trainer.fold": f"{number}/{count}"}
+        order = Order(
+            spec, self.profile, self._hear, self.stop, self.again, None, parent, tags
+        )  # fmt: skip
+        if self.stop() and self._runs:
+            raise InterruptedRun(f"stopped after {len(self._runs)} of {count} folds")
+        try:
+            self._runs.append(carry_out(order))
+        except RunError as error:
+            if isinstance(error.run, Run):
+                self._runs.append(error.run)
+                error.args = (f"fold {number} of {count}: {error}",)
+            raise
+
+    def _hear(self, event: Event) -> None:
+        if isinstance(event, Started):
+            self._notes += [note for note in event.notes if note not in self._notes]
+        self.listen(event)
+
+    # What comes out ------------------------------------------------------------------------
+
+    def _so_far(self, status: str) -> CrossValidation:
+        seconds = time.monotonic() - self.began
+        folder = self._folder.path if self._folder else None
+        return CrossValidation(
+            self.plan, tuple(self._runs), tuple(self._notes), status, folder,  # type: ignore[arg-type]
+            seconds=seconds,
+        )  # fmt: skip
+
+    def _close(self, found: CrossValidation, reason: str) -> CrossValidation:
+        """Keeps the table, its picture, the means and deviations, and how the whole ended."""
+        folder = self._folder
+        if folder is None:
+            return found
+        try:
+            if found.measured:
+                ids = [run.id for run in found.runs]
+                write_folds(found.name, found.measured, ids, folder.files)
+        except Exception as error:  # whatever a picture meets
+            text = f"the folds have no table or picture: {type(error).__name__}: {error}"
+            self.listen(Warned(text))
+        metrics = {f"{name}_mean": value for name, value in found.mean.items()}
+        metrics |= {f"{name}_deviation": value for name, value in found.deviation.items()}
+        tags = {"trainer.diverged": reason[:5000]} if found.status == "DIVERGED" else {}
+        try:
+            folder.end(Outcome(
+                found.status, 0, 0, reason, metrics, tags=tags, seconds=found.seconds,
+                description=self._description(found),
+            ))  # fmt: skip
+        finally:
+            folder.release()
+        if self._recorder is None:
+            return found
+        self._recorder.wait()
+        return self._placed(found)
+
+    def _placed(self, found: CrossValidation) -> CrossValidation:
+        """With its place in MLflow, and that of its runs."""
+        runs = []
+        for run in found.runs:
+            there = read_recorded(run.folder) if run.folder else None
+            runs.append(found_in(run, there) if there else run)
+        there = self._recorder.recorded() if self._recorder else None
+        if there is None:
+            return replace(found, runs=runs)
+        return replace(
+            found, runs=runs, run_id=there.run_id, experiment=there.experiment,
+            tracking_uri=there.store,
+        )  # fmt: skip
+
+    def _description(self, found: CrossValidation | None) -> list[str]:
+        """The description of the whole, in Markdown."""
+        count, data = len(self.plan.specs), self.plan.spec.data
+        how = f", `{data.split.group}` kept together" if data.split.group else ""
+        name = self.plan.spec.name
+        lines = [f"**{name}**: cross-validation in {count} folds{how}", ""]
+        if found is not None:
+            lines += _results(found, count)
+        return lines + [f"- Note: {note}" for note in self._notes]
 
 
-def _train_fold(
-    cross: CrossValidation,
-    fold: int,
-    group: RunGroup | None,
-    on_start: FoldStart | None,
-    how: Mapping[str, Any],
-) -> None:
-    """Trains one fold and keeps its run, also the part of it that an error carries."""
-
-    def started(job: Job) -> None:
-        cross.notes += [note for note in job.dataset.notes if note not in cross.notes]
-        if on_start is not None:
-            on_start(fold, job)
-
-    tags = {**group.child_tags, "trainer.fold": f"{fold}/{len(cross.specs)}"} if group else None
-    try:
-        spec, name = cross.specs[fold - 1], cross.fold_name(fold)
-        cross.runs.append(train(spec, name=name, tags=tags, on_start=started, **how))
-    except TrainerError as error:
-        if error.run is not None:
-            cross.runs.append(error.run)
-            error.args = (f"fold {fold} of {len(cross.specs)}: {error}",)
-        raise
-
-
-def _look_out(cross: CrossValidation, interrupt: Interrupt) -> None:
-    """Raises `KeyboardInterrupt` for a signal that came when a fold was trained already."""
-    if interrupt.number is not None and len(cross.runs) < len(cross.specs):
-        raise KeyboardInterrupt
-
-
-def _failure(cross: CrossValidation, error: BaseException, interrupt: Interrupt) -> BaseException:
-    """What to raise for what stopped the folds, whose status it sets."""
-    if isinstance(error, KeyboardInterrupt):
-        message = f"stopped after {len(cross.runs)} of {len(cross.specs)} folds"
-        error = InterruptedRun(message, interrupt.number or signal.SIGINT)
-        error.run = cross.runs[-1] if cross.runs else None
-    killed, diverged = isinstance(error, InterruptedRun), isinstance(error, DivergedError)
-    cross.status = "KILLED" if killed else "DIVERGED" if diverged else "FAILED"
-    return error
-
-
-# Recording --------------------------------------------------------------------------------------
-
-
-def _open(cross: CrossValidation, store: Store) -> RunGroup:
-    """The run that holds the folds. Raises `TrackingError` and `UsageError`."""
-    group = RunGroup(store, cross.spec, cross.group_name, KIND)
-    group.open({"trainer.data_sha256": cross.data_sha256}, _description(cross))
-    cross.run_id, cross.experiment, cross.tracking_uri = group.run_id, group.experiment, store.uri
-    return group
-
-
-def _close(cross: CrossValidation, group: RunGroup, warn: Warn) -> None:
-    """Records the end of all folds. Raises `TrackingError`, which carries the last run."""
-    try:
-        _record_end(cross, group, None, warn)
-    except TrackingError as error:
-        cross.status = "FAILED"
-        error.args = (f"all folds are trained and recorded, but not their summary\n{error}",)
-        error.run = cross.runs[-1]
-        raise
-
-
-def _record_end(
-    cross: CrossValidation, group: RunGroup, failure: BaseException | None, warn: Warn
-) -> None:
-    """The table, its picture, the means and deviations, and how the whole ended."""
-    try:
-        if cross.measured:
-            ids = [run.run_id for run in cross.runs]
-            write_folds(cross.name, cross.measured, ids, group.files)
-    except Exception as error:  # whatever a picture meets
-        warn(f"the folds have no table or picture: {type(error).__name__}: {error}")
-    metrics = {f"{name}_mean": value for name, value in cross.mean.items()}
-    metrics |= {f"{name}_deviation": value for name, value in cross.deviation.items()}
-    tags = {}
-    if cross.status == "DIVERGED":
-        tags["trainer.diverged"] = str(failure)[:5000]
-    group.close(cross.status, metrics, tags, _description(cross))
-
-
-def _description(cross: CrossValidation) -> str:
-    """The description of the whole in the UI, in Markdown."""
-    count, data = len(cross.specs), cross.spec.data
-    how = f", `{data.split.group}` kept together" if data.split.group else ""
-    lines = [f"**{cross.name}**: cross-validation in {count} folds{how}", ""]
-    lines += [
-        f"- {name.replace('_', ' ')}: {mean:.5g} ± {cross.deviation[name]:.2g}"
-        for name, mean in cross.mean.items()
+def _results(found: CrossValidation, count: int) -> Sequence[str]:
+    lines = [
+        f"- {name.replace('_', ' ')}: {mean:.5g} ± {found.deviation[name]:.2g}"
+        for name, mean in found.mean.items()
     ]
-    if cross.runs and cross.status != "FINISHED":
-        ended = sum(run.status == "FINISHED" for run in cross.runs)
-        lines.append(f"- Result: {cross.status.lower()} after {ended} of {count} folds")
-    lines += [f"- Note: {note}" for note in cross.notes]
-    return "\n".join(lines)
+    if found.runs and found.status != "FINISHED":
+        ended = sum(run.status == "FINISHED" for run in found.runs)
+        lines.append(f"- Result: {found.status.lower()} after {ended} of {count} folds")
+    return lines

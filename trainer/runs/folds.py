@@ -2,55 +2,58 @@
 
 from __future__ import annotations
 
-import json
 import math
 import statistics
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
 from trainer.data import Table, load_table, preprocess
-from trainer.errors import DataError, Problem, SpecError
-from trainer.spec import Spec, load_spec
-from trainer.spec.changes import Changes
+from trainer.errors import DataError, SpecError
+from trainer.spec import Spec
 from trainer.training.result import Run, Status
 
 FOLDS: Final = 5
 PART: Final = "test_"
 
 
-@dataclass
-class CrossValidation:
-    """The folds of a spec, and the runs of those that were trained so far.
-
-    `spec` has the number of folds and no fold at hand, `specs` one fold each. `run_id` is that of
-    the run in MLflow that holds the others; None where nothing is recorded. `status` is the
-    status of the whole.
+@dataclass(frozen=True)
+class Plan:
+    """The folds of a spec, checked against its data. `spec` has their number and names none of
+    them, `specs` has one fold each.
     """
 
-    name: str
     spec: Spec
     specs: Sequence[Spec]
     data_sha256: str
-    notes: list[str] = field(default_factory=list)
-    runs: list[Run] = field(default_factory=list)
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class CrossValidation:
+    """The folds of a spec, and the runs of those that were trained so far.
+
+    `status` is the status of the whole. `folder` is that of the run that holds the others, None
+    where nothing is kept; `run_id` its id in MLflow, None until that has it.
+    """
+
+    plan: Plan
+    runs: Sequence[Run] = ()
+    notes: tuple[str, ...] = ()
     status: Status = "FINISHED"
+    folder: Path | None = None
     run_id: str | None = None
     experiment: str | None = None
     tracking_uri: str | None = None
     seconds: float = 0.0
 
     @property
-    def group_name(self) -> str:
-        """What the run that holds the others is called."""
-        return f"{self.name} {len(self.specs)} folds"
-
-    def fold_name(self, fold: int) -> str:
-        """What the run of a fold is called; the first is 1."""
-        return f"{self.name} fold {fold}/{len(self.specs)}"
+    def name(self) -> str:
+        """The name of the spec."""
+        return self.plan.spec.name
 
     @property
     def measured(self) -> dict[str, list[float | None]]:
@@ -65,7 +68,7 @@ class CrossValidation:
     @property
     def complete(self) -> dict[str, list[float]]:
         """Those of `measured` that all folds have; empty before the last fold is trained."""
-        if len(self.runs) < len(self.specs):
+        if len(self.runs) < len(self.plan.specs):
             return {}
         return {
             name: [value for value in values if value is not None]
@@ -86,6 +89,7 @@ class CrossValidation:
     def as_json(self) -> dict[str, Any]:
         """The stable JSON form of `train crossval --json`."""
         return {
+            "id": self.folder.name if self.folder else None,
             "run_id": self.run_id,
             "experiment": self.experiment,
             "tracking_uri": self.tracking_uri,
@@ -105,55 +109,31 @@ def _finite(value: float | None) -> float | None:
 # Planning ---------------------------------------------------------------------------------------
 
 
-def plan_folds(
-    config: str | Path,
-    folds: int | None = None,
-    overrides: Changes | None = None,
-    *,
-    name: str | None = None,
-) -> CrossValidation:
-    """The folds of the spec in the file `config`, checked against its data; nothing is trained.
+def plan_folds(spec: Spec, folds: int | None = None) -> Plan:
+    """The folds of the spec, checked against its data; nothing is trained.
 
-    `folds` is by default the spec's `data.split.folds`, or 5; `overrides` are as `load_spec`
-    takes them. A fold takes the place of `data.split.test`, which a note then says.
+    `folds` is by default the spec's `data.split.folds`, or 5. A fold takes the place of
+    `data.split.test`, which a note then says.
 
     Raises `SpecError` and `DataError` for what any fold's run would raise before it trains, and
     `SpecError` where the spec names files of test rows.
     """
-    spec = load_spec(config, overrides)
     count = folds or spec.data.split.folds or FOLDS
     if spec.data.test is not None:
         message = "these rows test each model, so there is nothing to cross-validate"
         hint = "leave them out, and each fold tests once; or train the spec by itself"
         raise SpecError(spec.problem(("data", "test"), message, hint))
-    notes, changes = [], {"data.split.folds": count, "data.split.fold": None}
+    notes: tuple[str, ...] = ()
+    changes: dict[str, Any] = {"data.split.folds": count, "data.split.fold": None}
     if spec.data.split.test:
-        notes.append(f"the folds take the place of data.split.test ({spec.data.split.test:g})")
+        notes = (f"the folds take the place of data.split.test ({spec.data.split.test:g})",)
         changes["data.split.test"] = 0
-
-    def with_fold(fold: int | None) -> Spec:
-        return load_spec(config, _joined(overrides, {**changes, "data.split.fold": fold}))
-
-    try:
-        specs = [with_fold(fold) for fold in range(1, count + 1)]
-        sha256 = _check_data(specs)
-    except SpecError as error:
-        raise SpecError([_asked(problem) for problem in error.problems]) from None
-    return CrossValidation(name or spec.name, with_fold(None), specs, sha256, notes)
-
-
-def _joined(overrides: Changes | None, changes: Mapping[str, Any]) -> Changes:
-    """The overrides, and after them the changes."""
-    if isinstance(overrides, Mapping):
-        return {**overrides, **changes}
-    return [*(overrides or ()), *(f"{key}={json.dumps(value)}" for key, value in changes.items())]
-
-
-def _asked(problem: Problem) -> Problem:
-    """The problem, at the option that asks for folds where it is with their number."""
-    if problem.file != "--set data.split.folds":
-        return problem
-    return Problem("", problem.message, problem.hint, file="--folds")
+    whole = spec.changed(changes)
+    specs = [
+        whole.changed({"data.split.fold": fold, "name": f"{spec.name} fold {fold}/{count}"})
+        for fold in range(1, count + 1)
+    ]
+    return Plan(whole, specs, _check_data(specs), notes)
 
 
 def _check_data(specs: Sequence[Spec]) -> str:

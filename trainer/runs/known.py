@@ -20,6 +20,7 @@ from trainer.checkpoints.environment import known_environment
 from trainer.checkpoints.facts import FACTS, OUTCOME, write_json
 from trainer.checkpoints.folder import CHECKPOINTS, FILES, JOURNAL, MODEL, new_id
 from trainer.errors import CheckpointError
+from trainer.graph.ops import Array
 from trainer.network.fingerprint import parameters_sha256
 from trainer.training import History, Run
 
@@ -122,5 +123,5 @@ def _share(file: str, copy: str) -> None:
         shutil.copy(file, copy)
 
 
-def _parameters(folder: Path) -> dict[str, object]:
+def _parameters(folder: Path) -> dict[str, Array]:
     return load((folder / PARAMETERS).read_bytes())

@@ -2,30 +2,42 @@
 
 from __future__ import annotations
 
-import time
+import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
-from trainer.cli.signals import Interrupt, signals_caught
-from trainer.data import Dataset, load_dataset
-from trainer.engine import EngineName
+from trainer.checkpoints import Outcome, RunFolder
+from trainer.checkpoints.folder import FILES
+from trainer.engine.blas_threads import one_blas_thread
 from trainer.errors import DivergedError, InterruptedRun, UsageError
 from trainer.graph.ops import Array
-from trainer.network.build import build_graph
-from trainer.network.memory import check_memory
-from trainer.report.rates import write_sweep
+from trainer.report.rates import write_range_test
+from trainer.runs.facts import facts_of
+from trainer.runs.prepare import Prepared, prepare
+from trainer.runs.profile import DEFAULT, Profile
+from trainer.runs.recording import Recorder
 from trainer.runs.start import first_values
-from trainer.runs.train import warn_by_default
+from trainer.spec.emit import to_yaml
 from trainer.spec.schema import Spec
-from trainer.tracking.store import check_store, resolve_store
-from trainer.tracking.sweep import SweepRun, record_sweep
-from trainer.training import Ended, Job, StepsDone, compile_kernels, full_batch, make_job, run_job
-from trainer.training.range_test import Sweep, before_rise, smooth
+from trainer.tracking.store import check_database
+from trainer.training import (
+    Ended,
+    Job,
+    Listener,
+    StepsDone,
+    Stop,
+    Warned,
+    compile_kernels,
+    make_job,
+    never,
+    nobody,
+    run_job,
+)
+from trainer.training.range_test import RangeTest, before_rise, smooth
 
 LOWEST: Final = 1e-6
 HIGHEST: Final = 10.0
@@ -35,10 +47,11 @@ FEWEST, MOST = 10, 2000  # steps
 
 @dataclass(frozen=True, eq=False)
 class Search:
-    """What a search found, and where it is recorded, if it is."""
+    """What a search found, and where it is kept and recorded, if it is."""
 
     spec: Spec
-    sweep: Sweep
+    test: RangeTest
+    folder: Path | None = None
     run_id: str | None = None
     experiment: str | None = None
     tracking_uri: str | None = None
@@ -47,10 +60,11 @@ class Search:
         """The JSON of `train lr-find`."""
         return {
             "name": self.spec.name,
+            "id": self.folder.name if self.folder else None,
             "run_id": self.run_id,
             "experiment": self.experiment,
             "tracking_uri": self.tracking_uri,
-            **self.sweep.as_json(),
+            **self.test.as_json(),
         }
 
 
@@ -60,39 +74,50 @@ def find_learning_rate(
     lowest: float = LOWEST,
     highest: float = HIGHEST,
     steps: int = STEPS,
-    name: str | None = None,
-    tracking_uri: str | None = None,
-    track: bool = True,
-    engine: EngineName = "auto",
-    threads: int | None = None,
-    warn: Callable[[str], None] = warn_by_default,
+    profile: Profile = DEFAULT,
+    listen: Listener = nobody,
+    stop: Stop = never,
 ) -> Search:
     """Trains `spec` from its start while the rate rises by the same factor from step to step, from
-    `lowest` to `highest` in so many `steps`, and looks at the losses (see `Sweep`).
+    `lowest` to `highest` in so many `steps`, and looks at the losses (see `RangeTest`).
 
     Parameters, batches and everything else are those of the run that the spec declares, but for
-    its schedule and its end. Nothing of the model is kept; with `track` the search is
-    recorded as a run called `name`, by default the spec's, with the tag `trainer.kind`. `warn` is
-    told where it has no picture. The same spec and arguments give the same bits.
+    its schedule and its end. Nothing of the model is kept; the search itself is a run of the
+    profile's folder of runs, and recorded as such. The same spec and arguments give the same bits.
 
     Raises `UsageError` for rates or steps that make no range, `SpecError`, `DataError`,
     `TrackingError`, `InterruptedRun`, and `DivergedError` where the first loss is not finite.
     """
     rates = _range(lowest, highest, steps)
-    began = time.time()
-    store = resolve_store(tracking_uri, spec.tracking.uri) if track else None
-    with signals_caught() as interrupt:
-        if store is not None:
-            check_store(store)
-        job = _job(spec, rates, engine, threads, tracking_uri)
+    facts = facts_of(spec, profile, "lr-find")
+    recorder = None
+    if profile.runs is not None and profile.recorded:
+        store = profile.find_store(spec)
+        if store.database is not None:
+            check_database(store.database)
+        recorder = Recorder(profile.runs / facts.id, store, 1)
+    try:
+        job = _job(prepare(spec, listen), rates, profile)
         compile_kernels(job)
-        with threadpool_limits(limits=1, user_api="blas"):
-            sweep = _sweep(job, rates, interrupt)
-        if store is None:
-            return Search(spec, sweep)
-        run = SweepRun(spec, name or spec.name, sweep, began, _drawing(sweep, spec.name, warn))
-        run_id, experiment = record_sweep(store, run)
-        return Search(spec, sweep, run_id, experiment, store.uri)
+        with one_blas_thread():
+            test = _run(job, rates, stop)
+        folder = None
+        if profile.runs is not None:
+            facts = replace(facts, engine=job.engine.name, charts={"steps": len(test.rates)})
+            folder = RunFolder(profile.runs / facts.id)
+            folder.begin(facts)
+            _leave(folder, spec, test, listen)
+    except BaseException:
+        if recorder is not None:
+            recorder.cancel()
+        raise
+    found = Search(spec, test, folder.path if folder else None)
+    if recorder is None:
+        return found
+    there = recorder.wait()
+    return replace(
+        found, run_id=there.run_id, experiment=there.experiment, tracking_uri=there.store
+    )  # fmt: skip
 
 
 def _range(lowest: float, highest: float, steps: int) -> Array:
@@ -107,65 +132,75 @@ def _range(lowest: float, highest: float, steps: int) -> Array:
     return np.geomspace(lowest, highest, steps)
 
 
-def _job(
-    spec: Spec, rates: Array, engine: EngineName, threads: int | None, tracking_uri: str | None
-) -> Job:
+def _job(prepared: Prepared, rates: Array, profile: Profile) -> Job:
     """The spec's job with other rates, and as many epochs as these take."""
-    dataset = load_dataset(spec)
-    model = build_graph(spec, dataset.layout)
-    check_memory(spec, dataset, model)
-    spec, initial = first_values(
-        spec, model, lambda: resolve_store(tracking_uri, spec.tracking.uri)
-    )
+    spec, initial = first_values(prepared.spec, prepared.model, profile)
+    epochs = -(-len(rates) // prepared.steps_per_epoch)
+    longer = spec.changed({"sgd.epochs": epochs, "sgd.early_stopping": None})
 
     def rising(first: int, count: int) -> Array:
         return rates[np.minimum(np.arange(first - 1, first - 1 + count), len(rates) - 1)]
 
     return make_job(
-        _for_steps(spec, dataset, len(rates)), dataset, model, engine, threads,
+        longer, prepared.dataset, prepared.model, profile.engine, profile.threads,
         initial=initial, learning_rates=rising,
     )  # fmt: skip
 
 
-def _for_steps(spec: Spec, dataset: Dataset, steps: int) -> Spec:
-    """The spec with epochs enough for so many steps, and no early end."""
-    per_epoch = -(-len(dataset.train) // full_batch(spec, dataset))
-    changes = {"epochs": -(-steps // per_epoch), "early_stopping": None}
-    return spec.model_copy(update={"sgd": spec.sgd.model_copy(update=changes)})
-
-
-def _sweep(job: Job, rates: Array, interrupt: Interrupt) -> Sweep:
+def _run(job: Job, rates: Array, stop: Stop) -> RangeTest:
     """Trains until all rates are tried or the loss is too large."""
     found = np.empty(0)
 
-    def stop() -> bool:
-        if interrupt.number is not None or len(found) >= len(rates):
+    def is_over() -> bool:
+        if stop() or len(found) >= len(rates):
             return True
         return len(found) > 0 and before_rise(smooth(found)) < len(found)
 
-    interrupt.flagged = True
     ended: Ended | None = None
-    for event in run_job(job, stop):
+    for event in run_job(job, is_over):
         if isinstance(event, StepsDone):
             found = np.append(found, event.steps.losses)
         elif isinstance(event, Ended):
             ended = event
-    if interrupt.number is not None:
-        message = f"interrupted after {len(found)} of {len(rates)} steps: nothing is recorded"
-        raise InterruptedRun(message, interrupt.number)
+    if stop():
+        raise InterruptedRun(
+            f"interrupted after {len(found)} of {len(rates)} steps: nothing is recorded"
+        )
     diverged = ended is not None and ended.status == "DIVERGED"
     if not len(found):
         raise DivergedError(ended.reason if ended else "")
-    return Sweep.of(rates, found, diverged)
+    return RangeTest.of(rates, found, diverged)
 
 
-def _drawing(sweep: Sweep, name: str, warn: Callable[[str], None]) -> Callable[[Path], None]:
-    """What draws the picture into a folder. A failure of it takes nothing from the search."""
+def _leave(folder: RunFolder, spec: Spec, test: RangeTest, listen: Listener) -> None:
+    """The spec, the whole curve, its picture, and the result."""
+    try:
+        folder.write(f"{FILES}/config/resolved.yaml", to_yaml(spec.resolved()))
+        folder.write(f"{FILES}/lr_find.json", json.dumps(test.as_json(), indent=1) + "\n")
+        _draw(folder, lambda place: write_range_test(test, spec.name, place), listen)
+        metrics = {"minimum_learning_rate": test.minimum}
+        if test.suggestion is not None:
+            metrics["suggested_learning_rate"] = test.suggestion
+        numbers = list(range(1, len(test.rates) + 1))
+        curves = {
+            "learning_rate": test.rates,
+            "train_loss_step": test.losses,
+            "smoothed_loss_step": test.smoothed,
+        }
+        folder.end(Outcome(
+            "FINISHED", 0, len(numbers), "", metrics,
+            curves={name: [[*map(float, numbers)], values.tolist()]
+                    for name, values in curves.items()},
+        ))  # fmt: skip
+    finally:
+        folder.release()
 
-    def draw(folder: Path) -> None:
-        try:
-            write_sweep(sweep, name, folder / "lr_find.png")
-        except Exception as error:  # whatever a picture meets
-            warn(f"the search has no picture: {type(error).__name__}: {error}")
 
-    return draw
+def _draw(folder: RunFolder, draw: Callable[[Path], None], listen: Listener) -> None:
+    """Has the picture drawn. A failure of it takes nothing from the search."""
+    try:
+        (folder.files / "plots").mkdir(exist_ok=True)
+        draw(folder.files / "plots" / "lr_find.png")
+    except Exception as error:  # whatever a picture meets
+        text = f"the search has no picture: {type(error).__name__}: {error}"
+        listen(Warned(text))

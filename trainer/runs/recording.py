@@ -51,6 +51,7 @@ class Recorder:
     """Tells MLflow of an attempt at the run in a folder, which need not be there yet."""
 
     def __init__(self, folder: Path, store: Store, attempt: int) -> None:
+        self.store = store
         self._folder, self._attempt = folder, attempt
         self._process = start_process(folder, store, attempt)
         self._problem: str | None = None

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
 
 from trainer.checkpoints.environment import numeric_environment
-from trainer.data import Reading, silent
 from trainer.errors import DataError, DivergedError, TrackingError, UsageError
 from trainer.graph.ops import Array
-from trainer.runs.train import Listener, train, warn_by_default
-from trainer.spec import Spec, read_spec
-from trainer.tracking.experiments import KIND_TAG
+from trainer.runs.attempt import Attempt
+from trainer.runs.prepare import prepare
+from trainer.runs.profile import DEFAULT, Profile
+from trainer.runs.resume import changed_facts
+from trainer.runs.start import first_values
+from trainer.spec import read_spec
+from trainer.tracking.opening import KIND_TAG
 from trainer.tracking.record import Record, read_record, record_proof
-from trainer.tracking.store import resolve_store
-from trainer.training import Job
-from trainer.training.result import Run
+from trainer.training import Listener, Run, Stop, compile_kernels, make_job, never, nobody
 
 MEASURED: Final = "perf/"  # metrics that tell of the machine
 
@@ -103,62 +104,70 @@ class Proof:
 
 
 def reproduce(
-    run: str,
-    *,
-    tracking_uri: str | None = None,
-    threads: int | None = None,
-    listeners: Sequence[Listener] = (),
-    on_start: Callable[[Job], None] | None = None,
-    warn: Callable[[str], None] = warn_by_default,
-    on_reading: Reading = silent,
+    run: str, *, profile: Profile = DEFAULT, listen: Listener = nobody, stop: Stop = never
 ) -> Proof:
     """Trains a recorded run again from what MLflow holds of it, compares every parameter and
     every point of every metric bit by bit, and records the proof with the run.
 
-    `run` is its id, the beginning of its id, its name, or `last`. Raises `UsageError` for a run
-    that is not there or did not end, `DataError` where its data are gone or others, and
-    `TrackingError`.
+    `run` is its id, the beginning of its id, its name, or `last`. Of the profile the engine is
+    not asked for, and nothing is kept. Raises `UsageError` for a run that is not there or did not
+    end, `DataError` where its data are gone or others, `TrackingError`, and `InterruptedRun`.
     """
-    store = resolve_store(tracking_uri)
+    store = profile.find_store()
     record = read_record(store, run)
-    if record.status == "RUNNING" or (
-        record.status != "FINISHED" and "trainer.diverged" not in record.tags
-    ):
-        short = record.run_id[:8]
-        raise UsageError(f"the run {short} did not end: go on with it by `train resume {short}`")
-    if KIND_TAG in record.tags:
-        kind = record.tags[KIND_TAG]
-        raise UsageError(f"the run {record.run_id[:8]} ({kind}) trained no model")
-    missing = {"config/resolved.yaml", "parameters.safetensors"} - record.files.keys()
-    if missing:
-        raise TrackingError(
-            f"the run {record.run_id[:8]} has no {' and no '.join(sorted(missing))}"
-        )
-    spec = _spec(record)
-    try:
-        found = train(
-            spec, track=False, engine=_engine(record), threads=threads, listeners=listeners,
-            on_start=_check_data(record, on_start), warn=warn, on_reading=on_reading,
-        )  # fmt: skip
-    except DataError as error:
-        expected = f"  expected data with the SHA-256 {record.tags.get('trainer.data_sha256')}"
-        raise DataError(f"{error}\n{expected}") from None
-    except DivergedError as error:
-        if error.run is None:
-            raise
-        found = error.run
-    proof = compare(record, found, spec)
+    _check_whole(record)
+    found = _train_again(record, profile, listen, stop)
+    proof = compare(record, found)
     verdict = "identical" if proof.identical else str(proof).splitlines()[2].strip()
     record_proof(store, record.run_id, verdict, proof.as_json())
     return proof
 
 
-def compare(record: Record, found: Run, spec: Spec) -> Proof:
+def _check_whole(record: Record) -> None:
+    """Raises where there is nothing to prove."""
+    short = record.run_id[:8]
+    if record.status not in ("FINISHED", "DIVERGED"):
+        raise UsageError(f"the run {short} did not end: go on with it by `train resume {short}`")
+    if KIND_TAG in record.tags:
+        raise UsageError(f"the run {short} ({record.tags[KIND_TAG]}) trained no model")
+    missing = {"config/resolved.yaml", "parameters.safetensors"} - record.files.keys()
+    if missing:
+        raise TrackingError(f"the run {short} has no {' and no '.join(sorted(missing))}")
+
+
+def _train_again(record: Record, profile: Profile, listen: Listener, stop: Stop) -> Run:
+    """What the record's spec, data and engine give now."""
+    file = record.tags.get("mlflow.source.name", "spec")
+    spec = read_spec(record.files["config/resolved.yaml"].decode(), file)
+    expected = record.tags.get("trainer.data_sha256")
+    try:
+        prepared = prepare(spec, listen)
+        data = prepared.dataset
+        if data.sha256 != expected:
+            other = f"their SHA-256 is {data.sha256}"
+            raise DataError(f"the data in {data.origin} are not those of the run: {other}")
+    except DataError as error:
+        raise DataError(f"{error}\n  expected data with the SHA-256 {expected}") from None
+    spec, initial = first_values(spec, prepared.model, profile)
+    job = make_job(
+        spec, data, prepared.model, _engine(record), profile.threads, initial=initial
+    )  # fmt: skip
+    compile_kernels(job)
+    try:
+        return Attempt(job, listen, stop).carry_out()
+    except DivergedError as error:
+        if not isinstance(error.run, Run):
+            raise
+        return error.run
+
+
+def compare(record: Record, found: Run) -> Proof:
     """Every tensor and every point of the record beside those of the run that was found."""
     from safetensors.numpy import load
 
-    allowed = float(np.sqrt(np.finfo(np.dtype(spec.model.dtype)).eps))
-    proof = Proof(record.run_id, allowed, facts=_changed_facts(record))
+    dtype = next(iter(found.parameters.values())).dtype
+    facts = changed_facts(_recorded_facts(record), numeric_environment(_engine(record)))
+    proof = Proof(record.run_id, float(np.sqrt(np.finfo(dtype).eps)), facts=dict(facts))
     kept = load(record.files["parameters.safetensors"])
     for name in sorted({*kept, *found.parameters}):
         proof.tensors += 1
@@ -212,23 +221,13 @@ def _differing(where: str, recorded: Array | None, found: Array | None) -> list[
     return [Difference(f"{where}[{place}]", float(old[place]), float(new[place]), far)]
 
 
-def _changed_facts(record: Record) -> dict[str, tuple[str, str]]:
-    """The facts of the numeric environment that are not as recorded: old and new."""
+def _recorded_facts(record: Record) -> dict[str, Any]:
+    """The facts of the numeric environment of the run."""
     try:
-        old = json.loads(record.files["environment.json"])["numeric"]
+        facts: dict[str, Any] = json.loads(record.files["environment.json"])["numeric"]
     except (KeyError, ValueError):
-        old = {}
-    new = numeric_environment()
-    return {
-        name: (str(old.get(name)), str(new.get(name)))
-        for name in {**old, **new}
-        if old.get(name) != new.get(name)
-    }
-
-
-def _spec(record: Record) -> Spec:
-    file = record.tags.get("mlflow.source.name", "spec")
-    return read_spec(record.files["config/resolved.yaml"].decode(), file)
+        return {}
+    return facts
 
 
 def _engine(record: Record) -> Any:
@@ -236,21 +235,3 @@ def _engine(record: Record) -> Any:
     if engine not in ("reference", "compiled"):
         raise TrackingError(f"the run {record.run_id[:8]} names no engine: it is not this tool's")
     return engine
-
-
-def _check_data(
-    record: Record, on_start: Callable[[Job], None] | None
-) -> Callable[[Job], None]:  # fmt: skip
-    """Before the first step: the data must be those of the run."""
-
-    def check(job: Job) -> None:
-        expected = record.tags.get("trainer.data_sha256")
-        if job.dataset.sha256 != expected:
-            raise DataError(
-                f"the data in {job.dataset.origin} are not those of the run: "
-                f"their SHA-256 is {job.dataset.sha256}"
-            )
-        if on_start is not None:
-            on_start(job)
-
-    return check

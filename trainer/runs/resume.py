@@ -3,216 +3,188 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from trainer.checkpoints.environment import numeric_environment
-from trainer.checkpoints.keeper import (
-    FINISHED,
-    UNSENT,
+from safetensors import SafetensorError
+from safetensors.numpy import load
+
+from trainer.checkpoints import (
     Every,
+    Facts,
     RunFolder,
-    check_room,
-    load_progress,
+    find_folder,
     read_facts,
+    read_outcome,
 )
-from trainer.cli.signals import signals_caught
-from trainer.data import Reading, silent
-from trainer.errors import (
-    CheckpointError,
-    DivergedError,
-    InterruptedRun,
-    UsageError,
-)
-from trainer.runs.train import (
-    CHECKPOINT_EVERY,
-    CHECKPOINTS,
-    Callbacks,
-    Listener,
-    Recording,
-    Running,
-    follow,
-    prepare,
-    warn_by_default,
-)  # fmt: skip
-from trainer.spec import read_spec
-from trainer.spec.emit import to_yaml
+from trainer.checkpoints.environment import numeric_environment
+from trainer.checkpoints.folder import FILES, check_room
+from trainer.data import Dataset
+from trainer.errors import CheckpointError, UsageError
+from trainer.graph.ops import Array
+from trainer.runs.attempt import Attempt, Kept
+from trainer.runs.describe import describe_run
+from trainer.runs.facts import data_facts
+from trainer.runs.leave import leave_start
+from trainer.runs.prepare import prepare
+from trainer.runs.profile import DEFAULT, Profile
+from trainer.runs.recording import Recorder
+from trainer.spec.changes import Changes
 from trainer.spec.schema import Spec
 from trainer.spec.sgd import SGDSpec
-from trainer.tracking.describe import flatten
+from trainer.tracking.names import flatten
 from trainer.tracking.store import resolve_store
-from trainer.training import Ended, Event, Job
-from trainer.training.result import Run
+from trainer.training import (
+    Job,
+    Listener,
+    Run,
+    Stop,
+    Warned,
+    compile_kernels,
+    make_job,
+    never,
+    nobody,
+)
 
-EXTENDED = "sgd/epochs"
+EXTENDED: Final = "sgd/epochs"
+NO_NUMBERS: Final = ("name", "tracking/")
+"""Leaves of the spec that decide no number begin so."""
+
+Differences = Mapping[str, tuple[str, str]]
 
 
 def resume(
     run: str,
     *,
-    changes: Iterable[str] = (),
+    changes: Changes = (),
     force: bool = False,
-    threads: int | None = None,
-    checkpoint_every: str = CHECKPOINT_EVERY,
-    offline_ok: bool = False,
-    listeners: Sequence[Listener] = (),
-    on_start: Callable[[Job], None] | None = None,
-    warn: Callable[[str], None] = warn_by_default,
-    on_reading: Reading = silent,
+    profile: Profile = DEFAULT,
+    listen: Listener = nobody,
+    stop: Stop = never,
 ) -> Run:
-    """Goes on with a run of runs/checkpoints, in the same MLflow run, from its last checkpoint.
+    """Goes on with a run of the profile's folder of runs, from its last checkpoint.
 
     The result has every bit of that of a run that was never interrupted. `run` is its id, the
     beginning of its id, its name, or `last`. `changes` may raise `sgd.epochs`
-    (`sgd.epochs=100`). `force` goes on although the spec, the data, the engine or the numeric
-    environment differ from those of the run, and records what did. With `offline_ok` a store
-    that cannot be used does not matter: `train sync` sends the run later.
+    (`{"sgd.epochs": 100}`). `force` goes on although the spec, the data, the engine or the numeric
+    environment differ from those of the run, and records what did. Of the profile the engine is
+    not asked for: it is the run's.
 
     Raises `UsageError` for a run that is not there or has nothing left to do,
     `CheckpointError` where another process holds it, its files are damaged, or something
     differs; and what `train` raises.
     """
-    calls = Callbacks(listeners, on_start, warn, on_reading)
-    return _go_on(run, tuple(changes), force, threads, checkpoint_every, calls, offline_ok)
-
-
-def send(run: str, *, warn: Callable[[str], None] = warn_by_default) -> Run:
-    """Sends what the store did not take of a run, and trains nothing.
-
-    Returns what was sent. Raises what `resume` raises; that the run was interrupted or diverged
-    is no error here.
-    """
-    try:
-        return _go_on(run, (), False, None, CHECKPOINT_EVERY, Callbacks(warn=warn), train=False)
-    except (InterruptedRun, DivergedError) as error:
-        if error.run is None:
-            raise
-        return error.run
-
-
-def _go_on(
-    run: str,
-    changes: Sequence[str],
-    force: bool,
-    threads: int | None,
-    checkpoint_every: str,
-    calls: Callbacks,
-    offline_ok: bool = False,
-    train: bool = True,
-) -> Run:
-    began, warn = time.monotonic(), calls.warn
-    every = Every.parse(checkpoint_every)
-    path = find_run(run)
+    began = time.monotonic()
+    every = Every.parse(profile.save_every)
+    path = find_folder(profile.runs or Path("runs"), run)
     folder = RunFolder(path)
     try:
         facts = read_facts(path)
-        spec = _spec(facts, changes)
-        with signals_caught() as interrupt:
-            store = resolve_store(facts["tracking_uri"])
-            job, summary = prepare(
-                spec, facts["engine"], threads, store, not offline_ok, calls.on_reading
+        if facts.kind != "train":
+            raise UsageError(
+                f"the run {path.name[:8]} ({facts.kind}) is begun anew, not gone on with"
             )
-            events, size = folder.restore(job, warn)
-            differences = _differences(facts, job)
-            _check(path, facts, job, events, differences, force)
-            check_room(path, job)
-            tracker, keeper = Recording(
-                store, facts["name"], every, offline_ok, warn, facts["run_id"], folder, size,
-                _tags(differences, job),
-            ).begin(job, summary)  # fmt: skip
-            running = Running(job, began, interrupt, calls, store, tracker, keeper, events)
-            if not train:
-                running.ended = _last_end(path)
-            return follow(running)
-    finally:
+        attempt = facts.attempt + 1
+        recorder = _recorder(path, facts, profile, attempt)
+        try:
+            kept, job = _restored(folder, facts, changes, force, profile, listen)
+        except BaseException:
+            if recorder is not None:
+                recorder.cancel()
+            raise
+    except BaseException:
         folder.release()
+        raise
+    kept.every, kept.recorder = every, recorder
+    return Attempt(job, listen, stop, kept, began).carry_out()
 
 
-def _last_end(path: Path) -> Ended:
-    """How the run ended when it was last trained. Raises `CheckpointError` if it did not."""
-    _, events = load_progress(path, lambda _: None)
-    ends = [event for event in events if isinstance(event, Ended)]
-    if not ends:
-        short = path.name[:8]
-        raise CheckpointError(f"the end of the run {short} is lost; train resume {short} finds it")
-    return ends[-1]
+def _recorder(path: Path, facts: Facts, profile: Profile, attempt: int) -> Recorder | None:
+    """Who tells MLflow: at the store of the profile, or that which the run asked for."""
+    if not profile.recorded:
+        return None
+    address = profile.store or facts.store
+    return Recorder(path, resolve_store(address, path.parent), attempt)
 
 
-def find_run(reference: str) -> Path:
-    """The folder of the run with this name, id or beginning of an id; `last` is the latest.
+def _restored(
+    folder: RunFolder,
+    facts: Facts,
+    changes: Changes,
+    force: bool,
+    profile: Profile,
+    listen: Listener,
+) -> tuple[Kept, Job]:
+    """The job where it was, and the run's folder with what is known at this start."""
+    path = folder.path
+    prepared = prepare(spec_of(facts).changed(changes), listen)
+    spec, dataset, model = prepared.spec, prepared.dataset, prepared.model
+    engine: Any = facts.engine
+    job = make_job(spec, dataset, model, engine, profile.threads, initial=_initial(path))
+    compile_kernels(job)
+    events, size = folder.restore(job, lambda text: listen(Warned(text)))
+    environment = numeric_environment(job.engine.name)
+    differences = _differences(facts, spec, dataset, environment)
+    _check(path, facts, job, differences, force)
+    check_room(path, job)
+    now = replace(
+        facts,
+        attempt=facts.attempt + 1,
+        spec=spec.resolved(),
+        spec_sha256=spec.sha256,
+        data=data_facts(dataset),
+        environment=environment,
+        description=describe_run(job),
+        charts={**facts.charts, "epochs": spec.sgd.epochs,
+                "steps": spec.sgd.epochs * job.steps_per_epoch},
+        record=facts.record or profile.recorded,
+        tags={**facts.tags, **_tags(differences, job)},
+    )  # fmt: skip
+    leave_start(folder, job, prepared.describe(), facts.origin["git"])
+    folder.begin(now)
+    every = Every.parse(profile.save_every)
+    return Kept(folder, now, every, None, profile.offline_ok, events, size), job
 
-    Raises `UsageError` where there is none, or where several begin like this.
+
+def spec_of(facts: Facts) -> Spec:
+    """The resolved spec of a run; its data are found where they were, beside its file or, on
+    another machine, from the current folder.
     """
-    folders = [path.parent for path in CHECKPOINTS.glob("*/run.json")]
-    folders.sort(key=lambda path: (path / "run.json").stat().st_mtime_ns)
-    if not folders:
-        raise UsageError(f"there is no run in {CHECKPOINTS}")
-    if reference == "last":
-        return folders[-1]
-    found = [path for path in folders if _name(path) == reference]
-    if not found:
-        found = [path for path in folders if path.name.startswith(reference)]
-    if not found:
-        names = ", ".join(f"{path.name[:8]} ({_name(path)})" for path in folders[-5:])
-        raise UsageError(f"there is no run '{reference}' in {CHECKPOINTS}\n  the latest: {names}")
-    if len(found) > 1:
-        names = ", ".join(path.name for path in found[-5:])
-        raise UsageError(f"'{reference}' may be any of {len(found)} runs: {names}")
-    return found[0]
+    file = facts.spec_file
+    here = file if file is None or Path(file).parent.is_dir() else Path(file).name
+    return Spec.from_resolved(facts.spec, file=here, text=facts.spec_text)
 
 
-def unsent_runs() -> list[str]:
-    """The ids of the runs that their store did not take whole, the oldest first."""
-    marks = sorted(CHECKPOINTS.glob(f"*/{UNSENT}"), key=lambda path: path.stat().st_mtime_ns)
-    return [mark.parent.name for mark in marks]
-
-
-def _name(path: Path) -> str:
+def _initial(path: Path) -> dict[str, Array]:
+    """The values that the run began with. Raises `CheckpointError`."""
+    file = path / FILES / "initial.safetensors"
     try:
-        return str(read_facts(path).get("name"))
-    except CheckpointError:
-        return "?"
+        return load(file.read_bytes())
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{file} cannot be read: {error}") from None
 
 
-def _spec(facts: Mapping[str, Any], changes: Iterable[str]) -> Spec:
-    """The resolved spec of the run, with the changes; its data are found where they were."""
-    file = facts["spec_file"]
-    spec = read_spec(to_yaml(facts["spec"]), file or "spec", list(changes))
-    spec._text, spec._file = facts["spec_text"], file
-    return spec
+def _differences(
+    facts: Facts, spec: Spec, dataset: Dataset, environment: Mapping[str, str]
+) -> Differences:
+    """What decides the numbers and is not as it was, by name: old and new."""
+    old = {**flatten(facts.spec), "data_sha256": facts.data["sha256"], **facts.environment}
+    new = {**flatten(spec.resolved()), "data_sha256": dataset.sha256, **environment}
+    return changed_facts(old, new)
 
 
-def _differences(facts: Mapping[str, Any], job: Job) -> dict[str, tuple[str, str]]:
-    """What is not as it was, by name: old and new."""
-    old: dict[str, Any] = {
-        **flatten(facts["spec"]),
-        "data_sha256": facts["data_sha256"],
-        "engine": facts["engine"],
-        **facts["environment"],
-    }
-    new: dict[str, Any] = {
-        **flatten(job.spec.resolved()),
-        "data_sha256": job.dataset.sha256,
-        "engine": job.engine.name,
-        **numeric_environment(),
-    }
+def changed_facts(old: Mapping[str, Any], new: Mapping[str, Any]) -> Differences:
+    """What is not the same in both, by name: old and new."""
     return {
         name: (str(old.get(name)), str(new.get(name)))
         for name in {**old, **new}
-        if old.get(name) != new.get(name)
+        if old.get(name) != new.get(name) and not name.startswith(NO_NUMBERS)
     }
 
 
-def _check(
-    path: Path,
-    facts: Mapping[str, Any],
-    job: Job,
-    events: Sequence[Event],
-    differences: Mapping[str, tuple[str, str]],
-    force: bool,
-) -> None:
+def _check(path: Path, facts: Facts, job: Job, differences: Differences, force: bool) -> None:
     """Raises where the run cannot or need not go on."""
     lines = [f"  {name}: {old} → {new}" for name, (old, new) in differences.items()
              if name != EXTENDED]  # fmt: skip
@@ -221,7 +193,7 @@ def _check(
             f"the run {path.name[:8]} cannot go on to the bit, since this differs:", *lines,
             "  hint: --force goes on all the same, and records it",
         ]))  # fmt: skip
-    before, epochs = int(facts["spec"]["sgd"]["epochs"]), job.spec.sgd.epochs
+    before, epochs = int(facts.spec["sgd"]["epochs"]), job.spec.sgd.epochs
     whole = job.progress.epoch - 1
     if epochs < whole or (epochs == whole and job.progress.done):
         more = "more than " if job.progress.done else ""
@@ -229,17 +201,17 @@ def _check(
         raise UsageError(f"the run {path.name[:8]} {trained}")
     if epochs != before:
         _check_rates(path, facts, job, whole)
-    sent = not (path / UNSENT).exists()
-    if job.ended and sent and (path / FINISHED).exists():
+    outcome = read_outcome(path)
+    if job.ended and outcome is not None and outcome.status == "FINISHED":
         hint = f"train it for longer with --set sgd.epochs={2 * epochs}"
         if whole < epochs:  # more epochs would not help
             hint = f"it stopped early, after {whole} epochs: sgd.early_stopping says when"
         raise UsageError(f"the run {path.name[:8]} is finished\n  hint: {hint}")
 
 
-def _check_rates(path: Path, facts: Mapping[str, Any], job: Job, whole: int) -> None:
+def _check_rates(path: Path, facts: Facts, job: Job, whole: int) -> None:
     """Raises where a run of more epochs would have taken other steps until here."""
-    before = replace(job.rates, sgd=SGDSpec.model_validate(facts["spec"]["sgd"]))
+    before = replace(job.rates, sgd=SGDSpec.model_validate(facts.spec["sgd"]))
     steps = max(job.progress.step, 1)
     old, new = before.at(1, steps), job.rates.at(1, steps)
     if any((old[name] != new[name]).any() for name in old):
@@ -250,7 +222,7 @@ def _check_rates(path: Path, facts: Mapping[str, Any], job: Job, whole: int) -> 
         )
 
 
-def _tags(differences: Mapping[str, tuple[str, str]], job: Job) -> dict[str, str]:
+def _tags(differences: Differences, job: Job) -> dict[str, str]:
     """What MLflow is told of going on."""
     tags = {"trainer.resumed_at_step": str(job.progress.step)}
     changed = "; ".join(f"{name}: {old} → {new}" for name, (old, new) in differences.items())

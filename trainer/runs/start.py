@@ -16,9 +16,7 @@ from trainer.spec.messages import near
 from trainer.spec.schema import Spec
 
 
-def first_values(
-    spec: Spec, model: Graph, profile: Profile
-) -> tuple[Spec, dict[str, Array]]:
+def first_values(spec: Spec, model: Graph, profile: Profile) -> tuple[Spec, dict[str, Array]]:
     """The spec with the whole id of the run and the hash of its parameters, and the values of
     those that the model takes from it, by name.
 

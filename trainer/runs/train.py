@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from trainer.checkpoints import Every, Facts, RunFolder, new_id, read_facts, read_recorded
-from trainer.checkpoints.environment import numeric_environment, origin
+from trainer.checkpoints import Every, Facts, RunFolder, read_facts, read_recorded
+from trainer.checkpoints.environment import numeric_environment
 from trainer.checkpoints.folder import check_room
 from trainer.engine.choice import choose_engine
 from trainer.graph.ops import Array
-from trainer.metrics import default_metric
 from trainer.runs.attempt import Attempt, Kept
 from trainer.runs.describe import describe_run
+from trainer.runs.facts import data_facts, facts_of
 from trainer.runs.known import copy_run, find_known, load_run
 from trainer.runs.leave import leave_start
 from trainer.runs.prepare import Prepared, prepare
@@ -156,39 +155,10 @@ def _facts(order: Order, prepared: Prepared) -> Facts:
     spec, profile, data = prepared.spec, order.profile, prepared.dataset
     steps = spec.sgd.epochs * prepared.steps_per_epoch
     engine = choose_engine(prepared.training, profile.engine, prepared.batch_size, steps)
-    parts = {"train": data.train, "validation": data.validation, "test": data.test}
-    return Facts(
-        id=new_id(),
-        kind="train",
-        name=spec.name,
-        experiment=experiment_of(spec),
-        spec=spec.resolved(),
-        spec_sha256=spec.sha256,
-        spec_text=spec.text,
-        spec_file=str(Path(spec.file).resolve()) if spec.file else None,
-        origin=origin(spec.file) | {"source": spec.file},
-        data={
-            "sha256": data.sha256,
-            "origin": data.origin,
-            "features": len(data.features),
-            "rows": {name: len(part) for name, part in parts.items() if part is not None},
-        },
-        engine=engine,
-        environment={},
-        description=[],
-        score=default_metric(spec.model.loss),
-        charts={},
-        store=profile.address(spec),
-        record=profile.recorded,
-        parent=order.parent,
-        register=order.register,
-        tags=dict(order.tags),
-    )
-
-
-def experiment_of(spec: Spec) -> str:
-    """The experiment of the environment, else of the spec, else the spec's name."""
-    return os.environ.get("MLFLOW_EXPERIMENT_NAME") or spec.tracking.experiment or spec.name
+    return facts_of(
+        spec, profile, data=data_facts(data), engine=engine, parent=order.parent,
+        register=order.register, tags=dict(order.tags),
+    )  # fmt: skip
 
 
 # What was trained before ------------------------------------------------------------------------

@@ -2,80 +2,96 @@
 
 from __future__ import annotations
 
+import io
+import json
 import re
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
 
-from trainer.runs.train import warn_by_default
-from trainer.tracking.files import (
-    KeptModel,
-    TrainedRun,
-    kept_model,
-    load_run,
-    log_metrics,
-    promote_run,
+from safetensors.numpy import load
+
+from trainer.data import Preprocessing
+from trainer.errors import TrackingError, UsageError
+from trainer.network.model import Model
+from trainer.runs.finding import (
+    PARAMETERS,
+    PREPROCESSING,
+    RESOLVED,
+    FoundRun,
+    Warn,
+    find_run,
 )
+from trainer.runs.profile import DEFAULT, Profile
+from trainer.spec import read_spec
 from trainer.tracking.model import RegisteredName
+from trainer.tracking.record import KeptModel, kept_model, promote_run, record_metrics
 from trainer.tracking.runs import Runs
-from trainer.tracking.store import resolve_store
+from trainer.tracking.thinning import thinned
 
-REFUSED = r"[^\w\-. :/]"
+TRACE: Final = "trace.parquet"
+NEEDED: Final = (RESOLVED, PREPROCESSING, PARAMETERS)
+REFUSED: Final = r"[^\w\-. :/]"
 """What MLflow takes in no name of a metric."""
 
 
-def load_model(
-    run: str,
-    *,
-    tracking_uri: str | None = None,
-    warn: Callable[[str], None] = warn_by_default,
-) -> TrainedRun:
-    """A recorded run with its model, whose `predict` takes raw rows.
+@dataclass(frozen=True)
+class TrainedRun:
+    """A run and its model, with the parameters after its last step."""
+
+    run: FoundRun
+    model: Model
+
+
+def load_model(run: str, *, profile: Profile = DEFAULT, warn: Warn | None = None) -> TrainedRun:
+    """A run with its model, whose `predict` takes raw rows.
 
     `run` is a name, an id, the beginning of an id, `last` or `best`. Raises `UsageError` where
     there is no such run or it has no parameters yet, `TrackingError` and `CheckpointError`.
     """
-    return load_run(resolve_store(tracking_uri), run, warn)
+    found = find_run(run, profile, warn=warn)
+    if found.kind != "train":
+        raise UsageError(f"the run {found.id[:8]} ({found.kind}) trained no model")
+    files = found.files(NEEDED)
+    if PARAMETERS not in files:
+        raise UsageError(
+            f"the run {found.id[:8]} ({found.status}) has no parameters: it did not come to its end"
+        )
+    missing = [name for name in NEEDED if name not in files]
+    if missing:
+        raise TrackingError(f"the run {found.id[:8]} has no {' and no '.join(missing)}")
+    spec = read_spec(files[RESOLVED].decode(), found.source)
+    how = Preprocessing.from_json(json.loads(files[PREPROCESSING]))
+    return TrainedRun(found, Model.from_parts(spec, load(files[PARAMETERS]), how))
 
 
-def gradient_norms(
-    run: str,
-    *,
-    tracking_uri: str | None = None,
-    warn: Callable[[str], None] = warn_by_default,
-) -> dict[str, Any] | None:
-    """The recorded norms of each parameter's gradient by epoch, as `explain.page` takes them.
-
-    None where the run has none. Raises what `load_model` raises.
+def gradient_norms(run: str, *, profile: Profile = DEFAULT) -> dict[str, Any] | None:
+    """The norms of each parameter's gradient by epoch, as `explain.page` takes them, from the trace
+    of all steps; None where the run has none. Raises what `load_model` raises.
     """
-    runs = Runs(resolve_store(tracking_uri), warn)
-    found = runs.find(run)
-    names = [name for name in found.metrics if name.startswith("grad_norm/")]
-    points = {name.removeprefix("grad_norm/"): runs.points(found.run_id, name) for name in names}
-    if not points:
+    import pyarrow.parquet as pq
+
+    trace = find_run(run, profile).files([TRACE]).get(TRACE)
+    if trace is None:
         return None
-    epochs = [step for step, _ in next(iter(points.values()))]
-    return {
-        "epochs": epochs,
-        "grad_norm": {name: [value for _, value in series] for name, series in points.items()},
-    }
+    table = pq.read_table(io.BytesIO(trace))
+    names = [name for name in table.column_names if name.startswith("grad_norm/")]
+    if not table.num_rows or not names:
+        return None
+    means = table.group_by("epoch").aggregate([(name, "mean") for name in names]).sort_by("epoch")
+    shown = [number - 1 for number in thinned(means.num_rows)]
+    by_name = {name.removeprefix("grad_norm/"): means[f"{name}_mean"].to_numpy()[shown].tolist()
+               for name in names}  # fmt: skip
+    return {"epochs": means["epoch"].to_numpy()[shown].tolist(), "grad_norm": by_name}
 
 
-def find_model(
-    run: str,
-    *,
-    tracking_uri: str | None = None,
-    warn: Callable[[str], None] = warn_by_default,
-) -> KeptModel:
+def find_model(run: str, *, profile: Profile = DEFAULT, warn: Warn | None = None) -> KeptModel:
     """The MLflow model that a run kept. Raises what `load_model` raises."""
-    return kept_model(Runs(resolve_store(tracking_uri), warn), run)
+    return kept_model(Runs(profile.find_store(), warn), run)
 
 
 def promote(
-    run: str,
-    name: str,
-    *,
-    tracking_uri: str | None = None,
-    warn: Callable[[str], None] = warn_by_default,
+    run: str, name: str, *, profile: Profile = DEFAULT, warn: Warn | None = None
 ) -> tuple[str, RegisteredName, str]:
     """Registers the model of a run under `NAME` or `NAME@alias`.
 
@@ -84,16 +100,18 @@ def promote(
     raises.
     """
     wanted = RegisteredName.parse(name)
-    found, version = promote_run(resolve_store(tracking_uri), run, wanted, warn)
+    found, version = promote_run(Runs(profile.find_store(), warn), run, wanted)
     return found.run_id, wanted, version
 
 
 def record_evaluation(
-    run_id: str, metrics: Mapping[str, float], *, tracking_uri: str | None = None
+    run: FoundRun, metrics: Mapping[str, float], *, profile: Profile = DEFAULT
 ) -> None:
-    """Adds metrics to a run, as `eval/accuracy`; the last evaluation counts.
+    """Adds metrics to a run in MLflow, as `eval/accuracy`; the last evaluation counts.
 
-    Raises `TrackingError`.
+    Raises `UsageError` where MLflow does not have the run, and `TrackingError`.
     """
+    if run.run_id is None:
+        raise UsageError(f"the run {run.id[:8]} is not recorded yet: send it with train sync")
     named = {f"eval/{re.sub(REFUSED, '_', name)}": value for name, value in metrics.items()}
-    log_metrics(resolve_store(tracking_uri), run_id, named)
+    record_metrics(profile.find_store(), run.run_id, named)

@@ -141,9 +141,7 @@ def register(client: MlflowClient, wanted: RegisteredName, model_id: str, run_id
     return str(version)
 
 
-def _save(
-    about: Bundle, bundle: Path, place: Path, logged: Any, run_id: str, facts: Facts
-) -> None:
+def _save(about: Bundle, bundle: Path, place: Path, logged: Any, run_id: str, facts: Facts) -> None:
     """Writes the files of MLflow's model into the new folder `place`."""
     import pandas as pd
 

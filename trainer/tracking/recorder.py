@@ -103,7 +103,9 @@ def main(arguments: list[str]) -> int:
     import_mlflow()
     try:
         store = resolve_store(uri, folder.parent)
-        whole = record(folder, store, lambda: os.getppid() == parent, attempt, os.environ.get(JOINS))
+        whole = record(
+            folder, store, lambda: os.getppid() == parent, attempt, os.environ.get(JOINS)
+        )
     except TrainerError as error:
         print(error, file=sys.stderr)
         return 1

@@ -15,14 +15,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from trainer.errors import UsageError
-from trainer.tracking.client import answers_of, connect
-from trainer.tracking.experiments import KIND_TAG
+from trainer.tracking.client import answers_of, connect, words_of
+from trainer.tracking.opening import KIND_TAG, RUN_TAG
 from trainer.tracking.store import Store
 
 if TYPE_CHECKING:
     from mlflow.entities import Experiment, Run
 
 Warn = Callable[[str], None]
+_EXAMPLES: Final = (
+    "a filter is such as metrics.val_loss < 0.1 and params.`sgd/epochs` = '50', "
+    "an order such as metrics.val_loss DESC"
+)
 LATEST: Final = "attributes.start_time DESC"
 FALLBACK: Final = "train_loss"
 _PAGE: Final = 1000  # runs that the store is asked for at once
@@ -72,10 +76,10 @@ def find_run(
 ) -> RecordedRun:
     """The run that `reference` stands for, of all experiments or of the one with this name.
 
-    It is a name, an id, at least four characters that one id alone begins with, `last` for the
-    training that started last, or `best`: the finished run with the best primary metric of the
-    experiment, or without one given of that of the last run. Where none of its runs has that
-    metric, the best is by `train_loss`, and `warn` is told.
+    It is a name, an id (of the run's folder or MLflow's), at least four characters that one id
+    alone begins with, `last` for the training that started last, or `best`: the finished run with
+    the best primary metric of the experiment, or without one given of that of the last run. Where
+    none of its runs has that metric, the best is by `train_loss`, and `warn` is told.
 
     Raises `UsageError` where there is no such run, or more than one, and `TrackingError`.
     """
@@ -89,7 +93,7 @@ class Runs:
     """
 
     def __init__(self, store: Store, warn: Warn | None = None) -> None:
-        self._store = store
+        self.store = store
         self._warn = warn or _warn_by_default
         self.client = connect(store)
 
@@ -126,10 +130,14 @@ class Runs:
     def _beginning(self, text: str, experiment: str | None) -> list[RecordedRun]:
         if not _ID_BEGINS.fullmatch(text):
             return []
-        return self.search(f"attributes.run_id LIKE '{text}%'", experiment=experiment)
+        for name in (f"tags.`{RUN_TAG}`", "attributes.run_id"):
+            found = self.search(f"{name} LIKE '{text}%'", experiment=experiment)
+            if found:
+                return found
+        return []
 
     def _where(self, experiment: str | None) -> str:
-        return f"in {self._store.uri}" if experiment is None else f"in experiment '{experiment}'"
+        return f"in {self.store.uri}" if experiment is None else f"in experiment '{experiment}'"
 
     # Several runs --------------------------------------------------------------------------
 
@@ -150,7 +158,7 @@ class Runs:
         names = {found.experiment_id: found.name for found in kept}
         runs: list[Run] = []
         token, left = None, limit
-        with answers_of(self._store):
+        with words_of(self.store, _EXAMPLES):
             while left is None or left > 0:
                 page = self.client.search_runs(
                     list(names), where, order_by=[order], page_token=token,
@@ -191,7 +199,7 @@ class Runs:
     def _experiments(self) -> list[Experiment]:
         found: list[Experiment] = []
         token = None
-        with answers_of(self._store):
+        with answers_of(self.store):
             while True:
                 page = self.client.search_experiments(page_token=token)
                 found += page
@@ -206,14 +214,14 @@ class Runs:
         names = [found.name for found in self._experiments]
         near = difflib.get_close_matches(name, names, 1)
         hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(names)}"
-        raise UsageError(f"there is no experiment '{name}' in {self._store.uri}\n  hint: {hint}")
+        raise UsageError(f"there is no experiment '{name}' in {self.store.uri}\n  hint: {hint}")
 
     # Files ---------------------------------------------------------------------------------
 
     def files(self, run_id: str, names: Sequence[str]) -> dict[str, bytes]:
         """Those of the artifacts `names` that are there. Raises `TrackingError`."""
         found = {}
-        with tempfile.TemporaryDirectory() as folder, answers_of(self._store):
+        with tempfile.TemporaryDirectory() as folder, answers_of(self.store):
             there = {
                 item.path
                 for parent in {name.rpartition("/")[0] for name in names}
@@ -229,7 +237,7 @@ class Runs:
 
     def points(self, run_id: str, metric: str) -> list[tuple[int, float]]:
         """Every point of a metric as (step, value), in the order in which they came."""
-        with answers_of(self._store):
+        with answers_of(self.store):
             history = self.client.get_metric_history(run_id, metric)
         return [(p.step, p.value) for p in sorted(history, key=lambda p: p.timestamp)]
 

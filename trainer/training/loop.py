@@ -15,7 +15,7 @@ from trainer.data.parts import rows_at_a_time
 from trainer.graph.ops import Array
 from trainer.randomness import stream
 from trainer.training.diagnose import diagnose
-from trainer.training.events import Ended, EpochDone, LoopEvent, Stop, StepsDone, never
+from trainer.training.events import Ended, EpochDone, LoopEvent, StepsDone, Stop, never
 from trainer.training.job import EpochRecord, Job
 from trainer.training.masks import draw_masks, mask_bytes
 from trainer.training.result import Status
@@ -127,9 +127,7 @@ class _StoppedError(Exception):
         self.reason = reason
 
 
-def _evaluate(
-    job: Job, parts: Mapping[str, AnyPart | None], stop: Stop
-) -> dict[str, float]:
+def _evaluate(job: Job, parts: Mapping[str, AnyPart | None], stop: Stop) -> dict[str, float]:
     """Loss and scores of each part that is there.
 
     Raises `_StoppedError` when `stop()` says so, or for a loss that is not finite, with the reason.

@@ -30,7 +30,7 @@ End: TypeAlias = Literal["range", "rise", "divergence"]
 
 
 @dataclass(frozen=True, eq=False)
-class Sweep:
+class RangeTest:
     """Rates and the losses at them, step by step, up to where the loss rose; float64, (steps,).
 
     `smoothed` are the means of the losses so far, of which the last ones count most; `tried` is
@@ -44,7 +44,7 @@ class Sweep:
     end: End
 
     @classmethod
-    def of(cls, rates: Array, losses: Array, diverged: bool = False) -> Sweep:
+    def of(cls, rates: Array, losses: Array, diverged: bool = False) -> RangeTest:
         """The sweep over `rates`, (steps,), whose first steps had these losses; `diverged` tells
         that the loss of the next was not finite. At least one loss is there.
         """

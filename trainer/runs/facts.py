@@ -1,0 +1,55 @@
+"""What is known of a run before its first step, as its folder keeps it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from trainer.checkpoints import Facts, new_id
+from trainer.checkpoints.environment import origin
+from trainer.checkpoints.facts import Kind
+from trainer.data import Dataset
+from trainer.metrics import default_metric
+from trainer.runs.profile import Profile
+from trainer.spec.schema import Spec
+
+
+def facts_of(spec: Spec, profile: Profile, kind: Kind = "train", **others: Any) -> Facts:
+    """The facts of a new run; `others` are those that the caller knows."""
+    known: dict[str, Any] = {
+        "id": new_id(),
+        "kind": kind,
+        "name": spec.name,
+        "experiment": experiment_of(spec),
+        "spec": spec.resolved(),
+        "spec_sha256": spec.sha256,
+        "spec_text": spec.text,
+        "spec_file": str(Path(spec.file).resolve()) if spec.file else None,
+        "origin": origin(spec.file) | {"source": spec.file},
+        "data": {},
+        "engine": "",
+        "environment": {},
+        "description": [],
+        "score": default_metric(spec.model.loss),
+        "charts": {},
+        "store": profile.address(spec),
+        "record": profile.recorded,
+    }
+    return Facts(**known | others)
+
+
+def data_facts(data: Dataset) -> dict[str, Any]:
+    """What is known of the data."""
+    parts = {"train": data.train, "validation": data.validation, "test": data.test}
+    return {
+        "sha256": data.sha256,
+        "origin": data.origin,
+        "features": len(data.features),
+        "rows": {name: len(part) for name, part in parts.items() if part is not None},
+    }
+
+
+def experiment_of(spec: Spec) -> str:
+    """The experiment of the environment, else of the spec, else the spec's name."""
+    return os.environ.get("MLFLOW_EXPERIMENT_NAME") or spec.tracking.experiment or spec.name

@@ -1,0 +1,102 @@
+"""Reading back what MLflow holds of a run, and adding to a run that is there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from trainer.errors import UsageError
+from trainer.tracking.client import answers_of, connect
+from trainer.tracking.model import RegisteredName, register
+from trainer.tracking.runs import RecordedRun, Runs
+from trainer.tracking.store import Store
+
+FILES: Final = (
+    "config/resolved.yaml", "environment.json", "parameters.safetensors", "trace.parquet",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Record:
+    """What the store holds of a run: its status and tags, every point of every metric as
+    (step, value) in the order in which they came, and the files of `FILES` that are there.
+    """
+
+    run_id: str
+    status: str
+    tags: Mapping[str, str]
+    points: Mapping[str, list[tuple[int, float]]]
+    files: Mapping[str, bytes]
+
+
+def read_record(store: Store, reference: str) -> Record:
+    """The run that `reference` stands for, as `Runs.find` says.
+
+    Raises `UsageError` where there is no such run, or more than one, and `TrackingError`.
+    """
+    runs = Runs(store)
+    run = runs.find(reference)
+    points = {name: runs.points(run.run_id, name) for name in run.metrics}
+    return Record(run.run_id, run.status, run.tags, points, runs.files(run.run_id, FILES))
+
+
+def record_proof(store: Store, run_id: str, verdict: str, proof: Mapping[str, Any]) -> None:
+    """Keeps what `reproduce` found: the tag `trainer.reproduced` and a file of `reproduce/`.
+
+    Raises `TrackingError`.
+    """
+    client = connect(store)
+    name = datetime.now().strftime("%Y-%m-%dT%H-%M-%S.%f")
+    with answers_of(store):
+        client.set_tag(run_id, "trainer.reproduced", verdict)
+        client.log_text(run_id, json.dumps(proof, indent=2) + "\n", f"reproduce/{name}.json")
+
+
+def record_metrics(store: Store, run_id: str, metrics: Mapping[str, float]) -> None:
+    """Adds these values to the run, without a step. Raises `TrackingError`."""
+    client = connect(store)
+    with answers_of(store):
+        for name, value in metrics.items():
+            client.log_metric(run_id, name, value)
+
+
+@dataclass(frozen=True)
+class KeptModel:
+    """The MLflow model of a run."""
+
+    run: RecordedRun
+    model_id: str
+
+    @property
+    def uri(self) -> str:
+        """What MLflow's own tools take."""
+        return f"models:/{self.model_id}"
+
+
+def kept_model(runs: Runs, reference: str) -> KeptModel:
+    """The last model of the run that `reference` stands for.
+
+    Raises `UsageError` where there is no such run or it kept no model, and `TrackingError`.
+    """
+    run = runs.find(reference)
+    with answers_of(runs.store):
+        outputs = runs.client.get_run(run.run_id).outputs
+    models = outputs.model_outputs if outputs else []
+    if not models:
+        raise UsageError(
+            f"the run {run.run_id[:8]} ({run.status}) kept no model: only a finished one does"
+        )
+    return KeptModel(run, models[-1].model_id)
+
+
+def promote_run(runs: Runs, reference: str, wanted: RegisteredName) -> tuple[RecordedRun, str]:
+    """Registers the model of a run; returns the run and the version.
+
+    Raises `UsageError` where there is no such run or it kept no model, and `TrackingError`.
+    """
+    kept = kept_model(runs, reference)
+    with answers_of(runs.store):
+        return kept.run, register(runs.client, wanted, kept.model_id, kept.run.run_id)
