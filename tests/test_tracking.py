@@ -32,8 +32,8 @@ from trainer.tracking import sender
 from trainer.tracking import store as store_module
 from trainer.tracking.describe import MAX_VALUE, flatten
 from trainer.tracking.store import resolve_store
-from trainer.tracking.tracker import thinned
 from trainer.training import EpochDone, StepsDone
+from trainer.training.history import thinned
 
 TRAIN = [sys.executable, "-m", "trainer"]
 SPLIT = {"data.source": "iris", "data.split": {"validation": 0.2, "test": 0.2},

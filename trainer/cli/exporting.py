@@ -14,7 +14,7 @@ from trainer.cli.hints import warn
 from trainer.cli.options import Json, RunReference, TrackingUri
 
 if TYPE_CHECKING:
-    from trainer.tracking.runs import RecordedRun
+    from trainer.report.recorded import RecordedRun
 
 HASHES: Final = ("spec_sha256", "data_sha256", "parameters_sha256")
 

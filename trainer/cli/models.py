@@ -18,8 +18,8 @@ from trainer.cli.options import Json, Quiet, RunReference, TrackingUri
 from trainer.errors import UsageError
 
 if TYPE_CHECKING:
+    from trainer.report.recorded import RecordedRun
     from trainer.runs.predict import Progress
-    from trainer.tracking.runs import RecordedRun
 
 Data = Annotated[
     Path,
@@ -139,7 +139,9 @@ def _named(run: RecordedRun) -> str:
 
 
 def _table(metrics: Mapping[str, float]) -> str:
-    """The metrics of all rows a line each, then those of each class in a table."""
+    """The metrics of all rows a line each, then those of each class or target in a table."""
+    from trainer.metrics import fitting_metrics
+
     whole = {name: value for name, value in metrics.items() if "/" not in name and name != "rows"}
     width = max(map(len, whole))
     lines = [f"{name:<{width}}  {value:.5g}" for name, value in whole.items()]
@@ -151,13 +153,15 @@ def _table(metrics: Mapping[str, float]) -> str:
             three = (metrics[f"{kind}/{label}"] for kind in ("precision", "recall", "f1"))
             cells = "  ".join(f"{value:7.4f}" for value in three)
             lines.append(f"{label:<{size}}    {cells}  {int(metrics[f'rows/{label}']):7,}")
-    targets = [name.partition("/")[2] for name in metrics if name.startswith("mae/")]
+    figures = fitting_metrics("squared")
+    parts = [name.partition("/") for name in metrics]
+    targets = dict.fromkeys(target for figure, _, target in parts if target and figure in figures)
     if targets:
         size = max(*map(len, targets), len("target"))
-        lines += ["", f"{'target':<{size}}          r2        rmse         mae"]
+        lines += ["", f"{'target':<{size}}" + "".join(f"  {name:>10}" for name in figures)]
         for target in targets:
-            three = (metrics.get(f"{kind}/{target}", math.nan) for kind in ("r2", "rmse", "mae"))
-            lines.append(f"{target:<{size}}" + "".join(f"  {value:10.5g}" for value in three))
+            values = (metrics.get(f"{name}/{target}", math.nan) for name in figures)
+            lines.append(f"{target:<{size}}" + "".join(f"  {value:10.5g}" for value in values))
     return "\n".join(lines)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from trainer.cli.hints import show_store, ui_command
-from trainer.spec.schema import METRICS
+from trainer.metrics import METRICS
 from trainer.training import EpochDone, Event, Job, StepsDone
 
 if TYPE_CHECKING:

@@ -38,9 +38,9 @@ from trainer.tracking.client import import_mlflow
 from trainer.tracking.describe import describe_result
 from trainer.tracking.model import RegisteredName
 from trainer.tracking.store import RUNS, Store, check_store, resolve_store
-from trainer.tracking.tracker import MlflowTracker, Outcome, thinned
+from trainer.tracking.tracker import MlflowTracker, Outcome
 from trainer.training import Ended, Event, Job, compile_kernels, make_job, run_job
-from trainer.training.history import History
+from trainer.training.history import History, thinned
 from trainer.training.result import Run
 
 Listener = Callable[[Event], None]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from typing import Annotated, Any, Final, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 from pydantic import (
     Discriminator,
@@ -24,6 +24,7 @@ from pydantic import (
 )
 
 from trainer.errors import Problem
+from trainer.metrics import METRICS, fitting_metrics
 from trainer.spec.data import DataSpec
 from trainer.spec.document import Node, Path
 from trainer.spec.equations import EquationsSpec, problem_at, problem_within
@@ -47,26 +48,16 @@ ModelSpec: TypeAlias = Annotated[
 # Evaluation, tracking ---------------------------------------------------------------------------
 
 
-OF_CLASSES: Final = ("accuracy", "balanced_accuracy", "f1", "auc", "log_loss")
-OF_NUMBERS: Final = ("r2", "rmse", "mae")
-METRICS: Final = (*OF_CLASSES, *OF_NUMBERS)
-
-
 class EvaluationSpec(Strict):
     """How validation and test rows are evaluated."""
 
     batch_size: Annotated[int, Field(ge=1)] = 1024
     """Rows evaluated at a time; the last bits of a loss depend on it."""
     metrics: Annotated[
-        tuple[Annotated[str, OneOf("a metric", METRICS)], ...], Field(strict=False)
+        tuple[Annotated[str, OneOf("a metric", tuple(METRICS))], ...], Field(strict=False)
     ] = ()
     """What is measured on validation rows after each epoch, beside the loss and the accuracy (or
     R²): `balanced_accuracy`, `f1`, `auc`, `log_loss`, or `rmse`, `mae`. Test rows have them all."""
-
-
-def _fitting(loss: str) -> tuple[str, ...]:
-    """The metrics that go with a loss."""
-    return OF_CLASSES if loss == "logistic" else OF_NUMBERS
 
 
 class TrackingSpec(Strict):
@@ -151,7 +142,7 @@ class Spec(Strict):
         model = info.data.get("model")
         if model is None:
             return evaluation
-        fitting = _fitting(model.loss)
+        fitting = fitting_metrics(model.loss)
         for i, name in enumerate(evaluation.metrics):
             if name not in fitting:
                 raise wrong(f"'{name}' does not fit the loss '{model.loss}'",
@@ -162,7 +153,7 @@ class Spec(Strict):
 
     @model_validator(mode="after")
     def _monitor_is_measured(self) -> Spec:
-        stopping, fitting = self.sgd.early_stopping, _fitting(self.model.loss)
+        stopping, fitting = self.sgd.early_stopping, fitting_metrics(self.model.loss)
         if stopping is None or stopping.monitor in ("loss", fitting[0], *self.evaluation.metrics):
             return self
         at = ("sgd", "early_stopping", "monitor")

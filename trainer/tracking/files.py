@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from trainer.data import Preprocessing
 from trainer.errors import TrackingError, UsageError
 from trainer.network.model import Model
+from trainer.report.recorded import RecordedRun
 from trainer.spec import read_spec
 from trainer.tracking.experiments import KIND_TAG
 from trainer.tracking.model import RegisteredName, register
-from trainer.tracking.runs import RecordedRun, Runs
+from trainer.tracking.runs import Runs
 from trainer.tracking.store import Store
 
 NEEDED = ("config/resolved.yaml", "preprocessing.json", "parameters.safetensors")

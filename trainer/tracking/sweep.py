@@ -25,7 +25,7 @@ from trainer.tracking.experiments import (
 )
 from trainer.tracking.sender import BATCH
 from trainer.tracking.store import Store, check_store
-from trainer.tracking.tracker import thinned
+from trainer.training.history import thinned
 from trainer.training.range_test import Sweep
 
 if TYPE_CHECKING:

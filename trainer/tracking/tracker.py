@@ -39,6 +39,7 @@ from trainer.tracking.sender import Sender
 from trainer.tracking.store import Store, check_store
 from trainer.tracking.trace import Trace
 from trainer.training import Ended, EpochDone, Event, Job, StepsDone
+from trainer.training.history import thinned
 from trainer.training.result import Status
 
 if TYPE_CHECKING:
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
 
 _DATABASE_REASON: Final = re.compile(r"\(sqlite3\.\w+\) (.*)")
 
-CHART_POINTS: Final = 320  # what MLflow's charts draw of a series
 GIT: Final = "mlflow.source.git."  # the beginning of the names of its tags
 STATUS: Final[Mapping[Status, str]] = {
     "FINISHED": "FINISHED",
@@ -319,12 +319,3 @@ class MlflowTracker:
         self._client.log_artifacts(self.run_id, str(self._files))
         for path in sorted(self._files.rglob("*"), reverse=True):
             path.rmdir() if path.is_dir() else path.unlink()
-
-
-def thinned(count: int) -> Sequence[int]:
-    """The numbers 1 … count; where a chart cannot show that many, as many of them as it can,
-    evenly spread, the first and the last among them.
-    """
-    if count <= CHART_POINTS:
-        return range(1, count + 1)
-    return [1 + (count - 1) * i // (CHART_POINTS - 1) for i in range(CHART_POINTS)]
