@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 import yaml
+
+if TYPE_CHECKING:
+    from trainer.engine import Steps
+    from trainer.graph.ops import Array
+    from trainer.training import Job
 
 ROOT = Path(__file__).parent.parent
 ALL_CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
@@ -26,6 +31,20 @@ TINY: dict[str, Any] = {
     },
     "sgd": {"learning_rate": 0.5, "batch_size": 2, "epochs": 3},
 }
+
+
+class WriteSpec(Protocol):
+    """Writes a spec to a file in the current folder: the tiny one, with changes."""
+
+    def __call__(
+        self, changes: Mapping[str, Any] | None = None, name: str = "spec.yaml"
+    ) -> Path: ...
+
+
+class Train(Protocol):
+    """Runs `train …` in this process: (exit code, standard output, standard error)."""
+
+    def __call__(self, *arguments: object) -> tuple[int, str, str]: ...
 
 
 @pytest.fixture(autouse=True)
@@ -71,7 +90,7 @@ def store(folder: Path, _fresh_store: Path) -> str:
 
 
 @pytest.fixture
-def write_spec(folder: Path) -> Callable[..., Path]:
+def write_spec(folder: Path) -> WriteSpec:
     """Writes a spec to spec.yaml in the current folder: the tiny one, with changes.
 
     A change is a dotted key and its value: `write_spec({"sgd.epochs": 9})`.
@@ -93,7 +112,7 @@ def write_spec(folder: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture
-def train(capsys: pytest.CaptureFixture[str]) -> Any:
+def train(capsys: pytest.CaptureFixture[str]) -> Train:
     """Runs `train …` in this process: (exit code, standard output, standard error)."""
 
     from trainer.cli import main
@@ -107,11 +126,13 @@ def train(capsys: pytest.CaptureFixture[str]) -> Any:
     return run
 
 
-def take_steps(job: Any, first: int, last: int) -> Any:
+def take_steps(job: Job, first: int, last: int) -> tuple[Steps, Array]:
     """Runs these steps of the first epoch over the training rows in the order that they have."""
+    from trainer.data import Part
     from trainer.training.masks import draw_masks, masks_of
 
     train = job.dataset.train
+    assert isinstance(train, Part)
     masks = draw_masks(masks_of(job.graph), job.spec.seed, 1, 0, len(train))
     rates = job.rates.at(first + 1, last - first)
     return job.engine.train(job.state, train.arrays | masks, rates, job.batch_size, first, last)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import Train
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 
@@ -31,8 +32,6 @@ from trainer.report.recorded import RecordedRun
 from trainer.report.svg import VERTICES, Line, line_chart, thinned
 from trainer.tracking.runs import Runs, find_run
 from trainer.tracking.store import resolve_store
-
-Train = Callable[..., tuple[int, str, str]]
 
 PRIMARY = "mlflow.experiment.primaryMetric"
 FALLING = [0.7, 0.4, 0.3]

@@ -57,7 +57,7 @@ class EvaluationSpec(Strict):
         tuple[Annotated[str, OneOf("a metric", tuple(METRICS))], ...], Field(strict=False)
     ] = ()
     """What is measured on validation rows after each epoch, beside the loss and the accuracy (or
-    R²): `balanced_accuracy`, `f1`, `auc`, `log_loss`, or `rmse`, `mae`. Test rows have them all."""
+    R²); it must fit the loss. Test rows have all that do."""
 
 
 class TrackingSpec(Strict):
