@@ -21,6 +21,7 @@ from trainer.cli.app import app
 from trainer.graph import OPS
 from trainer.graph.initialisers import INITIALISERS
 from trainer.graph.ops import ACTIVATIONS
+from trainer.metrics import METRICS
 from trainer.spec import Sketch, Spec
 
 PAGES = Path(__file__).parent
@@ -165,6 +166,13 @@ def activations() -> str:
     return "\n".join(lines)
 
 
+def metrics_table() -> str:
+    """The rows of the table of metrics."""
+    lines = ["| metric | what it is | of | better |", "|---|---|---|---|"]
+    lines += [f"| `{r.name}` | {r.title} | {r.of} | {r.better} |" for r in METRICS.values()]
+    return "\n".join(lines)
+
+
 def cli_help() -> str:
     """`--help` of the command and of each of its commands."""
     names = [command.name or command.callback.__name__ for command in app.registered_commands]
@@ -183,6 +191,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "spec-keys": spec_keys,
     "ops": ops_table,
     "activations": activations,
+    "metrics": metrics_table,
     "help": cli_help,
 }
 

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+import threading
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 import yaml
+
+if TYPE_CHECKING:
+    from trainer.engine import Steps
+    from trainer.graph.ops import Array
+    from trainer.tracking.store import Store
+    from trainer.training import Job
 
 ROOT = Path(__file__).parent.parent
 ALL_CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
@@ -28,12 +36,67 @@ TINY: dict[str, Any] = {
 }
 
 
+class WriteSpec(Protocol):
+    """Writes a spec to a file in the current folder: the tiny one, with changes."""
+
+    def __call__(
+        self, changes: Mapping[str, Any] | None = None, name: str = "spec.yaml"
+    ) -> Path: ...
+
+
+class Train(Protocol):
+    """Runs `train …` in this process: (exit code, standard output, standard error)."""
+
+    def __call__(self, *arguments: object) -> tuple[int, str, str]: ...
+
+
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No MLflow setting of the machine reaches a test."""
     for name in ("TRACKING_URI", "EXPERIMENT_NAME", "EXPERIMENT_ID", "RUN_ID"):
         monkeypatch.delenv(f"MLFLOW_{name}", raising=False)
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+
+
+class RecorderThread:
+    """The recorder of a run as a thread of this process, which has MLflow already."""
+
+    def __init__(self, folder: Path, store: Store, attempt: int) -> None:
+        self._code: int | None = None
+        self._ended = threading.Event()
+        self._arguments = folder, store, attempt
+        threading.Thread(target=self._record, name="recorder", daemon=True).start()
+
+    def _record(self) -> None:
+        from trainer.tracking.recorder import JOINS, record
+
+        folder, store, attempt = self._arguments
+        try:
+            joins = os.environ.get(JOINS)
+            whole = record(folder, store, lambda: not self._ended.is_set(), attempt, joins)
+            self._code = 0 if whole else 1
+        except (Exception, KeyboardInterrupt):  # as a process would end
+            self._code = 1
+        finally:
+            self._ended.set()
+
+    def poll(self) -> int | None:
+        return self._code
+
+    def wait(self) -> int:
+        self._ended.wait()
+        return self._code or 0
+
+    def terminate(self) -> None:
+        self._ended.set()
+
+
+@pytest.fixture(autouse=True)
+def _recorder_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Starting a process and importing MLflow takes seconds; tests of commands that are processes
+    themselves, and of the recorder, have the real one.
+    """
+    monkeypatch.setattr("trainer.runs.recording.start_process", RecorderThread)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -71,7 +134,7 @@ def store(folder: Path, _fresh_store: Path) -> str:
 
 
 @pytest.fixture
-def write_spec(folder: Path) -> Callable[..., Path]:
+def write_spec(folder: Path) -> WriteSpec:
     """Writes a spec to spec.yaml in the current folder: the tiny one, with changes.
 
     A change is a dotted key and its value: `write_spec({"sgd.epochs": 9})`.
@@ -93,7 +156,7 @@ def write_spec(folder: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture
-def train(capsys: pytest.CaptureFixture[str]) -> Any:
+def train(capsys: pytest.CaptureFixture[str]) -> Train:
     """Runs `train …` in this process: (exit code, standard output, standard error)."""
 
     from trainer.cli import main
@@ -107,11 +170,13 @@ def train(capsys: pytest.CaptureFixture[str]) -> Any:
     return run
 
 
-def take_steps(job: Any, first: int, last: int) -> Any:
+def take_steps(job: Job, first: int, last: int) -> tuple[Steps, Array]:
     """Runs these steps of the first epoch over the training rows in the order that they have."""
+    from trainer.data import Part
     from trainer.training.masks import draw_masks, masks_of
 
     train = job.dataset.train
+    assert isinstance(train, Part)
     masks = draw_masks(masks_of(job.graph), job.spec.seed, 1, 0, len(train))
     rates = job.rates.at(first + 1, last - first)
     return job.engine.train(job.state, train.arrays | masks, rates, job.batch_size, first, last)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -74,8 +74,7 @@ def central(graph: Graph, values: Mapping[str, Array], name: str) -> Array:
     return _each(values[name], derivative)
 
 
-def _each(value: Array, derivative: object) -> Array:
-    assert callable(derivative)
+def _each(value: Array, derivative: Callable[[tuple[int, ...]], float]) -> Array:
     result = np.zeros(value.shape)
     for index in np.ndindex(value.shape):
         result[index] = derivative(index)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import Train
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 
@@ -25,13 +26,12 @@ from trainer.cli.showing import duration
 from trainer.cli.tables import Column, sheets, table
 from trainer.errors import TrackingError, UsageError
 from trainer.report.axis import Scale, drawable
-from trainer.report.comparing import Comparison, curve, curve_names, direction
+from trainer.report.comparing import Comparison, curve, curve_names, title
 from trainer.report.comparison_page import page
+from trainer.report.recorded import RecordedRun
 from trainer.report.svg import VERTICES, Line, line_chart, thinned
-from trainer.tracking.runs import RecordedRun, Runs, find_run
+from trainer.tracking.runs import Runs, find_run
 from trainer.tracking.store import resolve_store
-
-Train = Callable[..., tuple[int, str, str]]
 
 PRIMARY = "mlflow.experiment.primaryMetric"
 FALLING = [0.7, 0.4, 0.3]
@@ -573,7 +573,19 @@ def test_headline_metrics_in_their_order() -> None:
 def test_a_curve_of_recorded_points() -> None:
     points = [(0, 3.0), (2, 9.0), (1, math.nan), (2, 1.0)]
     assert curve(points) == [(0, 3.0), (2, 1.0)], "of a step that came twice, the last counts"
-    assert [direction(name) for name in ("loss", "my_error", "auc", "blossom")] == [-1, -1, 1, 0]
+
+
+TITLES = {
+    "val_loss": "Validation loss", "train_loss": "Training loss", "test_loss": "Test loss",
+    "val_accuracy": "Validation accuracy", "train_r2": "Training R²", "val_f1": "Validation F1",
+    "grad_norm": "Norm of the gradient", "train_loss_step": "train_loss_step", "other": "other",
+    "best_val_loss": "best_val_loss", "val_other": "val_other",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TITLES)
+def test_titles(name: str) -> None:
+    assert title(name) == TITLES[name]
 
 
 # On a terminal ----------------------------------------------------------------------------------

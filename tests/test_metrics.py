@@ -16,13 +16,21 @@ from hypothesis import strategies as st
 from safetensors.numpy import load, save
 from sklearn import metrics as sk
 
-from trainer import metrics
 from trainer.graph.ops import OPS, Array
-from trainer.metrics import R2, Scores, default_metric, fitting_metrics, scores_for
+from trainer.metrics import (
+    DEFAULTS,
+    METRICS,
+    Classes,
+    Scores,
+    default_metric,
+    direction,
+    fitting_metrics,
+    scores_for,
+)
 from trainer.metrics import classes as classes_module
 from trainer.metrics import numbers as numbers_module
 from trainer.metrics import score as score_module
-from trainer.spec.schema import METRICS, OF_CLASSES, OF_NUMBERS
+from trainer.metrics.numbers import R2
 
 
 @dataclass(frozen=True)
@@ -35,8 +43,7 @@ class Kind:
     present: int | None = None
 
     def scores(self, decode: Callable[[Array], Array] | None = None) -> Scores:
-        return scores_for(self.loss, self.outputs, fitting_metrics(self.loss),
-                          multi_label=self.multi_label, decode=decode)  # fmt: skip
+        return scores_for(self.loss, self.outputs, multi_label=self.multi_label, decode=decode)
 
 
 KINDS = {
@@ -165,13 +172,20 @@ def test_wrong_metrics_are_caught(
 
 # Which there are --------------------------------------------------------------------------------
 
+OF_CLASSES = ("accuracy", "balanced_accuracy", "f1", "auc", "log_loss")
+OF_NUMBERS = ("r2", "rmse", "mae")
+LOWER = {"log_loss", "rmse", "mae"}
 
-def test_every_metric_of_the_spec_is_measured() -> None:
-    assert tuple(metrics._SCORES) == METRICS
-    for name, make in metrics._SCORES.items():
-        assert make(classes_module.Classes(1)).name == name
-    measured = {name for kind in KINDS.values() for name in fitting_metrics(kind.loss)}
-    assert measured == set(METRICS)
+
+def test_the_table() -> None:
+    """What is measured above is the whole table, and each row is found by its name."""
+    assert tuple(METRICS) == (*OF_CLASSES, *OF_NUMBERS)
+    for name, row in METRICS.items():
+        assert (row.name, row.of) == (name, "classes" if name in OF_CLASSES else "numbers")
+        assert row.better == ("lower" if name in LOWER else "higher")
+    assert {name for kind in KINDS.values() for name in fitting_metrics(kind.loss)} == set(METRICS)
+    assert len({row.title for row in METRICS.values()}) == len(METRICS)
+    assert DEFAULTS == ("accuracy", "r2")
 
 
 @pytest.mark.parametrize(
@@ -182,17 +196,72 @@ def test_every_metric_of_the_spec_is_measured() -> None:
 def test_metrics_by_loss(loss: str, fitting: tuple[str, ...], default: str) -> None:
     """They come in the order of METRICS, however they were asked for."""
     assert (fitting_metrics(loss), default_metric(loss)) == (fitting, default)
-    scores = scores_for(loss, 1, [*reversed(fitting), default])
-    scores.add(np.array([[1.0], [-1.0]]), np.array([[1.0], [0.0]]))
-    assert tuple(scores.values()) == fitting
-    (unfit, *_) = set(METRICS) - set(fitting)
+    for scores in (scores_for(loss, 1, [*reversed(fitting), default]), scores_for(loss, 1)):
+        scores.add(np.array([[1.0], [-1.0]]), np.array([[1.0], [0.0]]))
+        assert tuple(scores.values()) == fitting
+    (unfit, *_) = [name for name in METRICS if name not in fitting]
     with pytest.raises(ValueError, match=f"no metrics of the loss '{loss}': {unfit}"):
         scores_for(loss, 1, [default, unfit])
 
 
-def test_metrics_do_not_import_scikit_learn() -> None:
-    code = "import sys, trainer.training.metrics; sys.exit('sklearn' in sys.modules)"
+@pytest.mark.parametrize(
+    ("better", "names"),
+    [
+        (1, ["accuracy", "val_accuracy", "best_val_f1", "test_auc", "r2/price", "eval/r2",
+             "test_balanced_accuracy_mean", "Test AUC"]),
+        (-1, ["loss", "val_loss", "train_loss_step", "log_loss", "val_log_loss", "test_rmse",
+              "mae/rent", "my_error", "mse"]),
+        (0, ["blossom", "grad_norm", "learning_rate", "best_epoch", "perf/seconds", "sf1",
+             "test_accuracy_deviation"]),
+    ],
+)  # fmt: skip
+def test_direction(better: int, names: list[str]) -> None:
+    assert [direction(name) for name in names] == [better] * len(names)
+
+
+def test_metrics_import_neither_scikit_learn_nor_the_spec() -> None:
+    """The spec takes its names of metrics from here."""
+    heavy = {"sklearn", "pydantic", "trainer.spec"}
+    code = f"import sys, trainer.metrics; assert not {heavy} & sys.modules.keys()"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# Classes ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("classes", "logits", "numbers", "probabilities"),
+    [
+        (Classes(1), [[-1.0], [0.0], [800.0]], [[0], [0], [1]],
+         [[1 / (1 + np.exp(-1)), 1 / (1 + np.e)], [0.5, 0.5], [0, 1]]),
+        (Classes(2), [[1.0, 1.0], [-1.0, 1.0], [800.0, -800.0]], [[0], [1], [0]],
+         [[0.5, 0.5], [1 / (1 + np.exp(2)), 1 / (1 + np.exp(-2))], [1, 0]]),
+        (Classes(3), [[0.0, 2.0, 2.0], [0.0, 0.0, np.log(2)]], [[1], [2]],
+         [np.exp([0, 2, 2]) / (1 + 2 * np.exp(2)), [0.25, 0.25, 0.5]]),
+        (Classes(2, multi_label=True), [[0.0, np.log(3)], [-800.0, 800.0]], [[0, 1], [0, 1]],
+         [[0.5, 0.75], [0, 1]]),
+        (Classes(1, multi_label=True), [[np.log(3)]], [[1]], [[0.75]]),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_classes_from_logits(
+    classes: Classes, logits: list[Any], numbers: list[Any], probabilities: list[Any], dtype: str
+) -> None:
+    """The rule of `Classes`: the first largest; of one output, and of each label, what is above 0.
+
+    Exported programs say it in their own words, and are held to `Model.predict`, which asks here.
+    """
+    found = np.array(logits, dtype)
+    assert classes.predicted(found).astype(int).tolist() == numbers
+    assert classes.probabilities(found).dtype == dtype
+    np.testing.assert_allclose(
+        classes.probabilities(found), probabilities, rtol=1e-6 if dtype == "float32" else 1e-15
+    )
+    y = np.array(numbers, dtype)
+    if classes.exclusive:
+        y = np.eye(classes.outputs, dtype=dtype)[np.array(numbers)[:, 0]]
+    assert classes.right(y).astype(int).tolist() == numbers
+    assert classes.hits(found, y).all()
 
 
 # Values by hand ---------------------------------------------------------------------------------

@@ -21,10 +21,11 @@ from sklearn import metrics
 
 from trainer import Spec, build_graph
 from trainer.data import load_dataset
+from trainer.metrics import Classes
 from trainer.report import outcome as outcomes
 from trainer.report import pictures, regression, style
 from trainer.report import weights as weighing
-from trainer.report.classification import confusion, roc_calibration
+from trainer.report.classification import class_numbers, confusion, roc_calibration
 from trainer.report.curves import gradient_norms, learning_curves
 from trainer.report.pictures import draw_pictures
 from trainer.report.regression import predictions
@@ -542,16 +543,16 @@ def test_confusion_matrix_is_that_of_scikit_learn() -> None:
 def test_probabilities_and_classes(outputs: int) -> None:
     logits = np.append(RANDOM.standard_normal((50, outputs)) * 3, np.zeros((1, outputs)), axis=0)
     logits[0] = [800, -800, 0][:outputs]
-    probability = outcomes.class_probabilities(logits)
+    classes = Classes(outputs)
+    probability = classes.probabilities(logits)
     second = expit(logits[:, 0])
     expected = np.stack([1 - second, second], 1) if outputs == 1 else softmax(logits, axis=1)
     np.testing.assert_allclose(probability, expected, atol=1e-15)
-    np.testing.assert_array_equal(
-        outcomes.predicted_classes(logits), probability.round(12).argmax(axis=1)
-    )
-    number = RANDOM.integers(0, max(outputs, 2), 20)
+    number = RANDOM.integers(0, max(outputs, 2), len(logits))
     y = number[:, None] if outputs == 1 else np.eye(outputs)[number]
-    np.testing.assert_array_equal(outcomes.class_numbers(y), number)
+    right, predicted = class_numbers(outcomes.Outcome(logits, y, "here"))
+    np.testing.assert_array_equal(predicted, probability.round(12).argmax(axis=1))
+    np.testing.assert_array_equal(right, number)
 
 
 # Axes and names ----------------------------------------------------------------------------------

@@ -15,17 +15,17 @@ from typing import Any
 import numpy as np
 import pytest
 from mlflow import MlflowClient
+from trainer.tracking.tracker import MlflowTracker
 
 import trainer
 from trainer import CheckpointError, InterruptedRun, Run, TrackingError, UsageError, load_spec
 from trainer import train as begin
 from trainer.checkpoints.keeper import Every, RunFolder, check_room
 from trainer.engine import ReferenceEngine
+from trainer.metrics import METRICS
 from trainer.runs.resume import find_run
 from trainer.runs.resume import resume as go_on
-from trainer.spec.schema import METRICS
 from trainer.tracking import sender
-from trainer.tracking.tracker import MlflowTracker
 from trainer.training import Ended, EpochDone, Event, StepsDone
 
 WriteSpec = Callable[..., Path]

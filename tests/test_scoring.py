@@ -12,9 +12,9 @@ from trainer.data.columns.table import plain_columns
 from trainer.data.preparing.preprocessing import Preprocessing
 from trainer.data.preparing.scaling import Scaling
 from trainer.graph.ops import OPS
-from trainer.runs.scoring import score_rows
+from trainer.metrics import fitting_metrics
+from trainer.network.scoring import score_rows
 from trainer.spec.layers import LossSpec
-from trainer.spec.schema import OF_CLASSES, OF_NUMBERS
 
 RNG = np.random.default_rng(2)
 WEIGHTS = RNG.uniform(0.1, 3, (50, 1))
@@ -36,7 +36,7 @@ def test_classes(labels: tuple[Any, ...], weight: Any) -> None:
     )
     kinds = ("precision", "recall", "f1", "rows")
     by_class = [f"{kind}/{label}" for label in labels for kind in kinds]
-    assert list(found) == ["loss", *OF_CLASSES, *by_class]
+    assert list(found) == ["loss", *fitting_metrics("logistic"), *by_class]
     each = None if weight is None else weight[:, 0]
     guess = logits[:, 0] > 0 if outputs == 1 else logits.argmax(axis=1)
     expected = sk.precision_recall_fscore_support(right, guess, sample_weight=each)
@@ -74,7 +74,8 @@ def test_scaled_targets_are_measured_in_their_units(weight: Any) -> None:
     each = None if weight is None else weight[:, 0]
     found = score_rows(LossSpec(loss="squared"), how(2, ("p", "q"), target_scaling=scaling),
                        scaled, right, weight)  # fmt: skip
-    assert list(found) == ["loss", *OF_NUMBERS, *(f"{m}/{t}" for t in "pq" for m in OF_NUMBERS)]
+    names = fitting_metrics("squared")
+    assert list(found) == ["loss", *names, *(f"{m}/{t}" for t in "pq" for m in names)]
     guess = scaled * [10, 2] + [5, 0]
     assert found["rmse"] == pytest.approx(
         sk.root_mean_squared_error(right, guess, sample_weight=each)
@@ -95,7 +96,7 @@ def test_the_loss_is_the_one_that_was_trained() -> None:
     guess, right = np.array([[0.0], [0.0]]), np.array([[1.0], [10.0]])
     found = score_rows(LossSpec(loss="huber", huber_delta=2.0), how(1), guess, right)
     assert found["loss"] == (0.5 + 2 * (10 - 1)) / 2
-    assert list(found) == ["loss", *OF_NUMBERS]
+    assert list(found) == ["loss", *fitting_metrics("huber")]
     model = LossSpec(loss="logistic", label_smoothing=0.5)
     found = score_rows(model, how(1, classes=(0, 1)), np.array([[3.0]]), np.array([1]))
     assert found["loss"] == pytest.approx(np.log1p(np.exp(3)) - 3 * 0.75)

@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 import pytest
 from mlflow import MlflowClient
 from safetensors.numpy import load_file
+from trainer.tracking.describe import MAX_VALUE, flatten
 
 from trainer import Run, TrackingError, load_spec, train
 from trainer.engine import ReferenceEngine
@@ -30,10 +31,9 @@ from trainer.engine.compiled.engine import CompiledEngine
 from trainer.errors import DivergedError, InterruptedRun
 from trainer.tracking import sender
 from trainer.tracking import store as store_module
-from trainer.tracking.describe import MAX_VALUE, flatten
 from trainer.tracking.store import resolve_store
-from trainer.tracking.tracker import thinned
 from trainer.training import EpochDone, StepsDone
+from trainer.training.history import thinned
 
 TRAIN = [sys.executable, "-m", "trainer"]
 SPLIT = {"data.source": "iris", "data.split": {"validation": 0.2, "test": 0.2},

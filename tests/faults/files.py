@@ -13,8 +13,10 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from unittest.mock import patch
+
+T = TypeVar("T")
 
 WATCHED: Final = ("open", "fsync", "replace", "unlink", "listdir", "scandir")  # of `os`
 
@@ -71,7 +73,7 @@ class Layer:
         self.fault = fault
         self.calls.clear()
 
-    def call(self, name: str, real: Callable[..., Any], *arguments: Any, **more: Any) -> Any:
+    def call(self, name: str, real: Callable[..., T], *arguments: Any, **more: Any) -> T:
         """Makes a call, or meets the fault in its place."""
         self.calls.append(name)
         struck, fault = self.fault.strikes(len(self.calls)), self.fault
@@ -93,7 +95,7 @@ def interposed(fault: Fault = NONE, full: Full | None = None, below: str = "") -
     `full` is the disk of the files whose paths hold `below`.
     """
     layer = Layer(fault)
-    real = {name: getattr(os, name) for name in WATCHED}
+    real: dict[str, Any] = {name: getattr(os, name) for name in WATCHED}
     real_open = io.open
 
     class File(io.FileIO):
@@ -115,7 +117,7 @@ def interposed(fault: Fault = NONE, full: Full | None = None, below: str = "") -
             return io.BufferedRandom(raw)
         return io.BufferedReader(raw) if "r" in mode else io.BufferedWriter(raw)
 
-    def watched(name: str) -> Callable[..., Any]:
+    def watched(name: str) -> Any:
         return lambda *arguments, **more: layer.call(name, real[name], *arguments, **more)
 
     with patch.multiple(os, **{name: watched(name) for name in WATCHED}), \

@@ -141,7 +141,7 @@ def is_whole(run: Run, uri: str) -> bool:
 
     client = MlflowClient(uri)
     found = client.get_run(run.run_id)
-    whole = found.info.status == "FINISHED"
+    whole = bool(found.info.status == "FINISHED")
     for name, series in run.history.items():
         history = client.get_metric_history(run.run_id, name)
         points = sorted((point.step, point.value) for point in history)

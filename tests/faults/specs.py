@@ -14,7 +14,7 @@ from .tally import Tally
 
 CONFIGS: Final = sorted((Path(__file__).parents[2] / "configs").rglob("*.yaml"))
 SECONDS: Final = 2.0
-SYNTAX: Final = (
+SYNTAX: Final[tuple[str, ...]] = (
     *"{}[]:,-#&*!|>'\"%@`?~\\\0\t\r\n", "\n- ", "? ", ": ", "<<: ", "*a", "&a ",
     "!!python/name:os ", "---\n", "...\n", "%YAML 9.9\n", '"\\x',
     "\u2028", "\ufeff", "\ud800", "1e999", ".nan", "0o9",

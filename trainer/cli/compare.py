@@ -15,7 +15,8 @@ from trainer.errors import UsageError
 
 if TYPE_CHECKING:
     from trainer.report.comparing import Comparison
-    from trainer.tracking.runs import RecordedRun, Runs
+    from trainer.report.recorded import RecordedRun
+    from trainer.tracking.runs import Runs
 
 _ORDERS: Final = {
     "id": "attributes.run_id",

@@ -145,7 +145,9 @@ def _named(run: FoundRun) -> str:
 
 
 def _table(metrics: Mapping[str, float]) -> str:
-    """The metrics of all rows a line each, then those of each class in a table."""
+    """The metrics of all rows a line each, then those of each class or target in a table."""
+    from trainer.metrics import fitting_metrics
+
     whole = {name: value for name, value in metrics.items() if "/" not in name and name != "rows"}
     width = max(map(len, whole))
     lines = [f"{name:<{width}}  {value:.5g}" for name, value in whole.items()]
@@ -157,13 +159,15 @@ def _table(metrics: Mapping[str, float]) -> str:
             three = (metrics[f"{kind}/{label}"] for kind in ("precision", "recall", "f1"))
             cells = "  ".join(f"{value:7.4f}" for value in three)
             lines.append(f"{label:<{size}}    {cells}  {int(metrics[f'rows/{label}']):7,}")
-    targets = [name.partition("/")[2] for name in metrics if name.startswith("mae/")]
+    figures = fitting_metrics("squared")
+    parts = [name.partition("/") for name in metrics]
+    targets = dict.fromkeys(target for figure, _, target in parts if target and figure in figures)
     if targets:
         size = max(*map(len, targets), len("target"))
-        lines += ["", f"{'target':<{size}}          r2        rmse         mae"]
+        lines += ["", f"{'target':<{size}}" + "".join(f"  {name:>10}" for name in figures)]
         for target in targets:
-            three = (metrics.get(f"{kind}/{target}", math.nan) for kind in ("r2", "rmse", "mae"))
-            lines.append(f"{target:<{size}}" + "".join(f"  {value:10.5g}" for value in three))
+            values = (metrics.get(f"{name}/{target}", math.nan) for name in figures)
+            lines.append(f"{target:<{size}}" + "".join(f"  {value:10.5g}" for value in values))
     return "\n".join(lines)
 
 

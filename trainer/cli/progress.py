@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from trainer.cli.hints import show_store, ui_command, warn
-from trainer.spec.schema import METRICS
+from trainer.metrics import METRICS
 from trainer.training import (
     Ended,
     EpochDone,

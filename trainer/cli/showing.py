@@ -10,10 +10,11 @@ from rich.text import Text
 
 from trainer.cli.chart import draw, style
 from trainer.cli.tables import Column, Output, sheets, table
+from trainer.metrics import DEFAULTS, direction
 from trainer.report.axis import drawable
-from trainer.report.comparing import LETTERS, Comparison, Curve, direction
+from trainer.report.comparing import LETTERS, Comparison, Curve
+from trainer.report.recorded import RecordedRun
 from trainer.report.style import short
-from trainer.tracking.runs import RecordedRun
 
 NONE: Final = "—"
 NAME_LENGTH: Final = 40
@@ -72,7 +73,7 @@ def _metric_columns(runs: Sequence[RecordedRun], sort: str) -> list[Column]:
     ranks = {"val_loss": 2, "best_val_loss": 8, "test_loss": 7}
     if not all("val_loss" in run.metrics for run in runs):
         ranks["train_loss"] = 9
-    for score in ("accuracy", "r2"):
+    for score in DEFAULTS:
         measured = (f"{part}_{score}" for part in ("test", "val", "train"))
         ranks[next((name for name in measured if name in held), score)] = 3
     ranks[sort] = 0

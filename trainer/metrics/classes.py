@@ -1,4 +1,6 @@
-"""Metrics of classes: what is counted by class, and the area under the ROC curve."""
+"""How logits tell classes, and metrics of classes: what is counted by class, and the area under
+the ROC curve.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +14,13 @@ from trainer.graph.ops import OPS, Array
 
 @dataclass(frozen=True)
 class Classes:
-    """How logits of shape (rows, outputs) are read.
+    """How classes are told from logits of shape (rows, outputs), and probabilities.
 
-    Of several outputs the class is the first largest. One output tells two classes apart: the
-    class is 1 where it is above 0. With `multi_label` each output is such a yes or no of its own.
+    Of several outputs the class is the first largest, and softmax gives the probabilities. One
+    output tells two classes apart: the class is 1 where it is above 0, with the probability
+    sigmoid(z). With `multi_label` each output is such a yes or no of its own.
+
+    All that speaks of classes asks here; exported programs say the same in their own words.
     """
 
     outputs: int
@@ -31,21 +36,32 @@ class Classes:
         """The number of labels that a row has, and of classes that each label can be."""
         return (1, self.outputs) if self.exclusive else (self.outputs, 2)
 
-    def numbers(self, prediction: Array, y: Array) -> tuple[Array, Array]:
-        """The numbers of the predicted and of the right classes, of shape (rows, labels)."""
+    def predicted(self, logits: Array) -> Array:
+        """The numbers of the predicted classes, of shape (rows, labels); of two as booleans."""
+        return logits.argmax(axis=1)[:, None] if self.exclusive else logits > 0
+
+    def right(self, y: Array) -> Array:
+        """The numbers of the right classes, likewise, for targets as the loss takes them."""
+        return y.argmax(axis=1)[:, None] if self.exclusive else y > 0.5
+
+    def probabilities(self, logits: Array) -> Array:
+        """The probability of each class, of shape (rows, classes); of several labels that of each,
+        of shape (rows, labels).
+        """
         if self.exclusive:
-            return prediction.argmax(axis=1)[:, None], y.argmax(axis=1)[:, None]
-        return prediction > 0, y > 0.5
+            return OPS["softmax"].forward(logits)
+        sigmoid = OPS["sigmoid"].forward
+        if self.multi_label:
+            return sigmoid(logits)
+        return np.concatenate([sigmoid(-logits), sigmoid(logits)], axis=1)
 
-    def hits(self, prediction: Array, y: Array) -> Array:
+    def hits(self, logits: Array, y: Array) -> Array:
         """Which predicted classes are right, of shape (rows, labels)."""
-        predicted, right = self.numbers(prediction, y)
-        return np.asarray(predicted == right)
+        return np.asarray(self.predicted(logits) == self.right(y))
 
-    def cross_entropy(self, prediction: Array, y: Array) -> Array:
+    def cross_entropy(self, logits: Array, y: Array) -> Array:
         """-log of the probability of the right class, in float64, of shape (rows, labels)."""
-        logits = prediction.astype(np.float64)
-        _, right = self.numbers(prediction, y)
+        logits, right = logits.astype(np.float64), self.right(y)
         if self.exclusive:
             return -np.take_along_axis(OPS["log_softmax"].forward(logits), right, axis=1)
         return OPS["logistic_loss"].forward(logits, right)
@@ -65,7 +81,7 @@ class Counts:
 
     def add(self, prediction: Array, y: Array, weight: Array | None = None) -> None:
         """Counts some rows."""
-        predicted, right = self.classes.numbers(prediction, y)
+        predicted, right = self.classes.predicted(prediction), self.classes.right(y)
         _, count = self.classes.shape
         hits = np.where(predicted == right, right, count)  # misses go to a class of their own
         self.true = self.true + _count(right, count, weight)
@@ -120,10 +136,7 @@ def mean_f1(counts: Counts) -> float | None:
 class OfCounts:
     """A metric that follows from the counts by class."""
 
-    def __init__(
-        self, name: str, classes: Classes, value: Callable[[Counts], float | None]
-    ) -> None:
-        self.name = name
+    def __init__(self, classes: Classes, value: Callable[[Counts], float | None]) -> None:
         self._counts, self._value = Counts(classes), value
 
     def add(self, prediction: Array, y: Array, weight: Array | None = None) -> None:
@@ -156,8 +169,6 @@ class Auc:
     the mean. Not defined where a class has no rows. It needs all rows and keeps their logits.
     """
 
-    name = "auc"
-
     def __init__(self, classes: Classes) -> None:
         self._classes = classes
         self._logits: list[Array] = []
@@ -166,9 +177,8 @@ class Auc:
 
     def add(self, prediction: Array, y: Array, weight: Array | None = None) -> None:
         """Keeps a copy of some rows."""
-        _, right = self._classes.numbers(prediction, y)
         self._logits.append(prediction.copy())
-        self._right.append(right.astype(np.int32))
+        self._right.append(self._classes.right(y).astype(np.int32))
         each = np.ones(len(y), np.float32) if weight is None else weight[:, 0].copy()
         self._weights.append(each)
 
@@ -193,9 +203,9 @@ class Auc:
         scores, right, weights = state["logits"], state["right"], state["weights"]
         if self._classes.exclusive:
             with np.errstate(all="ignore"):
-                scores = OPS["softmax"].forward(scores.astype(np.float64))
+                scores = self._classes.probabilities(scores.astype(np.float64))
             positive = right == np.arange(self._classes.outputs)
-        else:
+        else:  # the logits themselves: far from 0 their probabilities are all alike
             positive = right == 1
         areas = [area(*columns, weights) for columns in zip(scores.T, positive.T, strict=True)]
         return None if None in areas else float(np.mean([a for a in areas if a is not None]))

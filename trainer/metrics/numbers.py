@@ -27,8 +27,6 @@ class R2:
     exactly, else 0; fewer than two rows have no score.
     """
 
-    name = "r2"
-
     def __init__(self) -> None:
         self._rows = 0
         self._weight = 0.0

@@ -1,8 +1,9 @@
-"""What every metric can do, and the metrics that are means over rows."""
+"""What every metric can do, several at once, and the metrics that are means over rows."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import isfinite
 from typing import Protocol
 
 import numpy as np
@@ -12,8 +13,6 @@ from trainer.graph.ops import Array
 
 class Score(Protocol):
     """Collects predictions batch by batch; `value` is the metric of all of them."""
-
-    name: str
 
     def add(self, prediction: Array, y: Array, weight: Array | None = None) -> None:
         """Takes the predictions and targets of some rows, both of shape (rows, outputs), and how
@@ -30,6 +29,58 @@ class Score(Protocol):
         """Takes what another score collected."""
 
 
+class Scores:
+    """Several metrics of the same rows, by name. `decode` brings predictions and targets, of shape
+    (rows, outputs) and in float64, to the units in which they are measured.
+    """
+
+    def __init__(
+        self,
+        makers: Mapping[str, Callable[[], Score]],
+        decode: Callable[[Array], Array] | None = None,
+    ) -> None:
+        self._makers = makers
+        self._scores = {name: make() for name, make in makers.items()}
+        self._decode = decode
+
+    def fresh(self) -> Scores:
+        """Empty scores of the same metrics."""
+        return Scores(self._makers, self._decode)
+
+    def add(self, prediction: Array, y: Array, weight: Array | None = None) -> None:
+        """Takes the predictions and targets of some rows, both of shape (rows, outputs), and how
+        much each row counts, of shape (rows, 1); without it each counts 1.
+        """
+        if not len(y):
+            return
+        if self._decode is not None:
+            prediction = self._decode(prediction.astype(np.float64))
+            y = self._decode(y.astype(np.float64))
+        for score in self._scores.values():
+            score.add(prediction, y, weight)
+
+    def values(self) -> dict[str, float]:
+        """The metrics of all rows so far that are defined and finite, in the order of METRICS."""
+        found = {name: score.value() for name, score in self._scores.items()}
+        return {
+            name: value for name, value in found.items() if value is not None and isfinite(value)
+        }
+
+    def state(self) -> dict[str, Array]:
+        """What the metrics collected, as arrays by `<metric>/<array>`."""
+        return {
+            f"{name}/{part}": array
+            for name, score in self._scores.items()
+            for part, array in score.state().items()
+        }
+
+    def restore(self, state: Mapping[str, Array]) -> None:
+        """Goes on where `state` was taken, of scores with the same metrics: to the same bits."""
+        for name, score in self._scores.items():
+            parts = [key for key in state if key.startswith(f"{name}/")]
+            score.restore({key.removeprefix(f"{name}/"): state[key] for key in parts})
+
+
 class Mean:
     """The mean over rows of `each` by column, then `finish` of it, then the mean over columns.
 
@@ -39,11 +90,9 @@ class Mean:
 
     def __init__(
         self,
-        name: str,
         each: Callable[[Array, Array], Array],
         finish: Callable[[Array], Array] = np.asarray,
     ) -> None:
-        self.name = name
         self._each, self._finish = each, finish
         self._total: Array = np.zeros(1, np.int64)
         self._weight = 0.0

@@ -12,7 +12,8 @@ from trainer.data.blocks import blocks
 from trainer.engine import evaluate
 from trainer.errors import CheckpointError
 from trainer.graph import Graph
-from trainer.graph.ops import OPS, Array, show_shape
+from trainer.graph.ops import Array, show_shape
+from trainer.metrics import Classes
 from trainer.network.build import build_graph
 from trainer.spec.schema import Spec
 
@@ -73,23 +74,19 @@ class Model:
         """What logits mean: the probability of each class, of shape (rows, classes); of several
         labels that of each, of shape (rows, labels).
         """
-        sigmoid = OPS["sigmoid"].forward
-        if self.preprocessing.multi_label:
-            return sigmoid(outputs)
-        if self.preprocessing.outputs == 1:
-            return np.concatenate([sigmoid(-outputs), sigmoid(outputs)], axis=1)
-        return OPS["softmax"].forward(outputs)
+        return self._classes.probabilities(outputs)
 
     def classify(self, outputs: Array) -> Array:
-        """The number of each row's most probable class: of one logit 1 where it is above 0.
+        """The number of each row's class, as `Classes` tells it from logits, of shape (rows,).
 
         Of several labels 0 or 1 for each, of shape (rows, labels).
         """
-        if self.preprocessing.multi_label:
-            return np.asarray((outputs > 0).astype(np.int64))
-        if self.preprocessing.outputs == 1:
-            return np.asarray((outputs[:, 0] > 0).astype(np.int64))
-        return np.asarray(outputs.argmax(axis=1))
+        numbers = self._classes.predicted(outputs).astype(np.int64)
+        return numbers if self.preprocessing.multi_label else numbers[:, 0]
+
+    @property
+    def _classes(self) -> Classes:
+        return Classes(self.preprocessing.outputs, self.preprocessing.multi_label)
 
     def predict(self, rows: Array) -> dict[str, Array]:
         """A value a row for each of `columns`; `rows` as in `outputs`.

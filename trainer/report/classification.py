@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from trainer.graph.ops import Array
+from trainer.metrics import Classes
 from trainer.report.outcome import (
     Outcome,
     area_under,
     calibration,
-    class_numbers,
-    class_probabilities,
     confusion_matrix,
-    predicted_classes,
     roc_curve,
     shares,
 )
@@ -50,13 +48,20 @@ def class_names(job: Job) -> list[str]:
     return [short(label, 14) for label in job.dataset.classes or ()]
 
 
+def class_numbers(outcome: Outcome) -> tuple[Array, Array]:
+    """The numbers of the right and of the predicted class of each row."""
+    classes = Classes(outcome.y.shape[1])
+    right, predicted = classes.right(outcome.y), classes.predicted(outcome.prediction)
+    return right[:, 0].astype(int), predicted[:, 0].astype(int)
+
+
 # Confusion ---------------------------------------------------------------------------------------
 
 
 def confusion(job: Job, outcome: Outcome) -> Figure:
     """Which classes are taken for which, and how well each is found."""
     names = class_names(job)
-    true, predicted = class_numbers(outcome.y), predicted_classes(outcome.prediction)
+    true, predicted = class_numbers(outcome)
     counts = confusion_matrix(true, predicted, len(names))
     right = int(np.trace(counts))
     told = f"{right:,} right ({right / counts.sum():.1%}) of {outcome.where}"
@@ -146,22 +151,22 @@ def roc_calibration(job: Job, outcome: Outcome) -> Figure:
 def _classes(job: Job, outcome: Outcome, axes: Axes) -> tuple[Array, Array, str]:
     """Draws the ROC curves; returns what came true, how probable it was, and what it is."""
     names = class_names(job)
-    true, probability = class_numbers(outcome.y), class_probabilities(outcome.prediction)
+    true, predicted = class_numbers(outcome)
+    probability = Classes(outcome.y.shape[1]).probabilities(outcome.prediction)
     if len(names) == 2:
         _roc_curves(axes, names[1:], (true == 1)[:, None], probability[:, 1:])
         return true == 1, probability[:, 1], f"of '{names[1]}'"
     _roc_curves(axes, names, true[:, None] == np.arange(len(names)), probability)
-    predicted = predicted_classes(outcome.prediction)
     return predicted == true, probability.max(axis=1), "of the predicted class"
 
 
 def _labels(job: Job, outcome: Outcome, axes: Axes) -> tuple[Array, Array, str]:
     """The same for several labels, of which a row may have any; together for the calibration."""
     names = [short(name, 14) for name in job.dataset.preprocessing.targets]
-    there = outcome.y > 0.5
-    probability = class_probabilities(outcome.prediction.reshape(-1, 1))[:, 1]
-    _roc_curves(axes, names, there, probability.reshape(there.shape), "ROC of each label")
-    return there.ravel(), probability, "of a label"
+    labels = Classes(outcome.y.shape[1], multi_label=True)
+    there, probability = labels.right(outcome.y), labels.probabilities(outcome.prediction)
+    _roc_curves(axes, names, there, probability, "ROC of each label")
+    return there.ravel(), probability.ravel(), "of a label"
 
 
 def _roc_curves(

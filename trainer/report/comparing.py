@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from trainer.tracking.runs import RecordedRun
+from trainer.metrics import METRICS, direction
+from trainer.report.recorded import RecordedRun
 
 MOST_RUNS: Final = 20  # more cannot be told apart
 LETTERS: Final = "ABCDEFGHIJKLMNOPQRST"
-LOWER: Final = frozenset({"loss", "error", "mae", "mse", "rmse"})
-HIGHER: Final = frozenset({"accuracy", "r2", "auc", "f1"})
 SETTINGS: Final = frozenset({"learning_rate"})  # recorded as metrics, but no results
 FACTS: Final = ("data_sha256", "engine", "version")
 _FIRST: Final = ("val_loss", "best_val_loss", "best_epoch", "test_loss", "train_loss")
-_PARTS: Final = ("val", "test", "train")
+_PARTS: Final = {"val": "Validation", "test": "Test", "train": "Training"}
 
 Curve = Sequence[tuple[int, float]]
 """The values of a metric as (epoch, value), epochs ascending; empty where a run has none."""
@@ -101,12 +99,6 @@ class Comparison:
         }
 
 
-def direction(metric: str) -> int:
-    """1 for a metric where more is better, -1 where less is, 0 where neither is, by its name."""
-    words = set(re.split("[_/ -]", metric.lower()))
-    return -1 if words & LOWER else 1 if words & HIGHER else 0
-
-
 def is_headline(metric: str) -> bool:
     """Whether a metric tells of the whole run or of whole epochs."""
     return "/" not in metric and not metric.endswith("_step")
@@ -115,9 +107,18 @@ def is_headline(metric: str) -> bool:
 def curve_names(runs: Sequence[RecordedRun]) -> list[str]:
     """The series by epoch that are worth a picture: losses, scores, the gradient's norm."""
     held = {name for run in runs for name in run.metrics}
-    scores = sorted(HIGHER & {name.rpartition("_")[2] for name in held})
-    names = [f"{part}_{kind}" for kind in ("loss", *scores) for part in ("val", "train")]
+    names = [f"{part}_{kind}" for kind in ("loss", *METRICS) for part in ("val", "train")]
     return [name for name in [*names, "grad_norm"] if name in held]
+
+
+def title(metric: str) -> str:
+    """A recorded metric in words, such as `Validation R²`; others keep their names."""
+    part, _, kind = metric.partition("_")
+    if metric == "grad_norm":
+        return "Norm of the gradient"
+    if part not in _PARTS or kind not in ("loss", *METRICS):
+        return metric
+    return f"{_PARTS[part]} {METRICS[kind].title if kind in METRICS else kind}"
 
 
 def curve(points: Sequence[tuple[int, float]]) -> Curve:
@@ -148,6 +149,6 @@ def _rank(metric: str) -> tuple[int, int, str]:
     """Losses, then scores, then what else there is; of each, validation, test, training."""
     if metric in _FIRST:
         return 0, _FIRST.index(metric), ""
-    part = metric.partition("_")[0]
-    order = _PARTS.index(part) if part in _PARTS else len(_PARTS)
+    part, parts = metric.partition("_")[0], [*_PARTS]
+    order = parts.index(part) if part in parts else len(parts)
     return 2 - abs(direction(metric)), order, metric

@@ -6,24 +6,16 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from typing import Final
 
-from trainer.report.comparing import LETTERS, Comparison, Curve, direction
+from trainer.metrics import direction
+from trainer.report.comparing import LETTERS, Comparison, Curve, title
+from trainer.report.recorded import RecordedRun
 from trainer.report.style import COLOURS, short
 from trainer.report.svg import Line, line_chart
-from trainer.tracking.runs import RecordedRun
 
 NONE: Final = "—"
 NAME_LENGTH: Final = 60
 _DASHES: Final = ("none", "6 3", "2 3")  # of the runs after those that have colours of their own
 _SHOWN_FACT: Final = 12  # characters of a hash
-_TITLES: Final = {
-    "val_loss": "Validation loss",
-    "train_loss": "Training loss",
-    "val_accuracy": "Validation accuracy",
-    "train_accuracy": "Training accuracy",
-    "val_r2": "Validation R²",
-    "train_r2": "Training R²",
-    "grad_norm": "Norm of the gradient",
-}
 _STYLE: Final = """\
 :root { color-scheme: light dark; --ink: #1b1f24; --soft: #59636e; --paper: #ffffff;
   --band: #f3f5f7; --line: #d5dae0; --best: #00664a; --last: #000000; }
@@ -186,19 +178,18 @@ def _charts(comparison: Comparison) -> Iterator[str]:
 
 
 def _figure(metric: str, runs: Sequence[RecordedRun], curves: Sequence[Curve]) -> str:
-    title = _TITLES.get(metric, metric)
     lines = [
         Line(curve, LETTERS[i], short(run.name, NAME_LENGTH), f"r{i}")
         for i, (run, curve) in enumerate(zip(runs, curves, strict=True))
     ]
     steps = "step" if metric.endswith("_step") else "epoch"
-    chart = line_chart(title, lines, steps, logarithmic=direction(metric) <= 0)
+    chart = line_chart(title(metric), lines, steps, logarithmic=direction(metric) <= 0)
     if not chart:
         return ""
     better = {1: ", more is better", -1: ", less is better", 0: ""}[direction(metric)]
     missing = ", ".join(line.letter for line in lines if not line.points)
     note = f"<p>Without it: {missing}</p>" if missing else ""
-    return (f"<figure><figcaption>{escape(title)}<span>{better}</span></figcaption>\n"
+    return (f"<figure><figcaption>{escape(title(metric))}<span>{better}</span></figcaption>\n"
             f"{chart}\n{note}</figure>")  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from trainer.graph.ops import Array
+from trainer.metrics import METRICS, default_metric
 from trainer.report.style import (
     BLUE,
     COLOURS,
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 
 DECADES: Final = 1  # of a loss, from which on its axis is logarithmic
 LABELLED: Final = 10  # so many parameters have their names beside their curves
-SCORES: Final = {"accuracy": "accuracy", "r2": "R²"}
 CURVES: Final = {"train": ("training", BLUE, "-"), "val": ("validation", VERMILLION, "--")}
 
 
@@ -48,9 +48,10 @@ def learning_curves(job: Job, history: History) -> Figure | None:
     losses = _of_parts(series, "loss")
     if not losses:
         return None
-    score = next((name for name in SCORES if _of_parts(series, name)), None)
+    score = METRICS[default_metric(job.spec.model.loss)]
+    scores = _of_parts(series, score.name)
     figure = new_figure(job.spec.name, _outcome(losses))
-    width = 3.75 if score else 8.15
+    width = 3.75 if scores else 8.15
     axes = place(figure, 0.7, 0.55, width, 3.1)
     axes.set_title("loss")
     best = best_epoch(losses)
@@ -60,10 +61,9 @@ def learning_curves(job: Job, history: History) -> Figure | None:
         handles.append(_mark(axes, losses["val"], best))
         labels.append(f"least validation loss, after epoch {best}")
     _loss_axis(axes, np.concatenate([line.values for line in losses.values()]))
-    if score:
-        scores = _of_parts(series, score)
+    if scores:
         beside = place(figure, 5.1, 0.55, width, 3.1)
-        beside.set_title(SCORES[score])
+        beside.set_title(score.title)
         _draw_parts(beside, scores)
         if best is not None and "val" in scores:
             _mark(beside, scores["val"], best)

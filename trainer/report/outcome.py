@@ -63,28 +63,6 @@ def measure(job: Job) -> Outcome | None:
 # Classes -----------------------------------------------------------------------------------------
 
 
-def class_probabilities(logits: Array) -> Array:
-    """The probability of each class, of shape (rows, classes), for logits (rows, outputs).
-
-    One output is the logit of the second of two classes; of several, softmax is taken.
-    """
-    if logits.shape[1] == 1:
-        logits = np.concatenate([np.zeros_like(logits), logits], axis=1)
-    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-    probabilities: Array = exponentials / exponentials.sum(axis=1, keepdims=True)
-    return probabilities
-
-
-def predicted_classes(logits: Array) -> Array:
-    """The number of each row's most probable class, the first of several."""
-    return (logits[:, 0] > 0).astype(int) if logits.shape[1] == 1 else logits.argmax(axis=1)
-
-
-def class_numbers(y: Array) -> Array:
-    """The class of each row, for targets as `Dataset` encodes them."""
-    return (y[:, 0] > 0.5).astype(int) if y.shape[1] == 1 else y.argmax(axis=1)
-
-
 def confusion_matrix(true: Array, predicted: Array, classes: int) -> Array:
     """How often each class (row) was taken for each class (column)."""
     pairs = np.bincount(true * classes + predicted, minlength=classes**2)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from trainer.graph.ops import Array
-from trainer.metrics import R2
+from trainer.metrics.numbers import R2
 from trainer.report.outcome import Outcome
 from trainer.report.style import (
     BLUE,

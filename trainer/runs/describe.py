@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from trainer.metrics import DEFAULTS
 from trainer.spec.layers import LayersSpec
 from trainer.training import Ended, Job
 
@@ -36,10 +37,11 @@ def describe_result(
 
     `metrics` are the last values; `findings` what is to be said of the gradients; `run` the id.
     """
+    part = "test" if "test_loss" in metrics else "val"
     shown = [
-        f"{name.replace('_', ' ')} {metrics[name]:.5g}"
-        for name in ("test_loss", "test_accuracy", "test_r2", "val_loss", "val_accuracy", "val_r2")
-        if name in metrics and (name.startswith("test") or "test_loss" not in metrics)
+        f"{part} {name} {metrics[f'{part}_{name}']:.5g}"
+        for name in ("loss", *DEFAULTS)
+        if f"{part}_{name}" in metrics
     ]
     if "best_val_loss" in metrics:
         best, epoch = metrics["best_val_loss"], metrics["best_epoch"]

@@ -22,8 +22,8 @@ from trainer.network.model import Model
 from trainer.report.pictures import draw_pictures
 from trainer.runs.trace import write_trace
 from trainer.spec.emit import to_yaml
-from trainer.tracking.thinning import thinned
 from trainer.training import History, Job
+from trainer.training.history import thinned
 
 EXPLAINED: Final = 5  # examples on the page
 _DRAWING: Final = threading.Lock()  # what draws has one state for the whole process

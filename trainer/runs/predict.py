@@ -17,7 +17,7 @@ from trainer.data.reading.rows import PARQUET, Rows, read_rows
 from trainer.errors import DataError, Problem, UsageError
 from trainer.graph.ops import Array
 from trainer.network.model import Model
-from trainer.runs.scoring import score_rows
+from trainer.network.scoring import score_rows
 from trainer.spec.data import MISSING_VALUES, CsvSource
 
 Progress = Callable[[int], None]

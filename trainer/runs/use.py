@@ -27,7 +27,7 @@ from trainer.spec import read_spec
 from trainer.tracking.model import RegisteredName
 from trainer.tracking.record import KeptModel, kept_model, promote_run, record_metrics
 from trainer.tracking.runs import Runs
-from trainer.tracking.thinning import thinned
+from trainer.training.history import thinned
 
 TRACE: Final = "trace.parquet"
 NEEDED: Final = (RESOLVED, PREPROCESSING, PARAMETERS)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from typing import Annotated, Any, Final, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 from pydantic import (
     Discriminator,
@@ -23,6 +23,7 @@ from pydantic import (
 )
 
 from trainer.errors import Problem
+from trainer.metrics import METRICS, fitting_metrics
 from trainer.spec.data import DataSpec
 from trainer.spec.declaration import Declaration
 from trainer.spec.document import Path
@@ -48,26 +49,16 @@ ModelSpec: TypeAlias = Annotated[
 # Evaluation, tracking ---------------------------------------------------------------------------
 
 
-OF_CLASSES: Final = ("accuracy", "balanced_accuracy", "f1", "auc", "log_loss")
-OF_NUMBERS: Final = ("r2", "rmse", "mae")
-METRICS: Final = (*OF_CLASSES, *OF_NUMBERS)
-
-
 class EvaluationSpec(Strict):
     """How validation and test rows are evaluated."""
 
     batch_size: Annotated[int, Field(ge=1)] = 1024
     """Rows evaluated at a time; the last bits of a loss depend on it."""
     metrics: Annotated[
-        tuple[Annotated[str, OneOf("a metric", METRICS)], ...], Field(strict=False)
+        tuple[Annotated[str, OneOf("a metric", tuple(METRICS))], ...], Field(strict=False)
     ] = ()
     """What is measured on validation rows after each epoch, beside the loss and the accuracy (or
-    R²): `balanced_accuracy`, `f1`, `auc`, `log_loss`, or `rmse`, `mae`. Test rows have them all."""
-
-
-def _fitting(loss: str) -> tuple[str, ...]:
-    """The metrics that go with a loss."""
-    return OF_CLASSES if loss == "logistic" else OF_NUMBERS
+    R²); it must fit the loss. Test rows have all that do."""
 
 
 class TrackingSpec(Strict):
@@ -152,7 +143,7 @@ class Spec(Declaration):
         model = info.data.get("model")
         if model is None:
             return evaluation
-        fitting = _fitting(model.loss)
+        fitting = fitting_metrics(model.loss)
         for i, name in enumerate(evaluation.metrics):
             if name not in fitting:
                 raise wrong(f"'{name}' does not fit the loss '{model.loss}'",
@@ -163,7 +154,7 @@ class Spec(Declaration):
 
     @model_validator(mode="after")
     def _monitor_is_measured(self) -> Spec:
-        stopping, fitting = self.sgd.early_stopping, _fitting(self.model.loss)
+        stopping, fitting = self.sgd.early_stopping, fitting_metrics(self.model.loss)
         if stopping is None or stopping.monitor in ("loss", fitting[0], *self.evaluation.metrics):
             return self
         at = ("sgd", "early_stopping", "monitor")

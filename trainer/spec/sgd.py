@@ -16,7 +16,8 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError, core_schema
 
-from trainer.spec.fields import Fraction, NotNegative, Positive, Strict, wrong
+from trainer.metrics import METRICS
+from trainer.spec.fields import Fraction, NotNegative, OneOf, Positive, Strict, wrong
 
 # Schedules -------------------------------------------------------------------------------------
 
@@ -169,9 +170,7 @@ class EarlyStoppingSpec(Strict):
     """Epochs without improvement before it ends."""
     min_delta: NotNegative = 0.0
     """How much better counts as better."""
-    monitor: Literal[
-        "loss", "accuracy", "balanced_accuracy", "f1", "auc", "log_loss", "r2", "rmse", "mae"
-    ] = "loss"
+    monitor: Annotated[str, OneOf("the loss or a metric", ("loss", *METRICS))] = "loss"
     """What is watched on the validation rows: the loss, or a metric of `evaluation.metrics`."""
     restore_best: bool = True
     """Whether the parameters of the best epoch are the result."""

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from trainer.checkpoints.facts import Facts, Outcome
-from trainer.tracking.thinning import thinned
 from trainer.training.events import Ended, EpochDone, LoopEvent, StepsDone
+from trainer.training.history import thinned
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -9,9 +9,10 @@ from datetime import datetime
 from typing import Any, Final
 
 from trainer.errors import UsageError
+from trainer.report.recorded import RecordedRun
 from trainer.tracking.client import answers_of, connect
 from trainer.tracking.model import RegisteredName, register
-from trainer.tracking.runs import RecordedRun, Runs
+from trainer.tracking.runs import Runs
 from trainer.tracking.store import Store
 
 FILES: Final = (

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from trainer.checkpoints.disk import TEMPORARY
 from trainer.checkpoints.facts import (
     FACTS,
+    OUTCOME,
     RECORDED,
     Facts,
     Outcome,
@@ -173,7 +174,7 @@ class Recording:
         if is_held(self.folder / LOCK):  # it still makes pictures
             return False
         self._upload(client, run_id)
-        client.set_terminated(run_id, STATUS[outcome.status])
+        client.set_terminated(run_id, STATUS[outcome.status], end_time=self._ended_at())
         self._note(whole=True)
         return True
 
@@ -229,6 +230,12 @@ class Recording:
         if self.facts.register is not None:
             register(client, RegisteredName.parse(self.facts.register), model_id, run_id)
         self._note(model_id=model_id)
+
+    def _ended_at(self) -> int:
+        """When the training ended, in milliseconds since 1970."""
+        with suppress(OSError):
+            return int((self.folder / OUTCOME).stat().st_mtime * 1000)
+        return int(time.time() * 1000)
 
     def _upload(self, client: MlflowClient, run_id: str) -> None:
         """Stores the files that are new."""

@@ -7,14 +7,14 @@ import math
 import re
 import tempfile
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from trainer.errors import UsageError
+from trainer.report.recorded import RecordedRun
 from trainer.tracking.client import answers_of, connect, words_of
 from trainer.tracking.opening import KIND_TAG, RUN_TAG
 from trainer.tracking.store import Store
@@ -33,42 +33,6 @@ _PAGE: Final = 1000  # runs that the store is asked for at once
 _FEW: Final = 20  # runs, of which one is nearly always a training
 _SHOWN: Final = 5  # runs that a message lists
 _ID_BEGINS: Final = re.compile(r"[0-9a-f]{4,32}")
-
-
-@dataclass(frozen=True)
-class RecordedRun:
-    """What the store holds of a run, without its files and without the points of its metrics.
-
-    `status` is FINISHED, RUNNING, KILLED or FAILED, or DIVERGED for a failed run that says so.
-    `started` has the local time zone; `seconds` is None until the run has ended. `params` are
-    the leaves of the spec, `metrics` the last value of each.
-    """
-
-    run_id: str
-    name: str
-    experiment: str
-    status: str
-    started: datetime
-    seconds: float | None
-    params: Mapping[str, str]
-    metrics: Mapping[str, float]
-    tags: Mapping[str, str]
-
-    def as_json(self) -> dict[str, Any]:
-        """A run in the JSON of `train list` and `train compare`, without its tags."""
-        return {
-            "run_id": self.run_id,
-            "name": self.name,
-            "experiment": self.experiment,
-            "status": self.status,
-            "started": self.started.isoformat(timespec="seconds"),
-            "seconds": self.seconds,
-            "params": dict(self.params),
-            "metrics": {
-                name: value if math.isfinite(value) else None
-                for name, value in sorted(self.metrics.items())
-            },
-        }
 
 
 def find_run(

@@ -1,11 +1,16 @@
-"""All that a run recorded, kept in memory."""
+"""All that a run recorded, kept in memory, and which of it a chart shows."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 
 from trainer.training.events import Ended, EpochDone, Event, StepsDone
 from trainer.training.result import Series
+
+CHART_POINTS: Final = 320  # what MLflow's charts draw of a series
 
 
 class History:
@@ -45,3 +50,12 @@ class History:
             series["train_loss_step"] = Series(steps, losses)
             series["grad_norm_step"] = Series(steps, norms)
         return series
+
+
+def thinned(count: int) -> Sequence[int]:
+    """The numbers 1 … count; where a chart cannot show that many, as many of them as it can,
+    evenly spread, the first and the last among them.
+    """
+    if count <= CHART_POINTS:
+        return range(1, count + 1)
+    return [1 + (count - 1) * i // (CHART_POINTS - 1) for i in range(CHART_POINTS)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
 
 import numpy as np
 
@@ -14,15 +13,13 @@ from trainer.errors import CheckpointError
 from trainer.graph import Graph, Node
 from trainer.graph.initialisers import initial_parameters, initial_state
 from trainer.graph.ops import Array, show_shape
-from trainer.metrics import Scores, default_metric, scores_for
-from trainer.spec.schema import OF_CLASSES, OF_NUMBERS, Spec
+from trainer.metrics import Scores, default_metric, direction, scores_for
+from trainer.spec.schema import Spec
 from trainer.training.events import LoopEvent, StepsDone
 from trainer.training.masks import masks_of
 from trainer.training.rates import LearningRates, Rates
 from trainer.training.sgd import training_graph
 from trainer.training.snapshot import Snapshot
-
-LOWER_IS_BETTER: Final = frozenset({"loss", "log_loss", "rmse", "mae"})
 
 
 @dataclass
@@ -117,9 +114,8 @@ class Job:
 
     def _new_scores(self, every: bool, more: bool) -> Scores:
         model = self.spec.model
-        names = [default_metric(model.loss), *(self.spec.evaluation.metrics if more else ())]
-        if every:
-            names = list(OF_CLASSES if model.loss == "logistic" else OF_NUMBERS)
+        named = self.spec.evaluation.metrics if more else ()
+        names = None if every else [default_metric(model.loss), *named]
         decode = None if model.loss == "logistic" else self.dataset.preprocessing.decode_target
         return scores_for(
             model.loss, self.dataset.outputs, names, multi_label=model.multi_label, decode=decode
@@ -267,8 +263,8 @@ class Best:
         found = metrics.get(f"val_{self._name}")
         if found is None:
             return
-        sign = 1.0 if self._name in LOWER_IS_BETTER else -1.0
-        if self.value is None or sign * found < sign * self.value - self._least:
+        sign = direction(self._name)
+        if self.value is None or sign * found > sign * self.value + self._least:
             self.value, self.epoch, self.parameters = found, epoch, job.parameters
 
     @property

@@ -1,0 +1,59 @@
+"""How well a network's outputs fit the targets of a table: its loss, and every metric."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from trainer.data.preparing.preprocessing import Preprocessing
+from trainer.engine import evaluate
+from trainer.graph import GraphBuilder
+from trainer.graph.ops import BATCH, Array
+from trainer.metrics import Classes, scores_for
+from trainer.metrics.by_group import by_class, by_target
+from trainer.network.losses import write_loss
+from trainer.spec.layers import LossSpec
+
+
+def score_rows(
+    model: LossSpec,
+    how: Preprocessing,
+    outputs: Array,
+    targets: Array,
+    weight: Array | None = None,
+) -> dict[str, float]:
+    """The metrics of some rows by name; those that are not defined or not finite are left out.
+
+    `outputs` are the network's, of shape (rows, outputs): logits for classes, numbers that are
+    still to be decoded otherwise. `targets` are as a table holds them, and `weight`, of shape
+    (rows, 1), says how much each row counts.
+
+    First `loss`, as it is trained but without class weights; where `target_scale` is set, of scaled
+    numbers. Then all metrics that fit. Then, of each class or label, `precision/<class>`,
+    `recall/<class>`, `f1/<class>` and `rows/<class>`; of several numeric targets `r2/<target>`,
+    `rmse/<target>` and `mae/<target>`.
+    """
+    found, y = outputs.astype(np.float64), how.encode_target(targets).astype(np.float64)
+    loss = _loss(model, found, y, weight)
+    if model.loss == "logistic":
+        classes = Classes(how.outputs, model.multi_label)
+        names = how.output_names if how.classes is None else how.classes
+        groups = by_class(classes, names, found, y, weight)
+    else:
+        found, y = how.decode_target(found), how.decode_target(y)
+        groups = by_target(how.output_names, found, y, weight)
+    scores = scores_for(model.loss, how.outputs, multi_label=model.multi_label)
+    scores.add(found, y, weight)
+    return ({"loss": loss} if np.isfinite(loss) else {}) | scores.values() | groups
+
+
+def _loss(model: LossSpec, outputs: Array, y: Array, weight: Array | None) -> float:
+    """The loss of all rows, in float64, by the nodes that training has."""
+    builder = GraphBuilder("float64")
+    shape = (BATCH, outputs.shape[1])
+    prediction, target = (builder.leaf("input", name, shape) for name in ("prediction", "y"))
+    feeds = {"prediction": outputs, "y": y}
+    if weight is not None:
+        feeds["weight"] = weight.astype(np.float64) / weight.mean(dtype=np.float64)
+    weights = None if weight is None else builder.leaf("input", "weight", (BATCH, 1))
+    loss = write_loss(model, prediction, target, weights).node.name
+    return float(evaluate(builder.build(), feeds, [loss])[loss])

@@ -1,0 +1,51 @@
+"""A run as a store holds it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+
+@dataclass(frozen=True)
+class RecordedRun:
+    """What the store holds of a run, without its files and without the points of its metrics.
+
+    `status` is FINISHED, RUNNING, KILLED or FAILED, or DIVERGED for a failed run that says so.
+    `started` has the local time zone; `seconds` is None until the run has ended. `params` are
+    the leaves of the spec, `metrics` the last value of each.
+    """
+
+    run_id: str
+    name: str
+    experiment: str
+    status: str
+    started: datetime
+    seconds: float | None
+    params: Mapping[str, str]
+    metrics: Mapping[str, float]
+    tags: Mapping[str, str]
+
+    @property
+    def id(self) -> str:
+        """The name of its folder, or the store's id where it came without one."""
+        return self.tags.get("trainer.run", self.run_id)
+
+    def as_json(self) -> dict[str, Any]:
+        """A run in the JSON of `train list` and `train compare`, without its tags."""
+        return {
+            "id": self.id,
+            "run_id": self.run_id,
+            "name": self.name,
+            "experiment": self.experiment,
+            "status": self.status,
+            "started": self.started.isoformat(timespec="seconds"),
+            "seconds": self.seconds,
+            "params": dict(self.params),
+            "metrics": {
+                name: value if math.isfinite(value) else None
+                for name, value in sorted(self.metrics.items())
+            },
+        }
