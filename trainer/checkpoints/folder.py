@@ -196,7 +196,8 @@ def folders(runs: Path) -> Iterator[Path]:
 
 
 def find_folder(runs: Path, reference: str) -> Path:
-    """The folder of the run with this name, id or beginning of an id; `last` is the latest.
+    """The folder of the run with this name, id or beginning of an id; `last` is the latest that
+    trained a model.
 
     Raises `UsageError` where there is none, or where several begin like this.
     """
@@ -204,7 +205,7 @@ def find_folder(runs: Path, reference: str) -> Path:
     if not there:
         raise UsageError(f"there is no run in {runs}")
     if reference == "last":
-        return there[-1]
+        return next((path for path in reversed(there) if _kind(path) == "train"), there[-1])
     found = [path for path in there if _name(path) == reference]
     found = found or [path for path in there if path.name.startswith(reference)]
     if not found:
@@ -214,6 +215,13 @@ def find_folder(runs: Path, reference: str) -> Path:
         names = ", ".join(path.name for path in found[-_SHOWN:])
         raise UsageError(f"'{reference}' may be any of {len(found)} runs: {names}")
     return found[0]
+
+
+def _kind(path: Path) -> str:
+    try:
+        return read_facts(path).kind
+    except CheckpointError:
+        return "?"
 
 
 def _name(path: Path) -> str:

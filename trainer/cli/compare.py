@@ -148,7 +148,7 @@ def _chosen(
         raise UsageError("say how many runs of the experiment: --best N")
     found = list({run.run_id: run for run in found}.values())
     if len(found) < 2:
-        only = f"there is only {found[0].run_id[:8]}" if found else "name them, or give --best N"
+        only = f"there is only {found[0].id[:8]}" if found else "name them, or give --best N"
         raise UsageError(f"two runs or more can be compared: {only}")
     return found
 

@@ -52,13 +52,12 @@ def crossval(
     Example: train crossval configs/iris.yaml --folds 10
     """
     from trainer.runs.crossval import crossval as train_folds
+    from trainer.runs.facts import named
     from trainer.runs.folds import CrossValidation
     from trainer.runs.profile import Profile
     from trainer.spec import load_spec
 
-    spec = load_spec(config, set_)
-    if name is not None:
-        spec = spec.changed({"name": name})
+    spec = named(load_spec(config, set_), name)
     profile = Profile(engine.value, threads, runs, tracking_uri)
     cross: CrossValidation | None = None
     try:

@@ -65,13 +65,12 @@ def lr_find(
 
     Example: train lr-find configs/hidden_layer.yaml
     """
+    from trainer.runs.facts import named
     from trainer.runs.profile import Profile
     from trainer.runs.rate_search import find_learning_rate
     from trainer.spec import load_spec
 
-    spec = load_spec(config, set_)
-    if name is not None:
-        spec = spec.changed({"name": name})
+    spec = named(load_spec(config, set_), name)
     asked = {"lowest": lowest, "highest": highest, "steps": steps}
     given = {key: value for key, value in asked.items() if value is not None}
     profile = Profile(engine.value, threads, None if no_track else runs, tracking_uri)

@@ -52,7 +52,7 @@ def show_comparison(output: Output, comparison: Comparison, metric: str) -> None
 
 def _run_columns(runs: Sequence[RecordedRun], width: int | None) -> list[Column]:
     """What runs are. On a terminal ids are short, elsewhere whole."""
-    ids = [run.run_id if width is None else run.run_id[:8] for run in runs]
+    ids = [run.id if width is None else run.id[:8] for run in runs]
     columns = [
         Column("id", ids),
         Column("name", [short(run.name, NAME_LENGTH) for run in runs], least=12),

@@ -59,6 +59,7 @@ def run(
 
     Example: train run configs/hidden_layer.yaml --set sgd.learning_rate=0.01 --name slower
     """
+    from trainer.runs.facts import named
     from trainer.runs.profile import Profile
     from trainer.runs.train import train
     from trainer.spec import load_spec
@@ -67,9 +68,7 @@ def run(
         engine.value, threads, runs, tracking_uri, offline_ok=offline_ok,
         save_every=checkpoint_every,
     )  # fmt: skip
-    spec = load_spec(config, set_)
-    if name is not None:
-        spec = spec.changed({"name": name})
+    spec = named(load_spec(config, set_), name)
     show_run(
         lambda **heard: train(spec, profile=profile, again=again, register=register, **heard),
         quiet, json_,

@@ -107,7 +107,7 @@ def _runs(runs: Sequence[RecordedRun]) -> Iterator[str]:
         cells = [
             _chip(i),
             _name(run),
-            f"<code>{run.run_id[:8]}</code>",
+            f"<code>{run.id[:8]}</code>",
             escape(run.status),
             f"{run.started:%Y-%m-%d %H:%M}",
             NONE if run.seconds is None else f"{run.seconds:,.1f} s",

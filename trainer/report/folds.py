@@ -38,7 +38,7 @@ COLUMNS: Final = 3
 
 
 def write_folds(
-    name: str, measured: Measured, run_ids: Sequence[str | None], folder: Path
+    name: str, measured: Measured, runs: Sequence[str | None], folder: Path
 ) -> list[Path]:
     """Writes `folds.csv` and `plots/folds.png` into the folder, and returns the files.
 
@@ -46,7 +46,7 @@ def write_folds(
     give the same bytes. Raises `OSError` where a file cannot be written.
     """
     table = folder / TABLE
-    _write_table(table, measured, run_ids)
+    _write_table(table, measured, runs)
     drawn = {metric: np.array(values, dtype=float) for metric, values in measured.items()}
     drawn = {metric: values for metric, values in drawn.items() if drawable(values).any()}
     if not drawn:
@@ -56,14 +56,14 @@ def write_folds(
         return [table, save(folds(name, drawn), folder / "plots" / PICTURE)]
 
 
-def _write_table(path: Path, measured: Measured, run_ids: Sequence[str | None]) -> None:
+def _write_table(path: Path, measured: Measured, runs: Sequence[str | None]) -> None:
     """A row a fold: its number, its run, its metrics in their shortest exact form."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["fold", "run_id", *measured])
-        for i, run_id in enumerate(run_ids):
+        writer.writerow(["fold", "run", *measured])
+        for i, run in enumerate(runs):
             cells = [values[i] for values in measured.values()]
-            writer.writerow([i + 1, run_id or "", *("" if v is None else repr(v) for v in cells)])
+            writer.writerow([i + 1, run or "", *("" if v is None else repr(v) for v in cells)])
 
 
 def folds(name: str, measured: Mapping[str, Array]) -> Figure:

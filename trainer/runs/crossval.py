@@ -22,7 +22,7 @@ from trainer.errors import (
     TrackingError,
 )
 from trainer.report.folds import write_folds
-from trainer.runs.facts import facts_of
+from trainer.runs.facts import facts_of, named
 from trainer.runs.folds import CrossValidation, Plan, plan_folds
 from trainer.runs.profile import DEFAULT, Profile
 from trainer.runs.recording import Recorder, found_in
@@ -71,7 +71,7 @@ class _Folds:
         self._folder: RunFolder | None = None
         self._recorder: Recorder | None = None
         self._facts = facts_of(
-            self.plan.spec.changed({"name": f"{self.plan.spec.name} {len(self.plan.specs)} folds"}),
+            named(self.plan.spec, f"{self.plan.spec.name} {len(self.plan.specs)} folds"),
             self.profile, KIND, tags={"trainer.data_sha256": self.plan.data_sha256},
         )  # fmt: skip
 

@@ -50,6 +50,14 @@ def data_facts(data: Dataset) -> dict[str, Any]:
     }
 
 
+def named(spec: Spec, name: str | None) -> Spec:
+    """The spec under another name, if one is given, in the experiment that it has."""
+    if name is None:
+        return spec
+    experiment = spec.tracking.experiment or spec.name
+    return spec.changed({"name": name, "tracking.experiment": experiment})
+
+
 def experiment_of(spec: Spec) -> str:
     """The experiment of the environment, else of the spec, else the spec's name."""
     return os.environ.get("MLFLOW_EXPERIMENT_NAME") or spec.tracking.experiment or spec.name

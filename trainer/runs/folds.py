@@ -13,6 +13,7 @@ import numpy as np
 
 from trainer.data import Table, load_table, preprocess
 from trainer.errors import DataError, SpecError
+from trainer.runs.facts import named
 from trainer.spec import Spec
 from trainer.training.result import Run, Status
 
@@ -130,7 +131,7 @@ def plan_folds(spec: Spec, folds: int | None = None) -> Plan:
         changes["data.split.test"] = 0
     whole = spec.changed(changes)
     specs = [
-        whole.changed({"data.split.fold": fold, "name": f"{spec.name} fold {fold}/{count}"})
+        named(whole.changed({"data.split.fold": fold}), f"{spec.name} fold {fold}/{count}")
         for fold in range(1, count + 1)
     ]
     return Plan(whole, specs, _check_data(specs), notes)
