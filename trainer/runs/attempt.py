@@ -156,7 +156,8 @@ class Attempt:
         if problem is None:
             return False
         self._away = problem
-        if not kept.offline_ok and time.monotonic() - self._trained_since < FAR_SECONDS:
+        young = time.monotonic() - self._trained_since < FAR_SECONDS
+        if young and not kept.offline_ok and not kept.recorder.is_gone:
             return True
         self.listen(Warned(f"{problem}\n  the run goes on, and is kept in {kept.folder.path}"))
         return False

@@ -85,9 +85,14 @@ class Following:
             self._looked = time.monotonic()
             recorded = self.recorded()
             self._problem = recorded.problem if recorded else None
-            if self.recorder.process.poll() is not None and not (recorded and recorded.whole):
+            if self.is_gone and not (recorded and recorded.whole):
                 self._problem = self._problem or GONE
         return self._problem
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the recorder has ended, which says nothing of the store."""
+        return self.recorder.process.poll() is not None
 
     def recorded(self) -> Recorded | None:
         """What the recorder said last."""

@@ -26,7 +26,7 @@ from trainer.checkpoints.facts import (
 )
 from trainer.checkpoints.folder import FILES, JOURNAL, LOCK, MODEL, is_held
 from trainer.checkpoints.journal import Follower
-from trainer.errors import TrackingError, TrainerError
+from trainer.errors import CheckpointError, TrackingError, TrainerError
 from trainer.tracking.client import answers_of, no_collection
 from trainer.tracking.model import RegisteredName, log_model, register
 from trainer.tracking.opening import (
@@ -80,6 +80,7 @@ class Recording:
         self._not_before = 0.0
         self._uploaded: set[tuple[Path, int]] = set()
         self._told = False
+        self._noted: Recorded | None = None  # what recorded.json says
         before = read_recorded(folder)
         if before is None or before.store != store.uri:
             before = Recorded(store.uri, self.facts.attempt)
@@ -105,8 +106,9 @@ class Recording:
             with answers_of(self._store), no_collection():
                 done = self._tell(alive)
             self._note(problem=None)
-        except TrackingError as error:
-            self._note(problem=str(error))
+        except TrainerError as error:  # of the store, or of the folder's disk
+            with suppress(CheckpointError):
+                self._note(problem=str(error))
             done = False
         if self._state.problem or not self._told:
             spent = time.thread_time() - began
@@ -139,7 +141,7 @@ class Recording:
 
     def _read(self) -> None:
         """Takes what is new in the journal; nothing of what another attempt wrote there."""
-        if self._client is None or self._ended is not None:
+        if self._client is None:
             return
         with suppress(FileNotFoundError):
             while events := self._follower.news():
@@ -147,8 +149,8 @@ class Recording:
                     return
                 for event in events:
                     self._points.add(event)
-                    if isinstance(event, Ended):
-                        self._ended = event
+                    # the end of an earlier attempt is none, once steps follow it
+                    self._ended = event if isinstance(event, Ended) else None
 
     # Telling the store ---------------------------------------------------------------------
 
@@ -255,10 +257,10 @@ class Recording:
 
     def _note(self, **changes: object) -> None:
         """Keeps what the recorder knows, where that is new."""
-        state = replace(self._state, **changes)  # type: ignore[arg-type]
-        if state != self._state or not (self.folder / RECORDED).exists():
-            self._state = state
-            write_json(self.folder, RECORDED, state)
+        self._state = replace(self._state, **changes)  # type: ignore[arg-type]
+        if self._state != self._noted:
+            write_json(self.folder, RECORDED, self._state)
+            self._noted = self._state
 
 
 def _killed(facts: Facts) -> Outcome:
