@@ -52,7 +52,9 @@ def log_model(client: MlflowClient, run_id: str, facts: Facts, bundle: Path, scr
     model_id = _logged_before(client, run_id, bundle) or _make(
         client, run_id, facts, bundle, scratch / FOLDER
     )
-    client.log_outputs(run_id, [LoggedModelOutput(model_id, step=Bundle.read(bundle).epoch)])
+    outputs = client.get_run(run_id).outputs
+    if model_id not in [output.model_id for output in outputs.model_outputs]:
+        client.log_outputs(run_id, [LoggedModelOutput(model_id, step=Bundle.read(bundle).epoch)])
     _link_metrics(client, run_id, model_id, facts)
     return model_id
 

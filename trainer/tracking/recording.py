@@ -167,6 +167,7 @@ class Recording:
             return False
         if outcome is None:
             outcome = _killed(self.facts)
+            client.set_terminated(run_id, outcome.status)  # at once: the rest may take a while
         self._read()
         self._points.end(self._ended, outcome)
         while self._points.unsent:
