@@ -18,7 +18,7 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
-from conftest import Train, WriteSpec
+from conftest import RecorderThread, Train, WriteSpec
 from folders import make_folder
 from mlflow import MlflowClient
 
@@ -937,6 +937,38 @@ def test_the_recorder_of_the_attempt_before_still_works(store: str, write_spec: 
 
     found = Process(let_go).run(go_on, str(killed.id))
     check_same(store, expected, found)
+
+
+class _Gone(RecorderThread):
+    """A recorder that was killed at its start."""
+
+    def send(self, order: Mapping[str, Any]) -> None:
+        self.close()
+        self.wait()
+
+
+def test_a_run_goes_on_without_its_recorder(
+    train: Train, store: str, write_spec: WriteSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says so, and at its end that MLflow has not all of it, however young it was."""
+    expected = begin(load_spec(write_spec(SQUARED)))
+    process = Process()
+    with monkeypatch.context() as patch:
+        patch.setattr("trainer.runs.ahead.start_process", _Gone)
+        run = process.run(begin, load_spec(write_spec(SQUARED)))
+    assert (run.status, run.run_id) == ("FINISHED", None)
+    assert isinstance(process.error, TrackingError)
+    assert str(process.error) == (
+        "the recorder of the run has ended\n"
+        "  the run is trained, and kept on this disk; send it later with: train sync"
+    )
+    assert process.warnings == [
+        f"the recorder of the run has ended\n  the run goes on, and is kept in runs/{run.id}"
+    ]
+    assert train("sync")[0] == 0
+    recorded = read_recorded(RUNS / str(run.id))
+    assert recorded is not None
+    assert points(store, recorded.run_id) == points(store, expected.run_id)
 
 
 def test_a_recorder_that_follows_an_attempt_that_is_over(store: str, write_spec: WriteSpec) -> None:

@@ -118,7 +118,7 @@ def recorder(folder: Path, template: Path, number: int, *names: str, seed: int =
             wrong = "it said nothing of a recorder that was gone"
         if wrong is None and code == TRACKING and i % 2:
             sync = command(place, "sync")
-            _kill(lambda sync=sync: sync.pid, _after_points(chance), place, chance)
+            _kill(partial(_pid, sync), _after_points(chance), place, chance)
             _ended(sync)
         if wrong is None and code == TRACKING:
             code = _ended(command(place, "sync"))
@@ -138,7 +138,7 @@ def training(folder: Path, template: Path, number: int, *names: str, seed: int =
     for i, (name, moment) in enumerate(_moments(OF_THE_TRAINING, number, names)):
         place = _place(folder, template, f"training-{i}")
         process = start(place, ENGINE)
-        killed = _kill(lambda process=process: process.pid, moment, place, chance)
+        killed = _kill(partial(_pid, process), moment, place, chance)
         _ended(process)
         wrong, seconds = _truth(place)
         longest = max(longest, seconds)
@@ -146,7 +146,7 @@ def training(folder: Path, template: Path, number: int, *names: str, seed: int =
             code = _ended(start(place, ENGINE))
             wrong = f"exit code {code}: {said(place)}" if code else None
         if wrong is None:
-            _until(lambda place=place: _is_recorded(place), PATIENCE_SECONDS)
+            _until(partial(_is_recorded, place), PATIENCE_SECONDS)
         wrong = wrong or difference(expected, place)
         tally.case(f"{name} (case {i} of seed {seed})", wrong)
         tally.missed += not killed
@@ -201,6 +201,10 @@ def _kill(
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
     return True
+
+
+def _pid(process: subprocess.Popen[bytes]) -> int:
+    return process.pid
 
 
 def _recorder_of(training: subprocess.Popen[bytes]) -> int | None:

@@ -93,6 +93,10 @@ class Attempt:
             failure = self._failure(run)
             if kept is not None:
                 self._leave(run)
+        except BaseException:
+            if kept is not None and kept.recorder is not None and kept.awaits:
+                kept.recorder.recorder.leave()
+            raise
         finally:
             if self._keeper is not None:
                 self._keeper.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -48,6 +47,7 @@ if TYPE_CHECKING:
 
 PATIENCE_SECONDS: Final = 5.0  # with a store that refuses, once the run has ended
 PAUSE_SECONDS: Final = 1.0
+SCRATCH: Final = ".sending"  # a folder beside what the run leaves
 SHARE: Final = 0.05  # of a core, while the run trains
 STATUS: Final[dict[Status, str]] = {
     "FINISHED": "FINISHED",
@@ -233,7 +233,7 @@ class Recording:
         client.log_batch(run_id, tags=named, synchronous=True)
         if not (self.folder / MODEL).is_dir():
             return
-        with _scratch() as scratch:
+        with _scratch(self.folder / SCRATCH) as scratch:
             model_id = log_model(client, run_id, self.facts, self.folder / MODEL, scratch)
         if self.facts.register is not None:
             register(client, RegisteredName.parse(self.facts.register), model_id, run_id)
@@ -278,9 +278,10 @@ def _asked_for(client: MlflowClient, experiment: str, name: str) -> str | None:
 
 
 @contextmanager
-def _scratch() -> Iterator[Path]:
-    """A new folder for files on their way to the store."""
-    path = Path(tempfile.mkdtemp(prefix="trainer-model-"))
+def _scratch(path: Path) -> Iterator[Path]:
+    """An empty folder for files on their way to the store; a recorder that was killed left one."""
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir()
     try:
         yield path
     finally:
