@@ -21,7 +21,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from trainer import DataError
-from trainer.data import Dataset, Part, Table, blocks, load_dataset, load_table, split_rows
+from trainer.data import Dataset, Part, Table, load_dataset, load_table, split_rows
+from trainer.data.columns import blocks
 from trainer.randomness import PURPOSES, Purpose, stream
 from trainer.spec import Spec, load_spec
 from trainer.spec.data import BUNDLED, SYNTHETIC

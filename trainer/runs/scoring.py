@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from trainer.data.preparing.preprocessing import Preprocessing
+from trainer.data import Preprocessing
 from trainer.engine import evaluate
 from trainer.graph import GraphBuilder
 from trainer.graph.ops import BATCH, Array

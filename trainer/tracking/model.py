@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from trainer.data.columns.texts import written
+from trainer.data import written
 from trainer.errors import TrackingError, UsageError
 from trainer.export.program import mlflow_code, model_arrays
 from trainer.graph.ops import Array
