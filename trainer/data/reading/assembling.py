@@ -127,12 +127,9 @@ def _encode_plain(
     texts = [want.name for want in others if want.kind != "numeric"]
     if {want.name for want in numbers} & {*texts}:
         return None
-    parsed = []
-    for file in files:
-        table = _parse(file, numbers, texts) if isinstance(file, CsvFile) else None
-        if table is None:
-            return None
-        parsed.append(table)
+    parsed = _parse_all(files, numbers, texts)
+    if parsed is None:
+        return None
     try:
         rest = _collect(FileColumns.find(parsed, others), 0)
     except DataError:
@@ -141,6 +138,19 @@ def _encode_plain(
     names = [want.name for want in features]
     x = _side_by_side(parsed, names, sum(rest.counts))
     return Encoded(plain_columns(names), x, rest.others, rest.rest, rest.counts)
+
+
+def _parse_all(
+    files: Sequence[TableFile], numbers: Sequence[Wanted], texts: Sequence[str]
+) -> list[TableInMemory] | None:
+    """CSV files with these columns; None where some file is none, or one number of them."""
+    tables = []
+    for file in files:
+        table = _parse(file, numbers, texts) if isinstance(file, CsvFile) else None
+        if table is None:
+            return None
+        tables.append(table)
+    return tables
 
 
 def _parse(file: CsvFile, numbers: Sequence[Wanted], texts: Sequence[str]) -> TableInMemory | None:
