@@ -104,7 +104,8 @@ def _survey(spec: Spec, source: TableOnDisk, told: Reading = silent) -> _Survey:
     classes = len(source.targets.classes or " ")
     counts, weights = np.zeros((len(PARTS), classes), np.int64), np.zeros((len(PARTS), classes))
     tallies = [Tally(np.zeros(len(column.categories), np.int64), 0) for column in source.features]
-    head, sample = _Sample(SAMPLE, thinned=False), _Sample(_sample_rows(source))
+    most = min(SAMPLE_ROWS, SAMPLE_CELLS // len(source.cells.columns))
+    head, sample = _Sample(SAMPLE, thinned=False), _Sample(most)
     for first, table in source.pieces():
         dealt, drawn = _deal(spec, table, first)
         groups = dealt * classes + (table.target if table.classes else 0)
@@ -130,10 +131,6 @@ def _survey(spec: Spec, source: TableOnDisk, told: Reading = silent) -> _Survey:
 def _deal(spec: Spec, table: Table, first: int) -> tuple[Array, Array]:
     part = np.zeros(len(table.x), np.int8) if table.part is None else table.part
     return deal_by_counter(spec.data.split, spec.seed, first, part)
-
-
-def _sample_rows(source: TableOnDisk) -> int:
-    return min(SAMPLE_ROWS, SAMPLE_CELLS // len(source.cells.columns))
 
 
 class _Sample:

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from trainer.data.columns.roles import Roles, choose
+from trainer.data.columns.roles import Roles, choose, wanted_extra, wanted_features
 from trainer.data.columns.table import Label, Table, plain_columns
 from trainer.data.columns.targets import TARGET, Goal, check_labels, encode_classes
-from trainer.data.columns.wanted import wanted_extra, wanted_features
 from trainer.data.misfits import Misfit, MisfitError
 from trainer.data.reading.assembling import encode_files, extra_columns
 from trainer.data.reading.numpyfiles import ArraysFile

@@ -15,10 +15,9 @@ from typing import Any
 import numpy as np
 
 from trainer.data.columns.encoding import floats
-from trainer.data.columns.roles import Roles
+from trainer.data.columns.roles import Roles, Wanted, wanted_extra, wanted_features, wanted_targets
 from trainer.data.columns.table import Column, Table, plain_columns
 from trainer.data.columns.targets import Targets
-from trainer.data.columns.wanted import Wanted, wanted_extra, wanted_features, wanted_targets
 from trainer.data.misfits import Misfit, MisfitError
 from trainer.data.reading.csv import CsvFile
 from trainer.data.reading.filecolumns import FileColumns, take
@@ -127,7 +126,7 @@ def _encode_plain(
     texts = [want.name for want in others if want.kind != "numeric"]
     if {want.name for want in numbers} & {*texts}:
         return None
-    parsed = _parse_all(files, numbers, texts)
+    parsed = _parse(files, numbers, texts)
     if parsed is None:
         return None
     try:
@@ -140,31 +139,25 @@ def _encode_plain(
     return Encoded(plain_columns(names), x, rest.others, rest.rest, rest.counts)
 
 
-def _parse_all(
+def _parse(
     files: Sequence[TableFile], numbers: Sequence[Wanted], texts: Sequence[str]
 ) -> list[TableInMemory] | None:
-    """CSV files with these columns; None where some file is none, or one number of them."""
-    tables = []
-    for file in files:
-        table = _parse(file, numbers, texts) if isinstance(file, CsvFile) else None
-        if table is None:
-            return None
-        tables.append(table)
-    return tables
-
-
-def _parse(file: CsvFile, numbers: Sequence[Wanted], texts: Sequence[str]) -> TableInMemory | None:
-    """A CSV file with these columns; None where it cannot be read, or some numbers are none."""
+    """CSV files with these columns; None where one cannot be read so, or some numbers are none."""
     import pyarrow as pa
 
     types = {want.name: pa.float64() for want in numbers} | dict.fromkeys(texts, pa.string())
-    try:
-        table = file.whole(types)
-    except (ValueError, csv.Error):
-        return None
-    if not all(_is_usable(table[want.name], want.optional) for want in numbers):
-        return None
-    return TableInMemory(table, file.missing)
+    tables = []
+    for file in files:
+        if not isinstance(file, CsvFile):
+            return None
+        try:
+            table = file.whole(types)
+        except (ValueError, csv.Error):
+            return None
+        if not all(_is_usable(table[want.name], want.optional) for want in numbers):
+            return None
+        tables.append(TableInMemory(table, file.missing))
+    return tables
 
 
 def _is_usable(column: Any, optional: bool) -> bool:

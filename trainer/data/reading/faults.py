@@ -9,8 +9,8 @@ from itertools import islice
 from typing import Any, Final, TypeAlias
 
 from trainer.data.columns.cells import CellError, Reader, reader
+from trainer.data.columns.roles import Wanted, as_found
 from trainer.data.columns.table import Column, show
-from trainer.data.columns.wanted import Wanted, as_found
 from trainer.data.reading.tablefile import TableFile
 from trainer.errors import Problem
 

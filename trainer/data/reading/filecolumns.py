@@ -17,8 +17,8 @@ import numpy as np
 
 from trainer.data.columns.cells import CellError
 from trainer.data.columns.encoding import encode_batch
+from trainer.data.columns.roles import Wanted
 from trainer.data.columns.table import Column
-from trainer.data.columns.wanted import Wanted
 from trainer.data.reading.faults import find_faults
 from trainer.data.reading.files import unreadable
 from trainer.data.reading.finding import find_columns

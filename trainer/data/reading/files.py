@@ -39,11 +39,11 @@ def find_files(patterns: Sequence[str], folder: Path, place: Place, kind: str) -
 
 def _matches(folder: Path, pattern: str, place: Place) -> list[Path]:
     plain = folder / pattern
-    with suppress(OSError, ValueError):
-        if plain.exists() or not glob.has_magic(pattern):
-            return [plain]
     if not glob.has_magic(pattern):
-        return [plain]  # whose fault is told where it is opened
+        return [plain]
+    with suppress(OSError, ValueError):
+        if plain.exists():
+            return [plain]
     names = glob.glob(str(Path(glob.escape(str(folder))) / pattern), recursive=True)
     paths = sorted(Path(name) for name in names)
     files = [path for path in paths if not path.is_dir()]

@@ -17,8 +17,8 @@ from trainer.data.columns.cells import (
     text_of,
 )
 from trainer.data.columns.encoding import are_all, distinct, is_cell, is_date, is_number
+from trainer.data.columns.roles import Wanted, declaration
 from trainer.data.columns.table import Column, show
-from trainer.data.columns.wanted import Wanted, declaration
 from trainer.data.reading.tablefile import TableFile
 from trainer.errors import DataError, Problem
 from trainer.spec.data import Kind

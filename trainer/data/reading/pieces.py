@@ -13,10 +13,9 @@ from typing import Final
 
 import numpy as np
 
-from trainer.data.columns.roles import Roles
+from trainer.data.columns.roles import Roles, wanted_extra, wanted_features, wanted_targets
 from trainer.data.columns.table import Column, Table
 from trainer.data.columns.targets import Targets
-from trainer.data.columns.wanted import wanted_extra, wanted_features, wanted_targets
 from trainer.data.reading.filecolumns import FileColumns, take
 from trainer.data.reading.sources import open_files, origin_of
 from trainer.data.reading.tablefile import CELLS, ROWS, TableFile

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from trainer.data.columns.cells import code_of, codes_of, text_of
+from trainer.data.columns.roles import EXPECTED, Wanted
 from trainer.data.columns.table import Column, listing, show
-from trainer.data.columns.wanted import EXPECTED, Wanted
 from trainer.data.reading.filecolumns import FileColumns
 from trainer.data.reading.files import unreadable
 from trainer.data.reading.finding import check_types
