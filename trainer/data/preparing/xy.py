@@ -73,11 +73,11 @@ def _check_targets(y: Array, how: Preprocessing, rows: Array) -> None:
     row, column = np.argwhere(~np.isfinite(y))[0]
     name = how.targets[column if len(how.targets) == how.outputs else 0]
     where = f"row {rows[row]}, counted from 0"
-    if column in how.target_scaling.curves and not y[row, column] > 0:
+    misfit, curves = _too_large(how, name, where), how.target_scaling.curves
+    if column in curves and curves[column] is None and not y[row, column] > 0:
         message = f"the target {show(name)} is not above -1 ({where}), which log1p needs"
         misfit = Misfit(("data", "target_scale"), message, "use another scale")
-        raise MisfitError(DataError, misfit)
-    raise MisfitError(DataError, _too_large(how, name, where))
+    raise MisfitError(DataError, misfit)
 
 
 def _too_large(how: Preprocessing, column: str, where: str) -> Misfit:
