@@ -36,8 +36,7 @@ from trainer.graph.initialisers import initial_parameters
 from trainer.graph.ops import BATCH, Array
 from trainer.network.model import Model
 from trainer.runs.resume import resume
-from trainer.spec import Spec, load_any
-from trainer.spec.equations import Sketch
+from trainer.spec import Sketch, Spec, load_any
 from trainer.spec.expressions import (
     FUNCTIONS,
     EquationError,

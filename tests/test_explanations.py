@@ -19,8 +19,7 @@ from trainer.explain.explanation import LARGEST_JACOBIAN, Explanation, Path, Ste
 from trainer.graph import OPS, Graph, GraphBuilder, Node
 from trainer.graph.initialisers import initial_parameters
 from trainer.graph.ops import BATCH, LEAVES, Array
-from trainer.spec import Spec
-from trainer.spec.equations import Sketch
+from trainer.spec import Sketch, Spec
 from trainer.spec.expressions import Expression, Name, Number, parse_equation
 from trainer.spec.lifting import lift_model
 

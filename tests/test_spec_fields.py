@@ -114,8 +114,10 @@ def variants(values: dict[str, Any], path: tuple[str | int, ...]) -> Iterator[di
             yield changed
 
 
-def test_every_value_changes_the_fingerprint() -> None:
-    """Left out or another: the hash is another, whatever the key."""
+def test_every_value_that_decides_the_numbers_changes_the_fingerprint() -> None:
+    """Left out or another: the hash is another, whatever the key; only what the run is called and
+    where it is recorded leave it as it is.
+    """
     changed, tried = set(), set()
     for values, spec in zip(VALUES, SPECS, strict=True):
         for path in places(values):
@@ -128,7 +130,8 @@ def test_every_value_changes_the_fingerprint() -> None:
                     other = Spec.model_validate(variant)
                 except ValidationError:
                     continue
-                assert other.sha256 != spec.sha256, (path, variant)
+                same = path[0] in ("name", "tracking")
+                assert (other.sha256 == spec.sha256) == same, (path, variant)
                 changed.add(key)
     assert tried - changed == set()
 

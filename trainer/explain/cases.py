@@ -16,9 +16,8 @@ from trainer.graph import Graph
 from trainer.graph.initialisers import initial_parameters, initial_state
 from trainer.graph.ops import Array
 from trainer.network.build import build_graph
-from trainer.spec.equations import Sketch
 from trainer.spec.lifting import lift_model
-from trainer.spec.schema import Spec
+from trainer.spec.schema import Sketch, Spec
 
 
 @dataclass(frozen=True)

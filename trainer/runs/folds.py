@@ -15,7 +15,7 @@ import numpy as np
 from trainer.data import Table, load_table, preprocess
 from trainer.errors import DataError, Problem, SpecError
 from trainer.spec import Spec, load_spec
-from trainer.spec.loader import Overrides
+from trainer.spec.changes import Changes
 from trainer.training.result import Run, Status
 
 FOLDS: Final = 5
@@ -108,7 +108,7 @@ def _finite(value: float | None) -> float | None:
 def plan_folds(
     config: str | Path,
     folds: int | None = None,
-    overrides: Overrides | None = None,
+    overrides: Changes | None = None,
     *,
     name: str | None = None,
 ) -> CrossValidation:
@@ -142,7 +142,7 @@ def plan_folds(
     return CrossValidation(name or spec.name, with_fold(None), specs, sha256, notes)
 
 
-def _joined(overrides: Overrides | None, changes: Mapping[str, Any]) -> Overrides:
+def _joined(overrides: Changes | None, changes: Mapping[str, Any]) -> Changes:
     """The overrides, and after them the changes."""
     if isinstance(overrides, Mapping):
         return {**overrides, **changes}

@@ -45,7 +45,9 @@ Path: TypeAlias = tuple[str | int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A text that values come from: a file, or one `--set` option."""
+    """A text that values come from: a file, or one `--set` option; `file` is empty for a value
+    that a program gave.
+    """
 
     file: str
     lines: Sequence[str] = ()
@@ -86,7 +88,7 @@ class Mark:
         lines = self.source.lines
         text = lines[self.line - 1] if 0 < self.line <= len(lines) else ""
         place = (self.line or None, self.column or None)
-        return Problem(path, message, hint, self.source.file, *place, text, self.width)
+        return Problem(path, message, hint, self.source.file or None, *place, text, self.width)
 
 
 @dataclass(slots=True)
@@ -125,8 +127,12 @@ def plain(node: Node) -> Value:
     return node.value
 
 
-def locate(root: Node, path: Path, *, key: bool = False) -> Mark:
-    """Where the value at `path` stands, or its key; where it is absent, the nearest parent."""
+def locate(
+    root: Node, path: Path, *, key: bool = False, span: tuple[int, int] | None = None
+) -> Mark:
+    """Where the value at `path` stands, or its key, or of a text the characters of a span; where
+    it is absent, the nearest parent.
+    """
     mark, node = root.mark, root
     for depth, part in enumerate(path):
         last = depth == len(path) - 1
@@ -140,8 +146,9 @@ def locate(root: Node, path: Path, *, key: bool = False) -> Mark:
             node = node.items[part]
             mark = node.mark
         else:
-            break
-    return mark
+            return mark
+    text = node.value if isinstance(node, Scalar) else None
+    return mark.within(text, *span) if span and isinstance(text, str) else mark
 
 
 def show_path(path: Path) -> str:

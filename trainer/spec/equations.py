@@ -1,4 +1,4 @@
-"""Models as equations, and graphs without data."""
+"""Models as equations."""
 
 from __future__ import annotations
 
@@ -9,20 +9,16 @@ from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
-    PrivateAttr,
     ValidationInfo,
     WithJsonSchema,
     field_validator,
 )
 from pydantic_core import PydanticCustomError
 
-from trainer.errors import Problem
 from trainer.graph.initialisers import INITIALISERS
-from trainer.spec.document import Node, Path, locate, show_path
 from trainer.spec.fields import (
     NUMBERS,
     TEXTS,
-    Name,
     OneOf,
     Strict,
     given_numbers,
@@ -172,47 +168,6 @@ class SketchModel(Strict):
     @classmethod
     def _is_an_equation(cls, output: str, info: ValidationInfo) -> str:
         return _known_output(output, info)
-
-
-class Sketch(Strict):
-    """A graph without data: it can be explained and checked, not trained."""
-
-    name: Name
-    """What the graph is called."""
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    """Decides the values that are drawn."""
-    model: SketchModel
-    """The equations and their inputs."""
-
-    _document: Node | None = PrivateAttr(default=None)
-    _text: str | None = PrivateAttr(default=None)
-    _file: str | None = PrivateAttr(default=None)
-
-    def problem_within(
-        self, path: Path, text: str, at: int, width: int, message: str, hint: str | None = None
-    ) -> Problem:
-        """A problem with some characters of the `text` at `path`."""
-        return problem_within(self._document, path, text, (at, width), message, hint)
-
-
-def problem_at(
-    document: Node | None, path: Path, message: str, hint: str | None, key: bool = False
-) -> Problem:
-    """A problem with the value at `path` of a document."""
-    if document is None:
-        return Problem(show_path(path), message, hint)
-    return locate(document, path, key=key).problem(show_path(path), message, hint)
-
-
-def problem_within(
-    document: Node | None, path: Path, text: str, where: tuple[int, int], message: str,
-    hint: str | None,
-) -> Problem:  # fmt: skip
-    """A problem with some characters of the `text` at `path`; `where` is their place and width."""
-    if document is None or where[0] < 0:
-        return problem_at(document, path, message, hint, key=where[0] < 0)
-    mark = locate(document, path).within(text, *where)
-    return mark.problem(show_path(path), message, hint)
 
 
 def _known_output(output: str, info: ValidationInfo) -> str:

@@ -62,9 +62,8 @@ def lift_equations(
     Raises `EquationError` with the name of the equation.
     """
     for fault in find_faults(equations, output, list(leaves)):
-        if fault.equation in equations and fault.at >= 0:
-            raise _in(fault.equation, EquationError(
-                fault.message, fault.at, fault.width, fault.hint))  # fmt: skip
+        if fault.span is not None:
+            raise _in(fault.name, EquationError(fault.message, *fault.span, fault.hint))
     parsed = {name: _parsed(name, text) for name, text in equations.items()}
     last = parsed[output]
     if isinstance(last, Call) and last.function in drop:

@@ -11,13 +11,14 @@ from trainer.spec.messages import near
 
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong in an equation: in which, what, where in its text."""
+    """What is wrong with an equation or a leaf of this name; `span` is where in the text it is, or
+    None where all of it is at fault.
+    """
 
-    equation: str
+    name: str
     message: str
     hint: str | None
-    at: int
-    width: int
+    span: tuple[int, int] | None
 
 
 def find_faults(equations: Mapping[str, str], output: str, leaves: Sequence[str]) -> list[Fault]:
@@ -28,18 +29,18 @@ def find_faults(equations: Mapping[str, str], output: str, leaves: Sequence[str]
         try:
             parsed[name] = parse_equation(text)
         except EquationError as error:
-            faults.append(Fault(name, error.message, error.hint, error.at, error.width))
+            faults.append(Fault(name, error.message, error.hint, (error.at, error.width)))
     seen: set[str] = set(leaves)
     for name in equations:
         for found in names_in(parsed[name]) if name in parsed else ():
             if found.name not in seen:
                 message, hint = _unknown(found.name, name, equations, seen)
-                faults.append(Fault(name, message, hint, found.span.at, found.span.width))
+                faults.append(Fault(name, message, hint, (found.span.at, found.span.width)))
         seen.add(name)
     if not faults:
         used = {output, *_needed(parsed, output)}
         faults += [
-            Fault(name, f"'{name}' is not used by '{output}'", "remove it", -1, 1)
+            Fault(name, f"'{name}' is not used by '{output}'", "remove it", None)
             for name in (*equations, *leaves) if name not in used
         ]  # fmt: skip
     return faults

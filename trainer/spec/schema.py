@@ -16,7 +16,6 @@ from typing import Annotated, Any, Final, TypeAlias
 from pydantic import (
     Discriminator,
     Field,
-    PrivateAttr,
     Tag,
     ValidationInfo,
     field_validator,
@@ -25,10 +24,12 @@ from pydantic import (
 
 from trainer.errors import Problem
 from trainer.spec.data import DataSpec
-from trainer.spec.document import Node, Path
-from trainer.spec.equations import EquationsSpec, problem_at, problem_within
+from trainer.spec.declaration import Declaration
+from trainer.spec.document import Path
+from trainer.spec.equations import EquationsSpec, SketchModel
 from trainer.spec.fields import Name, OneOf, Strict, wrong
 from trainer.spec.layers import LayersSpec, layer_names
+from trainer.spec.problems import equation_problems
 from trainer.spec.sgd import SGDSpec
 
 
@@ -88,7 +89,7 @@ def _names(model: Any) -> Iterator[tuple[Path, str]]:
             yield ("layers", i, "name"), name
 
 
-class Spec(Strict):
+class Spec(Declaration):
     """The validated content of one YAML file. It alone decides the numbers of a run.
 
     Made by `load_spec`; `Spec(**values)` validates too, with pydantic's own errors.
@@ -172,43 +173,32 @@ class Spec(Strict):
         raise wrong(f"'{stopping.monitor}' is not measured",
                     f"write evaluation: {{metrics: [{stopping.monitor}]}}", at)  # fmt: skip
 
-    _document: Node | None = PrivateAttr(default=None)
-    _text: str | None = PrivateAttr(default=None)
-    _file: str | None = PrivateAttr(default=None)
-
-    def resolved(self) -> dict[str, Any]:
-        """All values with every default filled in, as plain JSON values."""
-        return self.model_dump(mode="json")
+    def faults(self) -> list[Problem]:
+        """What is wrong with the equations."""
+        return equation_problems(self, self.model)
 
     @property
     def sha256(self) -> str:
-        """The fingerprint: SHA-256 of the resolved spec as canonical JSON in UTF-8.
+        """The fingerprint: SHA-256 of what decides the numbers, as canonical JSON in UTF-8.
 
-        Canonical: keys sorted, no spaces, floats in their shortest exact form.
+        That is the resolved spec without `name` and `tracking`. Canonical: keys sorted, no spaces,
+        floats in their shortest exact form.
         """
-        text = json.dumps(
-            self.resolved(), sort_keys=True, separators=(",", ":"), ensure_ascii=False
-        )
+        decisive = self.model_dump(mode="json", exclude={"name", "tracking"})
+        text = json.dumps(decisive, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()
 
-    @property
-    def text(self) -> str | None:
-        """The YAML as it was written, where the spec came from a file."""
-        return self._text
 
-    @property
-    def file(self) -> str | None:
-        """The path of the YAML file as it was given to `load_spec`."""
-        return self._file
+class Sketch(Declaration):
+    """A graph without data: it can be explained and checked, not trained."""
 
-    def problem(
-        self, path: Path, message: str, hint: str | None = None, *, key: bool = False
-    ) -> Problem:
-        """A problem with the value at `path`, located in the file that the spec came from."""
-        return problem_at(self._document, path, message, hint, key)
+    name: Name
+    """What the graph is called."""
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    """Decides the values that are drawn."""
+    model: SketchModel
+    """The equations and their inputs."""
 
-    def problem_within(
-        self, path: Path, text: str, at: int, width: int, message: str, hint: str | None = None
-    ) -> Problem:
-        """A problem with some characters of the `text` at `path`."""
-        return problem_within(self._document, path, text, (at, width), message, hint)
+    def faults(self) -> list[Problem]:
+        """What is wrong with the equations."""
+        return equation_problems(self, self.model)

@@ -1,0 +1,136 @@
+"""What every validated YAML file is: it knows its place, and can be changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, Self
+
+from pydantic import PrivateAttr, ValidationError
+
+from trainer.errors import Problem, SpecError
+from trainer.spec.changes import Changes, tree, with_changes
+from trainer.spec.document import Map, Mark, Path, Source, Value, locate, plain, show_path
+from trainer.spec.fields import Strict
+from trainer.spec.messages import explain, plural
+
+MAX_PROBLEMS: Final = 100
+
+
+class Declaration(Strict):
+    """The content of one YAML file, whose problems are located in the file."""
+
+    _document: Map | None = PrivateAttr(default=None)
+    _text: str | None = PrivateAttr(default=None)
+    _file: str | None = PrivateAttr(default=None)
+
+    @classmethod
+    def from_document(
+        cls,
+        root: Map,
+        problems: Iterable[Problem] = (),
+        *,
+        file: str | None = None,
+        text: str | None = None,
+    ) -> Self:
+        """The validated tree of a document. Raises `SpecError` with every problem that was found,
+        those of its structure, which are given, among them.
+        """
+        values, found, made = plain(root), [*problems], None
+        try:
+            made = cls.model_validate(values)
+        except ValidationError as error:
+            found += _located(error, cls, root, values)
+        else:
+            made._document, made._file, made._text = root, file, text
+            found = found or made.faults()
+        if made is None or found:
+            raise SpecError(in_order(found, file))
+        return made
+
+    @classmethod
+    def from_resolved(
+        cls, values: Mapping[str, Any], *, file: str | None = None, text: str | None = None
+    ) -> Self:
+        """What has these values, as `resolved` gave them.
+
+        `file` and `text` are those of the YAML that they came from; problems name the file.
+        Raises `SpecError`.
+        """
+        root = tree(values, Mark(Source(file or "")))
+        assert isinstance(root, Map)
+        return cls.from_document(root, file=file, text=text)
+
+    def changed(self, changes: Changes) -> Self:
+        """The same with other values, validated as a file is.
+
+        `changes` are values by key, `{"sgd.epochs": 100, "model.layers.0.units": 8}`, as YAML
+        would hold them, or texts `key=value`. What is left out is found anew: another activation
+        brings its own `init`, unless the spec says one. Problems of a changed value are located at
+        its key, those of others where they were. Raises `SpecError`, and `UsageError` for changes
+        that are not of this form.
+        """
+        root = self._document
+        if root is None:  # made in Python
+            written = tree(self.model_dump(mode="json", exclude_unset=True), Mark(Source("")))
+            assert isinstance(written, Map)
+            root = written
+        root, problems = with_changes(root, changes, label="")
+        return self.from_document(root, problems, file=self._file, text=self._text)
+
+    def faults(self) -> list[Problem]:
+        """What is wrong beyond the values of single fields."""
+        return []
+
+    def resolved(self) -> dict[str, Any]:
+        """All values with every default filled in, as plain JSON values."""
+        return self.model_dump(mode="json")
+
+    @property
+    def text(self) -> str | None:
+        """The YAML as it was written, where it came from a file."""
+        return self._text
+
+    @property
+    def file(self) -> str | None:
+        """The path of the YAML file as it was given."""
+        return self._file
+
+    def problem(
+        self,
+        path: Path,
+        message: str,
+        hint: str | None = None,
+        *,
+        key: bool = False,
+        span: tuple[int, int] | None = None,
+    ) -> Problem:
+        """A problem with the value at `path`, or with its `key`, located in the file; of a text
+        with the characters of `span`: where they begin, and how many they are.
+        """
+        shown = show_path(path)
+        if self._document is None:
+            return Problem(shown, message, hint)
+        return locate(self._document, path, key=key, span=span).problem(shown, message, hint)
+
+
+def _located(
+    error: ValidationError, kind: type[Declaration], root: Map, values: Value
+) -> list[Problem]:
+    """Pydantic's errors in our words and in the file."""
+    explained = (explain(item, kind, values) for item in error.errors(include_url=False))
+    return [
+        locate(root, path, key=key).problem(show_path(path), message, hint)
+        for path, message, hint, key in filter(None, explained)
+    ]
+
+
+def in_order(problems: Iterable[Problem], file: str | None) -> list[Problem]:
+    """Problems of the file in its order, then those of changes; of very many, the first."""
+    ordered = sorted(
+        dict.fromkeys(problems), key=lambda p: (p.file != file, p.line or 0, p.column or 0)
+    )
+    more = len(ordered) - MAX_PROBLEMS
+    if more <= 0:
+        return ordered
+    rest = f"{plural(more, 'more problem')} like these"
+    return [*ordered[:MAX_PROBLEMS], Problem("", rest, file=ordered[0].file)]
