@@ -242,7 +242,7 @@ def test_passes_share_what_comes_before_the_first_difference() -> None:
 
 def test_a_wrong_layer_would_be_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     """A normalisation that takes the running averages in training fails the hand-worked values."""
-    from trainer.building import layers
+    from trainer.network import layers
 
     write = layers.WRITERS["batch_norm"]
 

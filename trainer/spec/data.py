@@ -8,11 +8,8 @@ from pathlib import PurePath
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    Discriminator,
     Field,
-    Tag,
     ValidationInfo,
     WithJsonSchema,
     field_validator,
@@ -32,6 +29,7 @@ from trainer.spec.fields import (
     wrong,
 )
 from trainer.spec.messages import describe
+from trainer.spec.tagged import Tagged, by_key, models_of
 
 BUNDLED = ("iris", "wine", "breast_cancer", "digits", "diabetes")
 SYNTHETIC = ("xor", "two_moons", "spirals", "linear")
@@ -40,14 +38,13 @@ MISSING_VALUES: Final[tuple[str, ...]] = ("", "NA", "N/A", "NaN", "nan", "null",
 # Sources ---------------------------------------------------------------------------------------
 
 
-class FileSource(Strict):
+class FileSource(Tagged):
     """Files whose rows are read one after the other."""
 
     @property
     def paths(self) -> tuple[str, ...]:
         """The paths as they are written; each may be a pattern with *, ? or [ ]."""
-        kind = next(iter(type(self).model_fields))
-        return as_tuple(getattr(self, kind))
+        return as_tuple(getattr(self, self.tag()))
 
 
 class CsvSource(FileSource):
@@ -99,7 +96,7 @@ class NpySource(FileSource):
     """Path of the targets, of shape (rows,) or (rows, targets); as many as of the features."""
 
 
-class SyntheticSource(Strict):
+class SyntheticSource(Tagged):
     """Points drawn from the seed."""
 
     synthetic: Annotated[str, OneOf("a synthetic data set", SYNTHETIC)]
@@ -157,27 +154,17 @@ def _kind(value: Any) -> str | None:
     return None
 
 
-class InlineSource(Strict):
+class InlineSource(Tagged):
     """Rows written in the spec itself."""
 
     inline: InlineTable
     """The examples and their targets."""
 
 
-SOURCES: Final = ("csv", "parquet", "arrow", "npz", "npy", "inline", "synthetic")
-"""The keys by which a source is known."""
 _SUFFIXES: Final = {
     ".csv": "csv", ".tsv": "csv", ".txt": "csv", ".parquet": "parquet", ".arrow": "arrow",
     ".feather": "arrow", ".npz": "npz", ".npy": "npy",
 }  # fmt: skip
-
-
-def _source_kind(value: Any) -> str:
-    if isinstance(value, dict):
-        return next((kind for kind in SOURCES if kind in value), "mapping")
-    if isinstance(value, BaseModel):
-        return type(value).__name__.removesuffix("Source").lower()
-    return "bundled"
 
 
 def _no_path(value: Any) -> Any:
@@ -194,20 +181,18 @@ def _no_path(value: Any) -> Any:
 
 
 SourceSpec: TypeAlias = Annotated[
-    Annotated[str, OneOf("a bundled data set", BUNDLED), BeforeValidator(_no_path), Tag("bundled")]
-    | Annotated[CsvSource, Tag("csv")]
-    | Annotated[ParquetSource, Tag("parquet")]
-    | Annotated[ArrowSource, Tag("arrow")]
-    | Annotated[NpzSource, Tag("npz")]
-    | Annotated[NpySource, Tag("npy")]
-    | Annotated[SyntheticSource, Tag("synthetic")]
-    | Annotated[InlineSource, Tag("inline")],
-    Discriminator(
-        _source_kind,
-        custom_error_type="source_kind",
-        custom_error_message="expected the name of a bundled data set, or a kind of file",
-    ),
+    Annotated[str, OneOf("a bundled data set", BUNDLED), BeforeValidator(_no_path)]
+    | CsvSource
+    | ParquetSource
+    | ArrowSource
+    | NpzSource
+    | NpySource
+    | InlineSource
+    | SyntheticSource,
+    by_key("a bundled data set's name"),
 ]
+SOURCES: Final = tuple(models_of(SourceSpec))
+"""The keys by which a source is known."""
 
 # Columns ---------------------------------------------------------------------------------------
 

@@ -10,8 +10,9 @@ from pydantic import PrivateAttr, ValidationError
 from trainer.errors import Problem, SpecError
 from trainer.spec.changes import Changes, tree, with_changes
 from trainer.spec.document import Map, Mark, Path, Source, Value, locate, plain, show_path
+from trainer.spec.explain import explain
 from trainer.spec.fields import Strict
-from trainer.spec.messages import explain, plural
+from trainer.spec.messages import plural
 
 MAX_PROBLEMS: Final = 100
 

@@ -6,9 +6,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias
 
 from pydantic import (
     BeforeValidator,
-    Discriminator,
     Field,
-    Tag,
     ValidationInfo,
     WithJsonSchema,
     field_validator,
@@ -32,6 +30,7 @@ from trainer.spec.fields import (
     wrong,
 )
 from trainer.spec.messages import describe, near, plural
+from trainer.spec.tagged import Tagged, by_type, models_of
 
 RESERVED_NAMES: Final = frozenset({"x", "y", "loss", "learning_rate", "grad_norm", "clip", "eval"})
 """Names of nodes that each graph may have, and so no names of layers, inputs or equations."""
@@ -74,7 +73,7 @@ Init: TypeAlias = Annotated[
 # Layers ----------------------------------------------------------------------------------------
 
 
-class Layer(Strict):
+class Layer(Tagged):
     """What all layers have."""
 
     takes: ClassVar[tuple[int, int | None]] = (1, 1)
@@ -227,45 +226,20 @@ class ConcatLayer(Layer):
     """The layers, from left to right."""
 
 
-_KINDS: Final[tuple[type[Layer], ...]] = (
-    DenseLayer, ActivationLayer, DropoutLayer, BatchNormLayer, LayerNormLayer, EmbeddingLayer,
-    AddLayer, MultiplyLayer, ConcatLayer,
-)  # fmt: skip
-LAYERS: Final = (
-    "dense", "activation", "dropout", "batch_norm", "layer_norm", "embedding", "add", "multiply",
-    "concat",
-)  # fmt: skip
-"""The types of layers."""
-
-
-_OF_DENSE: Final = frozenset(DenseLayer.model_fields)
-_OF_OTHERS: Final = frozenset(key for kind in _KINDS for key in kind.model_fields) - _OF_DENSE
-
-
-def _layer_kind(value: Any) -> str:
-    if isinstance(value, dict):
-        dense = "units" in value or not _OF_OTHERS & value.keys()
-        kind = value.get("type", "dense" if dense else "?")
-        return kind if isinstance(kind, str) else "?"
-    return str(getattr(value, "type", "dense"))
-
-
 LayerSpec: TypeAlias = Annotated[
-    Annotated[DenseLayer, Tag("dense")]
-    | Annotated[ActivationLayer, Tag("activation")]
-    | Annotated[DropoutLayer, Tag("dropout")]
-    | Annotated[BatchNormLayer, Tag("batch_norm")]
-    | Annotated[LayerNormLayer, Tag("layer_norm")]
-    | Annotated[EmbeddingLayer, Tag("embedding")]
-    | Annotated[AddLayer, Tag("add")]
-    | Annotated[MultiplyLayer, Tag("multiply")]
-    | Annotated[ConcatLayer, Tag("concat")],
-    Discriminator(
-        _layer_kind,
-        custom_error_type="layer_kind",
-        custom_error_message="expected a layer",
-    ),
+    DenseLayer
+    | ActivationLayer
+    | DropoutLayer
+    | BatchNormLayer
+    | LayerNormLayer
+    | EmbeddingLayer
+    | AddLayer
+    | MultiplyLayer
+    | ConcatLayer,
+    by_type("a type of layer", default=DenseLayer),
 ]
+LAYERS: Final = tuple(models_of(LayerSpec))
+"""The types of layers."""
 
 # The loss --------------------------------------------------------------------------------------
 
