@@ -17,12 +17,11 @@ from pydantic_core import PydanticCustomError
 
 from trainer.graph.initialisers import INITIALISERS
 from trainer.spec.fields import (
-    NUMBERS,
     TEXTS,
+    NestedNumbers,
+    Numbers,
     OneOf,
     Strict,
-    given_numbers,
-    numbers,
     one_or_more,
     shape_of,
     wrong,
@@ -51,12 +50,7 @@ class ParameterSpec(Strict):
 
     shape: Annotated[tuple[Dimension, ...], Field(strict=False, max_length=2)] | None = None
     """`[]` for a number, `[n]` for a vector, `[m, n]` for a matrix."""
-    values: Annotated[
-        Any,
-        AfterValidator(numbers),
-        WithJsonSchema({"anyOf": [NUMBERS, {"type": "null"}]}),
-        Field(validate_default=True),
-    ] = None
+    values: Annotated[Numbers | None, Field(validate_default=True)] = None
     """The first values instead: a number, a list of numbers, or a list of rows."""
     init: Annotated[str, OneOf("an initialiser", tuple(INITIALISERS))] = "glorot_uniform"
     """How it is drawn; a matrix has as many inputs as rows."""
@@ -65,7 +59,9 @@ class ParameterSpec(Strict):
 
     @field_validator("values")
     @classmethod
-    def _one_of_both(cls, values: Any, info: ValidationInfo) -> Any:
+    def _one_of_both(
+        cls, values: NestedNumbers | None, info: ValidationInfo
+    ) -> NestedNumbers | None:
         if "shape" not in info.data:  # it is wrong, and told
             return values
         shape = info.data["shape"]
@@ -76,10 +72,10 @@ class ParameterSpec(Strict):
     @property
     def dims(self) -> tuple[int, ...]:
         """Its shape."""
-        return self.shape if self.shape is not None else shape_of(self.values)
+        return shape_of(self.values) if self.values is not None else self.shape or ()
 
 
-def _taken(value: Any) -> Any:
+def _taken(value: Any) -> int | str | tuple[str, ...]:
     """A number of columns, or the names of features."""
     if isinstance(value, str | list | tuple):
         return one_or_more(value)
@@ -91,7 +87,7 @@ def _taken(value: Any) -> Any:
 
 
 Taken: TypeAlias = Annotated[
-    Any,
+    int | str | tuple[str, ...],
     BeforeValidator(_taken),
     WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, *TEXTS["anyOf"]]}),
 ]
@@ -110,7 +106,7 @@ class _Equations(Strict):
 
     @field_validator("inputs")
     @classmethod
-    def _x_is_all(cls, inputs: dict[str, Any]) -> dict[str, Any]:
+    def _x_is_all(cls, inputs: dict[str, Taken]) -> dict[str, Taken]:
         for name, value in inputs.items():
             if name == "x" and not isinstance(value, int):
                 raise wrong(f"x is the vector of all columns, found {describe(value)}",
@@ -145,15 +141,10 @@ class EquationsSpec(LossSpec, _Equations):  # in this order the equations' keys 
         return lifted.dims[0] if lifted.dims else 1
 
 
-Given: TypeAlias = Annotated[
-    Any, AfterValidator(lambda value: given_numbers(value)), WithJsonSchema(NUMBERS)
-]
-
-
 class SketchModel(Strict):
     """A graph of equations on given numbers."""
 
-    inputs: Annotated[dict[Letter, Given], Field(min_length=1)]
+    inputs: Annotated[dict[Letter, Numbers], Field(min_length=1)]
     """Numbers, lists of numbers or lists of rows: `{a: 2.0, b: 1.0}`."""
     parameters: dict[Letter, ParameterSpec] = Field(default_factory=dict)
     """Further values, drawn or given."""

@@ -79,7 +79,7 @@ class TrackingSpec(Strict):
     """MLflow's tracking store; by default a database in `runs/`."""
 
 
-def _names(model: Any) -> Iterator[tuple[Path, str]]:
+def _names(model: ModelSpec) -> Iterator[tuple[Path, str]]:
     """The names that a model gives to its nodes, and where they stand."""
     for key in ("inputs", "parameters", "equations"):
         for name in getattr(model, key, None) or ():
@@ -121,7 +121,7 @@ class Spec(Declaration):
 
     @field_validator("model")
     @classmethod
-    def _targets_fit(cls, model: Any, info: ValidationInfo) -> Any:
+    def _targets_fit(cls, model: ModelSpec, info: ValidationInfo) -> ModelSpec:
         data = info.data.get("data")
         if data is None:
             return model
@@ -136,7 +136,7 @@ class Spec(Declaration):
 
     @field_validator("model")
     @classmethod
-    def _weight_is_free(cls, model: Any, info: ValidationInfo) -> Any:
+    def _weight_is_free(cls, model: ModelSpec, info: ValidationInfo) -> ModelSpec:
         data = info.data.get("data")
         if model.class_weights is None and (data is None or data.weights is None):
             return model
