@@ -10,9 +10,9 @@ import pytest
 from trainer.cli.app import main
 from trainer.errors import SpecError
 from trainer.spec import load_spec
-from trainer.spec.data import SOURCES, SourceSpec
-from trainer.spec.layers import LAYERS, LayerSpec
-from trainer.spec.sgd import SCHEDULES, ScheduleSpec
+from trainer.spec.data import SourceSpec
+from trainer.spec.layers import LayerSpec
+from trainer.spec.sgd import ScheduleSpec
 from trainer.spec.tagged import Tagged, models_of
 
 BASE = """\
@@ -275,14 +275,14 @@ def changed(old: str, new: str, base: str = BASE) -> str:
         ("split", "folds: 5, fold: 0",
          (5, 27, "data.split.fold", "expected a number of at least 1, found the number 0", None)),
         ("split", "test: 0.1, folds: 5",
-         (5, 29, "data.split.folds", "the fold at hand is for testing", "leave `test` out")),
+         (5, 29, "data.split.folds", "one of the folds is for testing", "leave `test` out")),
         ("split", "group: [g]",
          (5, 11, "data.split.group", "expected a text, found a list", None)),
         ("data", "split: {validation: 0.1}\n  validation: v.csv",
          (6, 15, "data.validation", "the validation rows are given and split off",
           "leave split.validation out")),
         ("data", "test: t.csv\n  split: {folds: 5}",
-         (5, 9, "data.test", "the fold at hand is for testing", "leave `test` out")),
+         (5, 9, "data.test", "one of the folds is for testing", "leave `test` out")),
         ("data", "test: [t.csv, t.csv]",
          (5, 17, "data.test[1]", "'t.csv' is named twice", None)),
         ("source", "iris\n  validation: v.csv",
@@ -635,10 +635,11 @@ def test_every_layer_source_and_schedule_stands_in_its_union() -> None:
     """A class alone is not yet known: its name in the union makes it so."""
     unions = [LayerSpec, SourceSpec, ScheduleSpec]
     assert set(leaves(Tagged)) == {model for union in unions for model in models_of(union).values()}
-    assert LAYERS == ("dense", "activation", "dropout", "batch_norm", "layer_norm", "embedding",
-                      "add", "multiply", "concat")  # fmt: skip
-    assert SOURCES == ("csv", "parquet", "arrow", "npz", "npy", "inline", "synthetic")
-    assert SCHEDULES == ("constant", "step", "exponential", "cosine", "linear", "one_cycle")
+    assert [" ".join(models_of(union)) for union in unions] == [
+        "dense activation dropout batch_norm layer_norm embedding add multiply concat",
+        "csv parquet arrow npz npy inline synthetic",
+        "constant step exponential cosine linear one_cycle",
+    ]
 
 
 MANY = """\

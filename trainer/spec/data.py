@@ -27,7 +27,7 @@ from trainer.spec.fields import (
     wrong,
 )
 from trainer.spec.messages import describe
-from trainer.spec.tagged import Tagged, by_key, models_of
+from trainer.spec.tagged import Tagged, by_key
 
 BUNDLED = ("iris", "wine", "breast_cancer", "digits", "diabetes")
 SYNTHETIC = ("xor", "two_moons", "spirals", "linear")
@@ -189,8 +189,6 @@ SourceSpec: TypeAlias = Annotated[
     | SyntheticSource,
     by_key("a bundled data set's name"),
 ]
-SOURCES: Final = tuple(models_of(SourceSpec))
-"""The keys by which a source is known."""
 
 # Columns ---------------------------------------------------------------------------------------
 
@@ -375,7 +373,7 @@ class SplitSpec(Strict):
     @classmethod
     def _folds_fit(cls, folds: int | None, info: ValidationInfo) -> int | None:
         if folds is not None and info.data.get("test"):
-            raise wrong("the fold at hand is for testing", "leave `test` out")
+            raise wrong("one of the folds is for testing", "leave `test` out")
         return folds
 
     @field_validator("fold")
@@ -483,7 +481,7 @@ class DataSpec(Strict):
         if split is not None and getattr(split, part):
             raise wrong(f"the {part} rows are given and split off", f"leave split.{part} out")
         if part == "test" and split is not None and split.folds:
-            raise wrong("the fold at hand is for testing", "leave `test` out")
+            raise wrong("one of the folds is for testing", "leave `test` out")
         return files
 
     @field_validator("stream")

@@ -22,6 +22,7 @@ from trainer.spec.fields import (
     Numbers,
     OneOf,
     Strict,
+    Word,
     one_or_more,
     shape_of,
     wrong,
@@ -38,10 +39,15 @@ def _unreserved(name: str) -> str:
     return name
 
 
-Letter: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=60)]
-Identifier: TypeAlias = Annotated[
-    str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=60), AfterValidator(_unreserved)
-]
+def _known_output(output: str, info: ValidationInfo) -> str:
+    equations = info.data.get("equations")
+    if equations and output not in equations:
+        raise wrong(f"there is no equation '{output}'", near(output, equations))
+    return output
+
+
+Identifier: TypeAlias = Annotated[Word, AfterValidator(_unreserved)]
+Output: TypeAlias = Annotated[str, AfterValidator(_known_output)]
 Dimension: TypeAlias = Annotated[int, Field(ge=1)]
 
 
@@ -101,7 +107,7 @@ class _Equations(Strict):
     """What is trained."""
     equations: Annotated[dict[Identifier, str], Field(min_length=1)]
     """Each names a value: `h: sigmoid(W @ x + b)`."""
-    output: str
+    output: Output
     """The equation that predicts."""
 
     @field_validator("inputs")
@@ -117,11 +123,6 @@ class _Equations(Strict):
                     f"expected the names of features, found {describe(value)}", hint, (name,)
                 )
         return inputs
-
-    @field_validator("output")
-    @classmethod
-    def _is_an_equation(cls, output: str, info: ValidationInfo) -> str:
-        return _known_output(output, info)
 
 
 class EquationsSpec(LossSpec, _Equations):  # in this order the equations' keys come first
@@ -144,25 +145,13 @@ class EquationsSpec(LossSpec, _Equations):  # in this order the equations' keys 
 class SketchModel(Strict):
     """A graph of equations on given numbers."""
 
-    inputs: Annotated[dict[Letter, Numbers], Field(min_length=1)]
+    inputs: Annotated[dict[Word, Numbers], Field(min_length=1)]
     """Numbers, lists of numbers or lists of rows: `{a: 2.0, b: 1.0}`."""
-    parameters: dict[Letter, ParameterSpec] = Field(default_factory=dict)
+    parameters: dict[Word, ParameterSpec] = Field(default_factory=dict)
     """Further values, drawn or given."""
-    equations: Annotated[dict[Letter, str], Field(min_length=1)]
+    equations: Annotated[dict[Word, str], Field(min_length=1)]
     """Each names a value: `c: a + b`."""
-    output: str
+    output: Output
     """The equation whose gradient is asked for; a number."""
     dtype: Literal["float32", "float64"] = "float64"
     """Type of all values."""
-
-    @field_validator("output")
-    @classmethod
-    def _is_an_equation(cls, output: str, info: ValidationInfo) -> str:
-        return _known_output(output, info)
-
-
-def _known_output(output: str, info: ValidationInfo) -> str:
-    equations = info.data.get("equations")
-    if equations and output not in equations:
-        raise wrong(f"there is no equation '{output}'", near(output, equations))
-    return output

@@ -31,7 +31,7 @@ from trainer.spec.fields import (
     wrong,
 )
 from trainer.spec.messages import describe, near, plural
-from trainer.spec.tagged import Tagged, by_type, models_of
+from trainer.spec.tagged import Tagged, by_type
 
 RESERVED_NAMES: Final = frozenset({"x", "y", "loss", "learning_rate", "grad_norm", "clip", "eval"})
 """Names of nodes that each graph may have, and so no names of layers, inputs or equations."""
@@ -240,8 +240,6 @@ LayerSpec: TypeAlias = Annotated[
     | ConcatLayer,
     by_type("a type of layer", default=DenseLayer),
 ]
-LAYERS: Final = tuple(models_of(LayerSpec))
-"""The types of layers."""
 
 # The loss --------------------------------------------------------------------------------------
 

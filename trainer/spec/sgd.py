@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import (
     BeforeValidator,
@@ -119,8 +119,6 @@ ScheduleSpec: TypeAlias = Annotated[
     BeforeValidator(_named),
     _OrName(),
 ]
-SCHEDULES: Final = tuple(models_of(ScheduleSpec))
-"""The types of schedules."""
 
 # Averages and the end --------------------------------------------------------------------------
 
