@@ -3,7 +3,7 @@
 A field's type, bounds and default stand in these models and nowhere else; the JSON Schema for
 editors and the reference in docs/spec.md are made from them. The parts have files of their own:
 `data.py`, `layers.py`, `equations.py`, `sgd.py`. Checks between fields are validators that raise
-`wrong(...)`. The messages for simple mistakes are in `messages.py`.
+`wrong(...)`. The messages for simple mistakes are in `explain.py`.
 """
 
 from __future__ import annotations
