@@ -16,7 +16,7 @@ times: the bound is then still one of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Final
 
@@ -30,7 +30,9 @@ from trainer.network.model import Model
 
 COPIES: Final = 16
 MARGIN: Final = 2
+"""How many times as far as the farthest copy one computation may be."""
 STOPS: Final = 8
+"""In how many places a sum is looked at on its way."""
 ULPS: Final = 4
 """How many units in the last place a function may be off: exp, tanh, softmax."""
 SUMS: Final = frozenset({"matmul", "sum", "mean", "scatter"})
@@ -45,7 +47,8 @@ def rounding(model: Model, rows: Array) -> Array:
     how, random = model.preprocessing, np.random.Generator(np.random.Philox(0))
     widest = max(int(np.prod(value.shape[-1:])) for value in model.parameters.values())
     found = []
-    for block in blocks(len(rows), max(widest, how.layout.width)):
+    # larger blocks than for a prediction, since each reads all weights twenty times
+    for block in blocks(len(rows), max(widest, how.layout.width) // 8 + 1):
         exact, *copies = (_numbers(model, out) for out in _outputs(model, rows[block], random))
         found.append((exact, np.abs(np.subtract(copies, exact)).max(axis=0)))
     numbers, farthest = (np.concatenate(parts) for parts in zip(*found, strict=True))
@@ -90,38 +93,40 @@ def _numbers(model: Model, outputs: Array) -> Array:
 
 def _outputs(model: Model, rows: Array, random: np.random.Generator) -> list[Array]:
     """The network's outputs or logits in float64: as they are, and moved in `COPIES` copies."""
-    how, graph = model.preprocessing, model.graph
-    wanted = graph.outputs["prediction"]
-
-    def moved(values: Sequence[Array], by: Array) -> Iterator[Array]:
-        """The first value as it is, the others up or down."""
-        finite = np.where(np.isfinite(by), by, 0)
-        yield values[0]
-        for value in values[1:]:
-            yield value + finite * (random.integers(0, 2, value.shape, np.int8) * 2 - 1)
-
+    how, graph, wanted = model.preprocessing, model.graph, model.graph.outputs["prediction"]
+    needed = graph.ancestors([wanted])
+    nodes = [node for node in graph if node.name in needed and node.op not in LEAVES]
+    last_use = {source: node.name for node in nodes for source in node.inputs}
     with np.errstate(all="ignore"):
-        x = how.encode(rows).astype(how.dtype).astype(np.float64)
-        values = {
-            name: [v.astype(np.float64)] * (1 + COPIES) for name, v in model.parameters.items()
-        }
-        values["x"] = list(moved([x] * (1 + COPIES), _lost_by_curves(how.scaling, x, how.dtype)))
-        needed = graph.ancestors([wanted])
-        nodes = [node for node in graph if node.name in needed]
-        last_use = {source: node.name for node in nodes for source in node.inputs}
+        exact = _leaves(model, rows)
+        values = {name: [value] * (1 + COPIES) for name, value in exact.items()}
+        values["x"] = _moved(values["x"], _lost_by_curves(how.scaling, exact["x"]), random)
         for node in nodes:
-            if node.op == "constant":
-                value = np.asarray(node.attributes["value"], node.dtype).astype(np.float64)
-                values[node.name] = [value] * (1 + COPIES)
-            if node.op in LEAVES:
-                continue
             inputs = list(zip(*(values[name] for name in node.inputs), strict=True))
-            found = [np.asarray(OPS[node.op].forward(*x, **node.attributes)) for x in inputs]
-            values[node.name] = list(moved(found, lost(node, found[0], inputs[0])))
+            found = [np.asarray(OPS[node.op].forward(*each, **node.attributes)) for each in inputs]
+            values[node.name] = _moved(found, lost(node, found[0], inputs[0]), random)
             for name in {name for name in node.inputs if last_use[name] == node.name}:
                 del values[name]
         outputs = values[wanted]
-        return list(moved(outputs, _lost_by_scaling(how.target_scaling, outputs[0])))
+        return _moved(outputs, _lost_by_scaling(how.target_scaling, outputs[0]), random)
+
+
+def _leaves(model: Model, rows: Array) -> dict[str, Array]:
+    """What the graph computes from, in its dtype but held in float64."""
+    how, graph = model.preprocessing, model.graph
+    found = {"x": how.encode(rows), **model.parameters}
+    found |= {node.name: node.attributes["value"] for node in graph.leaves("constant")}
+    return {name: np.asarray(v).astype(how.dtype).astype(np.float64) for name, v in found.items()}
+
+
+def _moved(values: Sequence[Array], by: Array, random: np.random.Generator) -> list[Array]:
+    """The first value as it is, the copies up or down."""
+    finite = np.where(np.isfinite(by), by, 0)
+    exact, *copies = values
+    return [
+        exact,
+        *(v + finite * (random.integers(0, 2, v.shape, np.int8) * 2 - 1) for v in copies),
+    ]
 
 
 def _lost_by_scaling(scaling: Scaling, scaled: Array) -> Array:
@@ -130,9 +135,10 @@ def _lost_by_scaling(scaling: Scaling, scaled: Array) -> Array:
     return np.asarray(ULPS * np.finfo(np.float64).eps * (np.abs(scaled) + shifted))
 
 
-def _lost_by_curves(scaling: Scaling, x: Array, dtype: str) -> Array:
-    """How much x may lose. Where no curve is, its few operations are rounded alike everywhere."""
+def _lost_by_curves(scaling: Scaling, x: Array) -> Array:
+    """How much x may lose before it is cast to its dtype; what no curve bends is rounded alike
+    everywhere.
+    """
     found, columns = np.zeros_like(x), list(scaling.curves)
     found[:, columns] = _lost_by_scaling(scaling, x)[:, columns]
-    found[:, columns] += np.finfo(dtype).eps / 2 * np.abs(x[:, columns])
     return found
