@@ -15,7 +15,7 @@ from trainer.engine.compiled.codegen import Kernel, kernel_source, kernels_of
 from trainer.engine.compiled.team import ENDED, TEAM_SIZE, TICKET
 from trainer.engine.steps import Steps, inputs_of
 from trainer.graph.graph import Graph, Node
-from trainer.graph.ops import BATCH, LEAVES, Array, Shape
+from trainer.graph.ops import BATCH, LEAVES, OPS, Array, Shape
 
 CALL_SECONDS: Final = 0.05  # about what a call of a kernel takes, if not a step takes longer
 SHARED_SECONDS: Final = 3e-4  # a shorter call is over before a thread is awake
@@ -168,7 +168,7 @@ def _seconds(nodes: Sequence[Node], graph: Graph, rows: int) -> float:
     seconds = NODE_SECONDS * len(nodes)
     for node in nodes:
         numbers = _numbers(node.shape, rows)
-        if node.op == "matmul":
+        if OPS[node.op].form == "product":
             inner = _numbers(graph[node.inputs[0]].shape[1:], rows)
             seconds += MULTIPLICATION_SECONDS * numbers * inner
         else:
