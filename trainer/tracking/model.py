@@ -21,7 +21,7 @@ import numpy as np
 
 from trainer.data.columns.texts import written
 from trainer.errors import TrackingError, UsageError
-from trainer.export.program import mlflow_code, model_arrays
+from trainer.export.program import model_arrays, program_code
 from trainer.graph.ops import Array
 from trainer.network.model import Model
 from trainer.tracking.describe import flatten
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from mlflow.models import ModelSignature
 
 FOLDER: Final = "model"
+SERVED: Final = "trainer.tracking.served"
+"""The file that ends the code of a kept model."""
 
 
 def log_model(
@@ -160,7 +162,7 @@ def _save(
 
     place.parent.mkdir(parents=True, exist_ok=True)
     code, weights = place.parent / f"{FOLDER}.py", place.parent / "weights.safetensors"
-    code.write_text(mlflow_code(model), encoding="utf-8")
+    code.write_text(program_code(model, SERVED), encoding="utf-8")
     save_file(model_arrays(model), weights)
     description = Description(
         artifact_path=logged.artifact_location,

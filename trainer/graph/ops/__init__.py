@@ -1,7 +1,7 @@
 """The ops: the elementwise ones a row each, the others a file each for a family.
 
-`OPS` has them by name. Everything that is known of an op stands in its row or file, so whoever runs,
-compiles, exports or explains a graph asks the row; to add an op nothing else is touched.
+`OPS` has them by name. All that is known of an op stands in its row or file: who runs, compiles,
+exports or explains a graph asks there, and to add an op nothing else is touched.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ def columns(x: Array, *, start: int, stop: int) -> Array:
 
 
 def pad_columns(g: Array, x: Array, *, start: int, stop: int) -> Array:
-    """g as the columns from start to stop of zeros of the shape of x."""
+    """Zeros of the shape of x, with g as their columns from start to stop."""
     out = np.zeros(x.shape, g.dtype)
     out[..., start:stop] = g
     return out

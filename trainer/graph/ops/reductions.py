@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 def sum_over(x: Array, *, axes: Axes, keepdims: bool = False) -> Array:
-    """x summed over axes, which stay with length 1 if they are kept."""
+    """The sum of x over axes, which stay with length 1 if they are kept."""
     return np.asarray(np.sum(x, axis=axes, keepdims=keepdims))
 
 
 def mean(x: Array, *, axes: Axes) -> Array:
-    """x summed over axes, divided by the number of places that were summed."""
+    """The sum of x over axes, divided by the number of places."""
     return np.asarray(np.sum(x, axis=axes) / count(x, axes=axes))
 
 
@@ -29,7 +29,7 @@ def count(x: Array, *, axes: Axes) -> Array:
 
 
 def expand_like(g: Array, x: Array, *, axes: Axes, keepdims: bool = False) -> Array:
-    """g repeated along axes, to the shape of x."""
+    """The shape of x, filled by repeating g along axes."""
     return np.broadcast_to(g if keepdims else np.expand_dims(g, axes), x.shape)
 
 
@@ -43,7 +43,7 @@ def _reduced(shape: Shape, *, axes: Axes, keepdims: bool = False) -> Shape:
     return tuple(dim for i, dim in enumerate(kept) if keepdims or i not in axes)
 
 
-def _counted(_shape: Shape, *, axes: Axes) -> Shape:  # noqa: ARG001 (any axes give one number)
+def _counted(_shape: Shape, *, axes: Axes) -> Shape:
     return ()
 
 
