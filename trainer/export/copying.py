@@ -52,7 +52,7 @@ class Program:
     _members: dict[str, set[str]] = field(default_factory=dict)
 
     def give(self, name: str, text: str, *files: str) -> None:
-        """A definition of the program's own, and the files whose names it uses."""
+        """A definition of the program's own, and the files whose names it uses, if any."""
         self.own[name] = text, files
 
     def set(self, name: str, value: object) -> None:
@@ -103,12 +103,9 @@ class Program:
                 raise ValueError(f"two definitions of '{name}' meet in one program")
             return
         self._known[name] = text
-        self._follow(text, files)
+        for needed in names_used(text) if files else ():
+            self._need(needed, files)
         self._ordered.append(text)
-
-    def _follow(self, text: str, files: tuple[str, ...]) -> None:
-        for name in names_used(text):
-            self._need(name, files)
 
     def _import_lines(self) -> str:
         """Python's own modules first, each kind in the order of its letters."""
@@ -137,7 +134,7 @@ def read_file(module: str) -> File:
     assert found is not None
     assert found.origin is not None
     source = Path(found.origin).read_text(encoding="utf-8")
-    lines = _FOR_CHECKERS.sub("", _untyped(source)).splitlines()
+    lines = _FOR_CHECKERS.sub("", _untyped(source)).split("\n")
     definitions: dict[str, str] = {}
     imports: dict[str, tuple[str, str]] = {}
     ending = []

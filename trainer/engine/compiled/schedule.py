@@ -235,19 +235,12 @@ def read_by(node: Node) -> tuple[str, ...]:
 
 def _only_multiplied(nodes: Sequence[Node], kept: set[str]) -> dict[str, str]:
     """Transposes that nothing but matrix products take: these read the matrix the other way."""
-    others = {
-        source for node in nodes if OPS[node.op].form != "product" for source in node.inputs
-    }  # fmt: skip
+    others = {source for node in nodes if OPS[node.op].form != "product" for source in node.inputs}
     return {
         node.name: node.inputs[0]
         for node in nodes
-        if _is_transpose(node) and node.name not in others | kept
+        if OPS[node.op].is_transpose and node.name not in others | kept
     }
-
-
-def _is_transpose(node: Node) -> bool:
-    form = OPS[node.op].form
-    return isinstance(form, Places) and form.flips
 
 
 def _place(node: Node, graph: Graph, schedule: Schedule) -> None:

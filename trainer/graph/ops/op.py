@@ -163,6 +163,11 @@ class Op:
         """The number of inputs."""
         return len(self.vjps)
 
+    @property
+    def is_transpose(self) -> bool:
+        """Whether it only turns rows into columns."""
+        return isinstance(self.form, Places) and self.form.flips
+
     def write(self, inputs: Sequence[str], attributes: Mapping[str, Any]) -> str:
         """The formula with these names in the places of the inputs."""
         return self.formula.format(*inputs, **attributes)
