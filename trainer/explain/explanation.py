@@ -204,10 +204,10 @@ def _one(value: Array, node: Node) -> Array:
 def _one_local(local: Array | None, node: Node, position: int, source: Node) -> Array | None:
     """A derivative for the one example."""
     row = OPS[node.op]
-    if local is None or row.locals:  # of what a second input is multiplied with, examples are last
-        last = local is not None and position == 1 and node.shape[:1] == (BATCH,)
-        return local[:, 0] if last and local is not None else local
-    return _one(local, node if row.kernel is not None else source)
+    if local is None or not row.locals:
+        return local if local is None else _one(local, node if row.kernel is not None else source)
+    # what a second input is multiplied with is transposed: its examples are columns
+    return local[:, 0] if position == 1 and node.shape[:1] == (BATCH,) else local
 
 
 class _Locals:

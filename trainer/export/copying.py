@@ -119,12 +119,12 @@ class Program:
 
     def _definitions(self) -> str:
         """Lines of constants, then functions two lines apart."""
-        text = ""
+        text, blocks = "", True  # as if imports were a block
         for found in dict.fromkeys(self._ordered):
-            block = found.startswith(("def ", "class ", "@"))
-            text += ("\n\n" if block or text.endswith("\n\n") else "") + found + "\n"
-            text += "\n\n" if block else ""
-        return re.sub(r"\n{3,}", "\n\n\n", text).strip("\n") + "\n"
+            block = found.startswith(("def ", "class "))
+            text += ("\n\n" if block or (blocks and text) else "") + found + "\n"
+            blocks = block
+        return text.removeprefix("\n")
 
 
 @cache

@@ -54,6 +54,8 @@ def write_node(node: Node, names: Mapping[str, str]) -> str:
     attributes = {key: literal(value) for key, value in node.attributes.items()}
     if row.program:
         return row.program.format(*inputs, **attributes)
+    if not row.forward.__name__.isidentifier():
+        raise NotImplementedError(f"the forward of the op '{node.op}' has no name to call it by")
     given = [*inputs, *(f"{key}={value}" for key, value in attributes.items())]
     return f"{row.forward.__name__}({', '.join(given)})"
 
