@@ -37,6 +37,7 @@ from trainer.engine.compiled.codegen import (
 from trainer.engine.compiled.engine import CompiledEngine
 from trainer.graph import Graph, GraphBuilder, gradients
 from trainer.graph.ops import BATCH, Array
+from trainer.network.fingerprint import parameters_sha256
 from trainer.training import compile_kernels, make_job, run_job
 from trainer.training.loop import GATHERED
 
@@ -136,7 +137,7 @@ def test_the_same_bits_however_the_epoch_is_cut(write_spec) -> None:
         job = jobs_of(spec)[0]
         for first, last in itertools.pairwise(cuts):
             take_steps(job, first, last)
-        states.append(trainer.fingerprint.parameters_sha256(job.parameters))
+        states.append(parameters_sha256(job.parameters))
     assert len(set(states)) == 1
 
 
