@@ -175,7 +175,7 @@ def _globals(table: symtable.SymbolTable) -> Iterator[str]:
 
 def _untyped(source: str) -> str:
     """The source without the types of top-level functions and names."""
-    spans: list[tuple[int, int, bytes]] = []
+    spans: list[tuple[int, int]] = []
     raw = source.encode()
     starts = [0]
     for line in raw.splitlines(keepends=True):
@@ -185,7 +185,7 @@ def _untyped(source: str) -> str:
         """Away with the type that ends with this node; a default stands closer then."""
         assert node.end_lineno is not None
         assert node.end_col_offset is not None
-        spans.append((begin, starts[node.end_lineno - 1] + node.end_col_offset, b""))
+        spans.append((begin, starts[node.end_lineno - 1] + node.end_col_offset))
 
     def place(node: ast.expr | ast.arg) -> int:
         return starts[node.lineno - 1] + node.col_offset
@@ -205,7 +205,7 @@ def _untyped(source: str) -> str:
         if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
             target = statement.target
             cut(place(target) + len(target.id.encode()), statement.annotation)
-    for begin, end, instead in sorted(spans, reverse=True):
+    for begin, end in sorted(spans, reverse=True):
         default = raw[end : end + 3] == b" = " and b"(" in raw[raw.rfind(b"\n", 0, begin) : begin]
-        raw = raw[:begin] + instead + (b"=" + raw[end + 3 :] if default else raw[end:])
+        raw = raw[:begin] + (b"=" + raw[end + 3 :] if default else raw[end:])
     return raw.decode()
