@@ -89,9 +89,10 @@ class Attempt:
         kept = self.kept
         try:
             run = self._train()
-            self.listen(Trained(run))
             failure = self._failure(run)
-            if kept is not None:
+            try:
+                self.listen(Trained(run))
+            finally:
                 self._leave(run)
         except BaseException:
             if kept is not None and kept.recorder is not None and kept.awaits:
@@ -160,8 +161,7 @@ class Attempt:
         if problem is None:
             return False
         self._away = problem
-        young = time.monotonic() - self._trained_since < FAR_SECONDS
-        if young and not kept.offline_ok and not kept.recorder.is_gone:
+        if not kept.offline_ok and time.monotonic() - self._trained_since < FAR_SECONDS:
             return True
         self.listen(Warned(f"{problem}\n  the run goes on, and is kept in {kept.folder.path}"))
         return False
@@ -232,7 +232,8 @@ class Attempt:
     def _leave(self, run: Run) -> None:
         """Writes all that the run leaves. What cannot be written takes nothing from the run."""
         kept, ended = self.kept, self._history.ended
-        assert kept is not None
+        if kept is None:
+            return
         try:
             leave_numbers(kept.folder, self.job)
             if ended.status == "FINISHED":
@@ -273,10 +274,7 @@ class Attempt:
         try:
             recorder.wait()
         except KeyboardInterrupt:
-            failure = InterruptedRun(
-                "the run is trained, and will be recorded without this command"
-            )
-            return run, failure
+            return run, InterruptedRun("the run is trained; it is recorded without this command")
         except TrackingError as error:
             kept = self.kept
             if kept is not None and kept.offline_ok:

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 FOLDER: Final = "model"
 WEIGHTS_TAG: Final = "trainer.weights_sha256"
+SERVED: Final = "trainer.tracking.served"
+"""The file that ends the code of a kept model."""
 
 
 def import_models() -> None:
