@@ -20,7 +20,7 @@ from test_autodiff import random_graphs
 from test_ops import ROWS
 
 import trainer
-from trainer import build_graph, load_spec
+from trainer import Profile, build_graph, load_spec
 from trainer.data import load_dataset
 from trainer.data.preparing.layout import Layout
 from trainer.engine import ReferenceEngine, evaluate, make_engine
@@ -118,7 +118,7 @@ def test_a_whole_run_agrees_and_is_recorded(store, write_spec) -> None:
         ROOT / "configs/hidden_layer.yaml", {"model.dtype": "float64", "sgd.epochs": 5}
     )
     compiled = trainer.train(spec, engine="compiled")
-    reference = trainer.train(spec, engine="reference", track=False)
+    reference = trainer.train(spec, profile=unkept("reference"))
     assert compiled.metrics.keys() == reference.metrics.keys()
     for name, series in reference.history.items():
         np.testing.assert_allclose(compiled.history[name].values, series.values, rtol=1e-9)
@@ -151,7 +151,7 @@ def test_a_step_that_fails_changes_nothing(write_spec) -> None:
     found = []
     for engine in ("compiled", "reference"):
         with pytest.raises(trainer.DivergedError) as error:
-            trainer.train(spec, track=False, engine=engine)
+            trainer.train(spec, profile=unkept(engine))
         assert error.value.run is not None
         assert all(np.isfinite(v).all() for v in error.value.run.parameters.values())
         found.append(error.value.run.steps)
@@ -358,7 +358,7 @@ def test_make_engine_by_name(write_spec) -> None:
 PROGRAM = """
 import sys, trainer
 spec = trainer.load_spec(sys.argv[1])
-print(trainer.train(spec, track=False, engine="compiled").parameters_sha256)
+print(trainer.train(spec, profile=trainer.Profile("compiled", runs=None)).parameters_sha256)
 """
 
 
@@ -407,7 +407,7 @@ def test_a_cache_that_cannot_be_written(tmp_path, write_spec, monkeypatch, reaso
         monkeypatch.setenv("TRAINER_CACHE", str(tmp_path / "kernels"))
         monkeypatch.setattr(cache, "ROOM", 2**60)
     spec = load_spec(write_spec())
-    run = trainer.train(spec, track=False, engine="compiled")
+    run = trainer.train(spec, profile=unkept("compiled"))
     assert run.status == "FINISHED"
     assert not list(tmp_path.rglob("kernel.py"))
 

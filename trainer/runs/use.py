@@ -101,7 +101,7 @@ def promote(
     """
     wanted = RegisteredName.parse(name)
     found, version = promote_run(Runs(profile.find_store(), warn), run, wanted)
-    return found.run_id, wanted, version
+    return found.id, wanted, version
 
 
 def record_evaluation(
