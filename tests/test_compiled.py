@@ -23,7 +23,7 @@ import trainer
 from trainer import Profile, build_graph, load_spec
 from trainer.data import load_dataset
 from trainer.data.preparing.layout import Layout
-from trainer.engine import ReferenceEngine, evaluate, make_engine
+from trainer.engine import EngineName, ReferenceEngine, evaluate, make_engine
 from trainer.engine.compiled import cache, functions, writer
 from trainer.engine.compiled.codegen import (
     FUNCTIONS,
@@ -42,6 +42,10 @@ from trainer.training import compile_kernels, make_job, run_job
 from trainer.training.loop import GATHERED
 
 TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
+
+
+def unkept(engine: EngineName) -> Profile:
+    return Profile(engine, runs=None)
 
 
 def jobs_of(spec: trainer.Spec) -> Any:

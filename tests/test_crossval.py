@@ -17,7 +17,8 @@ import pytest
 from mlflow import MlflowClient
 
 from trainer import Profile, crossval, load_spec
-from trainer.checkpoints import folders, read_facts
+from trainer.checkpoints.facts import read_facts
+from trainer.checkpoints.folder import folders
 from trainer.data import load_table, split_rows
 from trainer.errors import DataError, DivergedError, InterruptedRun, SpecError
 from trainer.report.folds import write_folds

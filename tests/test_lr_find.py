@@ -11,7 +11,7 @@ import pytest
 
 import trainer
 from trainer import Profile, load_spec
-from trainer.checkpoints import find_folder, folders
+from trainer.checkpoints.folder import find_folder, folders
 from trainer.errors import DivergedError, InterruptedRun, UsageError
 from trainer.runs.rate_search import find_learning_rate
 from trainer.training.range_test import RangeTest, before_rise, smooth
