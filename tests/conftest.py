@@ -82,9 +82,6 @@ class RecorderThread:
     def close(self) -> None:
         self._orders.put(None)
 
-    def poll(self) -> int | None:
-        return self._code
-
     def wait(self) -> int:
         self._ended.wait()
         return self._code or 0

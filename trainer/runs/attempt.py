@@ -89,9 +89,10 @@ class Attempt:
         kept = self.kept
         try:
             run = self._train()
-            self.listen(Trained(run))
             failure = self._failure(run)
-            if kept is not None:
+            try:
+                self.listen(Trained(run))
+            finally:
                 self._leave(run)
         finally:
             if self._keeper is not None:
@@ -227,7 +228,8 @@ class Attempt:
     def _leave(self, run: Run) -> None:
         """Writes all that the run leaves. What cannot be written takes nothing from the run."""
         kept, ended = self.kept, self._history.ended
-        assert kept is not None
+        if kept is None:
+            return
         try:
             leave_numbers(kept.folder, self.job)
             if ended.status == "FINISHED":
@@ -268,10 +270,7 @@ class Attempt:
         try:
             recorder.wait()
         except KeyboardInterrupt:
-            failure = InterruptedRun(
-                "the run is trained, and will be recorded without this command"
-            )
-            return run, failure
+            return run, InterruptedRun("the run is trained; it is recorded without this command")
         except TrackingError as error:
             kept = self.kept
             if kept is not None and kept.offline_ok:

@@ -31,9 +31,6 @@ class Process(Protocol):
     def close(self) -> None:
         """Tells it that there is no more to follow."""
 
-    def poll(self) -> int | None:
-        """Its exit code, once it has ended."""
-
     def wait(self) -> int:
         """Waits for its end; its exit code."""
 
@@ -80,13 +77,13 @@ class Following:
 
     @property
     def problem(self) -> str | None:
-        """What keeps the store from being told, as far as that is known by now."""
+        """What is wrong with the store, as far as that is known by now. That the recorder itself is
+        gone is no reason to stop: `wait` tells it.
+        """
         if time.monotonic() - self._looked >= LOOK_SECONDS:
             self._looked = time.monotonic()
             recorded = self.recorded()
             self._problem = recorded.problem if recorded else None
-            if self.recorder.process.poll() is not None and not (recorded and recorded.whole):
-                self._problem = self._problem or GONE
         return self._problem
 
     def recorded(self) -> Recorded | None:

@@ -174,21 +174,25 @@ def _known_run(order: Order, known: Path, facts: Facts, recorder: Recorder | Non
     """The known run; recorded as one of its own where it is asked for as another, and recorded to
     its end where it is not.
     """
-    was = read_facts(known)
-    alike = ("name", "experiment", "parent", "register", "store")
-    if any(getattr(was, name) != getattr(facts, name) for name in alike):
-        known = copy_run(known, facts)
-    run, recorded = replace(load_run(known), known=True), read_recorded(known)
-    missing = recorder is not None and not (recorded and recorded.whole)
+    was, recorded = read_facts(known), read_recorded(known)
+    alike = all(
+        getattr(was, name) == getattr(facts, name)
+        for name in ("name", "experiment", "parent", "register")
+    )
+    elsewhere = recorder is not None and recorded and recorded.store != recorder.store.uri
+    if elsewhere or not alike:
+        known, recorded = copy_run(known, facts), None
+    run = replace(load_run(known), known=True)
     if recorder is not None:
         run = replace(run, tracking_uri=recorder.store.uri)
     if recorded is not None:
         run = found_in(run, recorded)
     order.listen(Trained(run))
-    if recorder is not None and missing:
+    if recorder is None:
+        return run
+    if recorded is None or not recorded.whole:
         following = recorder.follow(known, read_facts(known).attempt)
-        if order.recorder is None:
-            return found_in(run, following.wait())
-    elif recorder is not None and order.recorder is None:
+        return found_in(run, following.wait()) if order.recorder is None else run
+    if order.recorder is None:
         recorder.cancel()
     return run

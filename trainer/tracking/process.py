@@ -31,7 +31,7 @@ class RecorderProcess:
     def send(self, order: Mapping[str, Any]) -> None:
         """Tells it to follow a folder."""
         assert self._process.stdin is not None
-        with suppress(OSError):  # it is gone, which `poll` tells
+        with suppress(OSError):  # it is gone, which `wait` tells
             self._process.stdin.write(json.dumps(order).encode() + b"\n")
             self._process.stdin.flush()
 
@@ -40,10 +40,6 @@ class RecorderProcess:
         assert self._process.stdin is not None
         with suppress(OSError):
             self._process.stdin.close()
-
-    def poll(self) -> int | None:
-        """Its exit code, once it has ended."""
-        return self._process.poll()
 
     def wait(self) -> int:
         """Waits for its end; its exit code."""

@@ -91,7 +91,7 @@ class _Followed:
             if self._recording.facts.attempt != self._attempt:  # another one goes on
                 return True
         if self._recording.step():
-            self.whole = True
+            self.whole = self._recording.is_whole
             return True
         if not self._recording.waits_for_store:
             self._until = None

@@ -88,9 +88,9 @@ class Recording:
         )
 
     @property
-    def run_id(self) -> str | None:
-        """The id of the run in MLflow, once it has one."""
-        return self._state.run_id
+    def is_whole(self) -> bool:
+        """Whether the store has all of the run."""
+        return self._state.whole
 
     def step(self) -> bool:
         """Does a little; whether nothing is left to do. Raises nothing that a store can cause."""
