@@ -20,7 +20,7 @@ from trainer import Profile, crossval, load_spec
 from trainer.checkpoints.facts import read_facts
 from trainer.checkpoints.folder import folders
 from trainer.data import load_table, split_rows
-from trainer.errors import DataError, DivergedError, InterruptedRun, SpecError
+from trainer.errors import DataError, DivergedError, InterruptedRun, SpecError, UsageError
 from trainer.report.folds import write_folds
 from trainer.runs.facts import named
 from trainer.runs.folds import CrossValidation, Plan, plan_folds
@@ -187,18 +187,16 @@ def all_runs(store: str) -> list[Any]:
     return sorted(found, key=lambda run: run.data.tags.get("trainer.fold", ""))
 
 
-def test_the_whole_joins_a_run_that_is_there(
-    write_spec: WriteSpec, store: str, monkeypatch: pytest.MonkeyPatch
+def test_the_folds_do_not_join_one_run(
+    write_spec: WriteSpec, store: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As `mlflow run` makes one; the folds are runs of their own below it."""
-    client = MlflowClient(store)
-    there = client.create_run(client.create_experiment("theirs")).info.run_id
-    monkeypatch.setenv("MLFLOW_RUN_ID", there)
-    cross = crossval(load_spec(write_spec(IRIS)), 2)
-    assert (cross.run_id, cross.experiment, cross.status) == (there, "theirs", "FINISHED")
-    _, *folds = all_runs(store)
-    assert len(folds) == 2
-    assert {run.data.tags["mlflow.parentRunId"] for run in folds} == {there}
+    monkeypatch.setenv("MLFLOW_RUN_ID", "0" * 32)
+    spec = load_spec(write_spec(IRIS))
+    with pytest.raises(UsageError, match="MLFLOW_RUN_ID names one run"):
+        crossval(spec, 2)
+    assert not list(folders(folder / "runs"))
+    cross = crossval(spec, 2, profile=Profile(record=False))
+    assert (cross.status, cross.run_id, len(all_runs(store))) == ("FINISHED", None, 0)
 
 
 def test_one_run_holds_the_folds(store: str, write_spec: WriteSpec, folder: Path) -> None:
