@@ -409,9 +409,7 @@ def test_other_kernels(
         assert proof["facts"], "bits differ for a reason"
 
 
-SAY_FACTS = (
-    "from trainer.checkpoints.environment import numeric_environment as facts; print(facts('reference'))"
-)
+SAY_FACTS = "from trainer.checkpoints.environment import numeric_environment as facts; print(facts('reference'))"
 
 
 @pytest.mark.parametrize(
@@ -444,4 +442,6 @@ def test_facts_of_the_environment(before: str, settings: dict[str, str]) -> None
 def changes_kernels(settings: Mapping[str, str]) -> bool:
     """Whether the settings are others than those of this machine."""
     kernel = settings.get("OPENBLAS_CORETYPE")
-    return kernel not in numeric_environment("reference")["blas"] if kernel else any(settings.values())
+    return (
+        kernel not in numeric_environment("reference")["blas"] if kernel else any(settings.values())
+    )

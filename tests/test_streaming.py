@@ -241,7 +241,8 @@ def test_a_run_without_a_split_has_the_bits_of_one_in_memory(
 ) -> None:
     write(kind, table())
     ours, theirs = (
-        trainer.train(make_spec(kind, what, streamed), profile=Profile(runs=None)) for streamed in (True, False)
+        trainer.train(make_spec(kind, what, streamed), profile=Profile(runs=None))
+        for streamed in (True, False)
     )
     assert bits(ours) == bits(theirs)
 
