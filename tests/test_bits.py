@@ -1,6 +1,6 @@
-"""Some runs give these very bits, whatever is changed in this project, with every kernel of BLAS and
-NumPy: their sums are too short to be taken in another order, and they call no function that one
-kernel rounds as another does not.
+"""Some runs give these very bits, whatever is changed in this project and with every kernel of BLAS
+and NumPy: their sums are too short to be taken in another order, and they call no function that
+one kernel rounds as another does not.
 """
 
 from __future__ import annotations

@@ -22,8 +22,9 @@ FILES: Final = (
 
 @dataclass(frozen=True)
 class Record:
-    """What the store holds of a run: its ids (see `RecordedRun`), its status and tags, every point of every metric as
-    (step, value) in the order in which they came, and the files of `FILES` that are there.
+    """What the store holds of a run: its ids (see `RecordedRun`), its status and tags, every point
+    of every metric as (step, value) in the order in which they came, and the files of `FILES` that
+    are there.
     """
 
     id: str
