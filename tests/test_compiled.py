@@ -38,6 +38,7 @@ from trainer.engine.compiled.engine import CompiledEngine
 from trainer.engine.compiled.schedule import unplanned_ops
 from trainer.graph import OPS, Graph, GraphBuilder, gradients
 from trainer.graph.ops import BATCH, Array
+from trainer.network.fingerprint import parameters_sha256
 from trainer.training import compile_kernels, make_job, run_job
 from trainer.training.loop import GATHERED
 
@@ -121,7 +122,7 @@ def test_a_whole_run_agrees_and_is_recorded(store, write_spec) -> None:
     spec = load_spec(
         ROOT / "configs/hidden_layer.yaml", {"model.dtype": "float64", "sgd.epochs": 5}
     )
-    compiled = trainer.train(spec, engine="compiled")
+    compiled = trainer.train(spec, profile=Profile("compiled"))
     reference = trainer.train(spec, profile=unkept("reference"))
     assert compiled.metrics.keys() == reference.metrics.keys()
     for name, series in reference.history.items():
@@ -141,7 +142,7 @@ def test_the_same_bits_however_the_epoch_is_cut(write_spec) -> None:
         job = jobs_of(spec)[0]
         for first, last in itertools.pairwise(cuts):
             take_steps(job, first, last)
-        states.append(trainer.fingerprint.parameters_sha256(job.parameters))
+        states.append(parameters_sha256(job.parameters))
     assert len(set(states)) == 1
 
 
