@@ -46,17 +46,16 @@ def time_command(folder: Path, arguments: Sequence[str]) -> Timed:
     kept = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")}
     with tempfile.TemporaryFile() as errors:
         began = time.monotonic()
-        process = subprocess.Popen(
+        with subprocess.Popen(
             [sys.executable, *arguments],
             cwd=folder, env=kept | own, stdout=subprocess.PIPE, stderr=errors,
-        )  # fmt: skip
-        assert process.stdout is not None
-        found = os.read(process.stdout.fileno(), 1)
-        shown = time.monotonic() - began
-        process.stdout.read()
-        code = process.wait()
+        ) as process:  # fmt: skip
+            assert process.stdout is not None
+            found = os.read(process.stdout.fileno(), 1)
+            shown = time.monotonic() - began
+            process.stdout.read()
         ended = time.monotonic() - began
-        if code or not found:
+        if process.returncode or not found:
             errors.seek(0)
             raise RuntimeError(f"{arguments} failed:\n{errors.read().decode()}")
     return Timed(shown, ended)

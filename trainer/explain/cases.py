@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from trainer.data import AnyPart, Preprocessing, Table, load_table, preprocess
-from trainer.data.columns.table import listing
+from trainer.data import AnyPart, Preprocessing, Table, listing, load_table, preprocess
 from trainer.errors import UsageError
 from trainer.explain.explanation import Explanation, explain_graph
 from trainer.graph import Graph
@@ -147,8 +146,7 @@ def cases_of_part(
 
 
 def _in_float64(spec: Spec, how: Preprocessing) -> Graph:
-    model = spec.model.model_copy(update={"dtype": "float64"})
-    wide = spec.model_copy(update={"model": model})
+    wide = spec.changed({"model.dtype": "float64"})
     # one example has no weight beside others
     return build_graph(wide, replace(how.layout, weighted=False), training=False)
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from trainer.checkpoints.bundle import CODE, WEIGHTS, Bundle
-from trainer.data.columns.texts import written
+from trainer.data import written
 from trainer.export.program import mlflow_code, model_arrays
 from trainer.graph.ops import Array
 from trainer.network.model import Model
