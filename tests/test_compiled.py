@@ -35,8 +35,7 @@ from trainer.engine.compiled.codegen import (
     values_kernel,
 )
 from trainer.engine.compiled.engine import CompiledEngine
-from trainer.engine.compiled.schedule import unplanned_ops
-from trainer.graph import OPS, Graph, GraphBuilder, gradients
+from trainer.graph import Graph, GraphBuilder, gradients
 from trainer.graph.ops import BATCH, Array
 from trainer.network.fingerprint import parameters_sha256
 from trainer.training import compile_kernels, make_job, run_job
@@ -254,12 +253,7 @@ def run_values(
     return dict(zip(fetch, outputs, strict=True))
 
 
-def test_every_op_can_be_planned_and_every_function_is_there() -> None:
-    assert unplanned_ops() == set()
-    assert {op for op in OPS if OPS[op].kernel is None} == {
-        "matmul", "transpose", "sum", "mean", "count", "expand_like", "softmax", "log_softmax",
-        "concat", "columns", "pad_columns", "lookup", "scatter",
-    }  # fmt: skip
+def test_every_function_is_there() -> None:
     for name in FUNCTIONS:
         assert hasattr(functions, f"{name}_f32")
         assert hasattr(functions, f"{name}_f64")

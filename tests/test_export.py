@@ -33,13 +33,16 @@ from trainer.errors import TrainerError, UsageError
 from trainer.export import check, files, nodes, onnx_columns, source
 from trainer.export import onnx as onnx_file
 from trainer.export.check import Answer, answer_model, compare
+from trainer.export.copying import Program
 from trainer.export.files import FORMATS, export_model
-from trainer.export.program import mlflow_code, model_arrays, write_program
+from trainer.export.program import model_arrays, program_code, write_program
+from trainer.export.runtime import facts, functions
 from trainer.export.tensors import read_safetensors
 from trainer.graph import OPS, Graph, GraphBuilder
 from trainer.graph.ops import ACTIVATIONS, Array
 from trainer.network.model import Model
 from trainer.spec import Spec
+from trainer.tracking.model import SERVED
 
 inf, nan = np.inf, np.nan
 EDGES = np.array([0.0, -0.0, 1e-30, -1e-30, 0.5, -7.0, 8.5, -40.0, 90.0, -1000.0, inf, -inf, nan])
@@ -73,9 +76,11 @@ def graph_of(op: str, arrays: list[Array], attributes: Mapping[str, Any]) -> Gra
 
 
 def by_numpy(graph: Graph, values: Mapping[str, Array]) -> Array:
-    text = source.write_source(graph, graph.outputs["prediction"])
-    scope = {"np": np, "math": __import__("math"), "DTYPE": np.dtype(graph["a"].dtype)}
-    exec(f"{text.functions}\ndef network(x, p):\n{text.body}", scope)
+    program = Program()
+    program.give("DTYPE", f"DTYPE = np.dtype('{graph['a'].dtype}')", facts.__name__)
+    source.give_network(program, graph, graph.outputs["prediction"], '"""One op."""')
+    scope: dict[str, Any] = {}
+    exec(program.text('"""An op."""', ["network"], functions.__name__), scope)
     with np.errstate(all="ignore"):
         return np.asarray(scope["network"](None, values))
 
@@ -126,14 +131,14 @@ def check_onnx(op: str, dtype: str) -> None:
         np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance)
 
 
-CHECKS = {"numpy": (check_numpy, source), "onnx": (check_onnx, nodes)}
+CHECKS = {"numpy": check_numpy, "onnx": check_onnx}
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("op", OPS)
 @pytest.mark.parametrize("form", CHECKS)
 def test_an_op_is_written_as_it_is(form: str, op: str, dtype: str) -> None:
-    CHECKS[form][0](op, dtype)
+    CHECKS[form](op, dtype)
 
 
 @pytest.mark.parametrize("op", OPS)
@@ -141,32 +146,33 @@ def test_an_op_is_written_as_it_is(form: str, op: str, dtype: str) -> None:
 def test_an_op_that_is_written_wrong_is_noticed(
     form: str, op: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    test, module = CHECKS[form]
-    kernel = OPS[op].kernel
-    if kernel is not None:
-        wrong = dataclasses.replace(OPS[op], kernel=f"({kernel}) * 1.0001")
-        monkeypatch.setitem(OPS, op, wrong)
+    row = OPS[op]
+    if row.kernel is not None:
+        wrong = dataclasses.replace(row, kernel=f"({row.kernel}) * 1.0001")
     elif form == "numpy":
-        wrong = dict(source.WRITTEN) | {op: f"({source.WRITTEN[op]}) * DTYPE.type(1.0001)"}
-        monkeypatch.setattr(module, "WRITTEN", wrong)
+        places = [f"{{{i}}}" for i in range(row.arity)]
+        given = [f"{name}={{{name}}}" for name in CASES[op][0][1]]
+        right = row.program or f"{row.forward.__name__}({', '.join(places + given)})"
+        monkeypatch.setattr(source, "_is_copied", lambda node: node.op == op)
+        wrong = dataclasses.replace(row, program=f"({right}) * DTYPE.type(1.0001)")
     else:
-        right = nodes.WRITTEN[op]
-        times = lambda w, *x, **a: w.apply("Mul", right(w, *x, **a), w.constant(1.0001))  # noqa: E731
-        monkeypatch.setattr(module, "WRITTEN", dict(nodes.WRITTEN) | {op: times})
+        times = lambda w, *x, **a: w.apply("Mul", row.onnx(w, *x, **a), w.constant(1.0001))  # noqa: E731
+        wrong = dataclasses.replace(row, onnx=times)
+    monkeypatch.setitem(OPS, op, wrong)
     with pytest.raises(AssertionError, match="Not equal to tolerance"):
-        test(op, "float64")
+        CHECKS[form](op, "float64")
 
 
 @pytest.mark.parametrize("form", CHECKS)
 def test_a_new_op_needs_an_expression(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    new = dataclasses.replace(OPS["softmax"], name="new")
+    new = dataclasses.replace(OPS["softmax"], name="new", onnx=None, forward=lambda x: x)
     monkeypatch.setitem(OPS, "new", new)
     monkeypatch.setitem(CASES, "new", CASES["softmax"])
-    with pytest.raises(KeyError, match="new"):
-        CHECKS[form][0]("new", "float64")
+    with pytest.raises(NotImplementedError, match="'new'"):
+        CHECKS[form]("new", "float64")
     monkeypatch.setitem(OPS, "new", dataclasses.replace(new, kernel="unheard_of({0})"))
     with pytest.raises((KeyError, NameError), match="unheard_of"):
-        CHECKS[form][0]("new", "float64")
+        CHECKS[form]("new", "float64")
 
 
 # Models -----------------------------------------------------------------------------------------
@@ -289,7 +295,7 @@ def test_programs_are_clean(tmp_path: Path) -> None:
     for i, changes in enumerate(MODELS.values()):
         model = make_model(**changes)
         write_program(model, tmp_path / f"m{i}.py", FACTS)
-        (tmp_path / f"in_mlflow{i}.py").write_text(mlflow_code(model))
+        (tmp_path / f"in_mlflow{i}.py").write_text(program_code(model, SERVED))
     assert lint(*tmp_path.glob("*.py")) == ""
     (tmp_path / "m0.py").write_text("import math\n")
     assert "F401" in lint(tmp_path / "m0.py")
@@ -668,7 +674,7 @@ def test_columns_of_every_kind(name: str, dtype: str, tmp_path: Path) -> None:
             assert found.labels.tolist() == expected.labels.tolist()
         compare(found, model, raw)
     assert export_model(model, "onnx", tmp_path / "file.onnx", FACTS).rows == check.DRAWN
-    (tmp_path / "code.py").write_text(mlflow_code(model))
+    (tmp_path / "code.py").write_text(program_code(model, SERVED))
     shutil.copy(tmp_path / "numpy", tmp_path / "program.py")
     assert lint(tmp_path / "program.py", tmp_path / "code.py") == ""
     network = runpy.run_path(str(tmp_path / "code.py"))["Network"]()

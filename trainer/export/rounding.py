@@ -22,7 +22,7 @@ from typing import Final
 
 import numpy as np
 
-from trainer.data.blocks import blocks
+from trainer.data import blocks
 from trainer.data.preparing.scaling import Scaling
 from trainer.graph.graph import Node
 from trainer.graph.ops import LEAVES, OPS, Array

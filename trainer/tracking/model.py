@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from mlflow.models import ModelSignature
 
 FOLDER: Final = "model"
+SERVED: Final = "trainer.tracking.served"
+"""The file that ends the code of a kept model."""
 
 
 def import_models() -> None:
