@@ -139,11 +139,7 @@ def explain_graph(
     nodes = [node for node in graph if node.name in needed]
     names = [node.name for node in nodes if node.op != "constant"]
     builder = GraphBuilder.extend(graph)
-    root = of
-    if graph[of].shape != ():
-        axes = tuple(range(len(graph[of].shape)))
-        root = builder[of].apply("sum", axes=axes).node.name
-    backward = gradients(builder.build(), root, names)
+    backward = gradients(builder.build(), _scalar(builder, of), names)
     locals_ = _Locals(backward, {node.name for node in nodes})
     values = evaluate(backward, feeds)
     grads = {n: values[backward.outputs[f"gradient/{n}"]] for n in names}
@@ -176,6 +172,12 @@ def explain_graph(
         )  # fmt: skip
     ordered = tuple(steps[node.name] for node in nodes if node.name in steps)
     return Explanation(name, of, ordered, notes)
+
+
+def _scalar(builder: GraphBuilder, name: str) -> str:
+    """The name of a node without axes that has the one number of this node."""
+    axes = tuple(range(len(builder[name].shape)))
+    return builder[name].apply("sum", axes=axes).node.name if axes else name
 
 
 def _joined(upstream: str, local: str, consumer: Node) -> str:

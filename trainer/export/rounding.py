@@ -22,10 +22,10 @@ from typing import Final
 
 import numpy as np
 
-from trainer.data import blocks
-from trainer.data.preparing.scaling import Scaling
+from trainer.data import Scaling, blocks
 from trainer.graph.graph import Node
 from trainer.graph.ops import LEAVES, OPS, Array
+from trainer.graph.ops.op import InOrder
 from trainer.network.model import Model
 
 COPIES: Final = 16
@@ -35,7 +35,6 @@ STOPS: Final = 8
 """In how many places a sum is looked at on its way."""
 ULPS: Final = 4
 """How many units in the last place a function may be off: exp, tanh, softmax."""
-SUMS: Final = frozenset({"matmul", "sum", "mean", "scatter"})
 BOUNDED: Final = frozenset({"sigmoid", "softmax", "log_softmax", "gelu"})
 """The functions whose errors are small beside 1 rather than beside their own small values."""
 
@@ -62,9 +61,9 @@ def lost(node: Node, value: Array, inputs: Sequence[Array]) -> Array:
     `value` and `inputs` are float64. What merely takes or places values loses nothing.
     """
     eps, row = float(np.finfo(node.dtype).eps), OPS[node.op]
-    if node.op in SUMS:
+    if row.form in ("product", "sum", "mean") or isinstance(row.form, InOrder):
         sizes = np.asarray(row.forward(*map(np.abs, inputs), **node.attributes))
-        if node.op == "matmul":
+        if row.form == "product":
             terms, partial = inputs[0].shape[1], _largest_partial(*inputs)
         else:
             terms, partial = inputs[0].size // value.size, sizes
