@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 import numpy as np
 
-from trainer.data.preparing.layout import Layout
+from trainer.data import Layout
 from trainer.graph import Graph
 from trainer.graph.initialisers import initial_parameters
 from trainer.graph.ops import Array

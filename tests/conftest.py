@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from queue import Queue
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 import yaml
 
+from trainer.tracking.recorder import Orders, follow
+
 if TYPE_CHECKING:
     from trainer.engine import Steps
     from trainer.graph.ops import Array
-    from trainer.tracking.store import Store
     from trainer.training import Job
 
 ROOT = Path(__file__).parent.parent
@@ -59,36 +60,34 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class RecorderThread:
-    """The recorder of a run as a thread of this process, which has MLflow already."""
+    """The recorder as a thread of this process, which has MLflow already."""
 
-    def __init__(self, folder: Path, store: Store, attempt: int) -> None:
+    def __init__(self) -> None:
+        self._orders: Orders = Queue()
         self._code: int | None = None
         self._ended = threading.Event()
-        self._arguments = folder, store, attempt
-        threading.Thread(target=self._record, name="recorder", daemon=True).start()
+        threading.Thread(target=self._follow, name="recorder", daemon=True).start()
 
-    def _record(self) -> None:
-        from trainer.tracking.recorder import JOINS, record
-
-        folder, store, attempt = self._arguments
+    def _follow(self) -> None:
         try:
-            joins = os.environ.get(JOINS)
-            whole = record(folder, store, lambda: not self._ended.is_set(), attempt, joins)
-            self._code = 0 if whole else 1
+            self._code = 0 if follow(self._orders) else 1
         except (Exception, KeyboardInterrupt):  # as a process would end
             self._code = 1
         finally:
             self._ended.set()
 
-    def poll(self) -> int | None:
-        return self._code
+    def send(self, order: Mapping[str, Any]) -> None:
+        self._orders.put(order)
+
+    def close(self) -> None:
+        self._orders.put(None)
 
     def wait(self) -> int:
         self._ended.wait()
         return self._code or 0
 
     def terminate(self) -> None:
-        self._ended.set()
+        self.close()
 
 
 @pytest.fixture(autouse=True)
@@ -96,7 +95,7 @@ def _recorder_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Starting a process and importing MLflow takes seconds; tests of commands that are processes
     themselves, and of the recorder, have the real one.
     """
-    monkeypatch.setattr("trainer.runs.recording.start_process", RecorderThread)
+    monkeypatch.setattr("trainer.runs.ahead.start_process", RecorderThread)
 
 
 @pytest.fixture(scope="session", autouse=True)

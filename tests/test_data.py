@@ -17,11 +17,14 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
+from conftest import ROOT
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from test_api import imports_of
 
 from trainer import DataError
-from trainer.data import Dataset, Part, Table, blocks, load_dataset, load_table, split_rows
+from trainer.data import Dataset, Part, Table, load_dataset, load_table, split_rows
+from trainer.data.columns import blocks
 from trainer.randomness import PURPOSES, Purpose, stream
 from trainer.spec import Spec, load_spec
 from trainer.spec.data import BUNDLED, SYNTHETIC
@@ -603,3 +606,18 @@ def test_reading_data_imports_no_large_library(folder: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("\n", "")
+
+
+# Rooms -------------------------------------------------------------------------------------------
+
+
+def test_rooms_of_data_import_one_way() -> None:
+    """`reading` and `preparing` know `columns`, not each other; what stands above knows them."""
+    may = {"columns": {"columns"}, "reading": {"columns", "reading"},
+           "preparing": {"columns", "preparing"}}  # fmt: skip
+    package = ROOT / "trainer/data"
+    for room, known in may.items():
+        for path in (package / room).glob("*.py"):
+            for name in imports_of(path):
+                if name.startswith("trainer.data."):
+                    assert name.split(".")[2] in known | {"misfits"}, f"{path}: {name}"

@@ -371,7 +371,7 @@ def test_batches_are_small_and_encode_to_the_table(
     write(kind, pa.table({"a": numbers, "town": towns, "y": rng.random(1000)}))
     table = read(kind, missing="mean")
     source = ParquetSource(parquet="t") if kind == "parquet" else CsvSource(csv="t.csv")
-    batches = list(formats.iter_batches(source, Path(KINDS[kind]), table.columns))
+    batches = list(formats.open_source(source, Path(KINDS[kind])).batches(table.columns))
     assert max(batch.num_rows for batch in batches) <= 100
     x = np.concatenate([encode_batch(batch, table.columns) for batch in batches])
     assert x.tobytes() == table.x.tobytes()
@@ -383,7 +383,7 @@ def test_a_number_not_written_plainly_far_down(folder: Path) -> None:
     lines[99_000] = " NA ,5"
     Path("t.csv").write_text("a,town\n" + "\n".join(lines) + "\n")
     columns = load_table(make_spec({"csv": "t.csv"}, target="town", missing="mean")).columns
-    batches = formats.iter_batches(CsvSource(csv="t.csv"), Path("t.csv"), columns)
+    batches = formats.open_source(CsvSource(csv="t.csv"), Path("t.csv")).batches(columns)
     x = np.concatenate([encode_batch(batch, columns, ("NA",)) for batch in batches])[:, 0]
     assert np.flatnonzero(np.isnan(x)).tolist() == [99_000]
     assert np.nansum(x) == sum(range(100_000)) - 99_000

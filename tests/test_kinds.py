@@ -15,11 +15,8 @@ from test_data import inline, make_spec
 from test_data_faults import declare, fill, tell
 
 from trainer import DataError, SpecError
-from trainer.data import Table, load_table
+from trainer.data import Column, Preprocessing, Table, load_table, read_rows
 from trainer.data.columns.cells import CellError, date
-from trainer.data.columns.table import Column
-from trainer.data.preparing.preprocessing import Preprocessing
-from trainer.data.reading.rows import read_rows
 from trainer.spec import Spec, load_spec
 
 NAN = math.nan
@@ -340,7 +337,7 @@ def test_rows_of_every_kind_of_file(name: str, folder: Path) -> None:
         "d": pa.array([0, 86400 * 10**6, 1], pa.timestamp("us")), "more": ["", "x", "y"],
     })  # fmt: skip
     write(kind, table, Path(name))
-    (rows,) = read_rows(Path(name), HOW, target=True)
+    (rows,) = read_rows(Path(name), HOW.columns, HOW.target_columns)
     np.testing.assert_array_equal(
         rows.x, [[1.5, 1, 1, 1, 0], [NAN, -1, 0, 0, 1], [2, NAN, NAN, -1, 1 / 86400e6]]
     )
@@ -348,7 +345,7 @@ def test_rows_of_every_kind_of_file(name: str, folder: Path) -> None:
     assert rows.target.tolist() == [1, 0, 1]
     Path(name).write_bytes(Path(name).read_bytes()[:-9])
     with pytest.raises(DataError, match=name):
-        list(read_rows(Path(name), HOW))
+        list(read_rows(Path(name), HOW.columns))
 
 
 def test_rows_of_arrays_without_targets(folder: Path) -> None:
@@ -357,10 +354,10 @@ def test_rows_of_arrays_without_targets(folder: Path) -> None:
     np.save("r.npy", x)
     np.savez("r.npz", x=x)
     for name in ("r.npy", "r.npz"):
-        (rows,) = read_rows(Path(name), how)
+        (rows,) = read_rows(Path(name), how.columns)
         assert rows.x.tolist() == x.tolist()
         with pytest.raises(DataError, match="needs the column 'y', which is missing"):
-            next(read_rows(Path(name), how, target=True))
+            next(read_rows(Path(name), how.columns, how.target_columns))
 
 
 @pytest.mark.parametrize(
@@ -383,5 +380,5 @@ def test_rows_of_arrays_without_targets(folder: Path) -> None:
 def test_rows_that_do_not_fit(text: str, expected: str, folder: Path) -> None:
     Path("r.csv").write_text(text)
     with pytest.raises(DataError) as caught:
-        list(read_rows(Path("r.csv"), HOW, target=True))
+        list(read_rows(Path("r.csv"), HOW.columns, HOW.target_columns))
     assert tell(caught.value) == expected

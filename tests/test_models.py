@@ -33,9 +33,15 @@ from typed import typed_model, typed_spec, typed_table
 
 from trainer import DataError, Run, UsageError, load_spec
 from trainer import train as begin
-from trainer.data import Preprocessing, Table, load_dataset, load_table, split_rows
-from trainer.data.columns.texts import written
-from trainer.data.reading.rows import read_rows
+from trainer.data import (
+    Preprocessing,
+    Table,
+    load_dataset,
+    load_table,
+    read_rows,
+    split_rows,
+    written,
+)  # fmt: skip
 from trainer.explain.cases import case_of_spec
 from trainer.network.build import build_graph
 from trainer.network.memory import estimate_memory
@@ -159,7 +165,7 @@ def test_rows_by_the_names_of_their_columns(
     how = load_dataset(load_spec(write_spec(TOWNS))).preprocessing
     table = pd.read_csv(flats)[["town", "the, floor", "rent", "area", "rooms"]]
     _write(table, folder / name)
-    (rows,) = read_rows(folder / name, how, target=True)
+    (rows,) = read_rows(folder / name, how.columns, how.target_columns)
     assert rows.x.tolist() == table[["rooms", "area", "the, floor"]].to_numpy().tolist()
     assert rows.target is not None
     assert rows.target.tolist() == [0, 1, 0, 2, 1, 2]

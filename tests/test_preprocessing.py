@@ -17,15 +17,14 @@ from sklearn.base import clone
 from sklearn.impute import SimpleImputer
 from typed import MODELS, fit, typed_model, typed_spec, typed_table
 
-from trainer.data import Preprocessing, Table
-from trainer.data.columns.table import Column
-from trainer.data.columns.texts import written
-from trainer.data.dataset import encode_part
-from trainer.data.preparing.expand import Rule, date_part, expand
+from trainer.data import Column, Preprocessing, Rule, Scaling, Table, written
+from trainer.data.misfits import located
+from trainer.data.preparing.expand import date_part, expand
 from trainer.data.preparing.fit_columns import fit_columns
 from trainer.data.preparing.fit_scales import fit_scales
-from trainer.data.preparing.scaling import QUANTILES, Scaling
+from trainer.data.preparing.scaling import QUANTILES
 from trainer.data.preparing.weighting import class_weights, row_weights
+from trainer.data.preparing.xy import encode_rows
 from trainer.errors import DataError, SpecError
 from trainer.graph.ops import Array
 from trainer.spec import Spec
@@ -238,7 +237,7 @@ def test_columns_without_width() -> None:
     notes: list[str] = []
     spec = make_spec(scale="robust")
     rows = np.arange(5)
-    how = fit_scales(spec, table, rows, fit_columns(spec, table, rows, [])[0], notes)
+    how = fit_scales(spec.data, table, rows, fit_columns(spec, table, rows, [])[0], notes)
     assert how.encode(table.x).tolist() == [[0, 0]] * 4 + [[0, 9]]
     assert notes == [
         "1 feature is constant in the training rows and becomes 0: same",
@@ -271,15 +270,6 @@ def test_as_json_is_exact(name: str) -> None:
     assert len(how.encoded_names) == how.layout.width == how.encode(raw).shape[1]
     places = [how.features[how.place_of(i)] for i in range(how.layout.width)]
     assert all(map(str.startswith, how.encoded_names, places))
-
-
-def test_what_older_runs_kept_is_read() -> None:
-    fields = {"features": ["a", "b"], "target": "y", "classes": None, "mean": [1.0, 2.0],
-              "scale": [2.0, 4.0], "outputs": 1, "dtype": "float32"}  # fmt: skip
-    how = Preprocessing.from_json(fields)
-    assert how.encode(np.array([[3.0, 10.0]])).tolist() == [[1, 2]]
-    assert (how.features, how.target, how.layout.width) == (("a", "b"), "y", 2)
-    assert not Preprocessing.from_json(fields | {"mean": None, "scale": None}).scaling.changes
 
 
 def test_other_rows_have_no_part_in_it() -> None:
@@ -323,8 +313,8 @@ def test_rows_that_cannot_be_encoded_are_told(change: tuple[int, float], message
     how = fit(spec, table)
     place, value = change
     table.x[4, place] = value
-    with pytest.raises(DataError, match=message):
-        encode_part(spec, table, np.arange(10), how, None)
+    with pytest.raises(DataError, match=message), located(spec):
+        encode_rows(spec.data, table, np.arange(10), how)
     assert how.fault(np.zeros((1, 10)), np.zeros((1, how.layout.width))) is None
 
 
@@ -358,8 +348,9 @@ def weighed(
     given_ = None if weights is None else np.array(weights)
     table = table_of((Column("a"), [0, 1, 2, 3]), target=np.array([0, 0, 0, 1]),
                      classes=("no", "yes"), weights=given_)  # fmt: skip
-    by_class = class_weights(spec, table, np.array(train))
-    found = row_weights(spec, table, np.array(rows), by_class, "training")
+    with located(spec):
+        by_class = class_weights(asked, table, table.count_classes(np.array(train)))
+        found = row_weights(table, np.array(rows), by_class, "training")
     return None if found is None else found[:, 0].tolist()
 
 

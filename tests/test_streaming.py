@@ -300,14 +300,14 @@ def test_weights_have_mean_1_in_each_part() -> None:
 def test_fractions_come_out_about_right(seed: int) -> None:
     """Within 5 deviations of the binomial; each row by its own number, wherever a call begins."""
     rows, spec = 20_000, make_spec(split=SPLIT).model_copy(update={"seed": seed})
-    dealt, _ = deal_by_counter(spec, 0, np.zeros(rows, np.int8))
+    dealt, _ = deal_by_counter(spec.data.split, spec.seed, 0, np.zeros(rows, np.int8))
     for part, share in enumerate((0.7, 0.2, 0.1)):
         room = 5 * np.sqrt(share * (1 - share) * rows)
         assert abs((dealt == part).sum() - share * rows) < room
-    some, _ = deal_by_counter(spec, 777, np.zeros(1000, np.int8))
+    some, _ = deal_by_counter(spec.data.split, spec.seed, 777, np.zeros(1000, np.int8))
     assert (some == dealt[777:1777]).all()
     given = np.arange(1000, dtype=np.int8) % 3
-    some, _ = deal_by_counter(spec, 777, given)
+    some, _ = deal_by_counter(spec.data.split, spec.seed, 777, given)
     assert (some == np.where(given == 0, dealt[777:1777], given)).all()
 
 
@@ -320,7 +320,7 @@ def test_a_large_table_is_fitted_on_a_sample(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(passes, "SAMPLE_ROWS", 200)
     spec = make_spec()
     dataset = load_dataset(spec)
-    _, drawn = deal_by_counter(spec, 0, np.zeros(ROWS, np.int8))
+    _, drawn = deal_by_counter(spec.data.split, spec.seed, 0, np.zeros(ROWS, np.int8))
     assert drawn[0] >= 2**29
     bounds = [2**32 >> k for k in range(10)]
     rows = next(

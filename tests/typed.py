@@ -7,8 +7,8 @@ from typing import Any, Final
 import numpy as np
 from conftest import TINY
 
-from trainer.data import Preprocessing, Table
-from trainer.data.columns.table import Column
+from trainer.data import Column, Preprocessing, Table
+from trainer.data.misfits import located
 from trainer.data.preparing.fit_columns import fit_columns
 from trainer.data.preparing.fit_scales import fit_scales
 from trainer.graph.initialisers import initial_parameters, initial_state
@@ -112,7 +112,8 @@ def typed_spec(
 def fit(spec: Spec, table: Table, train: Array | None = None) -> Preprocessing:
     """The preprocessing, fitted on these rows of the table, by default on all."""
     rows = np.arange(len(table.x)) if train is None else train
-    return fit_scales(spec, table, rows, fit_columns(spec, table, rows, [])[0], [])
+    with located(spec):
+        return fit_scales(spec.data, table, rows, fit_columns(spec, table, rows, [])[0], [])
 
 
 def typed_model(dtype: str = "float32", **what: Any) -> tuple[Model, Array]:

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, TYPE_CHECKING, Final
 from uuid import uuid4
 
 from trainer.checkpoints.checkpoint import load_checkpoint
@@ -32,15 +32,16 @@ from trainer.checkpoints.facts import (
 from trainer.checkpoints.journal import read_journal
 from trainer.errors import CheckpointError, UsageError
 from trainer.training.events import LoopEvent
-from trainer.training.job import Job
 from trainer.training.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from trainer.training.job import Job
 
 LOCK: Final = "lock"
 JOURNAL: Final = "journal"
 CHECKPOINTS: Final = "checkpoints"
 FILES: Final = "files"
 MODEL: Final = "model"
-CHILDREN: Final = "children"
 TAKING_SECONDS: Final = 0.5  # who only looks whether the run is held has it for a moment
 _SHOWN: Final = 5  # runs that a message lists
 
@@ -48,22 +49,22 @@ _SHOWN: Final = 5  # runs that a message lists
 class Lock:
     """A file that one process holds; the lock goes with that process, however it ends."""
 
-    def __init__(self, path: Path) -> None:
-        """Raises `BlockingIOError` where another holds it, and `OSError`."""
+    def __init__(self, path: Path, patience: float = TAKING_SECONDS) -> None:
+        """Raises `BlockingIOError` where another holds it for so many seconds, and `OSError`."""
         self._file: IO[bytes] = path.open("a+b", buffering=0)
         try:
-            self._take()
+            self._take(patience)
         except BaseException:
             self._file.close()
             raise
 
-    def _take(self) -> None:
-        until = time.monotonic() + TAKING_SECONDS
+    def _take(self, patience: float) -> None:
+        until = time.monotonic() + patience
         while True:
             try:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                if time.monotonic() > until:
+                if time.monotonic() >= until:
                     raise
                 time.sleep(0.01)
             else:

@@ -66,19 +66,21 @@ def read_journal(path: Path, size: int | None = None) -> Iterator[LoopEvent]:
 
     Raises `ValueError` there if it is within the `size` bytes that are asked for.
     """
-    data, place = path.read_bytes()[:size], 0
-    for event, end in _entries(data):
-        yield event
-        place = end
-    if size is not None and place != size:
-        raise ValueError(f"its journal is damaged after {place} of {size} bytes")
+    follower = Follower(path, size)
+    while events := follower.news():
+        yield from events
+    if size is not None and follower.place != size:
+        raise ValueError(f"its journal is damaged after {follower.place} of {size} bytes")
 
 
 class Follower:
-    """Reads a journal while another process writes it."""
+    """Reads a journal, while another process may write it; of the first `size` bytes alone, where
+    they are given. `place` is the number of bytes that are read.
+    """
 
-    def __init__(self, path: Path) -> None:
-        self._path, self._place = path, 0
+    def __init__(self, path: Path, size: int | None = None) -> None:
+        self._path, self._size = path, size
+        self.place = 0
 
     def news(self) -> list[LoopEvent]:
         """The events that are whole and were not handed out yet; of very many the first ones.
@@ -86,15 +88,17 @@ class Follower:
         Raises `OSError`.
         """
         with self._path.open("rb") as file:
-            file.seek(self._place)
+            file.seek(self.place)
             data = file.read(_FRAME.size)
             if len(data) == _FRAME.size:
                 data += file.read(max(_FRAME.unpack(data)[0], AT_ONCE))
-        found, place = [], 0
+        if self._size is not None:
+            data = data[: self._size - self.place]
+        found, read = [], 0
         for event, end in _entries(data):
             found.append(event)
-            place = end
-        self._place += place
+            read = end
+        self.place += read
         return found
 
 

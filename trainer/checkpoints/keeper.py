@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from trainer.checkpoints.checkpoint import Saver
 from trainer.checkpoints.disk import told
@@ -13,7 +13,9 @@ from trainer.checkpoints.folder import CHECKPOINTS, JOURNAL, RunFolder
 from trainer.checkpoints.journal import Journal
 from trainer.errors import UsageError
 from trainer.training.events import Ended, EpochDone, Listener, LoopEvent, Saved, StepsDone, Warned
-from trainer.training.job import Job
+
+if TYPE_CHECKING:
+    from trainer.training.job import Job
 
 WRITE_SECONDS: Final = 0.3  # so old are the events that others can see, at most
 _EVERY: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|h|steps?|epochs?)")

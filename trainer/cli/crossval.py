@@ -25,6 +25,7 @@ from trainer.cli.options import (
 )
 from trainer.cli.training import heard
 from trainer.errors import RunError, SpecError
+from trainer.runs.ahead import start_ahead
 
 if TYPE_CHECKING:
     from trainer.runs.folds import CrossValidation
@@ -51,6 +52,7 @@ def crossval(
 
     Example: train crossval configs/iris.yaml --folds 10
     """
+    start_ahead()
     from trainer.runs.crossval import crossval as train_folds
     from trainer.runs.facts import named
     from trainer.runs.folds import CrossValidation

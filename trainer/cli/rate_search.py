@@ -25,6 +25,7 @@ from trainer.cli.options import (
     TrackingUri,
 )
 from trainer.cli.training import heard
+from trainer.runs.ahead import start_ahead
 
 if TYPE_CHECKING:
     from trainer.runs.rate_search import Search
@@ -65,6 +66,8 @@ def lr_find(
 
     Example: train lr-find configs/hidden_layer.yaml
     """
+    if not no_track:
+        start_ahead()
     from trainer.runs.facts import named
     from trainer.runs.profile import Profile
     from trainer.runs.rate_search import find_learning_rate

@@ -29,6 +29,7 @@ from trainer.cli.options import (
     TrackingUri,
 )
 from trainer.errors import RunError, TrainerError
+from trainer.runs.ahead import start_ahead
 
 if TYPE_CHECKING:
     from trainer.training import Run
@@ -59,6 +60,7 @@ def run(
 
     Example: train run configs/hidden_layer.yaml --set sgd.learning_rate=0.01 --name slower
     """
+    start_ahead()
     from trainer.runs.facts import named
     from trainer.runs.profile import Profile
     from trainer.runs.train import train
@@ -98,6 +100,7 @@ def resume(
 
     Example: train resume last --set sgd.epochs=100
     """
+    start_ahead()
     from trainer.runs.profile import Profile
     from trainer.runs.resume import resume as go_on
 

@@ -1,24 +1,27 @@
-"""Data: sources, splits, encodings."""
+"""From what a spec names as its data to arrays that train.
 
-from trainer.data.columns.table import Table
+`columns` says what columns are and what cells mean, `reading` turns sources into tables, and
+`preparing` tables into x and y. Above them: data sets in memory and on disk, and `load_dataset`.
+Other rooms import what they need from here.
+"""
+
+from trainer.data.columns.blocks import blocks
+from trainer.data.columns.table import Column, Label, Table, listing
+from trainer.data.columns.texts import show_raw, written
 from trainer.data.dataset import Dataset
-from trainer.data.loading import Reading, load_dataset, load_table, preprocess, silent
-from trainer.data.parts import AnyPart, Part
-from trainer.data.preparing.layout import Layout
+from trainer.data.loading import load_dataset, load_table, preprocess, split_rows
+from trainer.data.on_disk import Reading, silent
+from trainer.data.parts import AnyPart, Part, rows_at_a_time
+from trainer.data.preparing.expand import DAY, FARTHEST, Rule, is_plain
+from trainer.data.preparing.layout import Field, Layout
 from trainer.data.preparing.preprocessing import Preprocessing
-from trainer.data.preparing.splitting import split_rows
+from trainer.data.preparing.scaling import Scaling
+from trainer.data.reading.formats import PARQUET
+from trainer.data.reading.rows import Rows, read_rows
 
 __all__ = [
-    "AnyPart",
-    "Dataset",
-    "Layout",
-    "Part",
-    "Preprocessing",
-    "Reading",
-    "Table",
-    "load_dataset",
-    "load_table",
-    "preprocess",
-    "silent",
-    "split_rows",
-]
+    "DAY", "FARTHEST", "PARQUET", "AnyPart", "Column", "Dataset", "Field", "Label", "Layout",
+    "Part", "Preprocessing", "Reading", "Rows", "Rule", "Scaling", "Table", "blocks",
+    "is_plain", "listing", "load_dataset", "load_table", "preprocess", "read_rows",
+    "rows_at_a_time", "show_raw", "silent", "split_rows", "written",
+]  # fmt: skip

@@ -1,9 +1,10 @@
-"""The data of a spec, in memory or on disk as it says."""
+"""The data of a spec, in memory or on disk as it says. Here, once, misfits get their places."""
 
 from __future__ import annotations
 
 from trainer.data.columns.table import Table
-from trainer.data.dataset import Dataset, dataset_in_memory, fit_table
+from trainer.data.dataset import Dataset, dataset_in_memory
+from trainer.data.misfits import located
 from trainer.data.on_disk import (
     Reading,
     dataset_on_disk,
@@ -11,12 +12,12 @@ from trainer.data.on_disk import (
     preprocess_on_disk,
     silent,
 )
+from trainer.data.preparing.fit_table import fit_table
 from trainer.data.preparing.preprocessing import Preprocessing
-from trainer.data.preparing.splitting import split_rows
+from trainer.data.preparing.splitting import split_table
 from trainer.data.reading.sources import read_table
+from trainer.graph.ops import Array
 from trainer.spec.schema import Spec
-
-__all__ = ["Reading", "load_dataset", "load_table", "preprocess", "silent"]
 
 
 def load_dataset(spec: Spec, told: Reading = silent) -> Dataset:
@@ -26,7 +27,8 @@ def load_dataset(spec: Spec, told: Reading = silent) -> Dataset:
     read or used, and `SpecError` when the spec does not fit it: output units, batch size, column
     names.
     """
-    return dataset_on_disk(spec, told) if spec.data.stream else dataset_in_memory(spec)
+    with located(spec):
+        return dataset_on_disk(spec, told) if spec.data.stream else dataset_in_memory(spec)
 
 
 def load_table(spec: Spec, rows: int | None = None) -> Table:
@@ -34,11 +36,23 @@ def load_table(spec: Spec, rows: int | None = None) -> Table:
 
     Raises `DataError` or `SpecError`.
     """
-    return read_table(spec) if rows is None or not spec.data.stream else first_rows(spec, rows)
+    with located(spec):
+        return read_table(spec) if rows is None or not spec.data.stream else first_rows(spec, rows)
+
+
+def split_rows(spec: Spec, table: Table) -> dict[str, Array]:
+    """The row numbers of `train`, `validation` and `test`, each ascending; see `split_table`.
+
+    Raises `DataError` or `SpecError`.
+    """
+    with located(spec):
+        return split_table(spec.data.split, spec.seed, table)
 
 
 def preprocess(spec: Spec, table: Table) -> Preprocessing:
     """What a run of the spec does to the columns of its data. Raises what `load_dataset` raises."""
-    if spec.data.stream:
-        return preprocess_on_disk(spec)
-    return fit_table(spec, table, split_rows(spec, table)["train"], [])[0]
+    with located(spec):
+        if spec.data.stream:
+            return preprocess_on_disk(spec)
+        train = split_table(spec.data.split, spec.seed, table)["train"]
+        return fit_table(spec, table, train, [])[0]

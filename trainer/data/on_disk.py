@@ -15,11 +15,14 @@ from typing import Final, TypeAlias
 import numpy as np
 
 from trainer.data.columns.table import Table
-from trainer.data.dataset import SAMPLE, Dataset, encode_part, fit_table, split_notes
+from trainer.data.dataset import SAMPLE, Dataset, split_notes
+from trainer.data.parts import Part
 from trainer.data.preparing.fit_columns import Tally
+from trainer.data.preparing.fit_table import fit_table
 from trainer.data.preparing.preprocessing import Preprocessing
 from trainer.data.preparing.splitting import PARTS, TRAIN, check_parts, deal_by_counter
-from trainer.data.preparing.weighting import raw_weights, scale_weights, weights_of_classes
+from trainer.data.preparing.weighting import class_weights, raw_weights, scale_weights
+from trainer.data.preparing.xy import encode_rows
 from trainer.data.reading.pieces import TableOnDisk
 from trainer.data.spool import RowFormat, Scratch, ScratchFile, Spool, StreamedPart
 from trainer.graph.ops import Array
@@ -43,14 +46,14 @@ def silent(what: str, rows: int) -> None:
 
 
 def dataset_on_disk(spec: Spec, told: Reading = silent) -> Dataset:
-    """The data of a run whose rows stay on disk. Raises as `load_dataset`."""
+    """The data of a run whose rows stay on disk. Raises `DataError` or `MisfitError`."""
     source = TableOnDisk.open(spec)
-    survey = _survey(source, told)
+    survey = _survey(spec, source, told)
     by_name = {name: range(size) for name, size in zip(PARTS, survey.sizes, strict=True)}
-    notes = split_notes(spec, by_name)
+    notes = split_notes(spec.data.split, by_name)
     how, missing = _fit(spec, survey, notes)
-    by_class = weights_of_classes(spec, source.classes, survey.counts[TRAIN])
-    parts, sha256 = _encode(source, survey, how, by_class, told)
+    by_class = class_weights(spec.model.class_weights, survey.sample, survey.counts[TRAIN])
+    parts, sha256 = _encode(spec, source, survey, how, by_class, told)
     return Dataset(
         preprocessing=how,
         train=parts["train"],
@@ -66,11 +69,11 @@ def dataset_on_disk(spec: Spec, told: Reading = silent) -> Dataset:
 
 def preprocess_on_disk(spec: Spec) -> Preprocessing:
     """As `preprocess`, for rows that stay on disk."""
-    return _fit(spec, _survey(TableOnDisk.open(spec)), [])[0]
+    return _fit(spec, _survey(spec, TableOnDisk.open(spec)), [])[0]
 
 
 def first_rows(spec: Spec, count: int) -> Table:
-    """The first rows of the files, in memory. Raises as `load_table`."""
+    """The first rows of the files, in memory. Raises `DataError` or `MisfitError`."""
     tables: list[Table] = []
     for first, table in TableOnDisk.open(spec).pieces():
         tables.append(_some(table, np.arange(min(count - first, len(table.x)))))
@@ -97,40 +100,37 @@ class _Survey:
     sample: Table
 
 
-def _survey(source: TableOnDisk, told: Reading = silent) -> _Survey:
-    spec, classes = source.spec, len(source.classes or " ")
+def _survey(spec: Spec, source: TableOnDisk, told: Reading = silent) -> _Survey:
+    classes = len(source.targets.classes or " ")
     counts, weights = np.zeros((len(PARTS), classes), np.int64), np.zeros((len(PARTS), classes))
     tallies = [Tally(np.zeros(len(column.categories), np.int64), 0) for column in source.features]
-    head, sample = _Sample(SAMPLE, thinned=False), _Sample(_sample_rows(source))
+    most = min(SAMPLE_ROWS, SAMPLE_CELLS // len(source.cells.columns))
+    head, sample = _Sample(SAMPLE, thinned=False), _Sample(most)
     for first, table in source.pieces():
         dealt, drawn = _deal(spec, table, first)
-        groups = dealt * classes + (table.target if source.classes else 0)
+        groups = dealt * classes + (table.target if table.classes else 0)
         alike = np.bincount(groups, minlength=counts.size).reshape(counts.shape)
         counts += alike
         if table.weights is not None:
-            each = raw_weights(spec, table, np.arange(len(dealt)), None, first)
+            each = raw_weights(table, np.arange(len(dealt)), None, first)
             weights += np.bincount(groups, each, counts.size).reshape(counts.shape)
         else:
             weights += alike
         train = np.flatnonzero(dealt == TRAIN)
-        for i, (column, want) in enumerate(zip(table.columns, source.wanted, strict=False)):
+        for i, (column, want) in enumerate(zip(table.columns, source.cells.wanted, strict=False)):
             if column.categories or want.optional:
                 tallies[i] += Tally.of(column, table.x[train, i])
         head.add(table, train, drawn[train])
         sample.add(table, train, drawn[train])
         told("read", first + len(table.x))
     sizes = counts.sum(axis=1).tolist()
-    check_parts(spec, sizes, source.classes, counts[TRAIN])
+    check_parts(spec.data.split, sizes, source.targets.classes, counts[TRAIN])
     return _Survey(sizes, counts, weights, tallies, head.table, sample.table)
 
 
 def _deal(spec: Spec, table: Table, first: int) -> tuple[Array, Array]:
     part = np.zeros(len(table.x), np.int8) if table.part is None else table.part
-    return deal_by_counter(spec, first, part)
-
-
-def _sample_rows(source: TableOnDisk) -> int:
-    return min(SAMPLE_ROWS, SAMPLE_CELLS // (len(source.features) + len(source.others)))
+    return deal_by_counter(spec.data.split, spec.seed, first, part)
 
 
 class _Sample:
@@ -197,6 +197,7 @@ def _fit(spec: Spec, survey: _Survey, notes: list[str]) -> tuple[Preprocessing, 
 
 
 def _encode(
+    spec: Spec,
     source: TableOnDisk,
     survey: _Survey,
     how: Preprocessing,
@@ -204,7 +205,7 @@ def _encode(
     told: Reading,
 ) -> tuple[dict[str, StreamedPart], str]:
     """The parts that have rows, and the hash of the table. Raises `DataError`."""
-    spec, sizes = source.spec, survey.sizes
+    sizes = survey.sizes
     form = RowFormat(how.layout.width, how.outputs, how.weighted, spec.model.dtype)
     beside = len(how.targets) + bool(spec.data.weights) + any(source.parts)
     folder = Path(os.environ.get("TMPDIR") or FOLDER)
@@ -216,15 +217,16 @@ def _encode(
     hashed = _Hash(survey.sample, sum(sizes), scratch)
     for first, table in source.pieces():
         dealt, _ = _deal(spec, table, first)
-        hashed.add(table)  # before `encode_part`, which may write into the table
+        hashed.add(table)  # before `encode_rows`, which may write into the table
         for number, name in enumerate(PARTS):
             rows = np.flatnonzero(dealt == number)
             if name in spools and len(rows):
                 weights = None
                 if how.weighted:
-                    each = raw_weights(spec, table, rows, by_class, first)
-                    weights = scale_weights(spec, each, means[number], name)
-                spools[name].append(encode_part(spec, table, rows, how, weights, first))
+                    each = raw_weights(table, rows, by_class, first)
+                    weights = scale_weights(table, each, means[number], name)
+                x, y = encode_rows(spec.data, table, rows, how, first)
+                spools[name].append(Part.of(x, y, weights))
         told("encoded", first + len(table.x))
     source.check()
     return {name: spool.done() for name, spool in spools.items()}, hashed.done()

@@ -56,6 +56,11 @@ class Part:
     y: Array
     weight: Array | None = None
 
+    @classmethod
+    def of(cls, x: Array, y: Array, weight: Array | None) -> Part:
+        """The rows; weights of any dtype become that of x."""
+        return cls(x, y, None if weight is None else weight.astype(x.dtype))
+
     def __len__(self) -> int:
         return len(self.x)
 

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from trainer.data import AnyPart, Preprocessing, Table, load_table, preprocess
-from trainer.data.columns.table import listing
+from trainer.data import AnyPart, Preprocessing, Table, listing, load_table, preprocess
 from trainer.errors import UsageError
 from trainer.explain.explanation import Explanation, explain_graph
 from trainer.graph import Graph

@@ -1,42 +1,17 @@
-"""The trained model in the folder of its run: code, numbers, and what one must know of them.
-
-The recorder makes MLflow's model of it, and knows nothing else of the network.
-"""
+"""The trained model as the folder of its run keeps it: code, numbers, and what they are."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
-from trainer.data.columns.texts import written
+from trainer.checkpoints.bundle import CODE, WEIGHTS, Bundle
+from trainer.data import written
 from trainer.export.program import mlflow_code, model_arrays
 from trainer.graph.ops import Array
 from trainer.network.model import Model
-
-CODE: Final = "model.py"
-WEIGHTS: Final = "weights.safetensors"
-ABOUT: Final = "model.json"
-
-
-@dataclass(frozen=True)
-class Bundle:
-    """What goes into a model and comes out. `kind` is `classifier` or `regressor`; `outputs` has
-    the type of each column by name (`double`, `float`, `long`, `boolean`, `string`). `example`
-    holds some raw rows by column, `predicted` what the model says of them. `epoch` is the last one
-    that was trained.
-    """
-
-    kind: str
-    inputs: list[str]
-    outputs: Mapping[str, str]
-    example: Mapping[str, list[Any]]
-    predicted: Mapping[str, list[Any]]
-    epoch: int
 
 
 def write_bundle(model: Model, rows: Array, epoch: int, folder: Path) -> None:
@@ -57,16 +32,11 @@ def write_bundle(model: Model, rows: Array, epoch: int, folder: Path) -> None:
     folder.mkdir()
     (folder / CODE).write_text(mlflow_code(model), encoding="utf-8")
     save_file(model_arrays(model), folder / WEIGHTS)
-    (folder / ABOUT).write_text(json.dumps(asdict(about), ensure_ascii=False), encoding="utf-8")
-
-
-def read_bundle(folder: Path) -> Bundle:
-    """What a bundle says of itself. Raises `OSError`, `ValueError` and `TypeError`."""
-    return Bundle(**json.loads((folder / ABOUT).read_text(encoding="utf-8")))
+    about.write(folder)
 
 
 def _plain(values: Array | list[Any]) -> list[Any]:
-    return np.asarray(values).tolist() if isinstance(values, np.ndarray) else list(values)
+    return values.tolist() if isinstance(values, np.ndarray) else list(values)
 
 
 def _types(model: Model) -> dict[str, str]:

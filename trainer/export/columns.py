@@ -11,10 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trainer.data import Preprocessing
-from trainer.data.columns.table import Column
-from trainer.data.preparing.expand import Rule, is_plain
-from trainer.data.preparing.scaling import Scaling
+from trainer.data import Column, Preprocessing, Rule, Scaling, is_plain
 from trainer.export.snippets import (
     CATEGORY,
     CELLS,

@@ -9,8 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from trainer.data import Preprocessing
-from trainer.data.preparing.expand import DAY, FARTHEST, is_plain
+from trainer.data import DAY, FARTHEST, Preprocessing, is_plain
 from trainer.export.nodes import Writer, kind
 from trainer.graph.ops import Array
 from trainer.spec.data import DatePart

@@ -14,8 +14,7 @@ from typing import Final
 
 import numpy as np
 
-from trainer.data import Preprocessing
-from trainer.data.columns.texts import written
+from trainer.data import Preprocessing, written
 from trainer.export.check import Answer, answer_columns
 from trainer.export.columns import listed, missing_texts, scaling_arrays, write_parts
 from trainer.export.source import write_source

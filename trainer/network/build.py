@@ -19,7 +19,7 @@ from trainer.spec.problems import problem_in_equation
 from trainer.spec.schema import Spec
 
 if TYPE_CHECKING:
-    from trainer.data.preparing.layout import Layout
+    from trainer.data import Layout
 
 EVALUATION = "eval"
 

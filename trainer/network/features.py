@@ -23,7 +23,7 @@ from trainer.spec.messages import near
 from trainer.spec.schema import Spec
 
 if TYPE_CHECKING:
-    from trainer.data.preparing.layout import Field, Layout
+    from trainer.data import Field, Layout
 
 VECTORS = "vectors"
 

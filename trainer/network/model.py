@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trainer.data import Preprocessing
-from trainer.data.blocks import blocks
+from trainer.data import Preprocessing, blocks
 from trainer.engine import evaluate
 from trainer.errors import CheckpointError
 from trainer.graph import Graph

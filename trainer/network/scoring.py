@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from trainer.data.preparing.preprocessing import Preprocessing
+from trainer.data import Preprocessing
 from trainer.engine import evaluate
 from trainer.graph import GraphBuilder
 from trainer.graph.ops import BATCH, Array

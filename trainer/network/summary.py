@@ -6,10 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
-from trainer.data import Dataset
-from trainer.data.columns.table import Column, listing
-from trainer.data.columns.texts import show_raw
-from trainer.data.preparing.expand import Rule
+from trainer.data import Column, Dataset, Rule, listing, show_raw
 from trainer.graph import Graph, Node
 from trainer.graph.ops import show_shape
 from trainer.network.features import VECTORS

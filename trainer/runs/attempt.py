@@ -11,7 +11,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from trainer.checkpoints import Every, Facts, Keeper, Outcome, RunFolder
+from trainer.checkpoints.facts import Facts, Outcome
+from trainer.checkpoints.folder import RunFolder
+from trainer.checkpoints.keeper import Every, Keeper
 from trainer.engine.blas_threads import one_blas_thread
 from trainer.errors import (
     CheckpointError,
@@ -25,7 +27,7 @@ from trainer.report.health import Finding, examine, verdict
 from trainer.runs.describe import describe_result, describe_run
 from trainer.runs.known import remember
 from trainer.runs.leave import leave_model, leave_numbers, leave_pictures
-from trainer.runs.recording import Recorder, found_in
+from trainer.runs.recording import Following, found_in
 from trainer.training import (
     Ended,
     History,
@@ -47,14 +49,16 @@ FAR_SECONDS: Final = 60.0
 
 @dataclass
 class Kept:
-    """The folder of a run, what it says of it, and who tells MLflow, if anyone does. `past` are
-    the events of earlier attempts and `size` the bytes of the journal that hold them.
+    """The folder of a run, what it says of it, and who tells MLflow, if anyone does, and whether
+    the attempt `awaits` that. `past` are the events of earlier attempts and `size` the bytes of the
+    journal that hold them.
     """
 
     folder: RunFolder
     facts: Facts
     every: Every
-    recorder: Recorder | None = None
+    recorder: Following | None = None
+    awaits: bool = True
     offline_ok: bool = False
     past: Sequence[LoopEvent] = ()
     size: int = 0
@@ -85,16 +89,17 @@ class Attempt:
         kept = self.kept
         try:
             run = self._train()
-            self.listen(Trained(run))
             failure = self._failure(run)
-            if kept is not None:
+            try:
+                self.listen(Trained(run))
+            finally:
                 self._leave(run)
         finally:
             if self._keeper is not None:
                 self._keeper.close()
             if kept is not None:
                 kept.folder.release()
-        if kept is not None and kept.recorder is not None:
+        if kept is not None and kept.recorder is not None and kept.awaits:
             run, failure = self._recorded(kept.recorder, run, failure)
         if failure is not None:
             failure.run = run
@@ -223,7 +228,8 @@ class Attempt:
     def _leave(self, run: Run) -> None:
         """Writes all that the run leaves. What cannot be written takes nothing from the run."""
         kept, ended = self.kept, self._history.ended
-        assert kept is not None
+        if kept is None:
+            return
         try:
             leave_numbers(kept.folder, self.job)
             if ended.status == "FINISHED":
@@ -258,16 +264,13 @@ class Attempt:
         )  # fmt: skip
 
     def _recorded(
-        self, recorder: Recorder, run: Run, failure: RunError | None
+        self, recorder: Following, run: Run, failure: RunError | None
     ) -> tuple[Run, RunError | None]:
         """The run with its place in MLflow, and what is to be told of it."""
         try:
             recorder.wait()
         except KeyboardInterrupt:
-            failure = InterruptedRun(
-                "the run is trained, and will be recorded without this command"
-            )
-            return run, failure
+            return run, InterruptedRun("the run is trained; it is recorded without this command")
         except TrackingError as error:
             kept = self.kept
             if kept is not None and kept.offline_ok:

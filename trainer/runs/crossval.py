@@ -6,30 +6,32 @@ as well. They belong to one run, which has the means and deviations.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from trainer.checkpoints import Outcome, RunFolder, read_recorded
-from trainer.checkpoints.folder import FILES
+from trainer.checkpoints.facts import Outcome, read_recorded
+from trainer.checkpoints.folder import FILES, RunFolder
 from trainer.errors import (
     CheckpointError,
     DivergedError,
     InterruptedRun,
     RunError,
     TrackingError,
+    UsageError,
 )
 from trainer.report.folds import write_folds
 from trainer.runs.facts import facts_of, named
 from trainer.runs.folds import CrossValidation, Plan, plan_folds
 from trainer.runs.profile import DEFAULT, Profile
-from trainer.runs.recording import Recorder, found_in
+from trainer.runs.recording import Following, Recorder, found_in, open_recorder
 from trainer.runs.train import Order, carry_out
 from trainer.spec.emit import to_yaml
 from trainer.spec.schema import Spec
-from trainer.tracking.store import check_database
+from trainer.tracking.recorder import JOINS
 from trainer.training import Event, Listener, Run, Started, Stop, Warned, never, nobody
 
 KIND: Final = "crossval"
@@ -70,6 +72,7 @@ class _Folds:
         self._notes = list(self.plan.notes)
         self._folder: RunFolder | None = None
         self._recorder: Recorder | None = None
+        self._following: Following | None = None
         self._facts = facts_of(
             named(self.plan.spec, f"{self.plan.spec.name} {len(self.plan.specs)} folds"),
             self.profile, KIND, tags={"trainer.data_sha256": self.plan.data_sha256},
@@ -103,23 +106,28 @@ class _Folds:
         if profile.runs is None:
             return
         if profile.recorded:
-            store = profile.find_store(self.plan.spec)
-            if store.database is not None:
-                check_database(store.database)
-            self._recorder = Recorder(profile.runs / self._facts.id, store, 1)
+            if os.environ.get(JOINS):
+                raise UsageError(
+                    f"{JOINS} names one run to join, and these are several\n  hint: unset it, and "
+                    "give MLFLOW_EXPERIMENT_NAME where they are to stand together"
+                )
+            self._recorder = open_recorder(profile, self.plan.spec)
         self._folder = RunFolder(profile.runs / self._facts.id)
         spec = self._facts.spec
         self._folder.write(f"{FILES}/config/resolved.yaml", to_yaml(dict(spec)))
         if self._facts.spec_text is not None:
             self._folder.write(f"{FILES}/config/spec.yaml", self._facts.spec_text)
         self._folder.begin(replace(self._facts, description=self._description(None)))
+        if self._recorder is not None:
+            self._following = self._recorder.follow(self._folder.path, 1)
 
     def _train(self, number: int, spec: Spec) -> None:
         """Trains one fold and keeps its run, also the part of it that an error carries."""
         count, parent = len(self.plan.specs), self._folder.id if self._folder else None
         tags = {"trainer.fold": f"{number}/{count}"}
         order = Order(
-            spec, self.profile, self._hear, self.stop, self.again, None, parent, tags
+            spec, self.profile, self._hear, self.stop, self.again, None, parent, self._recorder,
+            tags,
         )  # fmt: skip
         if self.stop() and self._runs:
             raise InterruptedRun(f"stopped after {len(self._runs)} of {count} folds")
@@ -168,9 +176,9 @@ class _Folds:
             ))  # fmt: skip
         finally:
             folder.release()
-        if self._recorder is None:
+        if self._following is None:
             return found
-        self._recorder.wait()
+        self._following.wait()
         return self._placed(found)
 
     def _placed(self, found: CrossValidation) -> CrossValidation:
@@ -179,7 +187,7 @@ class _Folds:
         for run in found.runs:
             there = read_recorded(run.folder) if run.folder else None
             runs.append(found_in(run, there) if there else run)
-        there = self._recorder.recorded() if self._recorder else None
+        there = self._following.recorded() if self._following else None
         if there is None:
             return replace(found, runs=runs)
         return replace(

@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from trainer.checkpoints import Facts, new_id
 from trainer.checkpoints.environment import origin
-from trainer.checkpoints.facts import Kind
+from trainer.checkpoints.facts import Facts, Kind
+from trainer.checkpoints.folder import new_id
 from trainer.data import Dataset
 from trainer.metrics import default_metric
 from trainer.runs.profile import Profile

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from trainer.checkpoints import find_folder, read_facts, read_outcome, read_recorded
-from trainer.checkpoints.folder import FILES
+from trainer.checkpoints.facts import read_facts, read_outcome, read_recorded
+from trainer.checkpoints.folder import FILES, find_folder
 from trainer.errors import CheckpointError, UsageError
 from trainer.runs.profile import Profile
 from trainer.spec.schema import Spec

@@ -14,11 +14,11 @@ from typing import Final
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
-from trainer.checkpoints import Facts, read_facts, read_journal, read_outcome
 from trainer.checkpoints.disk import told, write_file
 from trainer.checkpoints.environment import known_environment
-from trainer.checkpoints.facts import FACTS, OUTCOME, write_json
+from trainer.checkpoints.facts import FACTS, OUTCOME, Facts, read_facts, read_outcome, write_json
 from trainer.checkpoints.folder import CHECKPOINTS, FILES, JOURNAL, MODEL, new_id
+from trainer.checkpoints.journal import read_journal
 from trainer.errors import CheckpointError
 from trainer.graph.ops import Array
 from trainer.network.fingerprint import parameters_sha256

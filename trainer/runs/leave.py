@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from trainer.checkpoints import RunFolder, read_journal
 from trainer.checkpoints.disk import told
 from trainer.checkpoints.environment import describe_environment
-from trainer.checkpoints.folder import FILES, JOURNAL, MODEL
+from trainer.checkpoints.folder import FILES, JOURNAL, MODEL, RunFolder
+from trainer.checkpoints.journal import read_journal
 from trainer.explain.cases import cases_of_part
 from trainer.explain.page import write_page
 from trainer.export.bundle import write_bundle

@@ -11,9 +11,7 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 
-from trainer.data.blocks import blocks
-from trainer.data.preparing.preprocessing import Preprocessing
-from trainer.data.reading.rows import PARQUET, Rows, read_rows
+from trainer.data import PARQUET, Preprocessing, Rows, blocks, read_rows
 from trainer.errors import DataError, Problem, UsageError
 from trainer.graph.ops import Array
 from trainer.network.model import Model
@@ -52,8 +50,9 @@ def _rows(model: Model, data: Path, target: bool = False) -> Iterator[Rows]:
     if isinstance(source, CsvSource):
         delimiter, missing = source.delimiter, source.missing_values
     weights = model.spec.data.weights if target else None
+    targets = how.target_columns if target else ()
     for rows in read_rows(
-        data, how, target=target, weights=weights, delimiter=delimiter, missing=missing
+        data, how.columns, targets, weights=weights, delimiter=delimiter, missing=missing
     ):
         for block in blocks(len(rows.x), max(how.layout.width, len(how.columns))):
             _check_rows(how, rows.x[block], rows.first + block.start, data)

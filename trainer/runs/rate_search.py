@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from trainer.checkpoints import Outcome, RunFolder
-from trainer.checkpoints.folder import FILES
+from trainer.checkpoints.facts import Outcome
+from trainer.checkpoints.folder import FILES, RunFolder
 from trainer.engine.blas_threads import one_blas_thread
 from trainer.errors import DivergedError, InterruptedRun, UsageError
 from trainer.graph.ops import Array
@@ -19,11 +19,10 @@ from trainer.report.rates import write_range_test
 from trainer.runs.facts import facts_of
 from trainer.runs.prepare import Prepared, prepare
 from trainer.runs.profile import DEFAULT, Profile
-from trainer.runs.recording import Recorder
+from trainer.runs.recording import open_recorder
 from trainer.runs.start import first_values
 from trainer.spec.emit import to_yaml
 from trainer.spec.schema import Spec
-from trainer.tracking.store import check_database
 from trainer.training import (
     Ended,
     Job,
@@ -90,12 +89,7 @@ def find_learning_rate(
     """
     rates = _range(lowest, highest, steps)
     facts = facts_of(spec, profile, "lr-find")
-    recorder = None
-    if profile.runs is not None and profile.recorded:
-        store = profile.find_store(spec)
-        if store.database is not None:
-            check_database(store.database)
-        recorder = Recorder(profile.runs / facts.id, store, 1)
+    recorder = open_recorder(profile, spec) if profile.recorded else None
     try:
         job = _job(prepare(spec, listen), rates, profile)
         compile_kernels(job)
@@ -112,9 +106,9 @@ def find_learning_rate(
             recorder.cancel()
         raise
     found = Search(spec, test, folder.path if folder else None)
-    if recorder is None:
+    if recorder is None or folder is None:
         return found
-    there = recorder.wait()
+    there = recorder.follow(folder.path, facts.attempt).wait()
     return replace(
         found, run_id=there.run_id, experiment=there.experiment, tracking_uri=there.store
     )  # fmt: skip

@@ -1,71 +1,89 @@
-"""The recorder of a run, as the process sees it that trains: started, asked, awaited."""
+"""The recorder of runs, as the process sees it that trains: started, told, asked, awaited."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
-from trainer.checkpoints import Recorded, read_recorded
-from trainer.checkpoints.disk import told
-from trainer.checkpoints.folder import CHILDREN
+from trainer.checkpoints.facts import Recorded, read_recorded
 from trainer.errors import CheckpointError, TrackingError
-from trainer.tracking.store import Store
-from trainer.training import Run
+from trainer.runs.ahead import take
+from trainer.runs.profile import Profile
+from trainer.spec.schema import Spec
+from trainer.tracking.store import Store, check_database
+from trainer.training.result import Run
 
 LATER: Final = "the run is trained, and kept on this disk; send it later with: train sync"
+GONE: Final = "the recorder of the run has ended"
 LOOK_SECONDS: Final = 0.2
 
 
 class Process(Protocol):
-    """What runs the recorder."""
+    """What runs the recorder; see `RecorderProcess`."""
 
-    def poll(self) -> int | None:
-        """Its exit code, once it has ended."""
+    def send(self, order: Mapping[str, Any]) -> None:
+        """Tells it to follow a folder."""
+
+    def close(self) -> None:
+        """Tells it that there is no more to follow."""
 
     def wait(self) -> int:
         """Waits for its end; its exit code."""
 
     def terminate(self) -> None:
-        """Ends it."""
-
-
-def start_process(folder: Path, store: Store, attempt: int) -> Process:
-    """The recorder as a process of its own, which signals to this one do not reach."""
-    here = str(Path(__file__).parent.parent.parent)
-    path = os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])
-    return subprocess.Popen(
-        [sys.executable, "-m", "trainer.tracking.recorder", str(folder), store.uri,
-         str(attempt)],
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        env=os.environ | {"PYTHONPATH": path}, start_new_session=True,
-    )  # fmt: skip
+        """Ends it: there is nothing to record."""
 
 
 class Recorder:
-    """Tells MLflow of an attempt at the run in a folder, which need not be there yet."""
+    """Tells MLflow of the runs in the folders that it is to follow, in one store."""
 
-    def __init__(self, folder: Path, store: Store, attempt: int) -> None:
+    def __init__(self, store: Store) -> None:
         self.store = store
+        self.process: Process = take()
+
+    def follow(self, folder: Path, attempt: int) -> Following:
+        """Has an attempt at a run followed, whose facts are in its folder."""
+        order = {"folder": str(folder.resolve()), "store": self.store.uri, "attempt": attempt}
+        self.process.send(order)
+        return Following(self, folder, attempt)
+
+    def cancel(self) -> None:
+        """Ends the recorder: there is no run."""
+        self.process.terminate()
+
+    def finish(self) -> None:
+        """Waits until all that it follows is recorded, or given up."""
+        self.process.close()
+        self.process.wait()
+
+
+class Following:
+    """An attempt at a run that a recorder follows."""
+
+    def __init__(self, recorder: Recorder, folder: Path, attempt: int) -> None:
+        self.recorder = recorder
         self._folder, self._attempt = folder, attempt
-        self._process = start_process(folder, store, attempt)
         self._problem: str | None = None
         self._looked = 0.0
 
     @property
+    def store(self) -> Store:
+        """Where it is recorded."""
+        return self.recorder.store
+
+    @property
     def problem(self) -> str | None:
-        """What keeps the store from being told, as far as that is known by now."""
+        """What is wrong with the store, as far as that is known by now. That the recorder itself is
+        gone is no reason to stop: `wait` tells it.
+        """
         if time.monotonic() - self._looked >= LOOK_SECONDS:
             self._looked = time.monotonic()
             recorded = self.recorded()
             self._problem = recorded.problem if recorded else None
-            if self._process.poll() is not None and not (recorded and recorded.whole):
-                self._problem = self._problem or "the recorder of the run has ended"
         return self._problem
 
     def recorded(self) -> Recorded | None:
@@ -75,19 +93,24 @@ class Recorder:
             return found if found and found.attempt == self._attempt else None
         return None
 
-    def cancel(self) -> None:
-        """Ends the recorder: there is no run."""
-        self._process.terminate()
-        self._process.wait()
-
     def wait(self) -> Recorded:
         """What MLflow holds, once it is all. Raises `TrackingError` where that failed."""
-        self._process.wait()
+        self.recorder.finish()
         recorded = self.recorded()
         if recorded is None or not recorded.whole:
-            why = (recorded and recorded.problem) or "the recorder of the run has ended"
+            why = (recorded and recorded.problem) or GONE
             raise TrackingError(f"{why}\n  {LATER}")
         return recorded
+
+
+def open_recorder(profile: Profile, spec: Spec | None = None) -> Recorder:
+    """The recorder of what the profile has recorded. Raises `TrackingError` for a store that can
+    be told to be of no use without asking MLflow.
+    """
+    store = profile.find_store(spec)
+    if store.database is not None:
+        check_database(store.database)
+    return Recorder(store)
 
 
 def found_in(run: Run, recorded: Recorded) -> Run:
@@ -96,10 +119,3 @@ def found_in(run: Run, recorded: Recorded) -> Run:
         run, run_id=recorded.run_id, experiment=recorded.experiment or run.experiment,
         tracking_uri=recorded.store,
     )  # fmt: skip
-
-
-def adopt(folder: Path, parent: str | None) -> None:
-    """Lets the recorder of the run `parent` know the run in the folder, which belongs to it."""
-    if parent is not None:
-        with told(folder), (folder.parent / parent / CHILDREN).open("a") as children:
-            children.write(f"{folder.name}\n")

@@ -11,16 +11,10 @@ from typing import Any, Final
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
-from trainer.checkpoints import (
-    Every,
-    Facts,
-    RunFolder,
-    find_folder,
-    read_facts,
-    read_outcome,
-)
 from trainer.checkpoints.environment import numeric_environment
-from trainer.checkpoints.folder import FILES, check_room
+from trainer.checkpoints.facts import Facts, read_facts, read_outcome
+from trainer.checkpoints.folder import FILES, RunFolder, check_room, find_folder
+from trainer.checkpoints.keeper import Every
 from trainer.data import Dataset
 from trainer.errors import CheckpointError, UsageError
 from trainer.graph.ops import Array
@@ -30,12 +24,11 @@ from trainer.runs.facts import data_facts
 from trainer.runs.leave import leave_start
 from trainer.runs.prepare import prepare
 from trainer.runs.profile import DEFAULT, Profile
-from trainer.runs.recording import Recorder
+from trainer.runs.recording import open_recorder
 from trainer.spec.changes import Changes
 from trainer.spec.schema import Spec
 from trainer.spec.sgd import SGDSpec
 from trainer.tracking.names import flatten
-from trainer.tracking.store import resolve_store
 from trainer.training import (
     Job,
     Listener,
@@ -77,36 +70,23 @@ def resume(
     differs; and what `train` raises.
     """
     began = time.monotonic()
-    every = Every.parse(profile.save_every)
     path = find_folder(profile.runs or Path("runs"), run)
-    folder = RunFolder(path)
+    folder, recorder = RunFolder(path), None
     try:
         facts = read_facts(path)
         if facts.kind != "train":
-            raise UsageError(
-                f"the run {path.name[:8]} ({facts.kind}) is begun anew, not gone on with"
-            )
-        attempt = facts.attempt + 1
-        recorder = _recorder(path, facts, profile, attempt)
-        try:
-            kept, job = _restored(folder, facts, changes, force, profile, listen)
-        except BaseException:
-            if recorder is not None:
-                recorder.cancel()
-            raise
+            raise UsageError(f"the run {path.name[:8]} ({facts.kind}) cannot be gone on with")
+        if profile.recorded:
+            recorder = open_recorder(replace(profile, store=profile.store or facts.store))
+        kept, job = _restored(folder, facts, changes, force, profile, listen)
     except BaseException:
+        if recorder is not None:
+            recorder.cancel()
         folder.release()
         raise
-    kept.every, kept.recorder = every, recorder
+    if recorder is not None:
+        kept.recorder = recorder.follow(path, kept.facts.attempt)
     return Attempt(job, listen, stop, kept, began).carry_out()
-
-
-def _recorder(path: Path, facts: Facts, profile: Profile, attempt: int) -> Recorder | None:
-    """Who tells MLflow: at the store of the profile, or that which the run asked for."""
-    if not profile.recorded:
-        return None
-    address = profile.store or facts.store
-    return Recorder(path, resolve_store(address, path.parent), attempt)
 
 
 def _restored(
@@ -145,7 +125,7 @@ def _restored(
     leave_start(folder, job, prepared.describe(), facts.origin["git"])
     folder.begin(now)
     every = Every.parse(profile.save_every)
-    return Kept(folder, now, every, None, profile.offline_ok, events, size), job
+    return Kept(folder, now, every, offline_ok=profile.offline_ok, past=events, size=size), job
 
 
 def spec_of(facts: Facts) -> Spec:

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from queue import Queue
 
-from trainer.checkpoints import Facts, Recorded, find_folder, folders, read_facts, read_recorded
-from trainer.checkpoints.folder import LOCK, is_held
+from trainer.checkpoints.facts import Facts, Recorded, read_facts, read_recorded
+from trainer.checkpoints.folder import LOCK, find_folder, folders, is_held
 from trainer.errors import CheckpointError, TrackingError
 from trainer.runs.profile import DEFAULT, Profile
-from trainer.tracking.recorder import RECORDER_LOCK, record
+from trainer.tracking.recorder import RECORDER_LOCK, Orders, follow
 from trainer.tracking.store import resolve_store
 
 
 def unsent_runs(profile: Profile = DEFAULT) -> list[str]:
-    """The ids of the runs that their store has not whole and nobody records now, the oldest first;
-    a run that belongs to another is sent with that one.
-    """
+    """The ids of the runs that their store has not whole and nobody records, the oldest first."""
     return [path.name for path, _ in _unsent(profile.runs or Path("runs"))]
 
 
@@ -27,7 +26,7 @@ def _unsent(runs: Path) -> Iterator[tuple[Path, Facts]]:
         except CheckpointError:
             continue
         held = is_held(path / LOCK) or is_held(path / RECORDER_LOCK)
-        if facts.record and facts.parent is None and not held and not (recorded and recorded.whole):
+        if facts.record and not held and not (recorded and recorded.whole):
             yield path, facts
 
 
@@ -40,8 +39,10 @@ def send(run: str, profile: Profile = DEFAULT) -> Recorded:
     path = find_folder(profile.runs or Path("runs"), run)
     facts = read_facts(path)
     store = resolve_store(profile.store or facts.store, path.parent)
-    whole = record(path, store, attempt=facts.attempt)
-    recorded = read_recorded(path)
+    orders: Orders = Queue()
+    orders.put({"folder": str(path.resolve()), "store": store.uri, "attempt": facts.attempt})
+    orders.put(None)
+    whole, recorded = follow(orders), read_recorded(path)
     if not whole or recorded is None:
         problem = (recorded and recorded.problem) or "not all of it could be sent"
         raise TrackingError(problem)

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from trainer.checkpoints import Every, Facts, RunFolder, read_facts, read_recorded
 from trainer.checkpoints.environment import numeric_environment
-from trainer.checkpoints.folder import check_room
+from trainer.checkpoints.facts import Facts, read_facts, read_recorded
+from trainer.checkpoints.folder import RunFolder, check_room
+from trainer.checkpoints.keeper import Every
 from trainer.engine.choice import choose_engine
 from trainer.graph.ops import Array
 from trainer.runs.attempt import Attempt, Kept
@@ -19,11 +20,10 @@ from trainer.runs.known import copy_run, find_known, load_run
 from trainer.runs.leave import leave_start
 from trainer.runs.prepare import Prepared, prepare
 from trainer.runs.profile import DEFAULT, Profile
-from trainer.runs.recording import Recorder, adopt, found_in
+from trainer.runs.recording import Recorder, found_in, open_recorder
 from trainer.runs.start import first_values
 from trainer.spec.schema import Spec
 from trainer.tracking.model import RegisteredName
-from trainer.tracking.store import Store, check_database
 from trainer.training import (
     Job,
     Listener,
@@ -67,8 +67,8 @@ def train(
 
 @dataclass(frozen=True)
 class Order:
-    """A spec to train, and how. `parent` is the id of the run that holds this one, whose recorder
-    records it, and `tags` are what a store shows besides.
+    """A spec to train, and how. `parent` is the id of the run that holds this one and `recorder`
+    who records them all; `tags` are what a store shows besides.
     """
 
     spec: Spec
@@ -78,38 +78,45 @@ class Order:
     again: bool = False
     register: str | None = None
     parent: str | None = None
+    recorder: Recorder | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     began: float = field(default_factory=time.monotonic)
 
 
 def carry_out(order: Order) -> Run:
     """What `train` does, for a run by itself or for one of several."""
-    profile = order.profile
+    profile, recorder = order.profile, order.recorder
     every = Every.parse(profile.save_every)
-    store = profile.find_store(order.spec) if profile.recorded else None
-    if store is not None and store.database is not None:
-        check_database(store.database)
+    if recorder is None and profile.recorded:
+        recorder = open_recorder(profile, order.spec)
+    try:
+        attempt = _prepared(order, every, recorder)
+    except BaseException:
+        if recorder is not None and order.recorder is None:
+            recorder.cancel()
+        raise
+    return attempt if isinstance(attempt, Run) else attempt.carry_out()
+
+
+def _prepared(order: Order, every: Every, recorder: Recorder | None) -> Attempt | Run:
+    """All but the training itself; or the run that is known."""
+    profile = order.profile
     prepared = prepare(order.spec, order.listen)
     spec, initial = first_values(order.spec, prepared.model, profile)
     prepared = replace(prepared, spec=spec)
     if profile.runs is None:
         job = _job(prepared, profile, initial)
         compile_kernels(job)
-        return Attempt(job, order.listen, order.stop, began=order.began).carry_out()
+        return Attempt(job, order.listen, order.stop, began=order.began)
     facts = _facts(order, prepared)
     known = None if order.again else find_known(profile.runs, facts)
     if known is not None:
-        return _known_run(order, known, facts, store)
-    folder = profile.runs / facts.id
-    recorder = Recorder(folder, store, 1) if store is not None and order.parent is None else None
-    try:
-        kept, job = _begin(order, prepared, initial, facts, every)
-    except BaseException:
-        if recorder is not None:
-            recorder.cancel()
-        raise
-    kept.recorder, kept.offline_ok = recorder, profile.offline_ok
-    return Attempt(job, order.listen, order.stop, kept, order.began).carry_out()
+        return _known_run(order, known, facts, recorder)
+    kept, job = _begin(order, prepared, initial, facts, every)
+    if recorder is not None:
+        kept.recorder = recorder.follow(kept.folder.path, facts.attempt)
+    kept.awaits, kept.offline_ok = order.recorder is None, profile.offline_ok
+    return Attempt(job, order.listen, order.stop, kept, order.began)
 
 
 def _begin(
@@ -136,7 +143,6 @@ def _begin(
     )
     folder = RunFolder(path)
     try:
-        adopt(path, order.parent)
         leave_start(folder, job, prepared.describe(), facts.origin["git"])
         folder.begin(facts)
     except BaseException:
@@ -164,17 +170,29 @@ def _facts(order: Order, prepared: Prepared) -> Facts:
 # What was trained before ------------------------------------------------------------------------
 
 
-def _known_run(order: Order, known: Path, facts: Facts, store: Store | None) -> Run:
+def _known_run(order: Order, known: Path, facts: Facts, recorder: Recorder | None) -> Run:
     """The known run; recorded as one of its own where it is asked for as another, and recorded to
     its end where it is not.
     """
-    was = read_facts(known)
-    alike = ("name", "experiment", "parent", "register", "store")
-    if any(getattr(was, name) != getattr(facts, name) for name in alike):
-        known = copy_run(known, facts)
-        adopt(known, order.parent)
-    run, recorded = replace(load_run(known), known=True), read_recorded(known)
-    order.listen(Trained(run if recorded is None else found_in(run, recorded)))
-    if store is not None and order.parent is None and not (recorded and recorded.whole):
-        recorded = Recorder(known, store, read_facts(known).attempt).wait()
-    return run if recorded is None else found_in(run, recorded)
+    was, recorded = read_facts(known), read_recorded(known)
+    alike = all(
+        getattr(was, name) == getattr(facts, name)
+        for name in ("name", "experiment", "parent", "register")
+    )
+    elsewhere = recorder is not None and recorded and recorded.store != recorder.store.uri
+    if elsewhere or not alike:
+        known, recorded = copy_run(known, facts), None
+    run = replace(load_run(known), known=True)
+    if recorder is not None:
+        run = replace(run, tracking_uri=recorder.store.uri)
+    if recorded is not None:
+        run = found_in(run, recorded)
+    order.listen(Trained(run))
+    if recorder is None:
+        return run
+    if recorded is None or not recorded.whole:
+        following = recorder.follow(known, read_facts(known).attempt)
+        return found_in(run, following.wait()) if order.recorder is None else run
+    if order.recorder is None:
+        recorder.cancel()
+    return run

@@ -12,7 +12,7 @@ import re
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from trainer.checkpoints.bundle import CODE, WEIGHTS, Bundle
 from trainer.checkpoints.facts import Facts
 from trainer.errors import TrackingError, UsageError
-from trainer.export.bundle import CODE, WEIGHTS, Bundle, read_bundle
 from trainer.tracking.names import flatten
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def log_model(client: MlflowClient, run_id: str, facts: Facts, bundle: Path, scr
     """
     from mlflow.entities import LoggedModelOutput
 
-    about = read_bundle(bundle)
+    about = Bundle.read(bundle)
     experiment = client.get_run(run_id).info.experiment_id
     logged = client.create_logged_model(
         experiment, model_name(facts.name), run_id, params=flatten(facts.spec),
@@ -158,6 +158,7 @@ def _save(about: Bundle, bundle: Path, place: Path, logged: Any, run_id: str, fa
         metadata=hashes,
     )
     packages = ("mlflow", "numpy", "pandas")
+    _name_modules(packages)
     with _quiet(), tempfile.TemporaryDirectory() as named:
         code = Path(named) / f"{FOLDER}.py"  # MLflow keeps the name
         shutil.copy(bundle / CODE, code)
@@ -170,6 +171,16 @@ def _save(about: Bundle, bundle: Path, place: Path, logged: Any, run_id: str, fa
             input_example=pd.DataFrame(about.example),
             pip_requirements=[f"{name}=={importlib.metadata.version(name)}" for name in packages],
         )
+
+
+def _name_modules(packages: Sequence[str]) -> None:
+    """Tells MLflow which modules these packages have, for which it would look through every
+    package that is installed, for half a second.
+    """
+    from mlflow.utils import requirements_utils
+
+    if getattr(requirements_utils, "_PACKAGES_TO_MODULES", 0) is None:
+        requirements_utils._PACKAGES_TO_MODULES = {name: [name] for name in packages}
 
 
 def _signature(about: Bundle) -> ModelSignature:

@@ -1,119 +1,128 @@
 """The recorder: a process of its own that tells MLflow what the folders of runs hold.
 
-    python -m trainer.tracking.recorder FOLDER STORE ATTEMPT
+    python -m trainer.tracking.recorder
 
-It begins before there is a folder, so that importing MLflow costs the training nothing, follows
-the run while it trains, and ends when all of it is in the store. A run that has others below it
-names them in the file `children`; they are followed too. Exit code 0: all is recorded; 1: the
-store did not take it all, or there never was a run.
+It is started before there is a folder, so that importing MLflow costs the training nothing, and
+reads from standard input which folders to follow, a line of JSON each: `{"folder": …, "store": …,
+"attempt": …}`. It follows runs while they train, and ends when all of them are in their store and
+no more lines can come. Exit code 0: all is recorded; 1: some store did not take it all.
 """
 
 from __future__ import annotations
 
 import gc
+import json
 import os
 import signal
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from queue import Empty, Queue
+from typing import Any, Final, TypeAlias
 
-from trainer.checkpoints.facts import FACTS, read_facts
-from trainer.checkpoints.folder import CHILDREN, LOCK, Lock, is_held
+from trainer.checkpoints.folder import Lock
 from trainer.errors import TrainerError
 from trainer.tracking.client import import_mlflow
 from trainer.tracking.recording import PATIENCE_SECONDS, Recording
-from trainer.tracking.store import Store, resolve_store
+from trainer.tracking.store import resolve_store
 
 POLL_SECONDS: Final = 0.05
 RECORDER_LOCK: Final = "recorder.lock"
 JOINS: Final = "MLFLOW_RUN_ID"
 
+Orders: TypeAlias = "Queue[Mapping[str, Any] | None]"
+"""What to follow; None where there is no more to come."""
 
-def record(
-    folder: Path,
-    store: Store,
-    wanted: Callable[[], bool] = lambda: True,
-    attempt: int = 1,
-    joins: str | None = None,
-) -> bool:
-    """Tells the store all of the run in the folder, and of those below it, until nothing is left;
-    whether it took them. Where the attempt has not begun yet, `wanted` says whether it will.
 
-    One recorder at a time has a folder; another one waits for it. Raises `CheckpointError`.
+def follow(orders: Orders) -> bool:
+    """Tells their stores all of the runs in the folders that are named; whether they took it.
+
+    One recorder at a time has a folder; another one waits for it.
     """
-    while not (folder / FACTS).exists() or read_facts(folder).attempt < attempt:
-        if not wanted():
-            return False
-        time.sleep(POLL_SECONDS)
-    lock = _taken(folder / RECORDER_LOCK)
-    try:
-        return _follow(folder, store, joins)
-    finally:
-        lock.release()
+    followed: list[_Followed] = []
+    whole, more = True, True
+    while more or followed:
+        with suppress(Empty):
+            while more:
+                order = orders.get(timeout=None if not followed else POLL_SECONDS)
+                more = order is not None
+                if order is not None:
+                    followed.append(_Followed(order))
+        for each in [each for each in followed if each.is_done()]:
+            followed.remove(each)
+            whole &= each.whole
+        if followed and not more:
+            time.sleep(POLL_SECONDS)
+    return whole
 
 
-def _follow(folder: Path, store: Store, joins: str | None) -> bool:
-    recordings = {folder.name: Recording(folder, store, joins)}
-    ended: set[str] = set()
-    until = None
-    while True:
-        for name in _children(folder) - recordings.keys():
-            if (folder.parent / name / FACTS).exists() and recordings[folder.name].run_id:
-                recordings[name] = Recording(folder.parent / name, store)
-        ended |= {n for n, recording in recordings.items() if n not in ended and recording.step()}
-        left = [recording for name, recording in recordings.items() if name not in ended]
-        if not left and not is_held(folder / LOCK):
-            return True
-        if left and all(recording.waits_for_store for recording in left):
-            until = until or time.monotonic() + PATIENCE_SECONDS
-            if time.monotonic() > until:
-                for recording in left:
-                    recording.give_up()
+class _Followed:
+    """A folder that is followed, once this recorder has it."""
+
+    def __init__(self, order: Mapping[str, Any]) -> None:
+        self._folder, self._attempt = Path(order["folder"]), int(order["attempt"])
+        self._store = resolve_store(order["store"], self._folder.parent)
+        self._lock: Lock | None = None
+        self._recording: Recording | None = None
+        self._until: float | None = None
+        self.whole = False
+
+    def is_done(self) -> bool:
+        """Does a little; whether nothing can be done any more, `whole` telling whether all is."""
+        try:
+            done = self._step()
+        except (TrainerError, OSError):  # the folder is damaged, or gone
+            done = True
+        if done and self._lock is not None:
+            self._lock.release()
+        return done
+
+    def _step(self) -> bool:
+        if self._lock is None:
+            with suppress(BlockingIOError):
+                self._lock = Lock(self._folder / RECORDER_LOCK, patience=0)
+            if self._lock is None:
                 return False
-        else:
-            until = None
-        time.sleep(POLL_SECONDS)
+        if self._recording is None:
+            self._recording = Recording(self._folder, self._store, os.environ.get(JOINS))
+            if self._recording.facts.attempt != self._attempt:  # another one goes on
+                return True
+        if self._recording.step():
+            self.whole = self._recording.is_whole
+            return True
+        if not self._recording.waits_for_store:
+            self._until = None
+            return False
+        self._until = self._until or time.monotonic() + PATIENCE_SECONDS
+        if time.monotonic() < self._until:
+            return False
+        self._recording.give_up()
+        return True
 
 
-def _children(folder: Path) -> set[str]:
-    """The names of the folders of the runs below this one."""
-    try:
-        return set((folder / CHILDREN).read_text().split())
-    except FileNotFoundError:
-        return set()
+def _read(orders: Orders) -> None:
+    """Hands on the lines of standard input."""
+    for line in sys.stdin:
+        orders.put(json.loads(line))
+    orders.put(None)
 
 
-def _taken(path: Path) -> Lock:
-    """The lock, once it is free."""
-    while True:
-        with suppress(BlockingIOError):
-            return Lock(path)
-
-
-def main(arguments: list[str]) -> int:
+def main() -> int:
     """The command; returns its exit code."""
-    folder, uri, attempt = Path(arguments[0]), arguments[1], int(arguments[2])
     gc.disable()  # it would look through all of MLflow's objects again and again
     for number in (signal.SIGINT, signal.SIGHUP):  # these are for the training alone
         signal.signal(number, signal.SIG_IGN)
-    parent = os.getppid()
+    orders: Orders = Queue()
+    threading.Thread(target=_read, args=[orders], daemon=True).start()
     import_mlflow()
-    try:
-        store = resolve_store(uri, folder.parent)
-        whole = record(
-            folder, store, lambda: os.getppid() == parent, attempt, os.environ.get(JOINS)
-        )
-    except TrainerError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0 if whole else 1
+    return 0 if follow(orders) else 1
 
 
 if __name__ == "__main__":
-    code = main(sys.argv[1:])
+    code = main()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)  # the end of the interpreter would look through all of MLflow's objects

@@ -66,7 +66,9 @@ class Recording:
     """
 
     def __init__(self, folder: Path, store: Store, joins: str | None = None) -> None:
-        """`joins` is the id of an MLflow run that is there for this one."""
+        """`joins` is the id of an MLflow run that is there for this one. Raises
+        `CheckpointError`.
+        """
         self.folder, self._store = folder, store
         self._joins = joins
         self.facts = read_facts(folder)
@@ -86,9 +88,9 @@ class Recording:
         )
 
     @property
-    def run_id(self) -> str | None:
-        """The id of the run in MLflow, once it has one."""
-        return self._state.run_id
+    def is_whole(self) -> bool:
+        """Whether the store has all of the run."""
+        return self._state.whole
 
     def step(self) -> bool:
         """Does a little; whether nothing is left to do. Raises nothing that a store can cause."""
@@ -210,7 +212,10 @@ class Recording:
         if self.facts.parent is None:
             return None
         recorded = read_recorded(self.folder.parent / self.facts.parent)
-        return recorded.run_id if recorded else None
+        if recorded is None or recorded.run_id is None:
+            problem = recorded and recorded.problem
+            raise TrackingError(problem or "the run that it belongs to is not recorded yet")
+        return recorded.run_id
 
     def _tell_outcome(self, client: MlflowClient, run_id: str, outcome: Outcome) -> None:
         """Tags, description and model."""

@@ -1,4 +1,12 @@
-"""One training: its job, its loop, and the events that the loop tells; no files, no terminal."""
+"""One training: its job, its loop, and the events that the loop tells; no files, no terminal.
+
+Names are imported when they are first used: who only reads events needs no more than those.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from trainer.training.events import (
     Ended,
@@ -16,12 +24,24 @@ from trainer.training.events import (
     never,
     nobody,
 )
-from trainer.training.history import History
-from trainer.training.job import Job, full_batch, make_job
-from trainer.training.loop import compile_kernels, run_job
 from trainer.training.result import Run, Series, Status
-from trainer.training.sgd import training_graph
 from trainer.training.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from trainer.training.history import History
+    from trainer.training.job import Job, full_batch, make_job
+    from trainer.training.loop import compile_kernels, run_job
+    from trainer.training.sgd import training_graph
+
+_HOMES = {
+    "History": "history",
+    "Job": "job",
+    "compile_kernels": "loop",
+    "full_batch": "job",
+    "make_job": "job",
+    "run_job": "loop",
+    "training_graph": "sgd",
+}
 
 __all__ = [
     "Ended",
@@ -50,3 +70,9 @@ __all__ = [
     "run_job",
     "training_graph",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'trainer.training' has no attribute '{name}'")
+    return getattr(import_module(f"trainer.training.{_HOMES[name]}"), name)

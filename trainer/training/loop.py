@@ -10,8 +10,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from trainer.data import AnyPart
-from trainer.data.parts import rows_at_a_time
+from trainer.data import AnyPart, rows_at_a_time
 from trainer.graph.ops import Array
 from trainer.randomness import stream
 from trainer.training.diagnose import diagnose

@@ -1,1 +1,3 @@
-"""What a table's columns are, and what their cells mean."""
+"""What columns are and what their cells mean: `Table`, `Column`, `Roles`, `Wanted`, the encoding of
+cells. It knows neither files nor networks.
+"""

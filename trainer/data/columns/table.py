@@ -5,16 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from trainer.errors import DataError, Problem, SpecError
 from trainer.graph.ops import Array
 from trainer.spec.data import Kind
-from trainer.spec.messages import near
-from trainer.spec.schema import Spec
 
 Label: TypeAlias = str | int | float | bool
 
@@ -79,6 +76,12 @@ class Table:
             header["columns"] = kinds
         return hashlib.sha256(json.dumps(header, sort_keys=True).encode())
 
+    def count_classes(self, rows: Array) -> Array:
+        """How many of these rows have each class, by its number; one number without classes."""
+        if self.classes is None:
+            return np.array([len(rows)])
+        return np.bincount(self.target[rows], minlength=len(self.classes))
+
     @property
     def sha256(self) -> str:
         """SHA-256 of names, values and classes; docs/reproducibility.md says exactly how."""
@@ -97,99 +100,6 @@ class Table:
 def plain_columns(names: Sequence[str]) -> tuple[Column, ...]:
     """Columns of numbers with these names."""
     return tuple(Column(name) for name in names)
-
-
-@dataclass(frozen=True)
-class Roles:
-    """Which columns of the data are what."""
-
-    features: tuple[str, ...]
-    targets: tuple[str, ...]
-    weights: str | None = None
-    group: str | None = None
-    time: str | None = None
-
-    @property
-    def others(self) -> tuple[str, ...]:
-        """The columns beside the features, each once: targets, weights, group, time."""
-        extra = (self.weights, self.group, self.time)
-        return tuple(dict.fromkeys((*self.targets, *(name for name in extra if name))))
-
-
-def choose(columns: Sequence[str], spec: Spec, y: tuple[str, ...] = ()) -> Roles:
-    """Which of `columns` are features, targets and so on, as the spec asks.
-
-    `y` are columns that the target `y` means all together. Raises `SpecError` for every name that
-    is no column, and for what is declared of a column that is no feature.
-    """
-    data, problems = spec.data, []
-
-    def known(name: str, path: tuple[str | int, ...], *, key: bool = False) -> None:
-        if name not in columns:
-            hint = near(name, columns) or f"the columns are {listing(columns, 12)}"
-            message = f"the data has no column '{name}'"
-            problems.append(spec.problem(path, message, hint, key=key))
-
-    targets = y if y and data.targets == ("y",) else data.targets
-    for i, name in enumerate(targets):
-        known(name, ("data", "target") if isinstance(data.target, str) else ("data", "target", i))
-    for i, name in enumerate(data.features or ()):
-        known(name, ("data", "features", i))
-    roles = Roles((), targets, data.weights, data.split.group, data.split.time)
-    for role in ("weights", "group", "time"):
-        path = ("data", role) if role == "weights" else ("data", "split", role)
-        if getattr(roles, role):
-            known(getattr(roles, role), path)
-            if getattr(roles, role) in targets:
-                message = f"'{getattr(roles, role)}' is a target"
-                problems.append(spec.problem(path, message, "name another column"))
-    features = data.features or tuple(name for name in columns if name not in roles.others)
-    for name in data.columns:
-        known(name, ("data", "columns", name), key=True)
-        if name in columns and name in roles.others and name not in features:
-            message, hint = f"'{name}' is no feature", "only features are described here"
-            problems.append(spec.problem(("data", "columns", name), message, hint, key=True))
-    if not problems and not features:
-        message = "the data has no column beside the target"
-        problems.append(spec.problem(("data", "target"), message))
-    if problems:
-        raise SpecError(problems)
-    return replace(roles, features=features)
-
-
-def encode_classes(values: Sequence[Label] | Array, spec: Spec) -> tuple[Array, tuple[Label, ...]]:
-    """Each value's class number, and the classes in sorted order: numbers by size, else by text.
-
-    Raises `DataError` for real numbers, which are no classes, and for a single class.
-    """
-    if isinstance(values, np.ndarray):
-        return _encode_array(values, spec)
-    real = next((v for v in values if isinstance(v, float) and not v.is_integer()), None)
-    if real is not None:
-        message = f"the loss 'logistic' needs classes, but the target holds numbers such as {real}"
-        raise DataError(target_problem(spec, message, "use `loss: squared`"))
-    classes: tuple[Label, ...] = tuple(
-        sorted({int(v) if isinstance(v, float) else v for v in values})
-    )
-    if len(classes) < 2:
-        message = f"all rows have the same class, {show(classes[0])}"
-        raise DataError(target_problem(spec, message, "a classifier needs at least two classes"))
-    number = {label: i for i, label in enumerate(classes)}
-    return np.array([number[value] for value in values], dtype=np.int64), classes
-
-
-def _encode_array(values: Array, spec: Spec) -> tuple[Array, tuple[Label, ...]]:
-    """As `encode_classes`; integers become no Python objects, which would need much memory."""
-    if values.dtype.kind != "i":
-        return encode_classes(values.tolist(), spec)
-    distinct = np.unique(values)
-    _, classes = encode_classes(distinct.tolist(), spec)
-    return np.searchsorted(distinct, values), classes
-
-
-def target_problem(spec: Spec, message: str, hint: str | None = None) -> Problem:
-    """A problem with the target, placed where the spec names it."""
-    return spec.problem(("data", "target"), message, hint)
 
 
 def show(label: Label) -> str:

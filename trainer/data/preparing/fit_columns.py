@@ -1,6 +1,6 @@
 """What the training rows say of the columns: which categories there are, what fills gaps.
 
-No other row has a part in it, and weights have none. `scales.py` does the same for scales.
+No other row has a part in it, and weights have none. `fit_scales.py` does the same for scales.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ import numpy as np
 
 from trainer.data.columns.cells import CellError, code_of, codes_of, reader, text_of
 from trainer.data.columns.table import Column, Table, listing, show
+from trainer.data.misfits import Misfit, MisfitError
 from trainer.data.preparing.expand import Rule
 from trainer.data.preparing.preprocessing import Preprocessing
 from trainer.errors import DataError, SpecError
 from trainer.graph.ops import Array
-from trainer.spec.data import ColumnSpec
+from trainer.spec.data import ColumnSpec, DataSpec
 from trainer.spec.document import Path
 from trainer.spec.schema import Spec
 
@@ -59,11 +60,11 @@ def fit_columns(
     """What each column becomes, without its scale, and how many training rows miss it. Notes what
     a reader should know. Where the table is a sample, `tallies` are of all training rows.
 
-    Raises `SpecError` where the spec asks for what the kind of a column has not, and `DataError`
-    for a column without any value.
+    Raises `MisfitError` where the spec asks for what the kind of a column has not, and for a
+    column without any value.
     """
     fits = [
-        _fit_column(spec, table, train, i, notes, tallies[i] if tallies else None)
+        _fit_column(spec.data, table, train, i, notes, tallies[i] if tallies else None)
         for i in range(len(table.columns))
     ]
     how = Preprocessing(
@@ -80,12 +81,12 @@ def fit_columns(
 
 
 def _fit_column(
-    spec: Spec, table: Table, train: Array, number: int, notes: list[str], tally: Tally | None
+    data: DataSpec, table: Table, train: Array, number: int, notes: list[str], tally: Tally | None
 ) -> tuple[Column, Rule, int]:
     column = table.columns[number]
-    asked = spec.data.columns.get(column.name, ColumnSpec())
-    _check_asked(spec, column, asked)
-    missing = asked.missing if asked.missing is not None else spec.data.missing
+    asked = data.columns.get(column.name, ColumnSpec())
+    _check_asked(data, column, asked)
+    missing = asked.missing if asked.missing is not None else data.missing
     plain = column.kind == "numeric" and not asked.indicator
     if plain and missing == "error":
         return column, Rule(), 0
@@ -95,11 +96,11 @@ def _fit_column(
     if not len(present) and not isinstance(missing, dict):
         message = f"all training rows miss {show(column.name)}"
         hint = "leave it out of `data.features`, or fill it with {constant: …}"
-        raise DataError(spec.problem(_missing_path(asked, column), message, hint))
+        raise MisfitError(DataError, Misfit(_missing_path(asked, column), message, hint))
     if column.kind == "categorical":
         column = _kept(column, tally.counts, missing if tally.missing else None, notes)
     fill_from = _recoded(present, table.columns[number], column)
-    fill = _fill(spec, column, asked, missing, fill_from)
+    fill = _fill(column, asked, missing, fill_from)
     rule = Rule(
         fill,
         indicator=asked.indicator,
@@ -110,8 +111,8 @@ def _fit_column(
     return column, rule, tally.missing
 
 
-def _check_asked(spec: Spec, column: Column, asked: ColumnSpec) -> None:
-    """Raises `SpecError` for what does not fit the kind that the column turned out to have."""
+def _check_asked(data: DataSpec, column: Column, asked: ColumnSpec) -> None:
+    """Raises `MisfitError` for what does not fit the kind that the column turned out to have."""
     path: Path = ("data", "columns", column.name)
     kinds = {"encode": ("categorical", "ordinal"), "dimensions": ("categorical", "ordinal"),
              "parts": ("date",), "order": ("ordinal",),
@@ -122,14 +123,14 @@ def _check_asked(spec: Spec, column: Column, asked: ColumnSpec) -> None:
         ):
             message = f"{show(column.name)} is {column.kind}, and has no '{key}'"
             hint = f"leave it out, or write type: {fitting[0]}"
-            raise SpecError(spec.problem((*path, key), message, hint))
+            raise MisfitError(SpecError, Misfit((*path, key), message, hint))
     if asked.scale and (column.kind == "categorical" or asked.encode == "embedding"):
         message = f"{show(column.name)} holds categories, which are not scaled"
-        raise SpecError(spec.problem((*path, "scale"), message, "leave scale out"))
-    if asked.indicator and (asked.missing or spec.data.missing) == "error":
+        raise MisfitError(SpecError, Misfit((*path, "scale"), message, "leave scale out"))
+    if asked.indicator and (asked.missing or data.missing) == "error":
         message = "an indicator tells where a value was missing, and here that is an error"
         hint = "say what stands for missing values too: missing: most_frequent, or another"
-        raise SpecError(spec.problem((*path, "indicator"), message, hint))
+        raise MisfitError(SpecError, Misfit((*path, "indicator"), message, hint))
 
 
 def _missing_path(asked: ColumnSpec, column: Column) -> Path:
@@ -174,25 +175,24 @@ def _dimensions(column: Column, asked: ColumnSpec) -> int | None:
 # Fills ------------------------------------------------------------------------------------------
 
 
-def _fill(
-    spec: Spec, column: Column, asked: ColumnSpec, missing: Any, present: Array
-) -> float | None:
+def _fill(column: Column, asked: ColumnSpec, missing: Any, present: Array) -> float | None:
     """What stands for a missing value, as a raw number; None where that is an error."""
     if missing == "error":
         return None
     if isinstance(missing, dict):
-        return _constant(spec, column, asked, missing["constant"])
+        return _constant(column, asked, missing["constant"])
     if missing == "most_frequent" or column.kind not in ("numeric", "date"):
         values, counts = np.unique(present, return_counts=True)
         return float(values[np.argmax(counts)])  # of several the smallest
     fill = float(np.mean(present) if missing == "mean" else np.median(present))
     if not np.isfinite(fill):
         message = f"the {missing} of {show(column.name)} is outside the range of float64"
-        raise DataError(spec.problem(_missing_path(asked, column), message, "rescale the column"))
+        at = _missing_path(asked, column)
+        raise MisfitError(DataError, Misfit(at, message, "rescale the column"))
     return fill
 
 
-def _constant(spec: Spec, column: Column, asked: ColumnSpec, constant: Any) -> float:
+def _constant(column: Column, asked: ColumnSpec, constant: Any) -> float:
     """A constant that the spec names, as a raw number."""
     try:
         found = reader(column, strict=True)(constant)
@@ -201,5 +201,5 @@ def _constant(spec: Spec, column: Column, asked: ColumnSpec, constant: Any) -> f
     except CellError as error:
         message = f"{show(column.name)} is {column.kind}: {error.message}"
         path = (*_missing_path(asked, column), "constant")
-        raise SpecError(spec.problem(path, message, error.hint)) from None
+        raise MisfitError(SpecError, Misfit(path, message, error.hint)) from None
     return found

@@ -11,15 +11,15 @@ from typing import TypeAlias
 
 import numpy as np
 
-from trainer.data.blocks import blocks
+from trainer.data.columns.blocks import blocks
 from trainer.data.columns.table import Table, listing, show
+from trainer.data.misfits import Misfit, MisfitError
 from trainer.data.preparing.preprocessing import Preprocessing
 from trainer.data.preparing.scaling import QUANTILES, Scaling
-from trainer.errors import DataError, Problem
+from trainer.errors import DataError
 from trainer.graph.ops import Array
-from trainer.spec.data import CURVES, ColumnSpec
+from trainer.spec.data import CURVES, ColumnSpec, DataSpec
 from trainer.spec.document import Path
-from trainer.spec.schema import Spec
 
 Steps: TypeAlias = tuple[str, ...]
 """The names in a `scale`: a curve, a range, or both."""
@@ -30,14 +30,14 @@ class Fitted:
     """Training rows whose columns are scaled.
 
     `rows` gives some of them, of shape (rows, columns), and `column` all of one. `numbers` are
-    theirs in the table. `problem` is told the number of a column, and a message with {} for its
+    theirs in the table. `misfit` is told the number of a column, and a message with {} for its
     name and a hint.
     """
 
     rows: Callable[[Array | slice], Array]
     column: Callable[[int], Array]
     numbers: Array
-    problem: Callable[[int, str, str], Problem]
+    misfit: Callable[[int, str, str], Misfit]
 
 
 @dataclass(frozen=True)
@@ -49,15 +49,15 @@ class Flat:
 
 
 def fit_scales(
-    spec: Spec, table: Table, train: Array, how: Preprocessing, notes: list[str]
+    data: DataSpec, table: Table, train: Array, how: Preprocessing, notes: list[str]
 ) -> Preprocessing:
     """The same with the scales that the spec asks for. Notes which columns have no width.
 
-    Raises `DataError` where a column has no scale in float64, or holds what log1p takes not.
+    Raises `MisfitError` where a column has no scale in float64, or holds what log1p takes not.
     """
     names = how.encoded_names
-    fitted = _of_features(spec, table, train, how)
-    scaling, flat = fit(fitted, _asked(spec, how))
+    fitted = _of_features(data, table, train, how)
+    scaling, flat = fit(fitted, _asked(data, how))
     if flat.constant:
         many = len(flat.constant) > 1
         notes.append(
@@ -72,11 +72,11 @@ def fit_scales(
             "the same, so only the median is taken off: "
             f"{listing([names[i] for i in flat.narrow], 3)}"
         )
-    targets = _fit_targets(spec, table, train)
+    targets = _fit_targets(data, table, train)
     return replace(how, scaling=scaling, target_scaling=targets)
 
 
-def _of_features(spec: Spec, table: Table, train: Array, how: Preprocessing) -> Fitted:
+def _of_features(data: DataSpec, table: Table, train: Array, how: Preprocessing) -> Fitted:
     names = how.encoded_names
 
     def rows(some: Array | slice) -> Array:
@@ -89,41 +89,41 @@ def _of_features(spec: Spec, table: Table, train: Array, how: Preprocessing) -> 
         found: Array = one.expand(table.x[train, place][:, None])[:, number - first]
         return found
 
-    def problem(number: int, message: str, hint: str) -> Problem:
+    def misfit(number: int, message: str, hint: str) -> Misfit:
         name = how.features[how.place_of(number)]
-        path: Path = ("data", "standardize" if spec.data.standardize else "scale")
-        if spec.data.columns.get(name, ColumnSpec()).scale is not None:
+        path: Path = ("data", "standardize" if data.standardize else "scale")
+        if data.columns.get(name, ColumnSpec()).scale is not None:
             path = ("data", "columns", name, "scale")
-        return spec.problem(path, message.format(f"the feature {show(names[number])}"), hint)
+        return Misfit(path, message.format(f"the feature {show(names[number])}"), hint)
 
-    return Fitted(rows, column, train, problem)
+    return Fitted(rows, column, train, misfit)
 
 
-def _asked(spec: Spec, how: Preprocessing) -> list[Steps]:
+def _asked(data: DataSpec, how: Preprocessing) -> list[Steps]:
     """The scale of each column of x; none for categories and what tells of missing values."""
     found: list[Steps] = []
     for column, rule, width in zip(how.columns, how.rules, how.widths, strict=True):
-        own = spec.data.columns.get(column.name, ColumnSpec()).scale
+        own = data.columns.get(column.name, ColumnSpec()).scale
         ranks = column.kind == "ordinal" and rule.dimensions is None
-        common = spec.data.scale if ranks or column.kind in ("numeric", "date") else ()
+        common = data.scale if ranks or column.kind in ("numeric", "date") else ()
         found += [common if own is None else own] * (width - rule.indicator)
         found += [()] * rule.indicator
     return found
 
 
-def _fit_targets(spec: Spec, table: Table, train: Array) -> Scaling:
+def _fit_targets(data: DataSpec, table: Table, train: Array) -> Scaling:
     """The scale of the targets, which are numbers."""
-    steps, columns = spec.data.target_scale, table.target.reshape(len(table.target), -1)
+    steps, columns = data.target_scale, table.target.reshape(len(table.target), -1)
     if not steps:
         return Scaling()
 
-    def problem(number: int, message: str, hint: str) -> Problem:
+    def misfit(number: int, message: str, hint: str) -> Misfit:
         several = len(table.targets) == columns.shape[1]
         name = f"the target {show(table.targets[number if several else 0])}"
-        return spec.problem(("data", "target_scale"), message.format(name), hint)
+        return Misfit(("data", "target_scale"), message.format(name), hint)
 
     fitted = Fitted(
-        lambda some: columns[train[some]], lambda number: columns[train, number], train, problem
+        lambda some: columns[train[some]], lambda number: columns[train, number], train, misfit
     )
     return fit(fitted, [steps] * columns.shape[1])[0]
 
@@ -136,7 +136,7 @@ def fit(fitted: Fitted, steps: Sequence[Steps]) -> tuple[Scaling, Flat]:
 
     `standard` takes off the mean and divides by the deviation of all rows (divided by n);
     `minmax` by the least and the range; `robust` by the median and the distance of the quartiles.
-    A constant column is only shifted, to exactly 0. Raises `DataError`.
+    A constant column is only shifted, to exactly 0. Raises `MisfitError`.
     """
     curves = _fit_curves(fitted, steps)
     kinds = np.array([_range_of(asked) for asked in steps])
@@ -171,27 +171,27 @@ def _range_of(asked: Steps) -> str:
 
 
 def _check_found(fitted: Fitted, kinds: Array, shift: Array, scale: Array) -> None:
-    """Raises `DataError` where a column has no scale in float64."""
+    """Raises `MisfitError` where a column has no scale in float64."""
     lost = np.flatnonzero(~np.isfinite(shift) | ~np.isfinite(scale) | (scale == 0))
     if len(lost):
         number = int(lost[0])
         _check_missing(fitted, number)
         what = "deviation" if kinds[number] == "standard" else "range"
         message = f"the {what} of {{}} is outside the range of float64"
-        raise DataError(fitted.problem(number, message, "rescale the column"))
+        raise MisfitError(DataError, fitted.misfit(number, message, "rescale the column"))
 
 
 def _check_missing(fitted: Fitted, number: int) -> None:
-    """Raises `DataError` where the column has no value in some row."""
+    """Raises `MisfitError` where the column has no value in some row."""
     missing = np.flatnonzero(np.isnan(fitted.column(number)))
     if len(missing):
         message = f"{{}} has an empty cell in row {fitted.numbers[missing[0]]}, counted from 0"
         hint = "fill it in, leave the row out, or say what stands for it, as `missing: median`"
-        raise DataError(fitted.problem(number, message, hint))
+        raise MisfitError(DataError, fitted.misfit(number, message, hint))
 
 
 def _fit_curves(fitted: Fitted, steps: Sequence[Steps]) -> dict[int, Array | None]:
-    """The curve of each column that has one. Raises `DataError` where log1p has no value."""
+    """The curve of each column that has one. Raises `MisfitError` where log1p has no value."""
     curves: dict[int, Array | None] = {}
     for number, asked in enumerate(steps):
         if not asked or asked[0] not in CURVES:
@@ -208,7 +208,8 @@ def _fit_curves(fitted: Fitted, steps: Sequence[Steps]) -> dict[int, Array | Non
                 f"log1p takes numbers above -1, and {{}} holds {column[low[0]]:g} "
                 f"(row {row}, counted from 0)"
             )
-            raise DataError(fitted.problem(number, message, "use another scale for this column"))
+            hint = "use another scale for this column"
+            raise MisfitError(DataError, fitted.misfit(number, message, hint))
         curves[number] = None
     return curves
 

@@ -1,6 +1,6 @@
 """What lies between the columns of a table and the arrays of a network, in both directions.
 
-It is fitted on the training rows (`fitting.py`), kept with the model, and done again at every
+It is fitted on the training rows (`fit_table.py`), kept with the model, and done again at every
 prediction. Raw rows become x in three steps: missing values are filled, columns expanded, columns
 scaled.
 """
@@ -14,11 +14,12 @@ from typing import Any, Final
 
 import numpy as np
 
-from trainer.data.columns.table import Column, Label, Table, listing, plain_columns
+from trainer.data.columns.table import Column, Label, Table, listing
 from trainer.data.preparing.expand import Rule, expand, fields_of, is_plain, names_of
 from trainer.data.preparing.layout import Field, Layout
 from trainer.data.preparing.scaling import Scaling
 from trainer.graph.ops import Array
+from trainer.spec.data import Kind
 
 NONE: Final = Scaling()
 
@@ -76,6 +77,14 @@ class Preprocessing:
     def target(self) -> str:
         """The names of the targets, as messages write them."""
         return ", ".join(self.targets)
+
+    @property
+    def target_columns(self) -> tuple[Column, ...]:
+        """What the targets are as columns: categories are the labels of the classes."""
+        if self.classes is not None:
+            return (Column(self.target, "categorical", tuple(map(str, self.classes))),)
+        kind: Kind = "boolean" if self.multi_label else "numeric"
+        return tuple(Column(name, kind) for name in self.targets)
 
     @property
     def output_names(self) -> tuple[str, ...]:
@@ -270,18 +279,8 @@ class Preprocessing:
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Preprocessing:
-        """From what `as_json` gave, or what it gave when all columns were numbers.
-
-        Raises `KeyError` where something is missing.
-        """
+        """From what `as_json` gave. Raises `KeyError` where something is missing."""
         classes = None if fields["classes"] is None else tuple(fields["classes"])
-        outputs, dtype = fields["outputs"], fields["dtype"]
-        if "columns" not in fields:
-            scaling = Scaling.from_json(
-                {"curves": {}, "shift": fields["mean"], "scale": fields["scale"]}
-            )
-            columns = plain_columns(fields["features"])
-            return cls(columns, (fields["target"],), classes, outputs, dtype, scaling=scaling)
         return cls(
             columns=tuple(
                 Column(column["name"], column["kind"], tuple(column["categories"]))
@@ -289,8 +288,8 @@ class Preprocessing:
             ),
             targets=tuple(fields["targets"]),
             classes=classes,
-            outputs=outputs,
-            dtype=dtype,
+            outputs=fields["outputs"],
+            dtype=fields["dtype"],
             rules=tuple(Rule.from_json(column) for column in fields["columns"]),
             scaling=Scaling.from_json(fields["scaling"]),
             target_scaling=Scaling.from_json(fields["target_scaling"]),

@@ -8,20 +8,24 @@ from typing import Final
 
 import numpy as np
 
-from trainer.data.columns.table import Label, Table, show, target_problem
+from trainer.data.columns.table import Label, Table, show
+from trainer.data.columns.targets import TARGET
+from trainer.data.misfits import Misfit, MisfitError
 from trainer.errors import DataError, SpecError
 from trainer.graph.ops import Array
 from trainer.randomness import random_rows, stream
 from trainer.spec.data import SplitSpec
-from trainer.spec.schema import Spec
+from trainer.spec.document import Path
 
+SPLIT: Final[Path] = ("data", "split")
+"""Where the spec says how rows are split."""
 PARTS: Final = ("train", "validation", "test")
 TRAIN, VALIDATION, TEST = range(3)
 BY_COUNTER: Final = 2
 """The index of the stream `split` for rows that stay on disk."""
 
 
-def split_rows(spec: Spec, table: Table) -> dict[str, Array]:
+def split_table(split: SplitSpec, seed: int, table: Table) -> dict[str, Array]:
     """The row numbers of `train`, `validation` and `test`, each ascending.
 
     By chance, rows are put in an order drawn from the seed. Of each class (of all rows, without
@@ -36,64 +40,59 @@ def split_rows(spec: Spec, table: Table) -> dict[str, Array]:
     group by group to the fold that has the fewest rows; or as blocks that follow one another in
     time.
 
-    Raises `DataError` where a part that is asked for would have no row, or training none of some
-    class, and `SpecError` for more folds than there are rows or groups.
+    Raises `MisfitError` where a part that is asked for would have no row, or training none of
+    some class, and for more folds than there are rows or groups.
     """
-    dealt = _deal(spec, table)
+    dealt = _deal(split, seed, table)
     parts = {name: np.flatnonzero(dealt == i) for i, name in enumerate(PARTS)}
-    by_class = None
-    if table.classes is not None:
-        by_class = np.bincount(table.target[parts["train"]], minlength=len(table.classes))
-    check_parts(spec, [len(rows) for rows in parts.values()], table.classes, by_class)
+    sizes = [len(rows) for rows in parts.values()]
+    check_parts(split, sizes, table.classes, table.count_classes(parts["train"]))
     return parts
 
 
-def deal_by_counter(spec: Spec, first: int, part: Array) -> tuple[Array, Array]:
+def deal_by_counter(split: SplitSpec, seed: int, first: int, part: Array) -> tuple[Array, Array]:
     """The number of each row's part among `PARTS`, drawn by the row's number, and 32 random bits
     for each; for rows from `first` on that are never in memory together.
 
     `part` is as in `Table.part`. A row that is to be split is for testing with the probability of
     that fraction, and so on: the fractions come out about right, in any class alike.
     """
-    drawn, split = (
-        random_rows(spec.seed, "split", BY_COUNTER, 0, first, len(part), 2),
-        spec.data.split,
-    )
+    drawn = random_rows(seed, "split", BY_COUNTER, 0, first, len(part), 2)
     tested = round(split.test * 2**32)
     held = tested + round(split.validation * 2**32)
     dealt = np.where(drawn[:, 0] < tested, TEST, np.where(drawn[:, 0] < held, VALIDATION, TRAIN))
     return np.where(part == TRAIN, dealt, part), drawn[:, 1]
 
 
-def _deal(spec: Spec, table: Table) -> Array:
+def _deal(split: SplitSpec, seed: int, table: Table) -> Array:
     """The number of each row's part among `PARTS`."""
-    split = spec.data.split
     dealt = np.zeros(len(table.x), np.int8) if table.part is None else table.part.astype(np.int8)
     if split.folds is not None:
         rest = np.flatnonzero(dealt == TRAIN)
-        tested = _folds(spec, table, rest, split.folds) == (split.fold or 1) - 1
+        tested = _folds(split, seed, table, rest) == (split.fold or 1) - 1
         dealt[rest[tested]] = TEST
     if split.validation or split.test:
         if table.part is None and split.folds is None:
-            _deal_fractions(spec, table, dealt)
+            _deal_fractions(split, seed, table, dealt)
         else:
             rest = np.flatnonzero(dealt == TRAIN)
             some = dealt[rest]
-            _deal_fractions(spec, table, some, rest)
+            _deal_fractions(split, seed, table, some, rest)
             dealt[rest] = some
     return dealt
 
 
-def _deal_fractions(spec: Spec, table: Table, dealt: Array, rows: Array | None = None) -> None:
+def _deal_fractions(
+    split: SplitSpec, seed: int, table: Table, dealt: Array, rows: Array | None = None
+) -> None:
     """Deals rows (all, or those with these numbers) by the fractions of the spec."""
-    split = spec.data.split
     everything = slice(None) if rows is None else rows
     if split.time is not None:
-        return _deal_by_time(split, _times(spec, table)[everything], dealt)
+        return _deal_by_time(split, _times(split, table)[everything], dealt)
     if split.group is not None:
         assert table.group is not None
-        return _deal_groups(spec, table.group[everything], dealt)
-    order = stream(spec.seed, "split", int(split.folds is not None)).permutation(len(dealt))
+        return _deal_groups(split, seed, table.group[everything], dealt)
+    order = stream(seed, "split", int(split.folds is not None)).permutation(len(dealt))
     ends = np.array([len(order)])
     if table.classes is not None:
         target = table.target[everything]
@@ -118,15 +117,13 @@ def _by_class(classes: Array, count: int) -> Array:
 # Time and groups --------------------------------------------------------------------------------
 
 
-def _times(spec: Spec, table: Table) -> Array:
+def _times(split: SplitSpec, table: Table) -> Array:
     assert table.time is not None
     missing = np.flatnonzero(np.isnan(table.time))
     if len(missing):
-        message = (
-            f"row {missing[0]}, counted from 0, has no value in {show(spec.data.split.time or '')}"
-        )
+        message = f"row {missing[0]}, counted from 0, has no value in {show(split.time or '')}"
         hint = "fill it in, leave the row out, or split by chance"
-        raise DataError(spec.problem(("data", "split", "time"), message, hint))
+        raise MisfitError(DataError, Misfit((*SPLIT, "time"), message, hint))
     return table.time
 
 
@@ -140,15 +137,13 @@ def _deal_by_time(split: SplitSpec, time: Array, dealt: Array) -> None:
     dealt[order[tested : tested + validated]] = VALIDATION
 
 
-def _deal_groups(spec: Spec, groups: Array, dealt: Array) -> None:
+def _deal_groups(split: SplitSpec, seed: int, groups: Array, dealt: Array) -> None:
     """Whole groups, each part until it has its fraction of the rows."""
     _, numbers, sizes = np.unique(groups, return_inverse=True, return_counts=True)
-    order = stream(spec.seed, "split", int(spec.data.split.folds is not None)).permutation(
-        len(sizes)
-    )
+    order = stream(seed, "split", int(split.folds is not None)).permutation(len(sizes))
     counted, part_of = np.cumsum(sizes[order]), np.zeros(len(sizes), np.int8)
     start, before = 0, 0
-    for part, fraction in ((TEST, spec.data.split.test), (VALIDATION, spec.data.split.validation)):
+    for part, fraction in ((TEST, split.test), (VALIDATION, split.validation)):
         wanted = int(np.floor(fraction * len(groups) + 0.5))
         if wanted:
             stop = int(np.searchsorted(counted, before + wanted)) + 1
@@ -160,10 +155,10 @@ def _deal_groups(spec: Spec, groups: Array, dealt: Array) -> None:
 # Folds ------------------------------------------------------------------------------------------
 
 
-def _folds(spec: Spec, table: Table, rows: Array, folds: int) -> Array:
+def _folds(split: SplitSpec, seed: int, table: Table, rows: Array) -> Array:
     """The fold of each of these rows, counted from 0."""
-    split, count = spec.data.split, len(rows)
-    what = "rows"
+    assert split.folds is not None
+    folds, count, what = split.folds, len(rows), "rows"
     if split.group is not None:
         assert table.group is not None
         _, numbers, sizes = np.unique(table.group[rows], return_inverse=True, return_counts=True)
@@ -171,16 +166,16 @@ def _folds(spec: Spec, table: Table, rows: Array, folds: int) -> Array:
     if folds > count:
         message = f"there are {folds} folds and {count} {what}"
         hint = f"write folds: {count}, or fewer" if count > 1 else "leave folds out"
-        raise SpecError(spec.problem(("data", "split", "folds"), message, hint))
+        raise MisfitError(SpecError, Misfit((*SPLIT, "folds"), message, hint))
     if split.group is not None:
-        order = stream(spec.seed, "split").permutation(count)
+        order = stream(seed, "split").permutation(count)
         return np.asarray(_evenly(sizes, order, folds)[numbers])
     found = np.empty(count, np.int64)
     if split.time is not None:
-        order = np.argsort(_times(spec, table)[rows], kind="stable")
+        order = np.argsort(_times(split, table)[rows], kind="stable")
         found[order] = np.arange(count) * folds // count
         return found
-    order = stream(spec.seed, "split").permutation(count)
+    order = stream(seed, "split").permutation(count)
     if table.classes is not None:
         order = order[_by_class(table.target[rows][order], len(table.classes))]
     found[order] = np.arange(count) % folds
@@ -202,15 +197,15 @@ def _evenly(sizes: Array, order: Array, folds: int) -> Array:
 
 
 def check_parts(
-    spec: Spec,
+    split: SplitSpec,
     sizes: Sequence[int],
-    classes: tuple[Label, ...] | None = None,
-    by_class: Array | None = None,
+    classes: tuple[Label, ...] | None,
+    by_class: Array,
 ) -> None:
-    """Raises `DataError` for a part without rows that the spec asks for, and for a class without
+    """Raises `MisfitError` for a part without rows that the spec asks for, and for a class without
     training rows. `sizes` are in the order of `PARTS`, `by_class` the training rows of each class.
     """
-    total, split, rows = sum(sizes), spec.data.split, dict(zip(PARTS, sizes, strict=True))
+    total, rows = sum(sizes), dict(zip(PARTS, sizes, strict=True))
     few = f"use smaller fractions: '{split.group}' has few groups, or large ones"
     for name, fraction in (("validation", split.validation), ("test", split.test)):
         if fraction and not rows[name]:
@@ -218,15 +213,15 @@ def check_parts(
             hint = "use more data or a larger fraction"
             if split.group is not None:
                 message, hint = f"all groups are dealt before {name} has one", few
-            raise DataError(spec.problem(("data", "split", name), message, hint))
+            raise MisfitError(DataError, Misfit((*SPLIT, name), message, hint))
     if not rows["train"]:
         message = f"the split leaves none of {total} rows for training"
         advice = few if split.group is not None else None
-        raise DataError(spec.problem(("data", "split"), message, advice))
-    if classes is not None and by_class is not None and not by_class.all():
+        raise MisfitError(DataError, Misfit(SPLIT, message, advice))
+    if classes is not None and not by_class.all():
         missing = classes[int(np.argmin(by_class))]
         message = f"no row of class {show(missing)} is left for training"
         hint = "use more rows of it, or a smaller split"
         if split.group is not None or split.time is not None:
             hint = "use a smaller split, or one by chance, which takes some of each class"
-        raise DataError(target_problem(spec, message, hint))
+        raise MisfitError(DataError, Misfit(TARGET, message, hint))

@@ -17,11 +17,14 @@ from typing import Final
 
 import numpy as np
 
-from trainer.data.columns.table import Label, Table, choose, encode_classes
-from trainer.data.reading.arrays import check_labels, from_matrix
+from trainer.data.columns.roles import choose
+from trainer.data.columns.table import Label, Table
+from trainer.data.columns.targets import Goal, check_labels, encode_classes
+from trainer.data.misfits import Misfit, MisfitError
+from trainer.data.reading.arrays import from_matrix
 from trainer.errors import DataError
 from trainer.graph.ops import Array
-from trainer.spec.schema import Spec
+from trainer.spec.data import DataSpec
 
 _CELL = "radius texture perimeter area smoothness compactness concavity concave_points symmetry fractal_dimension"  # noqa: E501
 _TISSUE = [name.replace("_", " ") for name in _CELL.split()]
@@ -80,28 +83,28 @@ _READERS: Final[Mapping[str, Callable[[], tuple[Array, tuple[str, ...] | None]]]
 }
 
 
-def read_bundled(name: str, spec: Spec) -> Table:
+def read_bundled(name: str, data: DataSpec, goal: Goal) -> Table:
     """The data set as a table; its columns are the features and `target`.
 
-    Raises `DataError` when the installed scikit-learn does not hold the data.
+    Raises `MisfitError` when the installed scikit-learn does not hold the data.
     """
     try:
         values, names = _READERS[name]()
     except (OSError, ValueError) as error:
         message = f"the installed scikit-learn does not hold the data set '{name}' ({error})"
         hint = "install the pinned versions: pip install -r requirements.lock"
-        raise DataError(spec.problem(("data", "source"), message, hint)) from None
+        raise MisfitError(DataError, Misfit(("data", "source"), message, hint)) from None
     columns = (*FEATURES[name], "target")
-    roles = choose(columns, spec)
+    roles = choose(columns, data, goal)
     chosen = values.take([columns.index(target) for target in roles.targets], axis=1)
     origin = f"scikit-learn/{name}"
     classes: tuple[Label, ...] | None = None
-    if spec.model.multi_label:
-        check_labels(chosen, spec)
-    elif spec.model.loss == "logistic":
+    if goal == "labels":
+        check_labels(chosen)
+    elif goal == "class":
         codes = chosen[:, 0]
         if roles.targets == ("target",) and names is not None:
             chosen, classes = codes.astype(np.int64), names
         else:
-            chosen, classes = encode_classes(codes, spec)
-    return from_matrix(columns, values, roles, chosen, classes, spec, origin)
+            chosen, classes = encode_classes(codes)
+    return from_matrix(columns, values, roles, chosen, classes, data, origin)

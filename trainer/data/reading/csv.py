@@ -84,12 +84,12 @@ class CsvFile:
                 raise
         if not names:
             message = "expected the names of the columns, found an empty line"
-            raise DataError(self.problem(1, message))
+            raise DataError(self._problem(1, message))
         repeated = [name for name, count in Counter(names).items() if count > 1 and name]
         if repeated:
             times = names.count(repeated[0])
             message = f"the column {show(repeated[0])} stands {times} times in the header"
-            raise DataError(self.problem(1, message, "give each column its own name"))
+            raise DataError(self._problem(1, message, "give each column its own name"))
         return tuple(names)
 
     @cached_property
@@ -233,28 +233,28 @@ class CsvFile:
                         yield start, [cells[place] for place in places]
                         continue
                     message = f"expected {len(self.names)} cells as in the header"
-                    yield self.problem(start, f"{message}, found {len(cells)}")
+                    yield self._problem(start, f"{message}, found {len(cells)}")
             except csv.Error as error:
                 yield self._misquoted(end + 1, error)
                 return
             except UnicodeDecodeError as error:
                 line = end + len((error.object[: error.start] + b"?").splitlines())
                 message = f"the byte 0x{error.object[error.start]:02x} is not UTF-8"
-                yield self.problem(line, message, _SAVE)
+                yield self._problem(line, message, _SAVE)
                 return
         if not count:
-            yield self.problem(1, "the file has a header and no rows")
+            yield self._problem(1, "the file has a header and no rows")
 
-    def problem(self, line: int, message: str, hint: str | None = None, path: str = "") -> Problem:
+    def _problem(self, line: int, message: str, hint: str | None = None) -> Problem:
         """A problem in a line of the file."""
-        return Problem(path, message, hint, str(self.path), line)
+        return Problem("", message, hint, str(self.path), line)
 
     def _misquoted(self, line: int, error: csv.Error) -> Problem:
         """The problem of the row that begins at `line`, where Python's reader stopped."""
         if "end of data" in str(error):
-            return self.problem(line, "a quotation mark opens in this row and is never closed")
+            return self._problem(line, "a quotation mark opens in this row and is never closed")
         message = "a quoted cell in this row goes on after its closing quotation mark"
-        return self.problem(line, message, "write a quotation mark inside a quoted cell twice")
+        return self._problem(line, message, "write a quotation mark inside a quoted cell twice")
 
     @property
     def unknown(self) -> Problem:

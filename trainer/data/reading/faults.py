@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any, Final, TypeAlias
 
 from trainer.data.columns.cells import CellError, Reader, reader
-from trainer.data.columns.kinds import Wanted, as_found
+from trainer.data.columns.roles import Wanted, as_found
 from trainer.data.columns.table import Column, show
 from trainer.data.reading.tablefile import TableFile
 from trainer.errors import Problem

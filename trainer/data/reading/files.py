@@ -9,56 +9,55 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, Final
 
+from trainer.data.misfits import Misfit, MisfitError
 from trainer.errors import DataError, Problem
 from trainer.spec.document import Path as Place
 from trainer.spec.messages import near
-from trainer.spec.schema import Spec
 
 COMPRESSED: Final = {".gz": "gzip", ".zst": "zstd"}
 """Suffixes of compressed text files, and what pyarrow calls the way they are compressed."""
 
 
-def find_files(patterns: Sequence[str], spec: Spec, place: Place, kind: str) -> list[Path]:
-    """The files that the patterns name, relative to the spec file; those of one pattern by name.
+def find_files(patterns: Sequence[str], folder: Path, place: Place, kind: str) -> list[Path]:
+    """The files that the patterns name, relative to the folder; those of one pattern by name.
 
     `place` is where the spec names them, and `kind` what they are, for messages. Raises
-    `DataError` for a path that is no regular file, a pattern without files, and a file that is
+    `MisfitError` for a path that is no regular file, a pattern without files, and a file that is
     named twice.
     """
-    folder = Path(spec.file).parent if spec.file else Path()
     found: list[Path] = []
     for i, pattern in enumerate(patterns):
         at = place if len(patterns) == 1 else (*place, i)
-        for path in _matches(folder, pattern, spec, at):
-            _check_file(path, spec, at, kind)
+        for path in _matches(folder, pattern, at):
+            _check_file(path, at, kind)
             if path in found:
-                message = f"'{path}' is named twice"
-                raise DataError(spec.problem(at, message, "its rows would count twice"))
+                hint = "its rows would count twice"
+                raise MisfitError(DataError, Misfit(at, f"'{path}' is named twice", hint))
             found.append(path)
     return found
 
 
-def _matches(folder: Path, pattern: str, spec: Spec, place: Place) -> list[Path]:
+def _matches(folder: Path, pattern: str, place: Place) -> list[Path]:
     plain = folder / pattern
-    with suppress(OSError, ValueError):
-        if plain.exists() or not glob.has_magic(pattern):
-            return [plain]
     if not glob.has_magic(pattern):
-        return [plain]  # whose fault is told where it is opened
+        return [plain]
+    with suppress(OSError, ValueError):
+        if plain.exists():
+            return [plain]
     names = glob.glob(str(Path(glob.escape(str(folder))) / pattern), recursive=True)
     paths = sorted(Path(name) for name in names)
     files = [path for path in paths if not path.is_dir()]
     if not files:
         hint = "the pattern is relative to the spec file, and * stands for any part of a name"
-        raise DataError(spec.problem(place, f"no file is called '{plain}'", hint))
+        raise MisfitError(DataError, Misfit(place, f"no file is called '{plain}'", hint))
     return files
 
 
-def _check_file(path: Path, spec: Spec, place: Place, kind: str) -> None:
-    """Raises `DataError` for what is no regular file."""
+def _check_file(path: Path, place: Place, kind: str) -> None:
+    """Raises `MisfitError` for what is no regular file."""
 
-    def fail(message: str, hint: str | None = None) -> DataError:
-        return DataError(spec.problem(place, message, hint))
+    def fail(message: str, hint: str | None = None) -> MisfitError:
+        return MisfitError(DataError, Misfit(place, message, hint))
 
     try:
         mode = path.stat().st_mode

@@ -148,12 +148,3 @@ def open_by_name(
     if suffix in NUMPY:
         return read_npz(path) if suffix == ".npz" else read_npy(path)
     return CsvFile(path, delimiter or ("\t" if suffix == ".tsv" else ","), missing)
-
-
-def iter_batches(source: FileSource, path: Path, columns: Sequence[Column]) -> Iterator[Any]:
-    """The columns of one file as pyarrow's record batches, for `encode_batch`.
-
-    A file of CSV, Parquet or Arrow stays on disk but for some thousand rows. Raises as
-    `TableFile.batches`.
-    """
-    return open_source(source, path).batches(columns)

@@ -8,21 +8,19 @@ from typing import Final, TypeAlias
 
 import numpy as np
 
-from trainer.data.blocks import blocks
-from trainer.data.columns.table import Table
-from trainer.data.reading.arrays import from_arrays
+from trainer.data.columns.blocks import blocks
+from trainer.data.misfits import Misfit, MisfitError
 from trainer.errors import SpecError
 from trainer.graph.ops import Array
 from trainer.randomness import stream
 from trainer.spec.data import SyntheticSource
-from trainer.spec.schema import Spec
 
 Points: TypeAlias = tuple[Array, Array]
 
 
 @dataclass(frozen=True)
-class Problem:
-    """A shape, whose `points` are the x and y of the rows with these numbers, without noise.
+class Shape:
+    """What points lie on: `points` are the x and y of the rows with these numbers, without noise.
 
     The noise is added to the inputs where y is a class, else to y.
     """
@@ -61,26 +59,29 @@ def _linear(rng: np.random.Generator, row: Array) -> Points:
     return x, 2 * x[:, 0] - 3 * x[:, 1] + 0.5 * x[:, 2] + 1
 
 
-PROBLEMS: Final[Mapping[str, Problem]] = {
-    "xor": Problem(_xor, features=2, is_class=True),
-    "two_moons": Problem(_two_moons, features=2, is_class=True),
-    "spirals": Problem(_spirals, features=2, is_class=True),
-    "linear": Problem(_linear, features=3, is_class=False),
+SHAPES: Final[Mapping[str, Shape]] = {
+    "xor": Shape(_xor, features=2, is_class=True),
+    "two_moons": Shape(_two_moons, features=2, is_class=True),
+    "spirals": Shape(_spirals, features=2, is_class=True),
+    "linear": Shape(_linear, features=3, is_class=False),
 }
 
 
-def draw_synthetic(source: SyntheticSource, spec: Spec) -> Table:
-    """The table of features x1, x2, … and the target y. All points are drawn, then the noise."""
-    problem, rng = PROBLEMS[source.synthetic], stream(spec.seed, "synthetic")
-    x: Array = np.empty((source.rows, problem.features))
-    y: Array = np.empty(source.rows, np.int64 if problem.is_class else np.float64)
+def draw_synthetic(source: SyntheticSource, seed: int) -> Points:
+    """The features and the target. All points are drawn, then the noise.
+
+    Raises `MisfitError` for noise that leaves the range of float64.
+    """
+    shape, rng = SHAPES[source.synthetic], stream(seed, "synthetic")
+    x: Array = np.empty((source.rows, shape.features))
+    y: Array = np.empty(source.rows, np.int64 if shape.is_class else np.float64)
     for block in blocks(*x.shape):
-        x[block], y[block] = problem.points(rng, np.arange(block.start, block.stop))
-    noisy = x if problem.is_class else y
+        x[block], y[block] = shape.points(rng, np.arange(block.start, block.stop))
+    noisy = x if shape.is_class else y
     for block in blocks(*x.shape):
         with np.errstate(over="ignore"):
             noisy[block] += source.noise * rng.standard_normal(noisy[block].shape)
         if not np.isfinite(noisy[block]).all():
             message = f"noise of {source.noise:g} gives numbers too large for float64"
-            raise SpecError(spec.problem(("data", "source", "noise"), message))
-    return from_arrays(x, y, spec, f"synthetic/{source.synthetic}")
+            raise MisfitError(SpecError, Misfit(("data", "source", "noise"), message))
+    return x, y

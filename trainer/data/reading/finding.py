@@ -1,10 +1,12 @@
-"""What the columns of a table are: declared in the spec, or found in their cells."""
+"""What the columns of files are: declared in the spec, or found in their cells."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final
+
+import numpy as np
 
 from trainer.data.columns.cells import (
     categories_of,
@@ -15,44 +17,14 @@ from trainer.data.columns.cells import (
     text_of,
 )
 from trainer.data.columns.encoding import are_all, distinct, is_cell, is_date, is_number
-from trainer.data.columns.table import Column, Label, show
+from trainer.data.columns.roles import Wanted, declaration
+from trainer.data.columns.table import Column, show
 from trainer.data.reading.tablefile import TableFile
 from trainer.errors import DataError, Problem
 from trainer.spec.data import Kind
-from trainer.spec.schema import Spec
-
-EXPECTED: Final[Mapping[Kind | None, str]] = {
-    None: "a number",
-    "numeric": "a number",
-    "categorical": "a category",
-    "ordinal": "a category",
-    "boolean": "true or false",
-    "date": "a date",
-}
-"""What a cell is called, by the kind of its column."""
 
 MANY: Final = 100
 """So many distinct texts may be categories, whatever the number of rows."""
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """A column to read. `kind` is None where it is to be found.
-
-    `expected` is what a cell of it is called, `advice` what to do about one that does not fit,
-    and `empty` about one that is missing. `optional` tells whether cells may be missing, and
-    `identifiers` whether there may be as many categories as rows. `order` are the labels of an
-    ordinal column.
-    """
-
-    name: str
-    kind: Kind | None
-    expected: str
-    advice: str | None = None
-    empty: str = "fill it in, or leave the row out"
-    optional: bool = False
-    identifiers: bool = True
-    order: tuple[Label, ...] = ()
 
 
 @dataclass
@@ -171,7 +143,7 @@ def _look_at(found: _Found, cells: Any, missing: Sequence[str], alone: bool) -> 
 
 def _look_at_texts(found: _Found, cells: Any, missing: Sequence[str], alone: bool) -> None:
     values, places = distinct(cells)
-    counts = _counts(places, len(values))
+    counts: list[int] = np.bincount(places, minlength=len(values) + 1)[: len(values)].tolist()
     for value, count in zip(values, counts, strict=True):
         if is_missing(value, missing):
             continue
@@ -188,16 +160,11 @@ def _look_at_texts(found: _Found, cells: Any, missing: Sequence[str], alone: boo
             found.dates += count
 
 
-def _counts(places: Any, size: int) -> list[int]:
-    import numpy as np
-
-    counts: list[int] = np.bincount(places, minlength=size + 1)[:size].tolist()
-    return counts
-
-
 def _check_identifiers(want: Wanted, categories: Sequence[str], rows: int, file: TableFile) -> None:
     """Raises `DataError` for a column that was found to hold texts nearly all of which differ."""
-    if want.kind is not None or want.identifiers or not looks_like_identifiers(categories, rows):
+    if want.kind is not None or want.identifiers:
+        return
+    if len(categories) <= MANY or 2 * len(categories) <= rows:
         return
     message = (
         f"{len(categories)} different texts in {rows} rows, such as {show(categories[0])}, "
@@ -205,49 +172,3 @@ def _check_identifiers(want: Wanted, categories: Sequence[str], rows: int, file:
     )
     hint = f"leave the column out, or write {declaration(want.name, 'type: categorical')}"
     raise DataError(Problem(f"column {show(want.name)}", message, hint, file.label))
-
-
-def looks_like_identifiers(categories: Sequence[str], rows: int) -> bool:
-    """Whether so many rows differ that their texts are hardly categories."""
-    return len(categories) > MANY and 2 * len(categories) > rows
-
-
-def declaration(name: str, what: str) -> str:
-    """How the spec says something of a column."""
-    plain = name.replace(" ", "_").isidentifier()
-    return f"`data.columns: {{{name if plain else show(name)}: {{{what}}}}}`"
-
-
-def wanted_features(names: Sequence[str], spec: Spec) -> list[Wanted]:
-    """What the spec says of features."""
-    return [_wanted_feature(name, spec) for name in names]
-
-
-def _wanted_feature(name: str, spec: Spec) -> Wanted:
-    declared = spec.data.columns.get(name)
-    kind = declared.kind if declared else None
-    if declared and kind is None and declared.encode == "embedding":
-        kind = "categorical"  # whose numbers name something
-    missing = (declared.missing if declared else None) or spec.data.missing
-    advice = "correct it, or leave the column out"
-    if kind is None:
-        advice = f"correct it, or write {declaration(name, 'type: categorical')}"
-    order = (declared.order if declared else None) or ()
-    return Wanted(
-        name, kind, EXPECTED[kind], advice, _fill(name, kind), missing != "error", False, order
-    )
-
-
-def _fill(name: str, kind: Kind | None) -> str:
-    """What to do about missing cells of a feature."""
-    fill = "median" if kind in (None, "numeric", "date") else "most_frequent"
-    own = declaration(name, f"missing: {fill}")
-    return f"write `data.missing: {fill}` or {own}, or leave the column out"
-
-
-def as_found(want: Wanted, column: Column) -> Wanted:
-    """What is told of a feature whose kind was found."""
-    if want.kind is not None or want.identifiers:
-        return want
-    kind = column.kind
-    return replace(want, expected=EXPECTED[kind], empty=_fill(want.name, kind))

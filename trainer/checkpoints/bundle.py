@@ -1,0 +1,42 @@
+"""The trained model in the folder of its run: what one must know of it to make other models of it.
+
+Beside it lie its code, which needs NumPy and pandas alone, and its numbers.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+CODE: Final = "model.py"
+WEIGHTS: Final = "weights.safetensors"
+ABOUT: Final = "model.json"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """What goes into a model and comes out. `kind` is `classifier` or `regressor`; `outputs` has
+    the type of each column by name (`double`, `float`, `long`, `boolean`, `string`). `example`
+    holds some raw rows by column, `predicted` what the model says of them. `epoch` is the last one
+    that was trained.
+    """
+
+    kind: str
+    inputs: list[str]
+    outputs: Mapping[str, str]
+    example: Mapping[str, list[Any]]
+    predicted: Mapping[str, list[Any]]
+    epoch: int
+
+    def write(self, folder: Path) -> None:
+        """Keeps it in the folder of the model. Raises `OSError`."""
+        text = json.dumps(asdict(self), ensure_ascii=False)
+        (folder / ABOUT).write_text(text, encoding="utf-8")
+
+    @classmethod
+    def read(cls, folder: Path) -> Bundle:
+        """What `write` kept. Raises `OSError`, `ValueError` and `TypeError`."""
+        return cls(**json.loads((folder / ABOUT).read_text(encoding="utf-8")))

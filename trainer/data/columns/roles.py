@@ -1,0 +1,183 @@
+"""Which columns of the data are what, and what is wanted of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, assert_never
+
+from trainer.data.columns.table import Column, Label, listing, show
+from trainer.data.columns.targets import TARGET, Goal
+from trainer.data.misfits import Misfit, MisfitError
+from trainer.errors import SpecError
+from trainer.spec.data import DataSpec, Kind
+from trainer.spec.document import Path
+from trainer.spec.messages import near
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Which columns of the data are what; `goal` is what the targets are."""
+
+    features: tuple[str, ...]
+    targets: tuple[str, ...]
+    goal: Goal
+    weights: str | None = None
+    group: str | None = None
+    time: str | None = None
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """The columns beside the features, each once: targets, weights, group, time."""
+        extra = (self.weights, self.group, self.time)
+        return tuple(dict.fromkeys((*self.targets, *(name for name in extra if name))))
+
+
+def choose(columns: Sequence[str], data: DataSpec, goal: Goal, y: tuple[str, ...] = ()) -> Roles:
+    """Which of `columns` are features, targets and so on, as the spec asks.
+
+    `y` are columns that the target `y` means all together. Raises `MisfitError` for every name
+    that is no column, and for what is declared of a column that is no feature.
+    """
+    targets = y if y and data.targets == ("y",) else data.targets
+    roles = Roles((), targets, goal, data.weights, data.split.group, data.split.time)
+    features = data.features or tuple(name for name in columns if name not in roles.others)
+    roles = replace(roles, features=features)
+    misfits = list(_misfits(columns, data, roles))
+    if not misfits and not features:
+        misfits.append(Misfit(TARGET, "the data has no column beside the target"))
+    if misfits:
+        raise MisfitError(SpecError, *misfits)
+    return roles
+
+
+def _misfits(columns: Sequence[str], data: DataSpec, roles: Roles) -> Iterator[Misfit]:
+    """What is wrong with the names in the spec, in the order in which they are told."""
+
+    def unknown(name: str, path: Path, *, key: bool = False) -> Iterator[Misfit]:
+        if name not in columns:
+            hint = near(name, columns) or f"the columns are {listing(columns, 12)}"
+            yield Misfit(path, f"the data has no column '{name}'", hint, key)
+
+    for i, name in enumerate(roles.targets):
+        yield from unknown(name, TARGET if isinstance(data.target, str) else (*TARGET, i))
+    for i, name in enumerate(data.features or ()):
+        yield from unknown(name, ("data", "features", i))
+    split: Path = ("data", "split")
+    for path, role in (
+        (("data", "weights"), roles.weights), ((*split, "group"), roles.group),
+        ((*split, "time"), roles.time),
+    ):  # fmt: skip
+        if role:
+            yield from unknown(role, path)
+        if role in roles.targets:
+            yield Misfit(path, f"'{role}' is a target", "name another column")
+    for name in data.columns:
+        path = ("data", "columns", name)
+        yield from unknown(name, path, key=True)
+        if name in columns and name in roles.others and name not in roles.features:
+            message, hint = f"'{name}' is no feature", "only features are described here"
+            yield Misfit(path, message, hint, key=True)
+
+
+# What is wanted -----------------------------------------------------------------------------------
+
+EXPECTED: Final[Mapping[Kind | None, str]] = {
+    None: "a number",
+    "numeric": "a number",
+    "categorical": "a category",
+    "ordinal": "a category",
+    "boolean": "true or false",
+    "date": "a date",
+}
+"""What a cell is called, by the kind of its column."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A column to read. `kind` is None where it is to be found.
+
+    `expected` is what a cell of it is called, `advice` what to do about one that does not fit,
+    and `empty` about one that is missing. `optional` tells whether cells may be missing, and
+    `identifiers` whether there may be as many categories as rows. `order` are the labels of an
+    ordinal column.
+    """
+
+    name: str
+    kind: Kind | None
+    expected: str
+    advice: str | None = None
+    empty: str = "fill it in, or leave the row out"
+    optional: bool = False
+    identifiers: bool = True
+    order: tuple[Label, ...] = ()
+
+
+def declaration(name: str, what: str) -> str:
+    """How the spec says something of a column."""
+    plain = name.replace(" ", "_").isidentifier()
+    return f"`data.columns: {{{name if plain else show(name)}: {{{what}}}}}`"
+
+
+def wanted_features(names: Sequence[str], data: DataSpec) -> list[Wanted]:
+    """What the spec says of features."""
+    return [_wanted_feature(name, data) for name in names]
+
+
+def _wanted_feature(name: str, data: DataSpec) -> Wanted:
+    declared = data.columns.get(name)
+    kind = declared.kind if declared else None
+    if declared and kind is None and declared.encode == "embedding":
+        kind = "categorical"  # whose numbers name something
+    missing = (declared.missing if declared else None) or data.missing
+    advice = "correct it, or leave the column out"
+    if kind is None:
+        advice = f"correct it, or write {declaration(name, 'type: categorical')}"
+    order = (declared.order if declared else None) or ()
+    return Wanted(
+        name, kind, EXPECTED[kind], advice, _fill(name, kind), missing != "error", False, order
+    )
+
+
+def wanted_targets(roles: Roles) -> list[Wanted]:
+    """What the columns to predict must be."""
+    return [_wanted_target(name, roles.goal) for name in roles.targets]
+
+
+def _wanted_target(name: str, goal: Goal) -> Wanted:
+    match goal:
+        case "labels":
+            return Wanted(name, "boolean", "true or false")
+        case "class":
+            return Wanted(name, "categorical", "a class label")
+        case "numbers":
+            advice = "use `loss: logistic` if the column names classes"
+            return Wanted(name, "numeric", "a number", advice)
+    assert_never(goal)
+
+
+def wanted_extra(roles: Roles) -> list[Wanted]:
+    """What weights, group and time must be."""
+    wanted = []
+    if roles.weights:
+        wanted.append(Wanted(roles.weights, "numeric", "a weight"))
+    if roles.group:
+        wanted.append(Wanted(roles.group, "categorical", "a group"))
+    if roles.time:
+        wanted.append(Wanted(roles.time, None, "a time", "write numbers, or dates as 2024-12-31"))
+    return wanted
+
+
+def _fill(name: str, kind: Kind | None) -> str:
+    """What to do about missing cells of a feature."""
+    fill = "median" if kind in (None, "numeric", "date") else "most_frequent"
+    own = declaration(name, f"missing: {fill}")
+    return f"write `data.missing: {fill}` or {own}, or leave the column out"
+
+
+def as_found(want: Wanted, column: Column) -> Wanted:
+    """What is told of a feature whose kind was found."""
+    if want.kind is not None or want.identifiers:
+        return want
+    kind = column.kind
+    return replace(want, expected=EXPECTED[kind], empty=_fill(want.name, kind))
