@@ -19,7 +19,8 @@ from mlflow import MlflowClient
 from stores import all_runs, assert_whole, only_run, recorded, series, server, tree
 
 from trainer import Run, TrackingError, load_spec, resume, train
-from trainer.checkpoints import folders, read_outcome, read_recorded
+from trainer.checkpoints.facts import read_outcome, read_recorded
+from trainer.checkpoints.folder import folders
 from trainer.runs.profile import Profile
 from trainer.runs.sync import send, unsent_runs
 from trainer.tracking import store as store_module
@@ -415,5 +416,3 @@ def test_what_mlflow_refuses_keeps_the_run(
     stopped = run_of(caught.value)
     assert (stopped.status, stopped.epochs) == ("KILLED", 1)
     assert only_run(store).info.status == "FAILED"
-    monkeypatch.undo()
-    Path.cwd()
