@@ -97,10 +97,10 @@ class Recording:
         if self._is_over():
             return True
         alive = is_held(self.folder / LOCK)
-        self._read()
         if alive and time.monotonic() < self._not_before:
             return False
         began = time.thread_time()
+        self._read()
         try:
             with answers_of(self._store), no_collection():
                 done = self._tell(alive)
