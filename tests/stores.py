@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,6 +14,8 @@ from typing import Any
 from mlflow import MlflowClient
 
 from trainer import Run
+from trainer.checkpoints.facts import read_recorded
+from trainer.checkpoints.folder import folders
 
 
 def recorded(run: Run | str, store: str) -> Any:
@@ -55,6 +58,26 @@ def assert_whole(run: Run, store: str) -> None:
         got = series(run, store, name)
         assert got.items() <= expected.items(), name
         assert len(got) == min(len(expected), 320) or len(got) == len(expected), name
+
+
+def only_folder() -> Path:
+    """The folder of the one run that is here."""
+    (path,) = folders(Path("runs"))
+    return path
+
+
+def eventually(right: Callable[[], bool], seconds: float = 30.0) -> None:
+    """Waits until it is so."""
+    until = time.monotonic() + seconds
+    while not right():
+        assert time.monotonic() < until, "it did not become so"
+        time.sleep(0.02)
+
+
+def is_recorded(path: Path) -> bool:
+    """Whether the recorder is done with the run in the folder."""
+    there = read_recorded(path)
+    return there is not None and there.whole
 
 
 def tree(folder: Path) -> set[str]:

@@ -1,4 +1,4 @@
-"""The recorder as a process beside the training: whichever of the two dies, MLflow is soon right."""
+"""The recorder as a process beside the training: whichever of them dies, MLflow is soon right."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import Any, Final
 import pytest
 from conftest import WriteSpec
 from mlflow import MlflowClient
-from stores import assert_whole, hear_signals, only_run, series
+from stores import assert_whole, eventually, hear_signals, only_folder, only_run, series
 
 from trainer import Run, TrackingError, load_spec, resume, train
 from trainer.checkpoints.facts import read_recorded
@@ -66,20 +66,6 @@ def processes(monkeypatch: pytest.MonkeyPatch) -> list[RecorderProcess]:
     monkeypatch.setattr(ahead, "start_process", start)
     monkeypatch.setattr(ahead, "_ahead", [])
     return started
-
-
-def only_folder() -> Path:
-    """The folder of the one run."""
-    (path,) = folders(Path("runs"))
-    return path
-
-
-def eventually(right: Callable[[], bool], seconds: float = 30.0) -> None:
-    """Waits until it is so."""
-    until = time.monotonic() + seconds
-    while not right():
-        assert time.monotonic() < until, "it did not become so"
-        time.sleep(0.02)
 
 
 def is_followed(path: Path) -> bool:

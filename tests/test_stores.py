@@ -177,9 +177,7 @@ def test_offline_ok(store: str, write_spec: WriteSpec) -> None:
         if isinstance(event, Warned):
             warned.append(event.message)
 
-    run = train(
-        load_spec(write_spec()), profile=Profile(store=uri, offline_ok=True), listen=listen
-    )
+    run = train(load_spec(write_spec()), profile=Profile(store=uri, offline_ok=True), listen=listen)
     assert (run.status, run.epochs, run.run_id) == ("FINISHED", 3, None)
     said = f"no MLflow server at {uri}: [Errno 111] Connection refused\n"
     assert [text.startswith(said) for text in warned] == [True, True]

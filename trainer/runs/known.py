@@ -136,4 +136,3 @@ def _share(file: str, copy: str) -> None:
         os.link(file, copy)
     except OSError:
         shutil.copy(file, copy)
-
