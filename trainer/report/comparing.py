@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from trainer.metrics import METRICS, direction
 from trainer.report.recorded import RecordedRun
-from trainer.spec.schema import NO_NUMBERS
+from trainer.spec.schema import decides_numbers
 
 MOST_RUNS: Final = 20  # more cannot be told apart
 LETTERS: Final = "ABCDEFGHIJKLMNOPQRST"
@@ -34,14 +34,14 @@ class Comparison:
         """The leaves of the spec that decide numbers and are not the same in all runs, by path, and
         the facts of `FACTS` that are not; None for a run that has no such leaf.
         """
-        leaves = _side_by_side([run.params for run in self.runs])
+        params = [
+            {leaf: value for leaf, value in run.params.items() if decides_numbers(leaf)}
+            for run in self.runs
+        ]
+        leaves = _side_by_side(params)
         facts = _side_by_side([_facts(run) for run in self.runs])
         rows = {path: leaves[path] for path in sorted(leaves, key=_natural)} | facts
-        return {
-            path: values
-            for path, values in rows.items()
-            if len(set(values)) > 1 and path.split("/")[0] not in NO_NUMBERS
-        }
+        return {path: values for path, values in rows.items() if len(set(values)) > 1}
 
     @property
     def metrics(self) -> dict[str, list[float | None]]:

@@ -33,6 +33,9 @@ from trainer.spec.layers import LayersSpec, layer_names
 from trainer.spec.problems import equation_problems
 from trainer.spec.sgd import SGDSpec
 
+NO_NUMBERS: Final = frozenset({"name", "tracking"})
+"""What a spec says that decides none of a run's numbers."""
+
 
 def _model_kind(value: Any) -> str:
     if isinstance(value, EquationsSpec):
@@ -68,10 +71,6 @@ class TrackingSpec(Strict):
     """The experiment; by default the spec's name."""
     uri: Name | None = None
     """MLflow's tracking store; by default a database in `runs/`."""
-
-
-NO_NUMBERS: Final = frozenset({"name", "tracking"})
-"""The keys of a spec that decide no number of a run."""
 
 
 def _names(model: ModelSpec) -> Iterator[tuple[Path, str]]:
@@ -182,6 +181,11 @@ class Spec(Declaration):
         decisive = self.model_dump(mode="json", exclude=set(NO_NUMBERS))
         text = json.dumps(decisive, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def decides_numbers(leaf: str) -> bool:
+    """Whether a leaf of a resolved spec, such as `sgd/epochs`, is part of its fingerprint."""
+    return leaf.partition("/")[0] not in NO_NUMBERS
 
 
 class Sketch(Declaration):

@@ -42,7 +42,7 @@ def import_models() -> None:
 
 
 def log_model(client: MlflowClient, run_id: str, facts: Facts, bundle: Path, scratch: Path) -> str:
-    """Keeps the model in the folder `bundle` with the run; returns its id.
+    """Keeps the model in the folder `bundle` with the run, unless it is there; returns its id.
 
     `scratch` is an empty folder for its files. What was written is loaded and predicts the
     example once, before it is stored. Raises `TrackingError`, and whatever MLflow raises.
@@ -50,7 +50,11 @@ def log_model(client: MlflowClient, run_id: str, facts: Facts, bundle: Path, scr
     from mlflow.entities import LoggedModelOutput
 
     about = Bundle.read(bundle)
-    experiment = client.get_run(run_id).info.experiment_id
+    run = client.get_run(run_id)
+    for kept in run.outputs.model_outputs if run.outputs else ():
+        if kept.step == about.epoch:  # a recorder before this one came so far
+            return str(kept.model_id)
+    experiment = run.info.experiment_id
     logged = client.create_logged_model(
         experiment, model_name(facts.name), run_id, params=flatten(facts.spec),
         model_type=about.kind,
@@ -67,8 +71,8 @@ def log_model(client: MlflowClient, run_id: str, facts: Facts, bundle: Path, scr
         with suppress(Exception):
             client.finalize_logged_model(logged.model_id, "FAILED")
         raise
-    client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=about.epoch)])
     _link_metrics(client, run_id, logged.model_id, facts)
+    client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=about.epoch)])
     return str(logged.model_id)
 
 
