@@ -30,9 +30,11 @@ from trainer.report.comparing import Comparison, curve, curve_names, title
 from trainer.report.comparison_page import page
 from trainer.report.recorded import RecordedRun
 from trainer.report.svg import VERTICES, Line, line_chart, thinned
+from trainer.runs.facts import named
 from trainer.tracking.runs import Runs, find_run
 from trainer.tracking.store import resolve_store
 
+RUNS = Path("runs")
 PRIMARY = "mlflow.experiment.primaryMetric"
 FALLING = [0.7, 0.4, 0.3]
 WIDE = "<i>wide & long"
@@ -82,7 +84,7 @@ def runs(store: str) -> Store:
 
 
 def find(reference: str, experiment: str | None = None) -> str:
-    return find_run(resolve_store(), reference, experiment).name
+    return find_run(resolve_store(None, RUNS), reference, experiment).name
 
 
 # Which run --------------------------------------------------------------------------------------
@@ -156,7 +158,7 @@ def test_the_best_run(runs: Store, recwarn: pytest.WarningsRecorder) -> None:
     runs.add("infinite", {"val_loss": [math.nan]})
     runs.add("without", {"train_loss": [0.0]})
     assert find("best") == find("best", "one") == "better"
-    found = Runs(resolve_store()).best("one", 5)
+    found = Runs(resolve_store(None, RUNS)).best("one", 5)
     assert [run.name for run in found] == ["better", "good"]
     assert not recwarn
 
@@ -180,13 +182,23 @@ def test_what_a_recorded_run_is(runs: Store) -> None:
     run_id = runs.add("a", {"m": [1, 2]}, params={"p": 1}, status="FAILED", tags=diverged)
     runs.add("again", tags=diverged)
     runs.add("running", status="RUNNING")
-    run = find_run(resolve_store(), "a")
+    run = find_run(resolve_store(None, RUNS), "a")
     assert (run.run_id, run.experiment, run.status, run.seconds) == (run_id, "one", "DIVERGED", 1.5)
     assert run.started == datetime(2024, 3, 1, 12, 1, tzinfo=UTC)
     assert (run.params, run.metrics) == ({"p": "1"}, {"m": 2.0})
-    assert find_run(resolve_store(), "again").status == "FINISHED", "it went on and ended well"
-    assert find_run(resolve_store(), "running").seconds is None
-    assert Runs(resolve_store()).points(run_id, "m") == [(0, 1.0), (1, 2.0)]
+    assert find_run(resolve_store(None, RUNS), "again").status == "FINISHED", (
+        "it went on and ended well"
+    )
+    assert find_run(resolve_store(None, RUNS), "running").seconds is None
+    assert Runs(resolve_store(None, RUNS)).points(run_id, "m") == [(0, 1.0), (1, 2.0)]
+
+
+def test_a_run_goes_by_the_id_of_its_folder(runs: Store) -> None:
+    """And by MLflow's; what is shown is the folder's."""
+    run_id = runs.add("a", tags={"trainer.run": "0123456789abcdef0123456789abcdef"})
+    run = find_run(resolve_store(None, RUNS), "01234567")
+    assert (run.id, run.run_id) == ("0123456789abcdef0123456789abcdef", run_id)
+    assert find(run_id[:8]) == find(run.id) == "a"
 
 
 def test_more_runs_than_the_store_gives_at_once(
@@ -195,7 +207,7 @@ def test_more_runs_than_the_store_gives_at_once(
     monkeypatch.setattr("trainer.tracking.runs._PAGE", 2)
     for i in range(5):
         runs.add(f"r{i}")
-    search = Runs(resolve_store()).search
+    search = Runs(resolve_store(None, RUNS)).search
     assert [run.name for run in search()] == ["r4", "r3", "r2", "r1", "r0"]
     assert [run.name for run in search(limit=3)] == ["r4", "r3", "r2"]
 
@@ -203,7 +215,7 @@ def test_more_runs_than_the_store_gives_at_once(
 def test_a_store_that_refuses(folder: Path) -> None:
     Path("broken.db").write_text("no database at all, but long enough to look like one " * 9)
     with pytest.raises(TrackingError, match="cannot be written: file is not a database"):
-        find_run(resolve_store("sqlite:///broken.db"), "last")
+        find_run(resolve_store("sqlite:///broken.db", RUNS), "last")
 
 
 # train list -------------------------------------------------------------------------------------
@@ -347,8 +359,8 @@ def test_list_json(train: Train, five: Store) -> None:
     first = json.loads(out)["runs"][-1]
     assert datetime.fromisoformat(first.pop("started")) == datetime(2024, 3, 1, 12, 1, tzinfo=UTC)
     assert first == {
-        "run_id": five.ids["first"], "name": "first", "experiment": "one", "status": "FINISHED",
-        "seconds": 3725.0, "params": {"sgd/epochs": "2"},
+        "id": five.ids["first"], "run_id": five.ids["first"], "name": "first",
+        "experiment": "one", "status": "FINISHED", "seconds": 3725.0, "params": {"sgd/epochs": "2"},
         "metrics": {"best_val_loss": 0.3, "test_accuracy": 0.75, "test_loss": 0.5,
                     "train_loss": 0.3, "val_loss": 0.3},
     }  # fmt: skip
@@ -400,14 +412,16 @@ def test_wrong_lists(train: Train, five: Store, arguments: list[str], said: str)
 def test_compare(train: Train, store: str, write_spec: Callable[..., Path]) -> None:
     """Two real runs differ in what was changed, and in nothing else."""
     path = write_spec({"data.split": {"validation": 0.25}, "sgd.batch_size": 1})
-    slow = begin(load_spec(path), name="slow")
+    slow = begin(named(load_spec(path), "slow"))
     more = {"sgd.learning_rate": 0.9, "model.layers.0.activation": "relu", "sgd.epochs": 9}
-    fast = begin(load_spec(path, more), name="fast")
+    fast = begin(named(load_spec(path, more), "fast"))
     code, out, _ = train("compare", "slow", "fast", "--json")
     assert code == 0
     found = json.loads(out)
     assert list(found) == ["runs", "differences", "metrics", "curves"]
-    assert [run["run_id"] for run in found["runs"]] == [slow.run_id, fast.run_id]
+    assert [(run["id"], run["run_id"]) for run in found["runs"]] == [
+        (slow.id, slow.run_id), (fast.id, fast.run_id)
+    ]  # fmt: skip
     assert found["differences"] == {
         "model/layers/0/activation": ["tanh", "relu"],
         "model/layers/0/init": ["glorot_uniform", "he_uniform"],

@@ -20,10 +20,10 @@ from test_autodiff import random_graphs
 from test_ops import ROWS
 
 import trainer
-from trainer import build_graph, load_spec
+from trainer import Profile, build_graph, load_spec
 from trainer.data import load_dataset
 from trainer.data.preparing.layout import Layout
-from trainer.engine import ReferenceEngine, evaluate, make_engine
+from trainer.engine import EngineName, ReferenceEngine, evaluate, make_engine
 from trainer.engine.compiled import cache, functions, writer
 from trainer.engine.compiled.codegen import (
     FUNCTIONS,
@@ -42,6 +42,10 @@ from trainer.training import compile_kernels, make_job, run_job
 from trainer.training.loop import GATHERED
 
 TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
+
+
+def unkept(engine: EngineName) -> Profile:
+    return Profile(engine, runs=None)
 
 
 def jobs_of(spec: trainer.Spec) -> Any:
@@ -117,8 +121,8 @@ def test_a_whole_run_agrees_and_is_recorded(store, write_spec) -> None:
     spec = load_spec(
         ROOT / "configs/hidden_layer.yaml", {"model.dtype": "float64", "sgd.epochs": 5}
     )
-    compiled = trainer.train(spec, engine="compiled")
-    reference = trainer.train(spec, engine="reference", track=False)
+    compiled = trainer.train(spec, profile=Profile("compiled"))
+    reference = trainer.train(spec, profile=unkept("reference"))
     assert compiled.metrics.keys() == reference.metrics.keys()
     for name, series in reference.history.items():
         np.testing.assert_allclose(compiled.history[name].values, series.values, rtol=1e-9)
@@ -151,7 +155,7 @@ def test_a_step_that_fails_changes_nothing(write_spec) -> None:
     found = []
     for engine in ("compiled", "reference"):
         with pytest.raises(trainer.DivergedError) as error:
-            trainer.train(spec, track=False, engine=engine)
+            trainer.train(spec, profile=unkept(engine))
         assert error.value.run is not None
         assert all(np.isfinite(v).all() for v in error.value.run.parameters.values())
         found.append(error.value.run.steps)
@@ -353,7 +357,7 @@ def test_make_engine_by_name(write_spec) -> None:
 PROGRAM = """
 import sys, trainer
 spec = trainer.load_spec(sys.argv[1])
-print(trainer.train(spec, track=False, engine="compiled").parameters_sha256)
+print(trainer.train(spec, profile=trainer.Profile("compiled", runs=None)).parameters_sha256)
 """
 
 
@@ -402,7 +406,7 @@ def test_a_cache_that_cannot_be_written(tmp_path, write_spec, monkeypatch, reaso
         monkeypatch.setenv("TRAINER_CACHE", str(tmp_path / "kernels"))
         monkeypatch.setattr(cache, "ROOM", 2**60)
     spec = load_spec(write_spec())
-    run = trainer.train(spec, track=False, engine="compiled")
+    run = trainer.train(spec, profile=unkept("compiled"))
     assert run.status == "FINISHED"
     assert not list(tmp_path.rglob("kernel.py"))
 

@@ -13,7 +13,8 @@ from mlflow import MlflowClient
 from test_docs import BLOCK
 
 from trainer import load_spec
-from trainer.tracking.describe import flatten
+from trainer.checkpoints.folder import folders
+from trainer.tracking.names import flatten
 
 FILES = {"MLproject", "python_env.yaml", "configs"}
 
@@ -44,12 +45,14 @@ def test_the_documented_commands(store: str, folder: Path) -> None:
     assert run.info.experiment_id == number
     assert run.info.status == "FINISHED"
     assert run.info.run_name == "iris"
-    assert f"run {run.info.run_id} in experiment 'flowers'" in done.stdout
+    (path,) = folders(Path("runs"))
+    assert f"run {path.name} in runs/mlflow.db\n" in done.stdout
+    assert run.data.tags["trainer.run"] == path.name
     assert run.data.tags["mlflow.project.entryPoint"] == "main"
     leaves = flatten(load_spec(ROOT / "configs" / "iris.yaml", {"sgd.epochs": 2}).resolved())
     own = {"config": "configs/iris.yaml", "set": "sgd.epochs=2", "engine": "reference"}
     assert run.data.params == leaves | own
     assert {path.name for path in folder.iterdir()} == FILES | {"runs"}
     assert {path.name for path in Path("runs").iterdir()} == {
-        "mlflow.db", "artifacts", "checkpoints",
+        "mlflow.db", "artifacts", ".known", path.name,
     }  # fmt: skip

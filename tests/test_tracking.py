@@ -1,82 +1,35 @@
-"""What a run leaves in MLflow, and what happens when the store fails."""
+"""What a run leaves in MLflow, and in which store."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-import signal
-import socket
-import sqlite3
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from conftest import WriteSpec
 from mlflow import MlflowClient
 from safetensors.numpy import load_file
-from trainer.tracking.describe import MAX_VALUE, flatten
+from stores import artifact, only_run, recorded, series, tree
 
 from trainer import Run, TrackingError, load_spec, train
-from trainer.engine import ReferenceEngine
-from trainer.engine.compiled.engine import CompiledEngine
-from trainer.errors import DivergedError, InterruptedRun
-from trainer.tracking import sender
-from trainer.tracking import store as store_module
-from trainer.tracking.store import resolve_store
-from trainer.training import EpochDone, StepsDone
+from trainer.runs.facts import named
+from trainer.runs.profile import Profile
+from trainer.tracking.names import MAX_VALUE, flatten
+from trainer.training import Event, StepsDone
 from trainer.training.history import thinned
 
-TRAIN = [sys.executable, "-m", "trainer"]
 SPLIT = {"data.source": "iris", "data.split": {"validation": 0.2, "test": 0.2},
          "model.layers": [{"units": 4, "activation": "tanh"}, {"units": 3}],
          "sgd.batch_size": 16}  # fmt: skip
 LINEAR = {"data.source": {"synthetic": "linear", "rows": 40}, "data.split": {"validation": 0.25},
           "model.loss": "squared", "sgd.learning_rate": 0.01}  # fmt: skip
-DIVERGING = {**LINEAR, "sgd.learning_rate": 1e200}
-
-RUNS = {"mlflow.db", "artifacts", "checkpoints"}
-
-WriteSpec = Callable[..., Path]
-
-
-def recorded(run: Run | str, store: str) -> Any:
-    """The run as MLflow holds it."""
-    return MlflowClient(store).get_run(run if isinstance(run, str) else str(run.run_id))
-
-
-def only_run(store: str) -> Any:
-    """The one run of a store."""
-    client = MlflowClient(store)
-    numbers = [experiment.experiment_id for experiment in client.search_experiments()]
-    (run,) = client.search_runs(numbers)
-    return run
-
-
-def series(run: Run, store: str, name: str) -> dict[int, float]:
-    """A metric's values by step."""
-    points = MlflowClient(store).get_metric_history(str(run.run_id), name)
-    values = {point.step: point.value for point in points}
-    assert len(values) == len(points), f"{name} has a step twice"
-    return values
-
-
-def artifact(run: Run, store: str, name: str) -> Path:
-    """The local path of an artifact."""
-    return Path(MlflowClient(store).download_artifacts(str(run.run_id), name))
-
-
-def tree(folder: Path) -> set[str]:
-    """All files and folders below `folder`."""
-    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
 
 
 # What is recorded ------------------------------------------------------------------------------
@@ -84,7 +37,7 @@ def tree(folder: Path) -> set[str]:
 
 def test_status_name_and_tags(store: str, write_spec: WriteSpec) -> None:
     spec = load_spec(write_spec())
-    run = train(spec, name="first try")
+    run = train(named(spec, "first try"))
     found = recorded(run, store)
     tags = found.data.tags
     assert found.info.status == "FINISHED"
@@ -92,7 +45,8 @@ def test_status_name_and_tags(store: str, write_spec: WriteSpec) -> None:
     assert found.info.end_time >= found.info.start_time
     assert tags["mlflow.source.name"] == spec.file
     assert tags["mlflow.source.type"] == "LOCAL"
-    assert tags["mlflow.note.content"].startswith("**tiny**: a network of 2 → 3 → 1")
+    assert tags["mlflow.note.content"].startswith("**first try**: a network of 2 → 3 → 1")
+    assert tags["trainer.run"] == run.id
     assert tags["trainer.spec_sha256"] == spec.sha256 == run.spec_sha256
     assert tags["trainer.data_sha256"] == run.data_sha256
     assert tags["trainer.parameters_sha256"] == run.parameters_sha256
@@ -115,7 +69,7 @@ def test_git_tags_of_the_specs_repository(store: str, folder: Path, write_spec: 
         return done.stdout.decode().strip()
 
     def tags() -> dict[str, str]:
-        found = recorded(train(load_spec(spec)), store).data.tags
+        found = recorded(train(load_spec(spec), again=True), store).data.tags
         return {name.rpartition(".")[2]: found[name] for name in found if ".source.git." in name}
 
     spec = write_spec()
@@ -270,13 +224,9 @@ def test_artifacts(store: str, write_spec: WriteSpec) -> None:
 
 
 def test_trace_holds_every_step(store: str, write_spec: WriteSpec) -> None:
-    events: list[StepsDone] = []
-
-    def listener(event: object) -> None:
-        if isinstance(event, StepsDone):
-            events.append(event)
-
-    run = train(load_spec(write_spec({"sgd.epochs": 400})), listeners=[listener])
+    heard: list[Event] = []
+    run = train(load_spec(write_spec({"sgd.epochs": 400})), listen=heard.append)
+    events = [event for event in heard if isinstance(event, StepsDone)]
     trace = pq.read_table(artifact(run, store, "trace.parquet"))
     norms = [f"grad_norm/{name}" for name in run.parameters]
     assert trace.column_names == ["step", "epoch", "loss", "grad_norm", *norms]
@@ -292,7 +242,7 @@ def test_trace_holds_every_step(store: str, write_spec: WriteSpec) -> None:
 def test_trace_in_several_pieces(
     store: str, write_spec: WriteSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("trainer.tracking.trace.HELD_VALUES", 100)
+    monkeypatch.setattr("trainer.runs.trace.HELD_VALUES", 100)
     run = train(load_spec(write_spec({"sgd.epochs": 50})))
     file = pq.ParquetFile(artifact(run, store, "trace.parquet"))
     assert file.num_row_groups > 5
@@ -325,15 +275,20 @@ def test_data_is_recorded_as_inputs(store: str, write_spec: WriteSpec) -> None:
 # Where it is recorded --------------------------------------------------------------------------
 
 
-def test_precedence_of_stores(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert resolve_store(None, None).uri == f"sqlite:///{folder}/runs/mlflow.db"
-    assert resolve_store(None, "sqlite:///spec.db").uri == f"sqlite:///{folder}/spec.db"
+def test_precedence_of_stores(
+    folder: Path, write_spec: WriteSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The profile's, else the environment's, else the spec's, else the one beside the runs."""
+    spec = load_spec(write_spec({"tracking.uri": "sqlite:///spec.db"}))
+    assert Profile().find_store().uri == f"sqlite:///{folder}/runs/mlflow.db"
+    assert Profile(runs=Path("mine")).find_store().uri == f"sqlite:///{folder}/mine/mlflow.db"
+    assert Profile().find_store(spec).uri == f"sqlite:///{folder}/spec.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://environment")
-    assert resolve_store(None, "sqlite:///spec.db").uri == "http://environment"
-    absolute = resolve_store(f"sqlite:///{folder}/a b/flag.db", "sqlite:///spec.db")
+    assert Profile().find_store(spec).uri == "http://environment"
+    absolute = Profile(store=f"sqlite:///{folder}/a b/flag.db").find_store(spec)
     assert absolute.uri == f"sqlite:///{folder}/a b/flag.db"
     assert absolute.artifacts == (folder / "a b" / "artifacts").as_uri()
-    assert tree(folder) == set(), "looking makes nothing"
+    assert tree(folder) == {"spec.yaml"}, "looking makes nothing"
 
 
 def test_the_specs_store_and_the_environments(
@@ -347,7 +302,7 @@ def test_the_specs_store_and_the_environments(
     run = train(spec)
     assert run.tracking_uri == f"sqlite:///{folder}/environment.db"
     assert only_run(run.tracking_uri).info.run_id == run.run_id
-    assert train(spec, tracking_uri=store).tracking_uri == store
+    assert train(spec, profile=Profile(store=store)).tracking_uri == store
     assert only_run(store)
 
 
@@ -357,9 +312,8 @@ def test_a_fresh_database_and_an_old_mlruns_folder(folder: Path, write_spec: Wri
     before = tree(folder)
     run = train(load_spec(write_spec()))
     assert only_run(f"sqlite:///{folder}/runs/mlflow.db").info.run_id == run.run_id
-    written = tree(folder) - before - {"spec.yaml", "runs", "runs/mlflow.db"}
-    written -= {"runs/artifacts", "runs/checkpoints"}
-    places = (f"runs/artifacts/{run.run_id}", f"runs/checkpoints/{run.run_id}",
+    written = tree(folder) - before - {"spec.yaml", "runs", "runs/mlflow.db", "runs/artifacts"}
+    places = (f"runs/artifacts/{run.run_id}", f"runs/{run.id}", "runs/.known",
               "runs/artifacts/models")  # fmt: skip
     assert all(name.startswith(places) for name in written)
 
@@ -411,15 +365,19 @@ def test_a_run_that_mlflow_has_begun_is_joined(
     assert found.data.params["config"] == "spec.yaml"
     assert found.data.metrics["train_loss"] == run.metrics["train_loss"]
 
-    with pytest.raises(TrackingError, match="Changing param values is not allowed"):
-        train(load_spec(write_spec({"sgd.epochs": 4})))
-    monkeypatch.setenv("MLFLOW_RUN_ID", "0" * 32)
-    with pytest.raises(TrackingError, match="not found"):
-        train(load_spec(write_spec()))
-    monkeypatch.delenv("MLFLOW_RUN_ID")
-    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "12345")
-    with pytest.raises(TrackingError, match="12345"):
-        train(load_spec(write_spec()))
+    refused = [
+        ("RUN_ID", begun.info.run_id, f"is that of the run {run.id}, and records no other"),
+        ("RUN_ID", "0" * 32, "not found"),
+        ("EXPERIMENT_ID", "12345", "12345"),
+    ]
+    for epochs, (setting, value, said) in enumerate(refused, start=4):
+        monkeypatch.delenv("MLFLOW_RUN_ID", raising=False)
+        monkeypatch.setenv(f"MLFLOW_{setting}", value)
+        with pytest.raises(TrackingError, match=said) as caught:
+            train(load_spec(write_spec({"sgd.epochs": epochs})))
+        assert isinstance(caught.value.run, Run)
+        assert caught.value.run.folder is not None
+        assert (caught.value.run.folder / "files" / "parameters.safetensors").exists()
 
 
 @pytest.mark.parametrize(
@@ -443,427 +401,25 @@ def test_only_runs_is_written(store: str, folder: Path, write_spec: WriteSpec) -
     before = tree(folder)
     kept = {key: os.environ[key] for key in ("PATH", "PYTHONPATH") if key in os.environ}
     environment = kept | {"HOME": str(home), "TMPDIR": str(temporary)}
-    code = (
-        "import sys, trainer, trainer.runs.train; spec = trainer.load_spec('spec.yaml');"
-        "trainer.train(spec, track=False); assert 'mlflow' not in sys.modules;"
-        "print(trainer.train(spec).run_id)"
-    )
+    code = """
+import sys
+import trainer
+from trainer.runs.profile import Profile
+spec = trainer.load_spec('spec.yaml')
+trainer.train(spec, profile=Profile(runs=None))
+run = trainer.train(spec)
+assert 'mlflow' not in sys.modules
+print(run.id, run.run_id)
+"""
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
     )
     assert done.stderr == ""
-    run_id = done.stdout.strip()
-    places = ("runs/artifacts/" + run_id, "runs/checkpoints/" + run_id)
-    places += ("runs/artifacts/models/m-", "home/.cache/matplotlib", "home/.config/matplotlib")
+    id_, run_id = done.stdout.split()
+    places = (f"runs/artifacts/{run_id}", f"runs/{id_}", "runs/artifacts/models/m-")
+    places += ("runs/.known/", "home/.cache/matplotlib", "home/.config/matplotlib")
     new = {name for name in tree(folder) - before if not name.startswith(places)}
     assert new - {"home/.cache", "home/.config"} == {
-        "runs/artifacts", "runs/artifacts/models", "runs/checkpoints"
+        "runs/artifacts", "runs/artifacts/models", "runs/.known"
     }  # fmt: skip
     assert not [name for name in tree(folder) if "__pycache__" in name]
-
-
-# Stores that cannot be used --------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("uri", "message"),
-    [
-        ("file:///tmp/x", "the tracking store 'file:///tmp/x' is a folder, which MLflow no longer"),
-        ("./mlruns", "the tracking store './mlruns' is a folder, which MLflow no longer"),
-        ("sqlite://", "names no file: use sqlite:///path/mlflow.db"),
-        ("sqlite:///:memory:", "names no file: use sqlite:///path/mlflow.db"),
-        ("sqlite:///spec.yaml/x.db", "spec.yaml' cannot be made: "),
-        ("sqlite:///runs", "runs' is a folder, not a database file"),
-        ("sqlite:///spec.yaml", "spec.yaml' cannot be written: file is not a database"),
-        ("nonsense://x", "nonsense://x refused: "),
-    ],
-)  # fmt: skip
-def test_unusable_stores(store: str, write_spec: WriteSpec, uri: str, message: str) -> None:
-    spec = load_spec(write_spec())
-    before = tree(Path.cwd())
-    with pytest.raises(TrackingError) as caught:
-        train(spec, tracking_uri=uri)
-    assert message in str(caught.value)
-    assert caught.value.exit_code == 5
-    assert tree(Path.cwd()) == before
-
-
-def test_a_read_only_database(store: str, write_spec: WriteSpec) -> None:
-    Path("runs/mlflow.db").chmod(0o400)
-    if os.access("runs/mlflow.db", os.W_OK):
-        pytest.skip("this user may write everything")
-    with pytest.raises(TrackingError, match="cannot be written: attempt to write a readonly"):
-        train(load_spec(write_spec()))
-
-
-def test_a_locked_database(
-    store: str, write_spec: WriteSpec, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(store_module, "ANSWER_SECONDS", 0.2)
-    other = sqlite3.connect("runs/mlflow.db")
-    other.execute("BEGIN EXCLUSIVE")
-    with pytest.raises(TrackingError, match="cannot be written: database is locked"):
-        train(load_spec(write_spec()))
-    other.close()
-    assert train(load_spec(write_spec())).status == "FINISHED"
-
-
-def test_deleted_and_default_experiments(store: str, write_spec: WriteSpec) -> None:
-    client = MlflowClient(store)
-    client.delete_experiment(client.create_experiment("tiny"))
-    with pytest.raises(TrackingError, match=r"the experiment 'tiny' is deleted in .*\n  hint: "):
-        train(load_spec(write_spec()))
-    with pytest.raises(TrackingError, match="the experiment 'Default' is MLflow's own"):
-        train(load_spec(write_spec({"name": "Default"})))
-    assert tree(Path.cwd()) == {"runs", "runs/mlflow.db", "spec.yaml"}
-
-
-def test_an_unreachable_server(folder: Path, write_spec: WriteSpec) -> None:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        uri = f"http://127.0.0.1:{unused.getsockname()[1]}"
-    write_spec()
-    began = time.monotonic()
-    done = subprocess.run(
-        [*TRAIN, "spec.yaml", "--quiet", "--tracking-uri", uri], capture_output=True, text=True
-    )
-    assert time.monotonic() - began < 5
-    assert done.returncode == 5
-    assert done.stdout == ""
-    assert done.stderr == (
-        f"train: no MLflow server at {uri}: [Errno 111] Connection refused\n"
-        "  hint: start the server, or leave the address out to record in runs/mlflow.db\n"
-    )
-    assert tree(folder) == {"spec.yaml"}
-
-
-@contextmanager
-def server(respond: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[str]:
-    """A server that answers everything in one way."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            respond(self)
-
-        do_POST = do_GET
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
-        thread = threading.Thread(target=listening.serve_forever, args=(0.05,))
-        thread.start()
-        yield f"http://127.0.0.1:{listening.server_port}"
-        listening.shutdown()
-        thread.join()
-
-
-def test_a_server_that_answers_500(folder: Path, write_spec: WriteSpec) -> None:
-    message = r"no MLflow server at .*: it answers 500"
-    with (
-        server(lambda request: request.send_error(500)) as uri,
-        pytest.raises(TrackingError, match=message),
-    ):
-        train(load_spec(write_spec()), tracking_uri=uri)
-
-
-def test_a_server_that_hangs(
-    folder: Path, write_spec: WriteSpec, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert store_module.ANSWER_SECONDS < 5
-    monkeypatch.setattr(store_module, "ANSWER_SECONDS", 0.5)
-    done = threading.Event()
-    with server(lambda request: done.wait(10) and None) as uri:
-        began = time.monotonic()
-        with pytest.raises(TrackingError, match=r"no MLflow server at .*: timed out"):
-            train(load_spec(write_spec()), tracking_uri=uri)
-        assert time.monotonic() - began < 3
-        done.set()
-
-
-def test_a_server_that_is_not_mlflow(folder: Path, write_spec: WriteSpec) -> None:
-    with (
-        server(lambda request: request.send_error(404)) as uri,
-        pytest.raises(TrackingError, match=r"the tracking store .* refused: .*404"),
-    ):
-        train(load_spec(write_spec()), tracking_uri=uri)
-    assert tree(folder) == {"spec.yaml"}
-
-
-def test_runs_that_start_at_the_same_time_on_a_fresh_store(
-    folder: Path, write_spec: WriteSpec
-) -> None:
-    write_spec()
-    begun = [
-        subprocess.Popen([*TRAIN, "spec.yaml", "--quiet"], stderr=subprocess.PIPE, text=True)
-        for _ in range(2)
-    ]
-    assert [process.communicate()[1] for process in begun] == [""] * 2
-    client = MlflowClient(f"sqlite:///{folder}/runs/mlflow.db")
-    number = client.get_experiment_by_name("tiny").experiment_id
-    assert [run.info.status for run in client.search_runs([number])] == ["FINISHED"] * 2
-    assert {path.name for path in Path("runs").iterdir()} == RUNS
-
-
-# Stores that fail in mid-run -------------------------------------------------------------------
-
-
-@pytest.fixture
-def break_store(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[int]]:
-    """Makes log_batch of metrics fail: at the calls of these numbers, before or after it wrote."""
-    real = MlflowClient.log_batch
-    monkeypatch.setattr(sender, "PAUSE_SECONDS", 0.02)
-    monkeypatch.setattr(sender, "PATIENCE_SECONDS", 0.3)
-
-    def breaking(fails: Callable[[int], bool], *, wrote: bool = False) -> list[int]:
-        calls: list[int] = []
-
-        def log_batch(self: MlflowClient, run_id: str, metrics: Any = (), **others: Any) -> None:
-            if metrics:
-                calls.append(len(metrics))
-            failing = bool(metrics) and fails(len(calls))
-            if not failing or wrote:
-                real(self, run_id, metrics=metrics, **others)
-            if failing:
-                raise ConnectionError("the line is dead\nat some place")
-
-        monkeypatch.setattr(MlflowClient, "log_batch", log_batch)
-        return calls
-
-    return breaking
-
-
-@pytest.mark.parametrize("wrote", [False, True], ids=["request lost", "reply lost"])
-def test_points_arrive_once_when_the_store_recovers(
-    store: str, write_spec: WriteSpec, break_store: Callable[..., list[int]], wrote: bool
-) -> None:
-    calls = break_store(lambda call: call <= 4, wrote=wrote)
-
-    def slow(event: object) -> None:
-        if isinstance(event, EpochDone):
-            time.sleep(0.01)
-
-    run = train(load_spec(write_spec({"sgd.epochs": 30})), listeners=[slow])
-    assert len(calls) >= 5
-    assert recorded(run, store).info.status == "FINISHED"
-    for name in ("train_loss", "grad_norm", "train_loss_step"):
-        expected = run.history[name]
-        got = series(run, store, name)
-        assert list(got) == expected.steps.tolist()
-        assert list(got.values()) == expected.values.tolist()
-
-
-def test_a_store_that_stays_broken_keeps_the_run_locally(
-    store: str, write_spec: WriteSpec, break_store: Callable[..., list[int]]
-) -> None:
-    break_store(lambda call: True)
-    seen: list[Any] = []
-    with pytest.raises(TrackingError) as caught:
-        train(load_spec(write_spec({"sgd.epochs": 30})), listeners=[seen.append])
-    assert seen[-1].status == "FINISHED", "the training went on to its end"
-    run = only_run(store)
-    assert str(caught.value) == (
-        f"the tracking store {store} refused: the line is dead\n"
-        "  the run is trained, and kept on this disk; send it later with: train sync"
-    )
-    assert caught.value.exit_code == 5
-    assert run.info.status == "FAILED", "MLflow does not hold all of it"
-    assert {path.name for path in Path("runs").iterdir()} == RUNS
-
-
-def test_a_store_that_fails_at_the_end(
-    store: str, write_spec: WriteSpec, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_: Any) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(MlflowClient, "set_terminated", refuse)
-    with pytest.raises(TrackingError, match="No space left on device\n  the run is trained, "):
-        train(load_spec(write_spec()))
-
-
-def test_a_full_disk_does_not_stop_the_training(
-    store: str, write_spec: WriteSpec, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_: Any) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("trainer.tracking.trace.HELD_VALUES", 10)
-    monkeypatch.setattr(pq, "ParquetWriter", refuse)
-    seen: list[Any] = []
-    with pytest.raises(TrackingError, match="No space left on device\n  the run is trained, "):
-        train(load_spec(write_spec()), listeners=[seen.append])
-    assert seen[-1].status == "FINISHED"
-
-
-def test_what_mlflow_refuses_is_an_error_before_training(
-    store: str, write_spec: WriteSpec, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("trainer.tracking.tracker.flatten", lambda _: {"a*b": "1"})
-    seen: list[Any] = []
-    with pytest.raises(TrackingError, match=r"Invalid value .*a\*b"):
-        train(load_spec(write_spec()), listeners=[seen.append])
-    assert seen == []
-    assert only_run(store).info.status == "FAILED"
-    assert tree(Path.cwd()) == {"runs", "runs/mlflow.db", "spec.yaml"}
-
-
-# Runs that do not end well ---------------------------------------------------------------------
-
-
-def test_a_diverged_run(store: str, write_spec: WriteSpec) -> None:
-    with pytest.raises(DivergedError) as caught:
-        train(load_spec(write_spec(DIVERGING)))
-    run = caught.value.run
-    assert run is not None
-    found = recorded(run, store)
-    assert found.info.status == "FAILED"
-    assert found.data.tags["trainer.diverged"] == str(caught.value)
-    assert found.data.tags["trainer.parameters_sha256"] == run.parameters_sha256
-    with sqlite3.connect("runs/mlflow.db") as database:
-        stored = database.execute("SELECT value, is_nan FROM metrics").fetchall()
-    database.close()
-    assert stored
-    assert all(not is_nan and abs(value) < 1.7e308 for value, is_nan in stored)
-
-
-def test_a_listener_that_fails(store: str, write_spec: WriteSpec) -> None:
-    def fail(event: Any) -> None:
-        if isinstance(event, EpochDone) and event.epoch == 2:
-            raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        train(load_spec(write_spec()), listeners=[fail])
-    found = only_run(store)
-    assert found.info.status == "FAILED"
-    assert found.data.metrics["train_loss_step"]
-    assert "trainer.parameters_sha256" not in found.data.tags
-
-
-def test_a_second_interruption_stops_at_once(store: str, write_spec: WriteSpec) -> None:
-    def interrupt(event: Any) -> None:
-        if isinstance(event, EpochDone) and event.epoch == 2:
-            os.kill(os.getpid(), signal.SIGINT)
-            os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(5)
-
-    with pytest.raises(InterruptedRun, match="stopped at once") as caught:
-        train(load_spec(write_spec()), listeners=[interrupt])
-    assert caught.value.exit_code == 130
-    assert only_run(store).info.status == "KILLED"
-
-
-@pytest.mark.parametrize("kind", [ReferenceEngine, CompiledEngine], ids=lambda kind: kind.name)
-def test_a_signal_before_training_stops_at_once(
-    store: str, write_spec: WriteSpec, monkeypatch: pytest.MonkeyPatch, kind: Any
-) -> None:
-    """Even where it comes while the kernel is compiled."""
-
-    def slow(*_: Any) -> None:
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(5)
-
-    monkeypatch.setattr(kind, "prepare", slow)
-    with pytest.raises(InterruptedRun, match="stopped before training began") as caught:
-        train(load_spec(write_spec()), engine=kind.name)
-    assert caught.value.exit_code == 143
-    assert caught.value.run is None
-
-
-def test_an_interruption_while_the_rest_is_sent(
-    store: str, write_spec: WriteSpec, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def interrupt(_: Any) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(sender.Sender, "finish", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        train(load_spec(write_spec()))
-    found = only_run(store)
-    assert found.info.status == "KILLED"
-    assert (Path("runs/checkpoints") / found.info.run_id / "unsent").exists()
-
-
-def test_an_interruption_while_the_run_is_opened(
-    store: str, write_spec: WriteSpec, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def interrupt(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(MlflowClient, "log_inputs", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        train(load_spec(write_spec()))
-    assert only_run(store).info.status == "KILLED"
-    assert tree(Path.cwd()) == {"runs", "runs/mlflow.db", "spec.yaml"}
-
-
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_signals(store: str, write_spec: WriteSpec, number: int, code: int) -> None:
-    write_spec({"sgd.epochs": 10**6})
-    process = subprocess.Popen([*TRAIN, "spec.yaml"], stderr=subprocess.PIPE, text=True,
-                               preexec_fn=hear_signals)  # fmt: skip
-    assert process.stderr is not None
-    process.stderr.readline()  # says that training begins
-    time.sleep(0.3)
-    process.send_signal(number)
-    _, error = process.communicate(timeout=20)
-    assert process.returncode == code
-    assert error.splitlines()[-1].startswith("train: interrupted after ")
-    assert "Traceback" not in error
-    found = only_run(store)
-    assert found.info.status == "KILLED"
-    assert found.info.end_time is not None
-    assert {path.name for path in Path("runs").iterdir()} == RUNS
-
-
-def hear_signals() -> None:
-    """A shell may start the tests with SIGINT ignored, which children inherit."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def test_an_interrupted_run_keeps_what_was_trained(store: str, write_spec: WriteSpec) -> None:
-    def interrupt(event: Any) -> None:
-        if isinstance(event, EpochDone) and event.epoch == 2:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    with pytest.raises(InterruptedRun) as caught:
-        train(load_spec(write_spec()), listeners=[interrupt])
-    run = caught.value.run
-    assert run is not None
-    assert (run.epochs, run.status, caught.value.exit_code) == (2, "KILLED", 143)
-    kept = load_file(artifact(run, store, "parameters.safetensors"))
-    for name, value in run.parameters.items():
-        np.testing.assert_array_equal(kept[name], value)
-    assert recorded(run, store).info.status == "KILLED"
-
-
-def test_a_trained_run_is_not_lost_when_its_end_cannot_be_recorded(
-    store: str, write_spec: WriteSpec, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(*_: object) -> None:
-        raise OSError("gone")
-
-    monkeypatch.setattr(MlflowClient, "set_terminated", fail)
-    with pytest.raises(TrackingError, match="refused: gone") as caught:
-        train(load_spec(write_spec()))
-    assert caught.value.run is not None
-    assert caught.value.run.status == "FINISHED"
-
-
-def test_the_reason_of_a_database_is_told_without_its_sql(
-    store: str, write_spec: WriteSpec, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As SQLAlchemy puts it when the disk is full in the middle of a run."""
-
-    def fail(*_: object) -> None:
-        raise OSError(
-            "(raised as a result of Query-invoked autoflush; consider this)\n"
-            "(sqlite3.OperationalError) database or disk is full\n[SQL: INSERT INTO metrics]"
-        )
-
-    monkeypatch.setattr(MlflowClient, "set_terminated", fail)
-    with pytest.raises(TrackingError) as caught:
-        train(load_spec(write_spec()))
-    first, second = str(caught.value).splitlines()
-    assert first == f"the tracking store {store} refused: database or disk is full"
-    assert second.endswith("send it later with: train sync")

@@ -17,10 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from stores import hear_signals
 
 from trainer import TrackingError, load_spec, train
 from trainer.cli.ui import serve_ui
 from trainer.errors import UsageError
+from trainer.runs.facts import named
 
 UI = [sys.executable, "-m", "trainer", "ui"]
 
@@ -29,11 +31,6 @@ def free_port() -> int:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         return int(unused.getsockname()[1])
-
-
-def hear_signals() -> None:
-    """A shell may start the tests with SIGINT ignored, which children inherit."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def processes(word: str) -> dict[int, str]:
@@ -77,7 +74,7 @@ def test_the_ui_serves_the_runs_to_this_machine_alone(
     store: str, folder: Path, write_spec: Callable[..., Path], number: int
 ) -> None:
     spec, port = load_spec(write_spec()), free_port()
-    runs = [train(spec, name=name) for name in ("first", "second")]
+    runs = [train(named(spec, name)) for name in ("first", "second")]
     before = {path.name for path in folder.iterdir()}
     server = subprocess.Popen([*UI, "--port", str(port)], stdout=subprocess.PIPE, text=True,
                               stderr=subprocess.DEVNULL, preexec_fn=hear_signals)  # fmt: skip

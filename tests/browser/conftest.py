@@ -22,6 +22,7 @@ from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
 from test_ui import UI, free_port
 
 from trainer import Run, Spec, load_spec, train
+from trainer.runs.facts import named
 
 BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS: Final = (
@@ -82,7 +83,7 @@ def site(
             name: load_spec(ROOT / "configs" / f"{config}.yaml", {"sgd.epochs": 20, **changes})
             for name, (config, changes) in SPECS.items()
         }
-        runs = {name: train(spec, name=name) for name, spec in specs.items()}
+        runs = {name: train(named(spec, name)) for name, spec in specs.items()}
         port = free_port()
         with _served(port):
             yield Site(f"http://127.0.0.1:{port}", specs, runs)

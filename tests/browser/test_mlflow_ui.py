@@ -11,7 +11,7 @@ import pytest
 import yaml
 from playwright.sync_api import Locator, Page, expect
 
-from trainer.tracking.describe import flatten
+from trainer.tracking.names import flatten
 from trainer.tracking.view import view_path
 
 from .conftest import Site, find_browser

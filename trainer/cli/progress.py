@@ -158,7 +158,8 @@ def summarise(run: Run) -> str:
         lines.append(f"run {run.id} in {os.path.relpath(run.folder.parent)}")
     elif run.folder is not None and run.tracking_uri is not None:
         place = show_store(run.tracking_uri)
-        lines.append(f"run {run.id} in experiment '{run.experiment}', {place}")
+        experiment = f"experiment '{run.experiment}', " if run.experiment else ""
+        lines.append(f"run {run.id} in {experiment}{place}")
         lines.append(f"next: {ui_command(run.tracking_uri)}")
     return "\n".join(lines)
 

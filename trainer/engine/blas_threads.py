@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from trainer.errors import TrainerError
 _GUARD: Final = threading.Lock()
 _LIMITS: Final = ExitStack()
 _inside = 0
+_keeper: ThreadPoolExecutor
 
 
 @contextmanager
@@ -23,18 +25,38 @@ def one_blas_thread() -> Iterator[None]:
 
     Raises `TrainerError` where a BLAS does not take the limit.
     """
+    _enter()
+    try:
+        with _limit():  # where a limit holds for the thread that sets it, or that one has set it
+            _check()
+            yield
+    finally:
+        _leave()
+
+
+def _limit() -> threadpool_limits:
+    return threadpool_limits(limits=1, user_api="blas")
+
+
+def _enter() -> None:
+    """Sets the limit in a thread of its own: what holds for the whole process, only the thread that
+    has set it can change, and those that train may end in any order.
+    """
+    global _inside, _keeper
+    with _GUARD:
+        if _inside == 0:
+            _keeper = ThreadPoolExecutor(1, thread_name_prefix="blas")
+        _inside += 1
+        _keeper.submit(lambda: _LIMITS.enter_context(_limit())).result()
+
+
+def _leave() -> None:
     global _inside
     with _GUARD:
-        _LIMITS.enter_context(threadpool_limits(limits=1, user_api="blas"))
-        _inside += 1
-    try:
-        _check()
-        yield
-    finally:
-        with _GUARD:
-            _inside -= 1
-            if _inside == 0:
-                _LIMITS.close()
+        _inside -= 1
+        if _inside == 0:
+            _keeper.submit(_LIMITS.close).result()
+            _keeper.shutdown()
 
 
 def _check() -> None:

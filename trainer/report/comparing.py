@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from trainer.metrics import METRICS, direction
 from trainer.report.recorded import RecordedRun
+from trainer.spec.schema import decides_numbers
 
 MOST_RUNS: Final = 20  # more cannot be told apart
 LETTERS: Final = "ABCDEFGHIJKLMNOPQRST"
@@ -30,10 +31,14 @@ class Comparison:
 
     @property
     def differences(self) -> dict[str, list[str | None]]:
-        """The leaves of the spec that are not the same in all runs, by path, and the facts of
-        `FACTS` that are not; None for a run that has no such leaf.
+        """The leaves of the spec that decide numbers and are not the same in all runs, by path, and
+        the facts of `FACTS` that are not; None for a run that has no such leaf.
         """
-        leaves = _side_by_side([run.params for run in self.runs])
+        params = [
+            {leaf: value for leaf, value in run.params.items() if decides_numbers(leaf)}
+            for run in self.runs
+        ]
+        leaves = _side_by_side(params)
         facts = _side_by_side([_facts(run) for run in self.runs])
         rows = {path: leaves[path] for path in sorted(leaves, key=_natural)} | facts
         return {path: values for path, values in rows.items() if len(set(values)) > 1}

@@ -25,6 +25,7 @@ from trainer.errors import (
 from trainer.network.fingerprint import parameters_sha256
 from trainer.report.health import Finding, examine, verdict
 from trainer.runs.describe import describe_result, describe_run
+from trainer.runs.facts import is_placed_by_mlflow
 from trainer.runs.known import remember
 from trainer.runs.leave import leave_model, leave_numbers, leave_pictures
 from trainer.runs.recording import Following, found_in
@@ -161,7 +162,8 @@ class Attempt:
         if problem is None:
             return False
         self._away = problem
-        if not kept.offline_ok and time.monotonic() - self._trained_since < FAR_SECONDS:
+        young = time.monotonic() - self._trained_since < FAR_SECONDS
+        if young and not kept.offline_ok:
             return True
         self.listen(Warned(f"{problem}\n  the run goes on, and is kept in {kept.folder.path}"))
         return False
@@ -199,9 +201,16 @@ class Attempt:
             notes=tuple(notes),
             seconds=time.monotonic() - self.began,
             folder=kept.folder.path if kept else None,
-            experiment=kept.facts.experiment if kept and kept.recorder else None,
+            experiment=self._experiment(),
             tracking_uri=kept.recorder.store.uri if kept and kept.recorder else None,
         )
+
+    def _experiment(self) -> str | None:
+        """The experiment in which MLflow has the run, as far as that is known here."""
+        kept = self.kept
+        if kept is None or kept.recorder is None or is_placed_by_mlflow():
+            return None
+        return kept.facts.experiment
 
     def _examine(self) -> list[Finding]:
         """What is wrong with the run's gradients. A failure of this takes nothing from the run."""

@@ -58,6 +58,13 @@ def named(spec: Spec, name: str | None) -> Spec:
     return spec.changed({"name": name, "tracking.experiment": experiment})
 
 
+def is_placed_by_mlflow() -> bool:
+    """Whether MLflow's environment names a run or an experiment by its id, which the store alone
+    can call by its name.
+    """
+    return bool(os.environ.get("MLFLOW_RUN_ID") or os.environ.get("MLFLOW_EXPERIMENT_ID"))
+
+
 def experiment_of(spec: Spec) -> str:
     """The experiment of the environment, else of the spec, else the spec's name."""
     return os.environ.get("MLFLOW_EXPERIMENT_NAME") or spec.tracking.experiment or spec.name

@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -20,9 +21,9 @@ from trainer.checkpoints.facts import FACTS, OUTCOME, Facts, read_facts, read_ou
 from trainer.checkpoints.folder import CHECKPOINTS, FILES, JOURNAL, MODEL, new_id
 from trainer.checkpoints.journal import read_journal
 from trainer.errors import CheckpointError
-from trainer.graph.ops import Array
 from trainer.network.fingerprint import parameters_sha256
-from trainer.training import History, Run
+from trainer.spec.emit import to_yaml
+from trainer.training import Ended, History, Run
 
 KNOWN: Final = ".known"
 PARAMETERS: Final = f"{FILES}/parameters.safetensors"
@@ -41,38 +42,36 @@ def remember(folder: Path, facts: Facts) -> None:
         write_file(folder.parent / KNOWN / key_of(facts), facts.id.encode())
 
 
-def find_known(runs: Path, facts: Facts) -> Path | None:
-    """The folder of a run that was trained to its end with the bits that these facts decide, on
-    such a machine; None where there is none, or it is not whole.
+def find_known(runs: Path, facts: Facts) -> Run | None:
+    """A run that was trained to its end with the bits that these facts decide, on such a machine;
+    None where there is none, or it is not whole.
     """
+    here = known_environment(facts.engine)
     try:
         folder = runs / (runs / KNOWN / key_of(facts)).read_text()
-        known, outcome = read_facts(folder), read_outcome(folder)
+        known = read_facts(folder)
+        if key_of(known) != key_of(facts) or here.items() - known.environment.items():
+            return None
+        run = load_run(folder)
     except (OSError, ValueError, CheckpointError):
         return None
-    here = known_environment(facts.engine)
-    if key_of(known) != key_of(facts) or here.items() - known.environment.items():
-        return None
-    if outcome is None or outcome.status != "FINISHED":
-        return None
-    try:
-        whole = parameters_sha256(_parameters(folder)) == outcome.parameters_sha256
-    except (OSError, ValueError, SafetensorError):
-        return None
-    return folder if whole else None
+    whole = parameters_sha256(run.parameters) == run.parameters_sha256
+    return replace(run, known=True) if whole and run.status == "FINISHED" else None
 
 
 def load_run(folder: Path) -> Run:
     """What a run left that has ended. Raises `CheckpointError` where it is damaged."""
     facts, outcome, history = read_facts(folder), read_outcome(folder), History()
+    ended = None
     try:
-        parameters = _parameters(folder)
+        parameters = load((folder / PARAMETERS).read_bytes())
         for event in read_journal(folder / JOURNAL):
             history.on(event)
+            ended = event if isinstance(event, Ended) else None
     except (OSError, ValueError, SafetensorError) as error:
         raise CheckpointError(f"the run {folder.name[:8]} cannot be read: {error}") from None
-    if outcome is None:
-        raise CheckpointError(f"the run {folder.name[:8]} has no end")
+    if outcome is None or ended is None:
+        raise CheckpointError(f"the run {folder.name[:8]} has no end, or it is damaged")
     return Run(
         name=facts.name,
         status=outcome.status,
@@ -97,22 +96,38 @@ def copy_run(known: Path, facts: Facts) -> Path:
     `CheckpointError`.
     """
     folder = known.parent / new_id()
-    was = read_facts(known)
+    was, outcome = read_facts(known), read_outcome(known)
+    assert outcome is not None
     again = replace(
         was, id=folder.name, name=facts.name, experiment=facts.experiment, spec=facts.spec,
         spec_text=facts.spec_text, spec_file=facts.spec_file, origin=facts.origin,
         store=facts.store, record=facts.record, parent=facts.parent, register=facts.register,
         attempt=1, tags={**facts.tags, "trainer.known": known.name}, began=time.time(),
     )  # fmt: skip
+    again = replace(again, description=_renamed(was.description, was, again))
     with told(folder):
         folder.mkdir()
         for place in (CHECKPOINTS, FILES, MODEL):
             if (known / place).is_dir():
                 shutil.copytree(known / place, folder / place, copy_function=_share)
         shutil.copy(known / JOURNAL, folder / JOURNAL)  # it may grow
-        _share(str(known / OUTCOME), str(folder / OUTCOME))
+        config = folder / FILES / "config"
+        write_file(config / "resolved.yaml", to_yaml(dict(facts.spec)).encode())
+        if facts.spec_text is not None:
+            write_file(config / "spec.yaml", facts.spec_text.encode())
+    renamed = _renamed(outcome.description, was, again)
+    write_json(folder, OUTCOME, replace(outcome, description=renamed))
     write_json(folder, FACTS, again)
     return folder
+
+
+def _renamed(description: Sequence[str], was: Facts, now: Facts) -> list[str]:
+    """The description under another name, with the commands for another id."""
+    names = {f"**{was.name}**": f"**{now.name}**", f" {was.id[:8]}": f" {now.id[:8]}"}
+    lines = list(description)
+    for old, new in names.items():
+        lines = [line.replace(old, new, 1) for line in lines]
+    return lines
 
 
 def _share(file: str, copy: str) -> None:
@@ -121,7 +136,3 @@ def _share(file: str, copy: str) -> None:
         os.link(file, copy)
     except OSError:
         shutil.copy(file, copy)
-
-
-def _parameters(folder: Path) -> dict[str, Array]:
-    return load((folder / PARAMETERS).read_bytes())

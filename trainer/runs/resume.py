@@ -26,7 +26,7 @@ from trainer.runs.prepare import prepare
 from trainer.runs.profile import DEFAULT, Profile
 from trainer.runs.recording import open_recorder
 from trainer.spec.changes import Changes
-from trainer.spec.schema import Spec
+from trainer.spec.schema import Spec, decides_numbers
 from trainer.spec.sgd import SGDSpec
 from trainer.tracking.names import flatten
 from trainer.training import (
@@ -42,8 +42,6 @@ from trainer.training import (
 )
 
 EXTENDED: Final = "sgd/epochs"
-NO_NUMBERS: Final = ("name", "tracking/")
-"""Leaves of the spec that decide no number begin so."""
 
 Differences = Mapping[str, tuple[str, str]]
 
@@ -160,7 +158,7 @@ def changed_facts(old: Mapping[str, Any], new: Mapping[str, Any]) -> Differences
     return {
         name: (str(old.get(name)), str(new.get(name)))
         for name in {**old, **new}
-        if old.get(name) != new.get(name) and not name.startswith(NO_NUMBERS)
+        if old.get(name) != new.get(name) and decides_numbers(name)
     }
 
 

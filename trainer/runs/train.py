@@ -16,7 +16,7 @@ from trainer.graph.ops import Array
 from trainer.runs.attempt import Attempt, Kept
 from trainer.runs.describe import describe_run
 from trainer.runs.facts import data_facts, facts_of
-from trainer.runs.known import copy_run, find_known, load_run
+from trainer.runs.known import copy_run, find_known
 from trainer.runs.leave import leave_start
 from trainer.runs.prepare import Prepared, prepare
 from trainer.runs.profile import DEFAULT, Profile
@@ -170,10 +170,12 @@ def _facts(order: Order, prepared: Prepared) -> Facts:
 # What was trained before ------------------------------------------------------------------------
 
 
-def _known_run(order: Order, known: Path, facts: Facts, recorder: Recorder | None) -> Run:
+def _known_run(order: Order, run: Run, facts: Facts, recorder: Recorder | None) -> Run:
     """The known run; recorded as one of its own where it is asked for as another, and recorded to
     its end where it is not.
     """
+    known = run.folder
+    assert known is not None
     was, recorded = read_facts(known), read_recorded(known)
     alike = all(
         getattr(was, name) == getattr(facts, name)
@@ -182,7 +184,7 @@ def _known_run(order: Order, known: Path, facts: Facts, recorder: Recorder | Non
     elsewhere = recorder is not None and recorded and recorded.store != recorder.store.uri
     if elsewhere or not alike:
         known, recorded = copy_run(known, facts), None
-    run = replace(load_run(known), known=True)
+        run = replace(run, name=facts.name, experiment=facts.experiment, folder=known)
     if recorder is not None:
         run = replace(run, tracking_uri=recorder.store.uri)
     if recorded is not None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias
 
 from pydantic import (
     Discriminator,
@@ -32,6 +32,9 @@ from trainer.spec.fields import Name, OneOf, Strict, wrong
 from trainer.spec.layers import LayersSpec, layer_names
 from trainer.spec.problems import equation_problems
 from trainer.spec.sgd import SGDSpec
+
+NO_NUMBERS: Final = frozenset({"name", "tracking"})
+"""What a spec says that decides none of a run's numbers."""
 
 
 def _model_kind(value: Any) -> str:
@@ -175,9 +178,14 @@ class Spec(Declaration):
         That is the resolved spec without `name` and `tracking`. Canonical: keys sorted, no spaces,
         floats in their shortest exact form.
         """
-        decisive = self.model_dump(mode="json", exclude={"name", "tracking"})
+        decisive = self.model_dump(mode="json", exclude=set(NO_NUMBERS))
         text = json.dumps(decisive, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def decides_numbers(leaf: str) -> bool:
+    """Whether a leaf of a resolved spec, such as `sgd/epochs`, is part of its fingerprint."""
+    return leaf.partition("/")[0] not in NO_NUMBERS
 
 
 class Sketch(Declaration):

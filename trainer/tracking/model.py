@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from mlflow.models import ModelSignature
 
 FOLDER: Final = "model"
-WEIGHTS_TAG: Final = "trainer.weights_sha256"
 SERVED: Final = "trainer.tracking.served"
 """The file that ends the code of a kept model."""
+WEIGHTS_TAG: Final = "trainer.weights_sha256"
 
 
 def import_models() -> None:
@@ -55,7 +55,7 @@ def log_model(client: MlflowClient, run_id: str, facts: Facts, bundle: Path, scr
         client, run_id, facts, bundle, scratch / FOLDER
     )
     outputs = client.get_run(run_id).outputs
-    if model_id not in [output.model_id for output in outputs.model_outputs]:
+    if model_id not in [kept.model_id for kept in (outputs.model_outputs if outputs else ())]:
         client.log_outputs(run_id, [LoggedModelOutput(model_id, step=Bundle.read(bundle).epoch)])
     _link_metrics(client, run_id, model_id, facts)
     return model_id

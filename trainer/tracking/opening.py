@@ -115,8 +115,16 @@ def make_run(client: MlflowClient, experiment: Experiment, facts: Facts) -> Run:
 
 
 def join_run(client: MlflowClient, run_id: str, facts: Facts) -> Run:
-    """The run that `mlflow run` made, with our name, unless its own was given by the user."""
+    """The run that `mlflow run` made, with our name, unless its own was given by the user. Raises
+    `TrackingError` where it is that of another folder.
+    """
     run = client.get_run(run_id)
+    owner = run.data.tags.get(RUN_TAG, facts.id)
+    if owner != facts.id:
+        raise TrackingError(
+            f"the MLflow run {run_id} is that of the run {owner}, and records no other\n"
+            "  hint: unset MLFLOW_RUN_ID"
+        )
     invented = re.fullmatch(r"[a-z]+-[a-z]+-\d+", run.info.run_name or "")
     name = facts.name if invented or facts.name != facts.spec["name"] else None
     client.update_run(run_id, status="RUNNING", name=name)

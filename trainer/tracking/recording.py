@@ -98,10 +98,10 @@ class Recording:
         if self._is_over():
             return True
         alive = is_held(self.folder / LOCK)
-        self._read()
         if alive and time.monotonic() < self._not_before:
             return False
         began = time.thread_time()
+        self._read()
         try:
             with answers_of(self._store), no_collection():
                 done = self._tell(alive)
@@ -118,9 +118,10 @@ class Recording:
     def give_up(self) -> None:
         """Says in the store that the run is not whole there, if the store still answers."""
         with suppress(Exception):
-            if self._client and self._state.run_id:
+            if self._state.run_id:
                 check_store(self._store)
-                self._client.set_terminated(self._state.run_id, "FAILED")
+                client = self._client or open_client(self._store)
+                client.set_terminated(self._state.run_id, "FAILED")
 
     @property
     def waits_for_store(self) -> bool:

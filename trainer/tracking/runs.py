@@ -233,7 +233,7 @@ def _ambiguous(reference: str, runs: Sequence[RecordedRun]) -> str:
     for run in runs[:_SHOWN]:
         metric = next((m for m in ("val_loss", FALLBACK) if m in run.metrics), None)
         value = f"  {metric} {run.metrics[metric]:.5g}" if metric else ""
-        lines.append(f"  {run.run_id[:8]}  {run.started:%Y-%m-%d %H:%M}  {run.status:<8}{value}")
+        lines.append(f"  {run.id[:8]}  {run.started:%Y-%m-%d %H:%M}  {run.status:<8}{value}")
     if len(runs) > _SHOWN:
         lines.append(f"  … and {len(runs) - _SHOWN} before them")
     return "\n".join(lines)
