@@ -185,8 +185,10 @@ def make_job(
     """
     graph = training_graph(model, spec.sgd)
     state = initial_parameters(graph, spec.seed) | initial_state(graph)
-    for name, value in (initial or {}).items():
-        state[name] = _fitting(name, state.get(name), value)
+    given = initial or {}
+    for name in {**state, **given}:  # in the graph's order: a file may have any
+        if name in given:
+            state[name] = _fitting(name, state.get(name), given[name])
     for node in graph.leaves("state"):
         kind, _, name = node.name.partition("/")
         if node.name not in state:
