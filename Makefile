@@ -1,5 +1,6 @@
 # make train  sets up .venv and trains configs/hidden_layer.yaml
 # make test   sets up .venv and runs the tests
+# make test-cpus  what depends on how a CPU rounds, tested as CPUs without AVX-512 round
 # make check  the linters and type checks
 # make bench  sets up .venv-bench and compares with other libraries: benchmarks/RESULTS.md
 # make accuracy  compares with scikit-learn on real tables: benchmarks/ACCURACY.md
@@ -10,13 +11,23 @@ PYTHON ?= $(firstword $(foreach v,3.11 3.12 3.13,$(shell command -v python$(v)))
 CONFIG ?= configs/hidden_layer.yaml
 BIN := .venv/bin
 
-.PHONY: train test check bench accuracy faults lock clean
+# The tests that hold numbers of float arithmetic, or what it may lose.
+ROUNDING := 'tests/test_docs.py::test_page[README.md]' 'tests/test_docs.py::test_page[backprop.md]' \
+	tests/test_rounding.py tests/test_export.py
+
+.PHONY: train test test-cpus check bench accuracy faults lock clean
 
 train: .venv/.run
 	$(BIN)/train $(CONFIG)
 
 test: .venv/.dev
 	$(BIN)/pytest -n auto
+
+# OpenBLAS's kernel for AVX2; then NumPy's own functions, which warns of what this CPU never had.
+test-cpus: .venv/.dev
+	OPENBLAS_CORETYPE=Haswell OPENBLAS_L2_SIZE=512 $(BIN)/pytest -n auto $(ROUNDING)
+	NPY_DISABLE_CPU_FEATURES="X86_V4 AVX512_ICL AVX512_SPR" \
+		$(BIN)/pytest -n auto -W ignore::ImportWarning $(ROUNDING)
 
 check: .venv/.dev
 	$(BIN)/ruff check .

@@ -162,8 +162,8 @@ scikit-learn's as above, which was not chosen by these numbers: {others}.
 ## Seconds of training
 
 Medians over the seeds, of the training alone, on one thread each. “Whole call” is all of
-`trainer.train(spec, track=False)`, with reading, splitting and encoding, and for scikit-learn its
-transformers as well.
+`trainer.train(spec, profile=Profile(runs=None))`, with reading, splitting and encoding, and for
+scikit-learn its transformers as well.
 
 {_table(("table", *who, "whole call", "whole, adam", "whole, sgd", "sgd ÷ ours"), times)}
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from benchmarks import report
 from benchmarks.cases import CASES, of_width
-from benchmarks.command import Timed, fresh_folder, time_torch, time_train
+from benchmarks.command import Timed, fresh_folder, time_known, time_torch, time_train
 from benchmarks.engines import ENGINES, choose_engine
 from benchmarks.peers import PEERS, own
 from benchmarks.scale import measure_rows
@@ -21,6 +21,7 @@ from benchmarks.sizes import measure
 from trainer.engine import EngineName
 
 TABLES = ("sizes", "scale", "command")
+OWN = "`train configs/hidden_layer.yaml`"
 RESULTS = Path(__file__).with_name("RESULTS.md")
 BLAS_SETTINGS = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")  # they choose an old kernel
 ROWS = [10**n for n in range(3, 8)]
@@ -72,7 +73,7 @@ def _scale(options: argparse.Namespace, engine: EngineName) -> str:
 
 def _command(options: argparse.Namespace, engine: EngineName) -> str:
     """Cold runs, then warm ones in turn, each in the folder of its cold one."""
-    runners: dict[str, Callable[[Path], Timed]] = {"`train configs/hidden_layer.yaml`": time_train}
+    runners: dict[str, Callable[[Path], Timed]] = {OWN: time_train}
     if options.peers and find_spec("torch"):
         runners["torch and `mlflow.log_metrics`"] = time_torch
     with fresh_folder() as folder:
@@ -82,10 +83,12 @@ def _command(options: argparse.Namespace, engine: EngineName) -> str:
         cold = {title: run(folders[title]) for title, run in runners.items()}
         rounds = range(min(options.rounds, 3))
         warm = [{title: run(folders[title]) for title, run in runners.items()} for _ in rounds]
+        again = [time_known(folder / "0") for _ in rounds]
     rows = []
     for title in runners:
         rows.append((f"{title}, cold", [cold[title]]))
         rows.append((f"{title}, warm", [timed[title] for timed in warm]))
+    rows.insert(2, (f"{OWN}, trained before", again))
     return report.command(rows)
 
 

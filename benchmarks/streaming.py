@@ -77,7 +77,7 @@ def train(path: Path, kind: str) -> Streamed:
     import trainer
     from trainer.data import on_disk as streaming
     from trainer.data.reading.pieces import TableOnDisk
-    from trainer.training import EpochDone
+    from trainer.training import EpochDone, Started
 
     seconds: dict[str, float] = {}
     timed(TableOnDisk, "open", "kinds of columns", seconds)
@@ -97,18 +97,14 @@ def train(path: Path, kind: str) -> Streamed:
             "sgd": {"learning_rate": 0.01, "batch_size": BATCH, "epochs": 1},
         }
     )
-    began, ends = time.perf_counter(), []
+    began, moments = time.perf_counter(), []
 
-    def on(event: object) -> None:
-        if isinstance(event, EpochDone):
-            ends.append(time.perf_counter())
+    def listen(event: object) -> None:
+        if isinstance(event, Started | EpochDone):
+            moments.append(time.perf_counter())
 
-    started: list[float] = []
-    run = trainer.train(
-        spec, track=False, listeners=[on], on_start=lambda job: started.append(time.perf_counter())
-    )
-    seconds["evaluation before"] = ends[0] - started[0]
-    seconds["epoch"] = ends[1] - ends[0]
+    run = trainer.train(spec, profile=trainer.Profile(runs=None), listen=listen)
+    seconds["evaluation before"], seconds["epoch"] = np.diff(moments).tolist()
     seconds["all"] = time.perf_counter() - began
     return Streamed(seconds, run.metrics["val_loss"], peak_memory(), path.stat().st_size)
 

@@ -36,13 +36,12 @@ from threadpoolctl import threadpool_limits
 
 import trainer
 from benchmarks.tables import TABLES, RealTable
-from trainer.data import Table, load_table, split_rows
+from trainer.data import Table, load_dataset, load_table, split_rows
 from trainer.graph.ops import Array
 from trainer.network.model import Model
 from trainer.spec.data import ColumnSpec
 from trainer.spec.schema import Spec
-from trainer.training.events import Ended, Event
-from trainer.training.job import Job
+from trainer.training.events import Ended, Event, Started
 
 SPECS: Final = Path(__file__).with_name("accuracy")
 Solver = Literal["adam", "sgd"]
@@ -123,21 +122,17 @@ def split(name: str, folder: Path, seed: int, **overrides: Any) -> Split:
 
 def fit_own(given: Split) -> Fitted:
     """Trains the spec as `train` does, on one thread."""
-    jobs: list[Job] = []
     times: list[float] = []
 
-    def start(job: Job) -> None:
-        jobs.append(job)
-        times.append(time.perf_counter())
-
-    def hear(event: Event) -> None:
-        if isinstance(event, Ended):
+    def listen(event: Event) -> None:
+        if isinstance(event, Started | Ended):
             times.append(time.perf_counter())
 
     began = time.perf_counter()
-    run = trainer.train(given.spec, track=False, threads=1, on_start=start, listeners=[hear])
+    run = trainer.train(given.spec, profile=trainer.Profile(threads=1, runs=None), listen=listen)
     total = time.perf_counter() - began
-    model = Model.from_parts(given.spec, run.parameters, jobs[0].dataset.preprocessing)
+    how = load_dataset(given.spec).preprocessing
+    model = Model.from_parts(given.spec, run.parameters, how)
     found = model.predict(model.preprocessing.adopt(given.own, given.rows[1]))
     probabilities = [found[name] for name in model.columns if name.startswith("probability/")]
     stacked = np.stack(probabilities, axis=1) if probabilities else None

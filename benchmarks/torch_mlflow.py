@@ -66,7 +66,9 @@ def main() -> None:
                 mlflow.log_metrics(values, step=step)
             metrics = evaluate(model, x, y, "train") | evaluate(model, x_val, y_val, "val")
             mlflow.log_metrics(metrics, step=epoch)
-        mlflow.log_metrics(evaluate(model, x_test, y_test, "test"))
+        found = evaluate(model, x_test, y_test, "test")
+        print(metrics | found, flush=True)
+        mlflow.log_metrics(found)
         torch.save(model.state_dict(), "parameters.pt")
         mlflow.log_artifact("parameters.pt")
 

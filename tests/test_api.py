@@ -17,8 +17,10 @@ import pytest
 from conftest import ROOT
 
 import trainer
-from trainer import load_spec
+from trainer import Profile, load_spec
 from trainer.errors import TrainerError
+
+UNKEPT = Profile(runs=None)
 
 MODULES = sorted(
     module.name
@@ -97,7 +99,8 @@ def test_imports_point_one_way() -> None:
 
 def test_errors_form_one_family_with_exit_codes() -> None:
     codes = {"SpecError": 2, "GraphError": 2, "UsageError": 2, "DataError": 3, "DivergedError": 4,
-             "TrackingError": 5, "CheckpointError": 6, "InterruptedRun": 130}  # fmt: skip
+             "TrackingError": 5, "CheckpointError": 6, "InterruptedRun": 130,
+             "RunError": 1}  # fmt: skip
     import trainer.errors as module
 
     family = {
@@ -111,22 +114,25 @@ def test_errors_form_one_family_with_exit_codes() -> None:
 
 def test_train_returns_a_run(write_spec) -> None:
     seen: list[Any] = []
-    run = trainer.train(load_spec(write_spec()), track=False, listeners=[seen.append])
-    assert (run.run_id, run.experiment, run.tracking_uri) == (None, None, None)
+    run = trainer.train(load_spec(write_spec()), profile=UNKEPT, listen=seen.append)
+    assert (run.id, run.run_id, run.experiment, run.tracking_uri) == (None, None, None, None)
     assert {name: value.shape for name, value in run.parameters.items()} == {
         "dense_1/W": (2, 3), "dense_1/b": (3,), "dense_2/W": (3, 1), "dense_2/b": (1,),
     }  # fmt: skip
     assert run.history["train_loss"].steps.tolist() == [0, 1, 2, 3]
     assert run.history["train_loss_step"].steps.tolist() == [1, 2, 3, 4, 5, 6]
     assert run.metrics["train_loss"] == run.history["train_loss"].values[-1]
-    assert len(seen) == 11
+    kinds = [type(event).__name__ for event in seen]
+    epoch = ["StepsDone", "StepsDone", "EpochDone"]
+    assert kinds == ["Started", "EpochDone", *3 * epoch, "Ended", "Trained"]
+    assert seen[-1].run is run
     json.dumps(run.as_json())
 
 
 def test_a_spec_made_in_python_trains_too() -> None:
     from conftest import TINY
 
-    run = trainer.train(trainer.Spec.model_validate(TINY), track=False)
+    run = trainer.train(trainer.Spec.model_validate(TINY), profile=UNKEPT)
     assert np.isfinite(run.metrics["train_loss"])
 
 

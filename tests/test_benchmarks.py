@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from conftest import ROOT
+
+from benchmarks import report
+from benchmarks.command import Timed, time_command, time_known, time_train
+from trainer.checkpoints.facts import read_recorded
+from trainer.checkpoints.folder import folders
 
 
 def test_the_tables_come_out(folder: Path) -> None:
@@ -29,17 +34,30 @@ def test_the_tables_come_out(folder: Path) -> None:
     assert any(cells[1:2] == ["1,000"] for cells in rows)
 
 
-def test_the_parts_of_the_command_are_timed(store: str, write_spec: Callable[..., Path]) -> None:
+def test_the_command_is_timed(folder: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from benchmarks.command import time_train\n"
-        "timed = time_train(Path(sys.argv[1]), Path('spec.yaml'))\n"
-        "assert {'import', 'data', 'compile', 'train', 'log', 'rest'} == set(timed.parts)\n"
-        "assert min(timed.parts.values()) > 0\n"
-        "assert abs(sum(timed.parts.values()) - timed.total) < 1e-6\n"
+        "import sys, time; print('the result', flush=True); time.sleep(0.3); print('where it is')"
     )
-    place = write_spec().parent
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(place)],
-        cwd=place, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    timed = time_command(folder, ["-c", code])
+    assert 0 < timed.shown < timed.ended - 0.25
+    for wrong in ("print('a result'); raise SystemExit('no room')", "raise SystemExit('no room')"):
+        with pytest.raises(RuntimeError, match="no room"):
+            time_command(folder, ["-c", wrong])
+    with pytest.raises(RuntimeError):
+        time_command(folder, ["-c", ""])
+
+
+def test_the_own_command_is_timed_to_its_recorded_end(folder: Path) -> None:
+    """What was trained before ends soonest, and nothing is trained again."""
+    trained, known = time_train(folder), time_known(folder)
+    assert 0 < trained.shown < trained.ended
+    assert 0 < known.shown < known.ended < trained.ended
+    (kept,) = folders(folder / "runs")
+    recorded = read_recorded(kept)
+    assert recorded is not None
+    assert recorded.whole
+
+
+def test_the_table_of_the_command() -> None:
+    table = report.command([("a", [Timed(1, 2), Timed(3, 9), Timed(2, 4)]), ("b", [Timed(0.5, 1)])])
+    assert table.splitlines()[-2:] == ["| a | 2.00 | 4.00 |", "| b | 0.50 | 1.00 |"]

@@ -12,16 +12,19 @@ import numpy as np
 import pytest
 from faults.files import Fault, interposed
 from faults.story import is_same
+from folders import some_facts
 
 from trainer import CheckpointError
-from trainer.checkpoints.checkpoint import Checkpoint, Saver, load_checkpoint
-from trainer.checkpoints.keeper import RunFolder, read_facts
+from trainer.checkpoints.checkpoint import Saver, load_checkpoint
+from trainer.checkpoints.facts import read_facts
+from trainer.checkpoints.folder import RunFolder
+from trainer.training.snapshot import Snapshot
 
 
-def checkpoint(step: int, best: int = 0, arrays: int | None = None) -> Checkpoint:
+def checkpoint(step: int, best: int = 0, arrays: int | None = None) -> Snapshot:
     """A checkpoint whose arrays are told apart by `arrays`, or the step."""
     number = step if arrays is None else arrays
-    return Checkpoint(
+    return Snapshot(
         step,
         {"epoch": step // 10, "best_loss": 0.1 + 0.2, "done": 0},
         {"state/W": np.full((2, 3), number, np.float32), "score/right": np.array(number)},
@@ -154,9 +157,9 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
         interposed(Fault(1, error=28, lasting=True)),
         pytest.raises(CheckpointError, match=os.strerror(28)),
     ):
-        folder.write_facts({"run_id": "1"})
-    folder.write_facts({"run_id": "2"})
-    assert read_facts(folder.path) == {"run_id": "2"}
+        folder.begin(some_facts(attempt=1))
+    folder.begin(some_facts(attempt=2))
+    assert read_facts(folder.path) == some_facts(attempt=2)
     folder.release()
 
 

@@ -8,6 +8,7 @@ import math
 import os
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,15 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 
-from trainer import load_spec
+from trainer import Profile, crossval, load_spec
+from trainer.checkpoints.facts import read_facts
+from trainer.checkpoints.folder import folders
 from trainer.data import load_table, split_rows
 from trainer.errors import DataError, DivergedError, InterruptedRun, SpecError, UsageError
 from trainer.report.folds import write_folds
-from trainer.runs.crossval import train_folds
-from trainer.runs.folds import CrossValidation, plan_folds
-from trainer.training import Ended, EpochDone, Event
-from trainer.training.result import Run
+from trainer.runs.facts import named
+from trainer.runs.folds import CrossValidation, Plan, plan_folds
+from trainer.training import Ended, EpochDone, Event, Run, Started
 
 WriteSpec = Callable[..., Path]
 
@@ -48,11 +50,11 @@ CSV = {"data.source": {"csv": "rows.csv"}, "data.target": "y", "data.features": 
 def made_up(*metrics: dict[str, float], folds: int | None = None) -> CrossValidation:
     """A cross-validation whose folds measured these."""
     runs = [
-        Run(None, None, None, "FINISHED", 1, 1, {}, values, {}, "", "", "", (), 0.0)
+        Run("made up", "FINISHED", 1, 1, {}, values, {}, "", "", "", (), (), 0.0)
         for values in metrics
     ]
     specs: Any = [None] * (folds or len(runs))
-    return CrossValidation("made up", specs[0], specs, "", runs=runs)
+    return CrossValidation(Plan(specs[0], specs, ""), runs)
 
 
 def test_mean_and_deviation_by_hand() -> None:
@@ -77,10 +79,10 @@ def test_there_is_no_mean_before_the_last_fold() -> None:
 # Folds ------------------------------------------------------------------------------------------
 
 
-def held_back(cross: CrossValidation) -> list[np.ndarray[Any, Any]]:
+def held_back(plan: Plan) -> list[np.ndarray[Any, Any]]:
     """The numbers of the rows that each fold tests; no fold trains on them."""
     found = []
-    for spec in cross.specs:
+    for spec in plan.specs:
         rows = split_rows(spec, load_table(spec))
         assert sorted(np.concatenate(list(rows.values()))) == list(
             range(sum(map(len, rows.values())))
@@ -93,12 +95,12 @@ def held_back(cross: CrossValidation) -> list[np.ndarray[Any, Any]]:
 def test_every_row_is_tested_once_and_each_fold_has_its_share_of_each_class(
     write_spec: WriteSpec, folds: int, sizes: set[int]
 ) -> None:
-    cross = plan_folds(write_spec(IRIS | {"data.split": {"validation": 0.2}}), folds)
-    found = held_back(cross)
+    plan = plan_folds(load_spec(write_spec(IRIS | {"data.split": {"validation": 0.2}})), folds)
+    found = held_back(plan)
     assert len(found) == folds
     assert sorted(np.concatenate(found)) == list(range(150))
     assert {len(rows) for rows in found} == sizes
-    target = load_table(cross.spec).target
+    target = load_table(plan.spec).target
     for counts in (np.bincount(target[rows], minlength=3) for rows in found):
         assert counts.min() >= 50 // folds
         assert counts.max() <= -(-50 // folds)
@@ -106,24 +108,24 @@ def test_every_row_is_tested_once_and_each_fold_has_its_share_of_each_class(
 
 def test_groups_stay_whole(write_spec: WriteSpec, folder: Path) -> None:
     write_csv(folder, "ab" * 12, groups="ppppqqqqrrrrssssttttuuuu")
-    cross = plan_folds(write_spec(CSV | {"data.split": {"group": "g"}}), 3)
-    found = held_back(cross)
+    plan = plan_folds(load_spec(write_spec(CSV | {"data.split": {"group": "g"}})), 3)
+    found = held_back(plan)
     assert sorted(np.concatenate(found)) == list(range(24))
     assert [len(rows) for rows in found] == [8, 8, 8]
     for rows in found:  # the groups are of four rows that follow one another
         assert {row // 4 for row in rows} == {row // 4 for row in rows if row % 4 == 0}
 
 
-@pytest.mark.parametrize("overrides", [{"sgd.epochs": 1}, ["sgd.epochs=1"], None])
+@pytest.mark.parametrize("overrides", [{"sgd.epochs": 1}, ["sgd.epochs=1"], ()])
 def test_the_spec_of_a_fold(write_spec: WriteSpec, overrides: Any) -> None:
     """It is the config with its fold, and `split.test` makes room for it."""
     path = write_spec(IRIS | {"data.split": {"validation": 0.2, "test": 0.25}})
-    cross = plan_folds(path, 3, overrides)
-    assert cross.notes == ["the folds take the place of data.split.test (0.25)"]
+    plan = plan_folds(load_spec(path, overrides), 3)
+    assert plan.notes == ("the folds take the place of data.split.test (0.25)",)
     by_hand = ["data.split={validation: 0.2, folds: 3, fold: 2}", "sgd.epochs=1"]
     expected = load_spec(path, by_hand if overrides else by_hand[:1])
-    assert cross.specs[1].sha256 == expected.sha256
-    assert [spec.data.split.fold for spec in (cross.spec, *cross.specs)] == [None, 1, 2, 3]
+    assert plan.specs[1].sha256 == expected.sha256
+    assert [spec.data.split.fold for spec in (plan.spec, *plan.specs)] == [None, 1, 2, 3]
 
 
 @pytest.mark.parametrize(("declared", "asked", "folds"), [(None, None, 5), (4, None, 4), (4, 3, 3)])
@@ -131,9 +133,9 @@ def test_the_number_of_folds(
     write_spec: WriteSpec, declared: int | None, asked: int | None, folds: int
 ) -> None:
     split = {"folds": declared, "fold": 2} if declared else {}
-    cross = plan_folds(write_spec(IRIS | {"data.split": split}), asked)
-    assert [spec.data.split.folds for spec in (cross.spec, *cross.specs)] == [folds] * (folds + 1)
-    assert cross.notes == []
+    plan = plan_folds(load_spec(write_spec(IRIS | {"data.split": split})), asked)
+    assert [spec.data.split.folds for spec in (plan.spec, *plan.specs)] == [folds] * (folds + 1)
+    assert plan.notes == ()
 
 
 # What is told before anything is trained --------------------------------------------------------
@@ -170,42 +172,46 @@ def test_what_cannot_be_folded(write_spec: WriteSpec, folder: Path, what: str) -
     changes, folds, error, message = FAULTS[what]
     write_csv(folder, "aaaaaaaabbb", groups="uuuuvvvvvvz")
     with pytest.raises(error, match=message):
-        plan_folds(write_spec(changes), folds)
+        crossval(load_spec(write_spec(changes)), folds)
     assert not (folder / "runs").exists()
-
-
-def test_the_folds_do_not_join_one_run(
-    write_spec: WriteSpec, store: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("MLFLOW_RUN_ID", "0" * 32)
-    cross = plan_folds(write_spec(IRIS), 2)
-    with pytest.raises(UsageError, match="MLFLOW_RUN_ID names one run"):
-        train_folds(cross)
-    assert (cross.status, cross.runs, cross.run_id) == ("FAILED", [], None)
 
 
 # What is recorded -------------------------------------------------------------------------------
 
 
 def all_runs(store: str) -> list[Any]:
-    """All runs of a store, the first first."""
+    """All runs of a store: those that hold others, and then the folds in their order."""
     client = MlflowClient(store)
     numbers = [experiment.experiment_id for experiment in client.search_experiments()]
-    return list(client.search_runs(numbers, order_by=["attributes.start_time ASC"]))
+    found = client.search_runs(numbers)
+    return sorted(found, key=lambda run: run.data.tags.get("trainer.fold", ""))
+
+
+def test_the_folds_do_not_join_one_run(
+    write_spec: WriteSpec, store: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_RUN_ID", "0" * 32)
+    spec = load_spec(write_spec(IRIS))
+    with pytest.raises(UsageError, match="MLFLOW_RUN_ID names one run"):
+        crossval(spec, 2)
+    assert not list(folders(folder / "runs"))
+    cross = crossval(spec, 2, profile=Profile(record=False))
+    assert (cross.status, cross.run_id, len(all_runs(store))) == ("FINISHED", None, 0)
 
 
 def test_one_run_holds_the_folds(store: str, write_spec: WriteSpec, folder: Path) -> None:
     path = write_spec(IRIS | {"data.split": {"test": 0.2}, "tracking.experiment": "flowers"})
-    cross = plan_folds(path, 2, name="petals")
-    train_folds(cross, engine="reference")
+    cross = crossval(named(load_spec(path), "petals"), 2, profile=Profile("reference"))
     parent, *folds = all_runs(store)
     assert parent.info.run_id == cross.run_id
+    assert cross.folder is not None
+    assert parent.data.tags["trainer.run"] == cross.folder.name
     assert parent.info.run_name == "petals 2 folds"
     assert parent.info.status == cross.status == "FINISHED"
     assert MlflowClient(store).get_experiment(parent.info.experiment_id).name == "flowers"
     tags = parent.data.tags
     assert tags["trainer.kind"] == "crossval"
-    assert tags["trainer.spec_sha256"] == cross.spec.sha256
+    assert tags["trainer.spec_sha256"] == cross.plan.spec.sha256
     assert tags["trainer.data_sha256"] == cross.runs[0].data_sha256
     assert "mlflow.parentRunId" not in tags
     assert (
@@ -220,6 +226,7 @@ def test_one_run_holds_the_folds(store: str, write_spec: WriteSpec, folder: Path
 
     for number, (fold, run) in enumerate(zip(folds, cross.runs, strict=True), start=1):
         assert fold.info.run_id == run.run_id
+        assert fold.data.tags["trainer.run"] == run.id
         assert fold.info.run_name == f"petals fold {number}/2"
         assert fold.info.experiment_id == parent.info.experiment_id
         assert fold.data.tags["mlflow.parentRunId"] == cross.run_id
@@ -233,15 +240,32 @@ def test_one_run_holds_the_folds(store: str, write_spec: WriteSpec, folder: Path
     }  # fmt: skip
     with (files / "folds.csv").open() as table:
         rows = list(csv.DictReader(table))
-    assert [row["run_id"] for row in rows] == [run.run_id for run in cross.runs]
+    assert [row["run"] for row in rows] == [run.id for run in cross.runs]
     assert [float(row["test_loss"]) for row in rows] == cross.measured["test_loss"]
-    assert not list(folder.glob("runs/.recording-*"))
+    kept = [(facts.kind, facts.parent) for facts in map(read_facts, folders(folder / "runs"))]
+    assert kept == [("crossval", None), *2 * [("train", cross.folder.name)]]
+
+
+def test_a_fold_is_not_trained_twice(store: str, write_spec: WriteSpec) -> None:
+    """Of more epochs none is known; what is known is recorded below the new whole."""
+    spec = load_spec(write_spec(IRIS))
+    first, second, anew = crossval(spec, 2), crossval(spec, 2), crossval(spec, 2, again=True)
+    other = crossval(spec.changed({"sgd.epochs": 3}), 2)
+    known = [[run.known for run in cross.runs] for cross in (first, second, anew, other)]
+    assert known == [[False] * 2, [True] * 2, [False] * 2, [False] * 2]
+    assert first.mean == second.mean == anew.mean != other.mean
+    runs = all_runs(store)
+    assert len(runs) == 12
+    for cross in (first, second, anew, other):
+        below = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == cross.run_id]
+        assert [run.info.run_id for run in below] == [run.run_id for run in cross.runs]
+        assert [run.data.metrics["test_loss"] for run in below] == cross.measured["test_loss"]
 
 
 def test_a_fold_is_reproduced_alone(train: Any, store: str, write_spec: WriteSpec) -> None:
     code, out, _ = train("crossval", write_spec(IRIS), "--folds", 2, "--json")
     assert code == 0
-    fold = json.loads(out)["folds"][1]["run_id"]
+    fold = json.loads(out)["folds"][1]["id"]
     code, out, _ = train("reproduce", fold)
     assert (code, out.partition(":")[0]) == (0, "identical")
     for command in (["reproduce", "tiny 2 folds"], ["evaluate", "tiny 2 folds", "--data", "x.csv"]):
@@ -260,7 +284,7 @@ def test_the_table_and_the_picture_are_the_same_bytes_each_time(tmp_path: Path) 
             [p.read_bytes() for p in write_folds("a", measured, [None] * 3, tmp_path / name)]
         )
     assert made[0] == made[1]
-    lines = ["fold,run_id,test_loss,test_auc,test_f1", "1,,0.5,,", "2,,0.25,1.0,", "3,,0.1,0.0,"]
+    lines = ["fold,run,test_loss,test_auc,test_f1", "1,,0.5,,", "2,,0.25,1.0,", "3,,0.1,0.0,"]
     assert made[0][0].decode().splitlines() == lines
     assert made[0][1].startswith(b"\x89PNG")
 
@@ -273,12 +297,14 @@ def test_the_same_command_gives_the_same_numbers(
 ) -> None:
     path = write_spec(IRIS)
     first, second = (
-        json.loads(train("crossval", path, "--folds", 3, "--json", "--threads", threads)[1])
+        json.loads(
+            train("crossval", path, "--folds", 3, "--json", "--again", "--threads", threads)[1]
+        )
         for threads in (1, 2)
     )
     assert list(first) == [
-        "run_id", "experiment", "tracking_uri", "name", "status", "folds", "mean", "deviation",
-        "seconds",
+        "id", "run_id", "experiment", "tracking_uri", "name", "status", "folds", "mean",
+        "deviation", "seconds",
     ]  # fmt: skip
     hashes = [[fold["parameters_sha256"] for fold in it["folds"]] for it in (first, second)]
     assert hashes[0] == hashes[1]
@@ -292,10 +318,8 @@ def test_the_same_command_gives_the_same_numbers(
 def test_progress_and_the_table(train: Any, store: str, write_spec: WriteSpec) -> None:
     code, out, err = train("crossval", write_spec(IRIS), "--folds", 2, "--set", "sgd.epochs=1")
     assert code == 0
-    assert [line for line in err.splitlines() if line.startswith("fold")] == [
-        "fold 1 of 2", "fold 2 of 2",
-    ]  # fmt: skip
-    assert err.count("75 training rows, 1 epochs of 4 steps") == 2
+    for fold in (1, 2):
+        assert f"tiny fold {fold}/2: 15 parameters, 75 training rows, 1 epochs of 4 steps" in err
     lines = out.splitlines()
     assert lines[1].split() == [
         "test",
@@ -315,6 +339,9 @@ def test_progress_and_the_table(train: Any, store: str, write_spec: WriteSpec) -
     assert numbers[1] == pytest.approx(abs(numbers[2] - numbers[3]) / math.sqrt(2), rel=0.05)
     assert any(line.endswith("2 of 2 folds") for line in lines)
     assert lines[-1] == "next: train ui"
+    again = train("crossval", write_spec(IRIS), "--folds", 2, "--set", "sgd.epochs=1")[1]
+    assert "2 of 2 folds, 2 of them trained before" in again
+    assert again.splitlines()[:3] == lines[:3]
     assert train("crossval", write_spec(IRIS), "--folds", 2, "--quiet") == (0, "", "")
 
 
@@ -348,72 +375,101 @@ def test_what_was_measured_before_is_kept(
     store: str, write_spec: WriteSpec, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The second fold of three is made to diverge, by a rate that is too large."""
-    cross = plan_folds(write_spec(DIVERGING | {"sgd.learning_rate": 0.01}), 3)
-    cross.specs[1] = load_spec("spec.yaml", ["sgd.learning_rate=1e200"])
-    with pytest.raises(DivergedError, match="fold 2 of 3: "):
-        train_folds(cross)
+
+    def plan(spec: Any, folds: int) -> Plan:
+        found = plan_folds(spec, folds)
+        one, two, three = found.specs
+        return replace(found, specs=[one, two.changed({"sgd.learning_rate": 1e200}), three])
+
+    monkeypatch.setattr("trainer.runs.crossval.plan_folds", plan)
+    with pytest.raises(DivergedError, match="fold 2 of 3: ") as caught:
+        crossval(load_spec(write_spec(DIVERGING | {"sgd.learning_rate": 0.01})), 3)
+    cross = caught.value.run
+    assert isinstance(cross, CrossValidation)
     assert [run.status for run in cross.runs] == ["FINISHED", "DIVERGED"]
     parent, *_ = all_runs(store)
+    assert parent.info.run_id == cross.run_id
     assert "diverged after 1 of 3 folds" in parent.data.tags["mlflow.note.content"]
     table = folder / "runs" / "artifacts" / parent.info.run_id / "artifacts" / "folds.csv"
     assert len(table.read_text().splitlines()) == 3
 
 
-def stop_in_fold(fold: int) -> dict[str, Any]:
-    """Listeners that send SIGINT in the middle of this fold."""
-    at: list[int] = []
+def stopping(when: Callable[[Event, int], bool]) -> tuple[dict[str, Any], list[int]]:
+    """The arguments `listen` and `stop`: it is to stop once `when` is true of an event and the
+    fold that it belongs to. The list has the folds that began.
+    """
+    began: list[int] = []
+    asked: list[bool] = []
 
-    def on(event: Event) -> None:
-        if isinstance(event, EpochDone) and event.epoch == 1 and at[-1] == fold:
-            os.kill(os.getpid(), signal.SIGINT)
+    def listen(event: Event) -> None:
+        if isinstance(event, Started):
+            began.append(len(began) + 1)
+        if when(event, len(began)):
+            asked.append(True)
 
-    return {"on_start": lambda number, job: at.append(number), "listeners": [on]}
-
-
-def test_ctrl_c_ends_the_whole(store: str, write_spec: WriteSpec) -> None:
-    before = signal.getsignal(signal.SIGINT)
-    cross = plan_folds(write_spec(IRIS), 3)
-    with pytest.raises(InterruptedRun, match="fold 2 of 3: interrupted") as caught:
-        train_folds(cross, **stop_in_fold(2))
-    assert caught.value.exit_code == 130
-    assert cross.status == "KILLED"
-    assert [run.info.status for run in all_runs(store)] == ["KILLED", "FINISHED", "KILLED"]
-    assert signal.getsignal(signal.SIGINT) is before
+    return {"listen": listen, "stop": lambda: bool(asked)}, began
 
 
-def test_ctrl_c_before_a_fold_trains(store: str, write_spec: WriteSpec) -> None:
-    """While a fold is set up the signal stops it at once."""
+def in_the_middle_of_two(event: Event, fold: int) -> bool:
+    return isinstance(event, EpochDone) and event.epoch == 1 and fold == 2
 
-    def stop(fold: int, job: object) -> None:
-        if fold == 2:
-            os.kill(os.getpid(), signal.SIGTERM)
 
-    cross = plan_folds(write_spec(IRIS), 3)
-    with pytest.raises(InterruptedRun) as caught:
-        train_folds(cross, on_start=stop)
-    assert caught.value.exit_code == 143
-    assert cross.status == "KILLED"
+def before_two_trains(event: Event, fold: int) -> bool:
+    return isinstance(event, Started) and fold == 2
+
+
+def at_the_end_of_one(event: Event, fold: int) -> bool:
+    return isinstance(event, Ended) and fold == 1
+
+
+STOPS = [
+    (in_the_middle_of_two, "fold 2 of 3: interrupted after 4 steps", ["FINISHED", "KILLED"]),
+    (before_two_trains, "fold 2 of 3: interrupted after 0 steps", ["FINISHED", "KILLED"]),
+    (at_the_end_of_one, "stopped after 1 of 3 folds", ["FINISHED"]),
+]
+
+
+@pytest.mark.parametrize(("when", "message", "folds"), STOPS)
+def test_a_stop_ends_the_whole(
+    store: str, write_spec: WriteSpec, when: Any, message: str, folds: list[str]
+) -> None:
+    heard, began = stopping(when)
+    with pytest.raises(InterruptedRun, match=message) as caught:
+        crossval(load_spec(write_spec(IRIS | {"sgd.batch_size": 25})), 3, **heard)
+    cross = caught.value.run
+    assert isinstance(cross, CrossValidation)
+    assert (cross.status, len(began), caught.value.exit_code) == ("KILLED", len(folds), 130)
+    assert [run.status for run in cross.runs] == folds
+    parent, *recorded = all_runs(store)
+    assert parent.info.status == "KILLED"
+    assert [run.info.status for run in recorded] == folds
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_while_a_fold_is_set_up(
+    train: Any, store: str, write_spec: WriteSpec, monkeypatch: pytest.MonkeyPatch,
+    number: signal.Signals, code: int,
+) -> None:  # fmt: skip
+    """Nothing trains then, so it stops at once."""
+    import trainer.runs.crossval as module
+
+    carry_out, before = module.carry_out, signal.getsignal(number)
+
+    def kill_the_second(order: Any) -> Run:
+        if order.tags["trainer.fold"] == "2/3":
+            os.kill(os.getpid(), number)
+        return carry_out(order)
+
+    monkeypatch.setattr(module, "carry_out", kill_the_second)
+    assert train("crossval", write_spec(IRIS), "--folds", 3, "--quiet")[0] == code
     parent, *folds = all_runs(store)
     assert parent.info.status == "KILLED"
-    assert [run.info.status for run in folds] == ["FINISHED", "KILLED"]
-
-
-def test_ctrl_c_while_a_fold_is_recorded(store: str, write_spec: WriteSpec) -> None:
-    """The fold is finished then, and the next does not begin."""
-
-    def on(event: Event) -> None:
-        if isinstance(event, Ended):
-            os.kill(os.getpid(), signal.SIGINT)
-
-    cross = plan_folds(write_spec(IRIS), 3)
-    with pytest.raises(InterruptedRun, match="stopped after 1 of 3 folds") as caught:
-        train_folds(cross, listeners=[on])
-    assert (caught.value.exit_code, cross.status) == (130, "KILLED")
-    assert [run.info.status for run in all_runs(store)] == ["KILLED", "FINISHED"]
+    assert [run.info.status for run in folds] == ["FINISHED"]
+    assert signal.getsignal(number) is before
 
 
 def test_without_mlflow(folder: Path, write_spec: WriteSpec) -> None:
-    cross = plan_folds(write_spec(IRIS), 2)
-    train_folds(cross, track=False)
-    assert (cross.run_id, cross.status, len(cross.runs)) == (None, "FINISHED", 2)
+    cross = crossval(load_spec(write_spec(IRIS)), 2, profile=Profile(runs=None))
+    assert (cross.run_id, cross.folder, cross.status) == (None, None, "FINISHED")
+    assert len(cross.runs) == 2
     assert not (folder / "runs").exists()

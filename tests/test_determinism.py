@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from conftest import ROOT
 
-from trainer import TrainerError, load_spec, train
-from trainer.runs import train as run_module
+from trainer import Profile, TrainerError, load_spec, train
+from trainer.training import EpochDone, Event, StepsDone
 
 PROCESSES = int(os.environ.get("DETERMINISM_PROCESSES", "5"))
 """How many processes are compared; 20 differ in every way that `surroundings` knows."""
@@ -29,11 +29,11 @@ SPEC = {
 
 CODE = """
 import json, sys
-from trainer import load_spec, train
+from trainer import Profile, load_spec, train
 path, threads = sys.argv[1], int(sys.argv[2]) or None
 found = {}
 for engine in ("reference", "compiled"):
-    run = train(load_spec(path), track=False, engine=engine, threads=threads)
+    run = train(load_spec(path), profile=Profile(engine, threads, runs=None))
     values = {name: s.values.tobytes().hex() for name, s in run.history.items()}
     found[engine] = [run.parameters_sha256, run.data_sha256, run.spec_sha256, values]
 print(json.dumps(found))
@@ -74,7 +74,7 @@ def test_processes_agree_to_the_bit(write_spec: Callable[..., Path], tmp_path: P
     """Parameters, data, the spec's fingerprint and all metrics; each engine for itself."""
     path = write_spec(SPEC)
     runs = {
-        engine: train(load_spec(path), track=False, engine=engine)
+        engine: train(load_spec(path), profile=Profile(engine, runs=None))
         for engine in ("reference", "compiled")
     }
     with ThreadPoolExecutor(2) as pool:
@@ -119,25 +119,27 @@ def test_a_blas_that_does_not_take_the_limit(
     refused: str | None,
 ) -> None:
     """It is found before the first step, so no run has bits that depend on its threads."""
-    monkeypatch.setattr(run_module, "threadpool_info", lambda: pools)
-    spec, seen = load_spec(write_spec()), []
+    monkeypatch.setattr("trainer.engine.blas_threads.threadpool_info", lambda: pools)
+    spec = load_spec(write_spec())
+    seen: list[Event] = []
     try:
-        train(spec, track=False, listeners=[seen.append])
+        train(spec, profile=Profile(runs=None), listen=seen.append)
         told = None
     except TrainerError as error:
         told = str(error)
     expected = f"the BLAS '{refused}' does not take the limit of one thread" if refused else None
     assert told == expected
-    assert bool(seen) is (refused is None)
+    assert any(isinstance(event, StepsDone) for event in seen) is (refused is None)
 
 
 def test_blas_has_one_thread_while_it_trains(write_spec: Callable[..., Path]) -> None:
     from threadpoolctl import threadpool_info
 
-    def look(_: object) -> None:
-        found.append([p["num_threads"] for p in threadpool_info() if p["user_api"] == "blas"])
+    def look(event: Event) -> None:
+        if isinstance(event, StepsDone | EpochDone):
+            found.append([p["num_threads"] for p in threadpool_info() if p["user_api"] == "blas"])
 
     found: list[list[int]] = []
-    train(load_spec(write_spec()), track=False, listeners=[look])
+    train(load_spec(write_spec()), profile=Profile(runs=None), listen=look)
     assert found
     assert all(counts and set(counts) == {1} for counts in found)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import copy
 import csv
 import itertools
-import os
-import signal
 import time
 import warnings
 from collections.abc import Callable, Mapping
@@ -24,10 +22,10 @@ from hypothesis import strategies as st
 from scipy.special import erf
 
 import trainer
-from trainer import build_graph, load_spec
+from trainer import Profile, Run, build_graph, load_spec
 from trainer.data import load_dataset
 from trainer.data.preparing.layout import Layout
-from trainer.engine import evaluate
+from trainer.engine import EngineName, evaluate
 from trainer.errors import GraphError, InterruptedRun, SpecError, UsageError
 from trainer.export.check import answer_model
 from trainer.export.files import FORMATS, export_model
@@ -48,6 +46,8 @@ from trainer.spec.expressions import (
 )
 from trainer.spec.lifting import Lifted, lift_equations
 from trainer.training import StepsDone
+
+UNKEPT = Profile(runs=None)
 
 WriteSpec = Callable[..., Path]
 Found = tuple[int | None, int | None, str, str, str | None]
@@ -703,7 +703,8 @@ def test_layers_and_equations_are_the_same(name: str, engine: Any) -> None:
     layers = Spec.model_validate(values)
     equations = Spec.model_validate(as_equations(values, features))
     assert structure(build_graph(layers)) == structure(build_graph(equations))
-    runs = [trainer.train(spec, track=False, engine=engine) for spec in (layers, equations)]
+    unkept = Profile(engine, runs=None)
+    runs = [trainer.train(spec, profile=unkept) for spec in (layers, equations)]
     assert bits(runs[0]) == bits(runs[1])
     assert len(runs[0].history) > 1
 
@@ -720,7 +721,7 @@ def test_the_order_of_names_does_not_matter() -> None:
     other["model"]["equations"] = {
         name: values["model"]["equations"][name] for name in ("v", "u", "h", "out")
     }
-    runs = [trainer.train(Spec.model_validate(v), track=False) for v in (values, other)]
+    runs = [trainer.train(Spec.model_validate(v), profile=UNKEPT) for v in (values, other)]
     assert bits(runs[0]) == bits(runs[1])
     assert list(runs[0].parameters) == list(runs[1].parameters) == ["W1", "b1", "b2", "W2"]
 
@@ -751,7 +752,8 @@ def test_shared_weights_and_skips(name: str) -> None:
     found = backprop(graph, feeds, list(shapes))
     for parameter in shapes:
         assert relative_error(found[parameter], complex_step(graph, feeds, parameter)) <= 1e-12
-    runs = {e: trainer.train(spec, track=False, engine=e) for e in ("reference", "compiled")}
+    engines: list[EngineName] = ["reference", "compiled"]
+    runs = {e: trainer.train(spec, profile=Profile(e, runs=None)) for e in engines}
     for parameter, value in runs["reference"].parameters.items():
         assert relative_error(runs["compiled"].parameters[parameter], value) <= 1e-10
     losses = runs["reference"].history["train_loss"].values
@@ -799,14 +801,18 @@ def test_a_run_is_reproduced_and_predicts(train: Any, store: str, net: Path) -> 
 def test_a_run_goes_on(store: str, net: Path) -> None:
     expected = trainer.train(load_spec(net))
 
-    def stop(event: object) -> None:
-        if isinstance(event, StepsDone) and event.first + len(event.steps.losses) > 12:
-            os.kill(os.getpid(), signal.SIGTERM)
+    done: list[int] = []
+
+    def listen(event: object) -> None:
+        if isinstance(event, StepsDone):
+            done.append(event.first + len(event.steps.losses) - 1)
 
     with pytest.raises(InterruptedRun) as caught:
-        trainer.train(load_spec(net), listeners=[stop])
-    assert caught.value.run is not None
-    found = resume(str(caught.value.run.run_id))
+        trainer.train(
+            load_spec(net), listen=listen, stop=lambda: max(done, default=0) >= 12, again=True
+        )
+    assert isinstance(caught.value.run, Run)
+    found = resume(str(caught.value.run.id))
     assert (found.status, found.parameters_sha256) == ("FINISHED", expected.parameters_sha256)
     assert found.metrics == expected.metrics
 
@@ -819,7 +825,7 @@ def test_exports_predict_as_the_model(name: str, to: str, tmp_path: Path) -> Non
     values["model"] |= {"parameters": {n: {"shape": s} for n, s in shapes.items()},
                         "equations": equations, "output": "out"}  # fmt: skip
     spec = Spec.model_validate(values)
-    run = trainer.train(spec, track=False)
+    run = trainer.train(spec, profile=UNKEPT)
     model = Model.from_parts(spec, run.parameters, load_dataset(spec).preprocessing)
     path = tmp_path / "model"
     export_model(model, to, path, {"run_id": "1", "run_name": "r", "data_sha256": "none"})

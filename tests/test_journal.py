@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from trainer.checkpoints.journal import Journal, read_journal
+from trainer.checkpoints.journal import Follower, Journal, read_journal
 from trainer.engine import Steps
 from trainer.training import Ended, EpochDone, Event, StepsDone
 
@@ -260,3 +260,52 @@ def test_steps_that_follow_each_other_become_one_entry(tmp_path: Path) -> None:
     assert first.steps.losses.tolist() == [1, 2, 3, 4]
     assert first.steps.grad_norms.tolist() == [3, 4, 5, 6]
     assert second.steps.parameter_norms.shape == (4, 3)
+
+
+# Followed by another process --------------------------------------------------------------------
+
+
+def test_a_follower_hears_each_event_once(tmp_path: Path) -> None:
+    """Of an entry that is written in parts it hears once it is whole."""
+    whole, path, events = tmp_path / "whole", tmp_path / "journal", examples()
+    write(whole, events)
+    follower, heard = Follower(path), []
+    with pytest.raises(FileNotFoundError):
+        follower.news()
+    data = whole.read_bytes()
+    for end in range(0, len(data) + 1, 7):
+        path.write_bytes(data[:end])
+        heard += follower.news()
+    path.write_bytes(data)
+    heard += follower.news()
+    assert [bits(event) for event in heard] == [bits(event) for event in events]
+    assert follower.news() == []
+
+
+def test_a_follower_takes_a_long_journal_in_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also an entry that is longer than a part."""
+    path, events = tmp_path / "journal", examples(200)
+    write(path, events)
+    monkeypatch.setattr("trainer.checkpoints.journal.AT_ONCE", 1)
+    follower, parts = Follower(path), []
+    while news := follower.news():
+        parts.append(news)
+    assert len(parts) > 100
+    assert [bits(e) for part in parts for e in part] == [bits(event) for event in events]
+
+
+def test_a_journal_that_is_cut_under_a_follower(tmp_path: Path) -> None:
+    """It hears nothing of what is not there any more, and nothing wrong of what comes instead."""
+    path, (first, second, *rest) = tmp_path / "journal", examples()
+    size = write(path, [first])[0]
+    write(path, [second, *rest], size)
+    follower = Follower(path)
+    assert len(follower.news()) == 2 + len(rest)
+    journal = Journal(path, size)
+    assert follower.news() == []
+    journal.add(second)
+    journal.flush()
+    journal.close()
+    assert follower.news() == []

@@ -18,7 +18,8 @@ from trainer.graph import Graph
 from trainer.graph.initialisers import initial_parameters, initial_state
 from trainer.graph.ops import Array
 from trainer.network.layers import WRITERS
-from trainer.spec.layers import LAYERS
+from trainer.spec.layers import LayerSpec
+from trainer.spec.tagged import models_of
 
 COLORS = Layout(
     (Field("age", 0, 1), Field("color", 1, 2, 3, 2), Field("size", 2, 4), Field("city", 4, 5, 2, 3),
@@ -160,7 +161,7 @@ GRADIENTS: dict[str, list[dict[str, Any]]] = {
 
 
 def test_every_kind_of_layer_has_a_row() -> None:
-    assert set(GRADIENTS) == set(LAYERS) == set(WRITERS)
+    assert set(GRADIENTS) == set(models_of(LayerSpec)) == set(WRITERS)
 
 
 def feeds_of(graph: Graph, random: np.random.Generator, rows: int = 5) -> dict[str, Array]:
@@ -242,7 +243,7 @@ def test_passes_share_what_comes_before_the_first_difference() -> None:
 
 def test_a_wrong_layer_would_be_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     """A normalisation that takes the running averages in training fails the hand-worked values."""
-    from trainer.building import layers
+    from trainer.network import layers
 
     write = layers.WRITERS["batch_norm"]
 

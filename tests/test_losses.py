@@ -154,7 +154,7 @@ def test_a_parameter_called_weight_beside_weights() -> None:
 
 
 def test_a_wrong_huber_would_be_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    from trainer.building import losses
+    from trainer.network import losses
 
     monkeypatch.setattr(losses, "LOSSES", {**losses.LOSSES, "huber": losses.LOSSES["squared"]})
     with pytest.raises(AssertionError):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +10,13 @@ import numpy as np
 import pytest
 
 import trainer
-from trainer import load_spec
+from trainer import Profile, load_spec
+from trainer.checkpoints.folder import find_folder, folders
 from trainer.errors import DivergedError, InterruptedRun, UsageError
 from trainer.runs.rate_search import find_learning_rate
 from trainer.training.range_test import RangeTest, before_rise, smooth
 
+UNKEPT = Profile(runs=None)
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -110,7 +111,7 @@ LINE = {
 def test_the_losses_are_those_of_sgd_with_these_rates(write_spec) -> None:
     """A line by hand, in NumPy: ŷ = w x + b, momentum 0.5, the rate of each step."""
     spec = load_spec(write_spec({**LINE, "sgd.schedule": {"type": "step", "every": 1}}))
-    found = find_learning_rate(spec, lowest=1e-3, highest=0.1, steps=12, track=False).sweep
+    found = find_learning_rate(spec, lowest=1e-3, highest=0.1, steps=12, profile=UNKEPT).test
     x, y = np.array([1.0, 2, -1]), np.array([1, 3.5, -2])
     at, velocity, losses = np.zeros(2), np.zeros(2), []
     rates = 1e-3 * 100.0 ** (np.arange(12) / 11)
@@ -128,10 +129,10 @@ def test_it_starts_where_the_run_starts(write_spec) -> None:
     """The first loss is that of the run's first step, whatever rate, average and end it has."""
     changes = {"sgd.average": {"type": "ema"}, "sgd.schedule": "cosine"}
     spec = load_spec(write_spec(changes))
-    run = trainer.train(spec, track=False)
-    found = find_learning_rate(spec, steps=10, track=False).sweep
+    run = trainer.train(spec, profile=UNKEPT)
+    found = find_learning_rate(spec, steps=10, profile=UNKEPT).test
     assert found.losses[0] == run.history["train_loss_step"].values[0]
-    again = find_learning_rate(spec, steps=10, track=False).sweep
+    again = find_learning_rate(spec, steps=10, profile=UNKEPT).test
     assert again.losses.tobytes() == found.losses.tobytes()
 
 
@@ -139,7 +140,7 @@ def test_every_engine_tries_every_rate(write_spec) -> None:
     """Also where the last epoch has more steps than are left."""
     spec = load_spec(write_spec({**LINE, "sgd.batch_size": 2}))
     one, other = (
-        find_learning_rate(spec, highest=0.1, steps=11, track=False, engine=name).sweep
+        find_learning_rate(spec, highest=0.1, steps=11, profile=Profile(name, runs=None)).test
         for name in ("reference", "compiled")
     )
     assert len(one.losses) == 11
@@ -151,13 +152,13 @@ def test_it_starts_from_a_trained_model(write_spec) -> None:
 
     save_file({"dense_1/W": np.array([[2.0]]), "dense_1/b": np.array([0.5])}, "line.safetensors")
     start = {"model.init_from": {"file": "line.safetensors"}}
-    found = find_learning_rate(load_spec(write_spec({**LINE, **start})), track=False)
-    assert found.sweep.losses[0] == pytest.approx((1.5**2 + 1.0**2 + 0.5**2) / 3)
+    found = find_learning_rate(load_spec(write_spec({**LINE, **start})), profile=UNKEPT)
+    assert found.test.losses[0] == pytest.approx((1.5**2 + 1.0**2 + 0.5**2) / 3)
 
 
 def test_it_ends_where_the_loss_rises_or_is_not_finite(write_spec) -> None:
     spec = load_spec(write_spec(LINE))
-    found = find_learning_rate(spec, lowest=1e-2, highest=100, steps=50, track=False).sweep
+    found = find_learning_rate(spec, lowest=1e-2, highest=100, steps=50, profile=UNKEPT).test
     assert found.end == "rise"
     assert len(found.rates) < 50
     assert found.suggestion is not None
@@ -165,7 +166,7 @@ def test_it_ends_where_the_loss_rises_or_is_not_finite(write_spec) -> None:
     values = {"source": {"inline": {"x": [[1e200], [2.0]], "y": [1.0, 3.5]}}}
     diverging = load_spec(write_spec({**LINE, "data": values, "model.dtype": "float64"}))
     with pytest.raises(DivergedError):
-        find_learning_rate(diverging, track=False)
+        find_learning_rate(diverging, profile=UNKEPT)
 
 
 WRONG = [
@@ -181,25 +182,13 @@ WRONG = [
 @pytest.mark.parametrize(("arguments", "message"), WRONG)
 def test_a_range_that_is_none(write_spec, arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        find_learning_rate(load_spec(write_spec()), track=False, **arguments)
+        find_learning_rate(load_spec(write_spec()), profile=UNKEPT, **arguments)
 
 
-def test_a_signal_ends_it(write_spec, monkeypatch) -> None:
-    import trainer.runs.rate_search as module
-
-    run_job = module.run_job
-
-    monkeypatch.setattr(module, "run_job", lambda job, stop: _once(run_job(job, stop)))
-    with pytest.raises(InterruptedRun, match="interrupted after 0 of 100 steps"):
-        find_learning_rate(load_spec(write_spec()), track=False)
-
-
-def _once(events: Any) -> Any:
-    """The events; at the first of them a signal comes."""
-    for i, event in enumerate(events):
-        if i == 0:
-            signal.raise_signal(signal.SIGINT)
-        yield event
+def test_it_can_be_stopped(write_spec, folder: Path) -> None:
+    with pytest.raises(InterruptedRun, match="interrupted after 0 of 100 steps: nothing is rec"):
+        find_learning_rate(load_spec(write_spec()), stop=lambda: True)
+    assert not list(folders(Path("runs")))
 
 
 # The command ------------------------------------------------------------------------------------
@@ -227,10 +216,10 @@ def test_quiet_json_and_files_that_cannot_be_written(train, folder, write_spec) 
     assert (code, err, out.count("\n")) == (0, "", 1)
     found = json.loads(out)
     assert list(found) == [
-        "name", "run_id", "experiment", "tracking_uri", "suggested_learning_rate",
+        "name", "id", "run_id", "experiment", "tracking_uri", "suggested_learning_rate",
         "minimum_learning_rate", "end", "learning_rates", "losses", "smoothed",
     ]  # fmt: skip
-    assert found["run_id"] is None
+    assert (found["id"], found["run_id"]) == (None, None)
     assert found["learning_rates"][0] == 1e-6
     assert len(found["learning_rates"]) == len(found["losses"]) == len(found["smoothed"])
     code, _, err = train("lr-find", path, "--no-track", "--quiet", "--png", "no/such/folder.png")
@@ -250,6 +239,7 @@ def test_what_is_recorded(train, store, write_spec) -> None:
     assert (run.info.run_name, run.info.status) == ("looking", "FINISHED")
     assert client.get_experiment(run.info.experiment_id).name == found["experiment"] == "rates"
     assert run.data.tags["trainer.kind"] == "lr-find"
+    assert run.data.tags["trainer.run"] == found["id"]
     assert run.data.tags["trainer.spec_sha256"] == load_spec(path).sha256
     assert run.data.params["sgd/learning_rate"] == "0.5"
     assert run.data.metrics["suggested_learning_rate"] == found["suggested_learning_rate"]
@@ -263,7 +253,7 @@ def test_what_is_recorded(train, store, write_spec) -> None:
     assert files == {"config", "plots", "lr_find.json"}
     picture = client.download_artifacts(found["run_id"], "plots/lr_find.png")
     assert Path(picture).read_bytes().startswith(PNG)
-    assert not list(Path("runs").glob(".recording-*"))
+    assert [path.name for path in folders(Path("runs"))] == [found["id"]]
     # and it is not taken for a training
     code, _, err = train("predict", found["run_id"], "--data", "rows.csv")
     assert (code, "(lr-find) trained no model" in err) == (2, True)
@@ -312,8 +302,10 @@ def test_it_is_not_the_last_run(train, store, write_spec) -> None:
     from trainer.tracking.store import resolve_store
 
     path = write_spec(LINE)
-    run_id = json.loads(train(path, "--json")[1])["run_id"]
+    run = json.loads(train(path, "--json")[1])
     assert train("lr-find", path, "--quiet") == (0, "", "")
-    runs = Runs(resolve_store(store))
+    runs = Runs(resolve_store(store, Path("runs")))
     assert len(runs.search()) == 2
-    assert runs.find("last").run_id == run_id
+    assert runs.find("last").run_id == run["run_id"]
+    assert len(list(folders(Path("runs")))) == 2
+    assert find_folder(Path("runs"), "last").name == run["id"]

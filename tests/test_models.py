@@ -31,7 +31,7 @@ from sklearn import metrics
 from typed import MODELS as TYPED
 from typed import typed_model, typed_spec, typed_table
 
-from trainer import DataError, Run, UsageError, load_spec
+from trainer import DataError, Profile, Run, UsageError, load_spec
 from trainer import train as begin
 from trainer.data import (
     Preprocessing,
@@ -47,6 +47,7 @@ from trainer.network.build import build_graph
 from trainer.network.memory import estimate_memory
 from trainer.network.model import Model
 from trainer.network.summary import column_rows, describe_model
+from trainer.runs.facts import named
 from trainer.runs.predict import evaluate_file, predict_file
 from trainer.runs.use import load_model
 from trainer.spec import Spec
@@ -86,7 +87,7 @@ def flats(folder: Path) -> Path:
 def untrained(spec_file: Path) -> Model:
     """The model of a spec after one epoch, without a run."""
     spec = load_spec(spec_file, {"sgd.epochs": 1})
-    run = begin(spec, track=False)
+    run = begin(spec, profile=Profile(runs=None))
     return Model.from_parts(spec, run.parameters, load_dataset(spec).preprocessing)
 
 
@@ -279,7 +280,7 @@ def test_predict_gives_the_same_everywhere(
     code, out, err = train("predict", "last", "--data", "rows.csv")
     assert (code, err) == (0, "")
     for name in ("p.csv", "p.parquet"):
-        code, said, _ = train("predict", str(run.run_id)[:6], "--data", "rows.csv", "--out", name)
+        code, said, _ = train("predict", str(run.id)[:6], "--data", "rows.csv", "--out", name)
         assert (code, f"{len(table)} rows predicted by tiny" in said) == (0, True)
     assert out == (folder / "p.csv").read_text()
     loaded = mlflow.pyfunc.load_model(f"{_model_folder(run)}")
@@ -309,7 +310,7 @@ def test_predict_as_json(train: Train, recorded: Callable[..., Run], folder: Pat
     (folder / "rows.csv").write_text("x2,x1\n1,0\n")
     code, out, _ = train("predict", "last", "--data", "rows.csv", "--json", "--out", "p.csv")
     assert (code, json.loads(out)) == (0, {
-        "run_id": run.run_id, "rows": 1, "out": "p.csv",
+        "id": run.id, "run_id": run.run_id, "rows": 1, "out": "p.csv",
         "columns": ["prediction", "probability/0", "probability/1"],
     })  # fmt: skip
     assert train("predict", "last", "--data", "rows.csv", "--json")[0] == 2
@@ -655,18 +656,18 @@ def test_names(text: str, expected: tuple[str, str | None] | None) -> None:
 
 def test_registering_and_promoting(train: Train, store: str, write_spec: WriteSpec) -> None:
     first = begin(load_spec(write_spec()), register="tiny@champion")
-    second = begin(load_spec(write_spec({"sgd.epochs": 4})), name="longer")
+    second = begin(named(load_spec(write_spec({"sgd.epochs": 4})), "longer"))
     client = MlflowClient(store, registry_uri=store)
     assert client.get_model_version_by_alias("tiny", "champion").run_id == first.run_id
 
     code, out, _ = train("promote", "longer", "tiny@champion")
     assert (code, out) == (
-        0, f"{str(second.run_id)[:8]} is version 2 of 'tiny': models:/tiny@champion\n",
+        0, f"{str(second.id)[:8]} is version 2 of 'tiny': models:/tiny@champion\n",
     )  # fmt: skip
     assert client.get_model_version_by_alias("tiny", "champion").run_id == second.run_id
     code, out, _ = train("promote", "longer", "tiny", "--json")  # it is a version already
     assert json.loads(out) == {
-        "run_id": second.run_id, "name": "tiny", "version": "2", "alias": None,
+        "id": second.id, "run_id": second.run_id, "name": "tiny", "version": "2", "alias": None,
         "uri": "models:/tiny/2",
     }  # fmt: skip
     mlflow.set_tracking_uri(store)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -18,14 +17,14 @@ import pytest
 from mlflow import MlflowClient
 from safetensors.numpy import load_file, save_file
 
-from trainer import Run, load_spec
+from trainer import Profile, Run, load_spec
 from trainer import train as begin
 from trainer.checkpoints.environment import numeric_environment
 from trainer.errors import DivergedError, InterruptedRun
 from trainer.runs.reproduce import Difference, Proof
 from trainer.runs.reproduce import reproduce as again
 from trainer.runs.resume import resume as go_on
-from trainer.training import EpochDone
+from trainer.training import EpochDone, Event
 
 WriteSpec = Callable[..., Path]
 Train = Callable[..., tuple[int, str, str]]
@@ -81,7 +80,7 @@ def proofs(store: str, run_id: str) -> list[Any]:
 def test_a_run_is_the_same_again(
     train: Train, store: str, write_spec: WriteSpec, engine: Any, changes: dict[str, Any]
 ) -> None:
-    run_id = str(begin(load_spec(write_spec(changes)), engine=engine).run_id)
+    run_id = str(begin(load_spec(write_spec(changes)), profile=Profile(engine)).run_id)
     count = counted(store, run_id)
     assert train("reproduce", "tiny", "--threads", 1, "--quiet") == (0, "", "")
     code, out, _ = train("reproduce", "last")
@@ -93,14 +92,15 @@ def test_a_run_is_the_same_again(
 
 
 def test_the_proof_as_json(train: Train, store: str, write_spec: WriteSpec) -> None:
-    run_id = str(begin(load_spec(write_spec(SQUARED))).run_id)
-    code, out, err = train("reproduce", run_id, "--json")
+    run = begin(load_spec(write_spec(SQUARED)))
+    run_id = str(run.run_id)
+    code, out, err = train("reproduce", run.id, "--json")
     proof = json.loads(out)
     assert (code, err) == (0, "")
     tensors, points = proof.pop("tensors"), proof.pop("metric_points")
     assert f"{tensors} tensors, {points} metric points" == counted(store, run_id)
     assert proof == {
-        "run_id": run_id, "identical": True, "differences": [],
+        "id": run.id, "run_id": run_id, "identical": True, "differences": [],
         "largest_relative_difference": 0.0, "allowed": pytest.approx(2**-26), "facts": {},
     }  # fmt: skip
     assert proofs(store, run_id) == [json.loads(out)]
@@ -115,17 +115,24 @@ def test_more_steps_than_a_chart_shows(store: str, write_spec: WriteSpec) -> Non
     assert proof.points > 2 * 800
 
 
-def test_a_run_that_was_interrupted_and_extended(store: str, write_spec: WriteSpec) -> None:
-    def interrupt(event: object) -> None:
-        if isinstance(event, EpochDone) and event.epoch == 2:
-            os.kill(os.getpid(), signal.SIGTERM)
+def stopping_after(epoch: int) -> dict[str, Any]:
+    """The arguments `listen` and `stop` that end a run after this epoch."""
+    done: list[int] = []
 
+    def listen(event: Event) -> None:
+        if isinstance(event, EpochDone):
+            done.append(event.epoch)
+
+    return {"listen": listen, "stop": lambda: epoch in done}
+
+
+def test_a_run_that_was_interrupted_and_extended(store: str, write_spec: WriteSpec) -> None:
     with pytest.raises(InterruptedRun):
-        begin(load_spec(write_spec(SQUARED)), listeners=[interrupt])
-    run_id = str(go_on("last").run_id)
-    assert again(run_id).identical
-    go_on(run_id, changes=["sgd.epochs=5"])
-    assert again(run_id).identical
+        begin(load_spec(write_spec(SQUARED)), **stopping_after(2))
+    run = str(go_on("last").id)
+    assert again(run).identical
+    go_on(run, changes=["sgd.epochs=5"])
+    assert again(run).identical
 
 
 def test_a_run_that_diverged_does_so_again(train: Train, store: str, write_spec: WriteSpec) -> None:
@@ -242,9 +249,9 @@ def test_a_changed_metric(train: Train, store: str, finished: Run, name: str) ->
 def test_a_changed_environment_is_told(
     train: Train, store: str, finished: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run_id, old = str(finished.run_id), numeric_environment()
+    run_id, old = str(finished.run_id), numeric_environment("reference")
     monkeypatch.setattr(
-        "trainer.runs.reproduce.numeric_environment", lambda: old | {"blas": "other"}
+        "trainer.runs.reproduce.numeric_environment", lambda engine: old | {"blas": "other"}
     )
     code, out, _ = train("reproduce", run_id, "--json")
     assert (code, json.loads(out)["facts"]) == (0, {"blas": [old["blas"], "other"]})
@@ -256,7 +263,7 @@ def test_a_changed_environment_is_told(
 @pytest.mark.parametrize(("relative", "word"), [(1e-4, "within"), (1e-3, "beyond")])
 def test_what_a_float_type_allows(relative: float, word: str) -> None:
     differences = [Difference("a[0]", 1.0, 1.0, 0.0), Difference("b[0]", 1.0, 2.0, relative)]
-    proof = Proof("id", 3.5e-4, 2, 5, differences)
+    proof = Proof("id", "run id", 3.5e-4, 2, 5, differences)
     assert not proof.identical
     assert str(proof).splitlines()[2].endswith(f"{word} what the float type allows (3.5e-04)")
 
@@ -298,14 +305,11 @@ def test_the_same_data_written_again(of_table: Run) -> None:
 
 
 def test_a_run_that_did_not_end(train: Train, store: str, write_spec: WriteSpec) -> None:
-    def interrupt(event: object) -> None:
-        if isinstance(event, EpochDone) and event.epoch == 1:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    with pytest.raises(InterruptedRun):
-        begin(load_spec(write_spec()), listeners=[interrupt])
+    with pytest.raises(InterruptedRun) as caught:
+        begin(load_spec(write_spec()), **stopping_after(1))
     code, out, err = train("reproduce", "last")
-    short = MlflowClient(store).search_runs(["1"])[0].info.run_id[:8]
+    assert isinstance(caught.value.run, Run)
+    short = str(caught.value.run.id)[:8]
     assert (code, out) == (2, "")
     said = f"train: the run {short} did not end: go on with it by `train resume {short}`"
     assert err.splitlines()[0] == said
@@ -325,7 +329,7 @@ def test_references(
 ) -> None:
     spec = load_spec(write_spec())
     begin(spec)
-    begin(spec)
+    begin(spec, again=True)
     code, _, err = train("reproduce", reference)
     assert code == 2
     assert err.startswith(f"train: {said}".replace('"', "'"))
@@ -350,11 +354,11 @@ def test_a_run_of_another_tool(train: Train, store: str) -> None:
 
 PROVE = """
 import json, sys
-from trainer import load_spec, train
+from trainer import Profile, load_spec, train
 from trainer.runs.reproduce import reproduce
 run_id, engine = sys.argv[1:]
 proof = reproduce(run_id)
-found = train(load_spec("spec.yaml"), track=False, engine=engine)
+found = train(load_spec("spec.yaml"), profile=Profile(engine, runs=None))
 values = {name: s.values.tobytes().hex() for name, s in found.history.items()}
 print(json.dumps([proof.as_json(), str(proof), found.parameters_sha256, values]))
 """
@@ -372,9 +376,9 @@ def avx512() -> str:
 
 
 KERNELS = [
-    ("reference", {"OPENBLAS_CORETYPE": "Nehalem"}, {"blas"}),
-    ("reference", {"NPY_DISABLE_CPU_FEATURES": avx512()}, {"numpy_simd"}),
-    ("compiled", {"NUMBA_CPU_NAME": "generic"}, {"numba_cpu"}),
+    ("reference", {"OPENBLAS_CORETYPE": "Nehalem"}, {"blas", "chosen"}),
+    ("reference", {"NPY_DISABLE_CPU_FEATURES": avx512()}, {"numpy_simd", "chosen"}),
+    ("compiled", {"NUMBA_CPU_NAME": "generic"}, {"chosen"}),
 ]
 
 
@@ -384,7 +388,7 @@ def test_other_kernels(
 ) -> None:
     """Where bits differ the proof says so, and names what changed; else they are all the same."""
     changes, allowed = (WIDE, "3.5e-04") if engine == "reference" else (LOGISTIC, "1.5e-08")
-    run = begin(load_spec(write_spec(changes)), engine=engine)
+    run = begin(load_spec(write_spec(changes)), profile=Profile(engine))
     done = subprocess.run(
         [sys.executable, "-c", PROVE, str(run.run_id), engine],
         env=os.environ | settings, capture_output=True, text=True, check=False,
@@ -406,7 +410,8 @@ def test_other_kernels(
 
 
 SAY_FACTS = (
-    "from trainer.checkpoints.environment import numeric_environment as facts; print(facts())"
+    "from trainer.checkpoints.environment import numeric_environment as facts\n"
+    "print(facts('reference'), facts('compiled'))"
 )
 
 
@@ -440,4 +445,6 @@ def test_facts_of_the_environment(before: str, settings: dict[str, str]) -> None
 def changes_kernels(settings: Mapping[str, str]) -> bool:
     """Whether the settings are others than those of this machine."""
     kernel = settings.get("OPENBLAS_CORETYPE")
-    return kernel not in numeric_environment()["blas"] if kernel else any(settings.values())
+    if kernel is None:
+        return any(settings.values())
+    return kernel not in numeric_environment("reference")["blas"]

@@ -4,32 +4,60 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
+from conftest import RecorderThread, Train, WriteSpec
+from folders import make_folder
 from mlflow import MlflowClient
-from trainer.tracking.tracker import MlflowTracker
 
 import trainer
-from trainer import CheckpointError, InterruptedRun, Run, TrackingError, UsageError, load_spec
-from trainer import train as begin
-from trainer.checkpoints.keeper import Every, RunFolder, check_room
+from trainer import (
+    CheckpointError,
+    InterruptedRun,
+    Profile,
+    Run,
+    TrackingError,
+    UsageError,
+    load_spec,
+)
+from trainer import resume as go_on
+from trainer.checkpoints.facts import FACTS, read_facts, read_recorded, write_json
+from trainer.checkpoints.folder import (
+    CHECKPOINTS,
+    JOURNAL,
+    LOCK,
+    Lock,
+    RunFolder,
+    check_room,
+    find_folder,
+    is_held,
+    load_progress,
+)
+from trainer.checkpoints.keeper import Every
 from trainer.engine import ReferenceEngine
 from trainer.metrics import METRICS
-from trainer.runs.resume import find_run
-from trainer.runs.resume import resume as go_on
-from trainer.tracking import sender
-from trainer.training import Ended, EpochDone, Event, StepsDone
+from trainer.runs.facts import named
+from trainer.runs.recording import LOOK_SECONDS
+from trainer.spec import Spec
+from trainer.tracking import points as sent
+from trainer.tracking import recorder, recording
+from trainer.tracking.store import resolve_store
+from trainer.training import Ended, EpochDone, Event, StepsDone, Warned
 
-WriteSpec = Callable[..., Path]
-Train = Callable[..., tuple[int, str, str]]
+RUNS = Path("runs")
+REFERENCE = Profile("reference")
 
 # 37 rows: 23 train, in 5 steps of 4 rows and one of 3; 7 are validated and 7 tested, 3 at a time.
 COMMON = {
@@ -73,34 +101,39 @@ def short_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trainer.training.loop.GATHERED", 2 * 4 * 24)
 
 
+def begin(spec: Spec, **others: Any) -> Run:
+    """Trains also what was trained before."""
+    return trainer.train(spec, again=True, **others)
+
+
 class Process:
     """What one process does with a run, until it ends or is stopped."""
 
     def __init__(self, stop: Callable[[Event], bool] | None = None, crash: bool = False) -> None:
         self._stop, self._crash = stop, crash
+        self.stopped = False
         self.events: list[Event] = []
         self.warnings: list[str] = []
-        self.state: dict[str, Any] = {}
+        self.error: Exception | None = None
 
     def _hear(self, event: Event) -> None:
         self.events.append(event)
+        if isinstance(event, Warned):
+            self.warnings.append(event.message)
         if self._stop is not None and not isinstance(event, Ended) and self._stop(event):
             if self._crash:
                 raise ZeroDivisionError
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    def _keep(self, job: Any) -> None:
-        self.state = job.state
+            self.stopped = True
 
     def run(self, what: Callable[..., Run], *arguments: Any, **others: Any) -> Run:
         """Trains or resumes; returns the run also where it was interrupted."""
-        calls = {"on_start": self._keep, "warn": self.warnings.append, "listeners": [self._hear]}
         try:
-            return what(*arguments, **calls, **others)
+            return what(*arguments, listen=self._hear, stop=lambda: self.stopped, **others)
         except (InterruptedRun, TrackingError) as error:
+            self.error = error
             if error.run is None:
                 raise
-            return error.run
+            return cast("Run", error.run)
 
     @property
     def last_step(self) -> int:
@@ -127,8 +160,12 @@ def points(store: str, run_id: str | None) -> dict[str, Any]:
     return found
 
 
-def state_bytes(state: Mapping[str, Any]) -> dict[str, bytes]:
-    return {name: value.tobytes() for name, value in state.items()}
+def state_of(run: Run) -> dict[str, bytes]:
+    """What the engine works on at the end, as the last checkpoint has it."""
+    assert run.folder is not None
+    found, _ = load_progress(run.folder, pytest.fail)
+    assert found is not None
+    return {name: value.tobytes() for name, value in found.arrays.items()}
 
 
 def check_same(store: str, expected: Run, found: Run) -> None:
@@ -141,9 +178,24 @@ def check_same(store: str, expected: Run, found: Run) -> None:
     for name, series in expected.history.items():
         assert found.history[name].steps.tolist() == series.steps.tolist(), name
         assert found.history[name].values.tobytes() == series.values.tobytes(), name
+    assert state_of(found) == state_of(expected)
     assert points(store, found.run_id) == points(store, expected.run_id)
     tags = MlflowClient(store).get_run(str(found.run_id)).data.tags
     assert tags["trainer.parameters_sha256"] == expected.parameters_sha256
+
+
+def is_recorded(path: Path | None) -> bool:
+    """Whether the store has all of the run, of its last attempt too."""
+    assert path is not None
+    recorded = read_recorded(path)
+    return recorded is not None and recorded.whole and recorded.attempt == read_facts(path).attempt
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 20) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.01)
 
 
 def status(store: str, run_id: str | None) -> str:
@@ -192,20 +244,19 @@ def test_interrupted_anywhere(
 ) -> None:
     spec = load_spec(write_spec(changes))
     whole = Process()
-    expected = whole.run(begin, spec, engine=engine)
+    expected = whole.run(begin, spec, profile=Profile(engine))
     assert whole.last_step == 3 * STEPS
     assert len(whole.events) > 9, "an epoch takes several calls of the engine"
-    assert any(name.startswith("velocity/") for name in whole.state)
+    assert any(name.startswith("state/velocity/") for name in state_of(expected))
     for place, stop in PLACES.items():
         first, second = Process(stop), Process()
-        killed = first.run(begin, spec, engine=engine, checkpoint_every="1steps")
+        killed = first.run(begin, spec, profile=Profile(engine, save_every="1steps"))
         assert (killed.status, status(store, killed.run_id)) == ("KILLED", "KILLED"), place
         assert killed.steps < 3 * STEPS or place.startswith("the test"), place
-        found = second.run(go_on, str(killed.run_id)[:8])
+        found = second.run(go_on, str(killed.id)[:8])
         assert found.run_id == killed.run_id
         assert status(store, found.run_id) == "FINISHED"
         check_same(store, expected, found)
-        assert state_bytes(second.state) == state_bytes(whole.state), place
         steps = [event for event in second.events if isinstance(event, StepsDone)]
         assert not steps or steps[0].first == killed.steps + 1, "no step is done twice"
 
@@ -221,17 +272,16 @@ def test_interrupted_ten_times(
 ) -> None:
     spec = load_spec(write_spec(changes | {"sgd.epochs": 5}))
     whole = Process()
-    expected = whole.run(begin, spec, engine=engine)
+    expected = whole.run(begin, spec, profile=Profile(engine))
     calls = sum(isinstance(event, StepsDone) for event in whole.events)
     each = calls // 11
-    run = Process(in_steps(each)).run(begin, spec, engine=engine, checkpoint_every="2steps")
+    run = Process(in_steps(each)).run(begin, spec, profile=Profile(engine, save_every="2steps"))
     for _ in range(9):
         assert run.status == "KILLED"
-        run = Process(in_steps(each)).run(go_on, "last", checkpoint_every="1000steps")
+        run = Process(in_steps(each)).run(go_on, "last", profile=Profile(save_every="1000steps"))
     assert run.status == "KILLED"
     last = Process()
     check_same(store, expected, last.run(go_on, "last"))
-    assert state_bytes(last.state) == state_bytes(whole.state)
 
 
 @pytest.mark.parametrize("engine", ["reference", "compiled"])
@@ -246,18 +296,19 @@ def test_after_a_crash(
     """It goes on from the last checkpoint, or from the start where there is none."""
     spec = load_spec(write_spec(SQUARED))
     whole = Process()
-    expected = whole.run(begin, spec, engine=engine)
+    expected = whole.run(begin, spec, profile=Profile(engine))
     crashed = Process(at_step(STEPS + 3), crash=True)
     with pytest.raises(ZeroDivisionError):
-        crashed.run(begin, spec, engine=engine, checkpoint_every=every, name="crashed")
-    run_id = find_run("crashed").name
+        crashed.run(begin, named(spec, "crashed"), profile=Profile(engine, save_every=every))
+    path = find_folder(RUNS, "crashed")
+    wait_until(lambda: is_recorded(path))
+    run_id = read_recorded(path).run_id
     assert status(store, run_id) == "FAILED"
     again = Process()
     found = again.run(go_on, "crashed")
     first = next(event for event in again.events if isinstance(event, StepsDone)).first
     assert saved < first <= saved + 4, "a call of the compiled engine is a few steps"
     check_same(store, expected, found)
-    assert state_bytes(again.state) == state_bytes(whole.state)
     assert status(store, run_id) == "FINISHED"
 
 
@@ -267,21 +318,22 @@ def test_interrupted_within_an_evaluation(
 ) -> None:
     """Before training (8 calls for the training rows, 3 for the others), and after epochs."""
     spec = load_spec(write_spec(SQUARED))
-    expected = begin(spec, engine="reference")
+    expected = begin(spec, profile=REFERENCE)
+    killed = Process()
     real, calls = ReferenceEngine.predict, []
 
     def predict(*arguments: Any) -> Any:
         calls.append(1)
         if len(calls) == call:
-            os.kill(os.getpid(), signal.SIGTERM)
+            killed.stopped = True
         return real(*arguments)
 
     with monkeypatch.context() as patch:
         patch.setattr(ReferenceEngine, "predict", predict)
-        killed = Process().run(begin, spec, engine="reference", checkpoint_every="1h")
+        run = killed.run(begin, spec, profile=Profile("reference", save_every="1h"))
     assert len(calls) == call
-    assert killed.status == "KILLED"
-    check_same(store, expected, go_on(str(killed.run_id)))
+    assert run.status == "KILLED"
+    check_same(store, expected, go_on(str(run.id)))
 
 
 def test_a_run_that_diverged_does_so_again(train: Train, store: str, write_spec: WriteSpec) -> None:
@@ -290,7 +342,7 @@ def test_a_run_that_diverged_does_so_again(train: Train, store: str, write_spec:
     again, resumed, _ = train("resume", "last", "--json")
     assert (code, again) == (4, 4)
     first, second = json.loads(out), json.loads(resumed)
-    for name in ("run_id", "status", "steps", "parameters_sha256", "metrics"):
+    for name in ("id", "run_id", "status", "steps", "parameters_sha256", "metrics"):
         assert first[name] == second[name]
     assert status(store, first["run_id"]) == "FAILED"
 
@@ -306,10 +358,9 @@ def test_a_finished_run_trains_for_more_epochs(
     expected = whole.run(begin, long)
     short = begin(load_spec(write_spec(changes)))
     again = Process()
-    found = again.run(go_on, str(short.run_id), changes=["sgd.epochs=6"])
+    found = again.run(go_on, str(short.id), changes=["sgd.epochs=6"])
     assert found.run_id == short.run_id
     check_same(store, expected, found)
-    assert state_bytes(again.state) == state_bytes(whole.state)
     tags = MlflowClient(store).get_run(str(found.run_id)).data.tags
     assert tags["trainer.changed"] == "sgd/epochs: 3 → 6"
     assert tags["trainer.spec_sha256"] == long.sha256
@@ -318,7 +369,7 @@ def test_a_finished_run_trains_for_more_epochs(
 def test_an_extended_run_that_was_interrupted(store: str, write_spec: WriteSpec) -> None:
     """It goes on to the epochs that it was extended to, without being told again."""
     expected = begin(load_spec(write_spec(SQUARED | {"sgd.epochs": 6})))
-    run_id = str(begin(load_spec(write_spec(SQUARED))).run_id)
+    run_id = str(begin(load_spec(write_spec(SQUARED))).id)
     killed = Process(at_step(4 * STEPS + 2)).run(go_on, run_id, changes=["sgd.epochs=6"])
     assert killed.status == "KILLED"
     check_same(store, expected, go_on(run_id))
@@ -328,12 +379,13 @@ def test_fewer_epochs(train: Train, store: str, write_spec: WriteSpec) -> None:
     """A run can end earlier than it was to, but not before what it has trained."""
     expected = begin(load_spec(write_spec(SQUARED | {"sgd.epochs": 4})))
     spec = load_spec(write_spec(SQUARED | {"sgd.epochs": 6}))
-    run_id = str(Process(at_step(3 * STEPS + 2)).run(begin, spec).run_id)
+    run = Process(at_step(3 * STEPS + 2)).run(begin, spec)
+    run_id = str(run.id)
     for epochs in (2, 3):
         code, _, err = train("resume", run_id, "--set", f"sgd.epochs={epochs}")
         said = f"train: the run {run_id[:8]} has trained for more than 3 epochs, not {epochs}"
         assert (code, err.splitlines()[0]) == (2, said)
-    assert status(store, run_id) == "KILLED"
+    assert status(store, run.run_id) == "KILLED"
     check_same(store, expected, go_on(run_id, changes=["sgd.epochs=4"]))
 
 
@@ -341,34 +393,36 @@ def test_fewer_epochs(train: Train, store: str, write_spec: WriteSpec) -> None:
 def test_a_finished_run_is_refused(
     train: Train, store: str, write_spec: WriteSpec, changes: tuple[str, ...]
 ) -> None:
-    run_id = str(begin(load_spec(write_spec())).run_id)
+    run = begin(load_spec(write_spec()))
+    run_id = str(run.id)
     code, out, err = train("resume", run_id, *changes)
     assert (code, out) == (2, "")
     assert err.splitlines()[:2] == [
         f"train: the run {run_id[:8]} is finished",
         "  hint: train it for longer with --set sgd.epochs=6",
     ]
-    assert status(store, run_id) == "FINISHED"
+    assert status(store, run.run_id) == "FINISHED"
 
 
-def test_a_run_whose_end_was_not_recorded(
+def test_a_run_whose_end_was_not_kept(
     store: str, write_spec: WriteSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All is trained, and an earlier end of the run does not stand for this one."""
     expected = begin(load_spec(write_spec(SQUARED | {"sgd.epochs": 6})))
-    run_id = str(begin(load_spec(write_spec(SQUARED))).run_id)
+    first = begin(load_spec(write_spec(SQUARED)))
+    assert first.folder is not None
 
-    def stop(tracker: MlflowTracker, *_: Any) -> None:
-        tracker._sender._ending.set()  # as the end of its process would
+    def stop(*_: Any) -> None:  # as the end of its process would
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(MlflowTracker, "close", stop)
+        patch.setattr("trainer.runs.attempt.leave_numbers", stop)
         with pytest.raises(KeyboardInterrupt):
-            go_on(run_id, changes=["sgd.epochs=6"])
-    assert status(store, run_id) == "RUNNING"
-    check_same(store, expected, go_on(run_id))
-    assert status(store, run_id) == "FINISHED"
+            go_on(str(first.id), changes=["sgd.epochs=6"])
+    wait_until(lambda: is_recorded(first.folder))
+    assert status(store, first.run_id) == "KILLED"
+    check_same(store, expected, go_on(str(first.id)))
+    assert status(store, first.run_id) == "FINISHED"
 
 
 @pytest.mark.parametrize("name", ["resume", "reproduce", "train"])
@@ -379,14 +433,6 @@ def test_the_package_gives_the_function(name: str) -> None:
 
 
 # Which run --------------------------------------------------------------------------------------
-
-
-def make_folder(run_id: str, name: str, age: int) -> Path:
-    path = Path("runs/checkpoints") / run_id
-    path.mkdir(parents=True)
-    (path / "run.json").write_text(json.dumps({"name": name}))
-    os.utime(path / "run.json", (10**9 - age, 10**9 - age))
-    return path
 
 
 @pytest.mark.parametrize(
@@ -400,7 +446,7 @@ def make_folder(run_id: str, name: str, age: int) -> Path:
         ("last", "abc2"),
         ("abc", "'abc' may be any of 2 runs: abc1, abc2"),
         ("twice", "'twice' may be any of 2 runs: def3, abc2"),
-        ("nobody", "there is no run 'nobody' in runs/checkpoints\n"
+        ("nobody", "there is no run 'nobody' in runs\n"
                    "  the latest: abc1 (once), def3 (twice), abc2 (twice)"),
     ],
 )  # fmt: skip
@@ -408,7 +454,7 @@ def test_references(folder: Path, reference: str, found: str) -> None:
     for age, (run_id, name) in enumerate([("abc2", "twice"), ("def3", "twice"), ("abc1", "once")]):
         make_folder(run_id, name, age)
     try:
-        assert find_run(reference).name == found
+        assert find_folder(RUNS, reference).name == found
     except UsageError as error:
         assert str(error) == found  # noqa: PT017 (some references are found)
 
@@ -416,14 +462,14 @@ def test_references(folder: Path, reference: str, found: str) -> None:
 def test_no_run_at_all(train: Train, folder: Path) -> None:
     code, _, err = train("resume", "last")
     assert code == 2
-    assert err.startswith("train: there is no run in runs/checkpoints\n")
+    assert err.startswith("train: there is no run in runs\n")
 
 
 def test_a_run_whose_facts_cannot_be_read(train: Train, folder: Path) -> None:
     (make_folder("abc1", "once", 0) / "run.json").write_text("{")
     code, _, err = train("resume", "abc1")
     assert code == 6
-    assert err.startswith("train: runs/checkpoints/abc1/run.json cannot be read: ")
+    assert err.startswith("train: runs/abc1/run.json cannot be read: ")
 
 
 # What must not differ ---------------------------------------------------------------------------
@@ -437,9 +483,11 @@ def killed(store: str, write_spec: WriteSpec) -> SimpleNamespace:
     table.write_text("\n".join(["a,b,y", *rows]) + "\n")
     path = write_spec({"data": {"source": {"csv": "table.csv"}, "target": "y"},
                        "sgd.learning_rate": 0.01})  # fmt: skip
-    run = Process(at_step(7)).run(begin, load_spec(path), engine="reference")
+    run = Process(at_step(7)).run(begin, load_spec(path), profile=REFERENCE)
     assert run.status == "KILLED"
-    return SimpleNamespace(id=str(run.run_id), table=table, sha256=run.data_sha256, store=store)
+    return SimpleNamespace(
+        id=str(run.id), run_id=run.run_id, table=table, sha256=run.data_sha256, store=store
+    )
 
 
 def check_refused(train: Train, run_id: str, *arguments: str, names: str) -> None:
@@ -456,8 +504,8 @@ def check_refused(train: Train, run_id: str, *arguments: str, names: str) -> Non
 def forced(killed: SimpleNamespace, *changes: str) -> str:
     """Goes on by force; the tag that tells what differs."""
     run = go_on(killed.id, force=True, changes=changes)
-    assert run.status == status(killed.store, killed.id) == "FINISHED"
-    tags = MlflowClient(killed.store).get_run(killed.id).data.tags
+    assert run.status == status(killed.store, killed.run_id) == "FINISHED"
+    tags = MlflowClient(killed.store).get_run(killed.run_id).data.tags
     assert tags["trainer.resumed_at_step"] == "7"
     return str(tags["trainer.changed"])
 
@@ -470,7 +518,7 @@ def test_other_data(train: Train, killed: SimpleNamespace) -> None:
     assert changed != killed.sha256
     names = f"data_sha256: {killed.sha256} → {changed}"
     check_refused(train, killed.id, names=names)
-    assert status(killed.store, killed.id) == "KILLED"
+    assert status(killed.store, killed.run_id) == "KILLED"
     assert forced(killed) == names
 
 
@@ -488,9 +536,9 @@ def test_another_environment(
 ) -> None:
     from trainer.checkpoints.environment import numeric_environment
 
-    old = numeric_environment()
+    old = numeric_environment("reference")
     monkeypatch.setattr(
-        "trainer.runs.resume.numeric_environment", lambda: old | {"blas": "another"}
+        "trainer.runs.resume.numeric_environment", lambda _: old | {"blas": "another"}
     )
     names = f"blas: {old['blas']} → another"
     check_refused(train, killed.id, names=names)
@@ -499,7 +547,7 @@ def test_another_environment(
 
 def test_another_version(train: Train, killed: SimpleNamespace) -> None:
     """The engine is that of the run, whatever it runs on; what it runs on is compared."""
-    facts = Path("runs/checkpoints") / killed.id / "run.json"
+    facts = RUNS / killed.id / "run.json"
     content = json.loads(facts.read_text())
     assert content["engine"] == "reference"
     content["environment"]["numpy"] = "1.0"
@@ -518,7 +566,7 @@ def test_a_network_of_another_shape_is_refused_even_by_force(
         "train: the checkpoint does not fit the spec: expected 'dense_1/W' to be float64 of "
         "(2, 4), found float64 of (2, 3)\n"
     )
-    assert status(killed.store, killed.id) == "KILLED"
+    assert status(killed.store, killed.run_id) == "KILLED"
 
 
 def test_data_that_are_gone(train: Train, killed: SimpleNamespace) -> None:
@@ -531,15 +579,38 @@ def test_data_that_are_gone(train: Train, killed: SimpleNamespace) -> None:
 def test_from_another_folder(
     killed: SimpleNamespace, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The data stay where they were, beside the spec, even where that was changed since."""
+    """The data stay where they were, beside the spec, even where that was changed since; the store
+    moves with the folders of the runs, and has the run once.
+    """
     (folder / "other").mkdir()
     (folder / "spec.yaml").write_text("changed")
     os.rename("runs", "other/runs")
     monkeypatch.chdir("other")
-    database = folder / "runs" / "mlflow.db"
-    database.parent.mkdir()
-    os.rename("runs/mlflow.db", database)
-    assert go_on(killed.id).status == "FINISHED"
+    run = go_on(killed.id)
+    assert (run.status, run.run_id) == ("FINISHED", killed.run_id)
+    assert run.tracking_uri == f"sqlite:///{folder}/other/runs/mlflow.db"
+
+
+def test_on_another_machine(
+    killed: SimpleNamespace, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder alone was copied there: no spec file, no store; the data lie in the current
+    folder. What comes out is the same, and recorded there.
+    """
+    here, there = folder / "here", folder / "there"
+    here.mkdir()
+    shutil.copytree(RUNS / killed.id, there / RUNS / killed.id)
+    shutil.copy(killed.table, there)
+    killed.table.rename(here / killed.table)
+    (folder / "spec.yaml").rename(here / "spec.yaml")
+    RUNS.rename(here / RUNS)
+    monkeypatch.chdir(there)
+    facts = read_facts(RUNS / killed.id)
+    elsewhere = replace(facts, spec_file="/no/such/place/spec.yaml")
+    write_json(RUNS / killed.id, FACTS, elsewhere)
+    found = go_on(killed.id)
+    expected = begin(load_spec(here / "spec.yaml"), profile=REFERENCE)
+    check_same(f"sqlite:///{there}/runs/mlflow.db", expected, found)
 
 
 # The lock ---------------------------------------------------------------------------------------
@@ -547,7 +618,7 @@ def test_from_another_folder(
 HOLD = """
 import sys, time
 from pathlib import Path
-from trainer.checkpoints.keeper import RunFolder
+from trainer.checkpoints.folder import RunFolder
 folder = RunFolder(Path(sys.argv[1]))
 print("held", flush=True)
 time.sleep(60)
@@ -569,7 +640,7 @@ def holder(folder: Path) -> Iterator[subprocess.Popen[str]]:
 def test_a_run_is_held_by_one_process(train: Train, holder: subprocess.Popen[str]) -> None:
     said = f"the run abc1 is being written by process {holder.pid} on "
     with pytest.raises(CheckpointError) as caught:
-        RunFolder(Path("runs/checkpoints/abc1"))
+        RunFolder(Path("runs/abc1"))
     assert str(caught.value).startswith(said)
     code, _, err = train("resume", "abc1")
     assert code == 6
@@ -577,7 +648,7 @@ def test_a_run_is_held_by_one_process(train: Train, holder: subprocess.Popen[str
 
     holder.send_signal(signal.SIGKILL)
     holder.wait()
-    RunFolder(Path("runs/checkpoints/abc1")).release()
+    RunFolder(Path("runs/abc1")).release()
 
 
 def test_a_run_is_held_while_it_trains(store: str, write_spec: WriteSpec) -> None:
@@ -589,8 +660,8 @@ def test_a_run_is_held_while_it_trains(store: str, write_spec: WriteSpec) -> Non
                 go_on("last")
             told.append(str(caught.value))
 
-    run = begin(load_spec(write_spec({"sgd.epochs": 1})), listeners=[intrude])
-    said = f"the run {run.run_id} is being written by process {os.getpid()} on "
+    run = begin(load_spec(write_spec({"sgd.epochs": 1})), listen=intrude)
+    said = f"the run {run.id} is being written by process {os.getpid()} on "
     assert [text.startswith(said) for text in told] == [True, True]
     assert go_on("last", changes=["sgd.epochs=2"]).epochs == 2
 
@@ -615,8 +686,8 @@ def test_a_damaged_checkpoint(
     """The one before it serves, with a warning; where its JSON is gone, it never was."""
     spec = load_spec(write_spec(SQUARED))
     expected = begin(spec)
-    killed = Process(at_step(STEPS + 3)).run(begin, spec, checkpoint_every="1steps")
-    newest = max((Path("runs/checkpoints") / str(killed.run_id)).glob(f"step-*{suffix}"))
+    killed = Process(at_step(STEPS + 3)).run(begin, spec, profile=Profile(save_every="1steps"))
+    newest = max((RUNS / str(killed.id) / CHECKPOINTS).glob(f"step-*{suffix}"))
     damage(newest)
     again = Process()
     found = again.run(go_on, "last")
@@ -631,13 +702,13 @@ def test_a_damaged_checkpoint(
 
 def test_no_checkpoint_is_whole(train: Train, store: str, write_spec: WriteSpec) -> None:
     spec = load_spec(write_spec(SQUARED))
-    run_id = str(Process(at_step(9)).run(begin, spec, checkpoint_every="1steps").run_id)
-    for path in (Path("runs/checkpoints") / run_id).glob("step-*.safetensors"):
+    run_id = str(Process(at_step(9)).run(begin, spec, profile=Profile(save_every="1steps")).id)
+    for path in (RUNS / run_id / CHECKPOINTS).glob("step-*.safetensors"):
         cut(path)
     code, _, err = train("resume", run_id)
     assert code == 6
     assert err.count(" is damaged: step-") == 2
-    assert f"no checkpoint in runs/checkpoints/{run_id} can be read" in err
+    assert f"no checkpoint in runs/{run_id}/checkpoints can be read" in err
 
 
 @pytest.mark.parametrize("damage", [cut, flip, Path.unlink])
@@ -646,8 +717,8 @@ def test_a_damaged_journal(
 ) -> None:
     """Without all events the history would be another."""
     spec = load_spec(write_spec(SQUARED))
-    run_id = str(Process(at_step(9)).run(begin, spec, checkpoint_every="1h").run_id)
-    damage(Path("runs/checkpoints") / run_id / "journal")
+    run_id = str(Process(at_step(9)).run(begin, spec, profile=Profile(save_every="1h")).id)
+    damage(RUNS / run_id / JOURNAL)
     code, _, err = train("resume", run_id)
     assert code == 6
     assert "journal" in err
@@ -657,7 +728,7 @@ def test_no_room_for_checkpoints(
     train: Train, store: str, write_spec: WriteSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = SimpleNamespace(total=0, used=0, free=2**20)
-    monkeypatch.setattr("trainer.checkpoints.keeper.shutil.disk_usage", lambda _: usage)
+    monkeypatch.setattr("trainer.checkpoints.folder.shutil.disk_usage", lambda _: usage)
     code, _, err = train(write_spec())
     assert code == 6
     assert err.startswith("train: checkpoints need about 1 MB in runs, where 1 MB are free")
@@ -672,7 +743,7 @@ def test_the_room_that_is_needed(folder: Path, monkeypatch: pytest.MonkeyPatch) 
         asked.append(place)
         return usage
 
-    monkeypatch.setattr("trainer.checkpoints.keeper.shutil.disk_usage", disk_usage)
+    monkeypatch.setattr("trainer.checkpoints.folder.shutil.disk_usage", disk_usage)
     check_room(Path("a/b"), SimpleNamespace(state={"w": np.zeros(100)}))
     assert asked == [folder]
     with pytest.raises(CheckpointError, match="checkpoints need about 1 MB in a/b"):
@@ -720,11 +791,11 @@ def refused(
 ) -> Callable[..., Run]:
     """Trains a spec, of whose metrics the store takes nothing from the call of this number on."""
     real = MlflowClient.log_batch
-    monkeypatch.setattr(sender, "PAUSE_SECONDS", 0.02)
-    monkeypatch.setattr(sender, "PATIENCE_SECONDS", 0.1)
-    monkeypatch.setattr(sender, "BATCH", 20)
+    monkeypatch.setattr(recording, "PAUSE_SECONDS", 0.02)
+    monkeypatch.setattr(recorder, "PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(sent, "BATCH", 20)
 
-    def run(process: Process, changes: Mapping[str, Any], call: int = 1) -> Run:
+    def run(process: Process, changes: Mapping[str, Any], call: int = 1, **others: Any) -> Run:
         calls: list[int] = []
 
         def log_batch(self: MlflowClient, run_id: str, metrics: Any = (), **others: Any) -> None:
@@ -736,23 +807,28 @@ def refused(
         spec = load_spec(write_spec(changes))
         with monkeypatch.context() as patch:
             patch.setattr(MlflowClient, "log_batch", log_batch)
-            return process.run(begin, spec)
+            return process.run(begin, spec, profile=Profile(**others))
 
     return run
+
+
+DEAD = "refused: the line is dead"
 
 
 @pytest.mark.parametrize("call", [1, 3], ids=["nothing was sent", "a part was sent"])
 def test_sync(
     train: Train, store: str, write_spec: WriteSpec, refused: Callable[..., Run], call: int
 ) -> None:
-    expected = begin(load_spec(write_spec(SQUARED)))
-    run = refused(Process(), SQUARED, call)
-    run_id, mark = str(run.run_id), Path("runs/checkpoints") / str(run.run_id) / "unsent"
-    assert (run.status, mark.exists(), status(store, run_id)) == ("FINISHED", True, "FAILED")
+    expected, process = begin(load_spec(write_spec(SQUARED))), Process()
+    run = refused(process, SQUARED, call, offline_ok=True)
+    path, run_id = RUNS / str(run.id), str(run.run_id)
+    assert DEAD in process.warnings[-1]
+    assert (run.status, is_recorded(path), status(store, run_id)) == ("FINISHED", False, "FAILED")
     assert points(store, run_id) != points(store, expected.run_id)
 
     code, out, err = train("sync")
-    assert (code, err, out.startswith("sent "), run_id in out) == (0, "", True, True)
+    said = f"sent {str(run.id)[:8]} as run {run_id} of {store}\n"
+    assert (code, err, out) == (0, "", said)
     client = MlflowClient(store)
     assert status(store, run_id) == "FINISHED"
     assert points(store, run_id) == points(store, expected.run_id)
@@ -763,13 +839,53 @@ def test_sync(
     for name in ("parameters.safetensors", "trace.parquet"):
         files = [Path(client.download_artifacts(str(i), name)) for i in (run_id, expected.run_id)]
         assert files[0].read_bytes() == files[1].read_bytes(), name
-    assert not mark.exists()
+    assert is_recorded(path)
     assert train("sync") == (0, "nothing waits to be sent\n", "")
     assert train("sync", "--quiet") == (0, "", "")
 
 
+def test_what_is_sent_again_is_there_once(train: Train, store: str, write_spec: WriteSpec) -> None:
+    """A run that the store has whole is sent anew where that is asked for by its name."""
+    run = begin(load_spec(write_spec(SQUARED)))
+    before, client = points(store, run.run_id), MlflowClient(store)
+    experiment = client.get_run(str(run.run_id)).info.experiment_id
+    (model,) = client.search_logged_models([experiment])
+    assert train("sync", str(run.id))[::2] == (0, "")
+    assert points(store, run.run_id) == before
+    assert [m.model_id for m in client.search_logged_models([experiment])] == [model.model_id]
+    assert len(client.search_runs([experiment])) == 1
+
+
 def test_sync_without_runs(train: Train, folder: Path) -> None:
     assert train("sync") == (0, "nothing waits to be sent\n", "")
+
+
+def waits_for(problem: str) -> Callable[[Event], bool]:
+    """Lets no step pass before the recorder has told of this problem; stops nothing."""
+
+    def wait(event: Event) -> bool:
+        if isinstance(event, StepsDone):
+            (path,) = [path for path in RUNS.iterdir() if is_held(path / LOCK)]
+            wait_until(lambda: problem in (getattr(read_recorded(path), "problem", "") or ""))
+            time.sleep(2 * LOOK_SECONDS)
+        return False
+
+    return wait
+
+
+def test_a_young_run_is_stopped_where_the_store_refuses(
+    train: Train, store: str, write_spec: WriteSpec, refused: Callable[..., Run]
+) -> None:
+    """With a checkpoint, and goes on to the same bits and points."""
+    expected = begin(load_spec(write_spec(SQUARED)))
+    process = Process(waits_for(DEAD))
+    run = refused(process, SQUARED, save_every="1steps")
+    assert isinstance(process.error, TrackingError)
+    assert (run.status, process.error.exit_code) == ("KILLED", 5)
+    assert 0 < run.steps < expected.steps
+    assert f"go on with: train resume {str(run.id)[:8]}" in str(process.error)
+    found = go_on(str(run.id))
+    check_same(store, expected, found)
 
 
 def test_going_on_without_the_store(
@@ -777,28 +893,119 @@ def test_going_on_without_the_store(
 ) -> None:
     expected = begin(load_spec(write_spec(SQUARED)))
     killed = Process(at_step(STEPS + 3)).run(begin, load_spec(write_spec(SQUARED)))
-    run_id = str(killed.run_id)
 
     def absent(*_: Any, **__: Any) -> None:
         raise TrackingError("the store is away")
 
     with monkeypatch.context() as patch:
-        patch.setattr(MlflowTracker, "start", absent)
-        refused = Process()
+        patch.setattr(recording, "check_store", absent)
+        patch.setattr(recorder, "PATIENCE_SECONDS", 0.1)
         with pytest.raises(TrackingError, match="away"):
-            refused.run(go_on, run_id)
-        later = Process()
-        run = later.run(go_on, run_id, offline_ok=True)
-    assert (run.status, run.run_id, run.parameters_sha256) == (
-        "FINISHED", None, expected.parameters_sha256,
-    )  # fmt: skip
+            go_on(str(killed.id), listen=Process(waits_for("away"))._hear)
+        later = Process(waits_for("away"))
+        run = later.run(go_on, str(killed.id), profile=Profile(offline_ok=True))
+    assert (run.status, run.parameters_sha256) == ("FINISHED", expected.parameters_sha256)
     assert later.warnings == [
-        "the store is away\n  the run is recorded on this disk; send it later with: train sync"
+        f"the store is away\n  the run goes on, and is kept in runs/{killed.id}",
+        "the store is away\n"
+        "  the run is trained, and kept on this disk; send it later with: train sync",
     ]
-    assert status(store, run_id) == "KILLED"
-    assert train("sync")[:2] == (0, f"sent {run_id[:8]} as run {run_id} of {store}\n")
-    assert status(store, run_id) == "FINISHED"
-    assert points(store, run_id) == points(store, expected.run_id)
+    assert status(store, killed.run_id) == "KILLED"
+    said = f"sent {str(killed.id)[:8]} as run {killed.run_id} of {store}\n"
+    assert train("sync")[:2] == (0, said)
+    assert status(store, killed.run_id) == "FINISHED"
+    assert points(store, killed.run_id) == points(store, expected.run_id)
+
+
+# Who records ------------------------------------------------------------------------------------
+
+
+def test_the_recorder_of_the_attempt_before_still_works(store: str, write_spec: WriteSpec) -> None:
+    """It holds the run while the next attempt begins, and leaves it to the next recorder: one run,
+    each point once.
+    """
+    expected = begin(load_spec(write_spec(SQUARED)))
+    killed = Process(at_step(STEPS + 3)).run(begin, load_spec(write_spec(SQUARED)))
+    old = Lock(RUNS / str(killed.id) / recorder.RECORDER_LOCK)
+
+    def let_go(event: Event) -> bool:
+        if at_step(STEPS + 5)(event):
+            time.sleep(0.1)
+            assert status(store, killed.run_id) == "KILLED", "the next recorder waits"
+            old.release()
+        return False
+
+    found = Process(let_go).run(go_on, str(killed.id))
+    check_same(store, expected, found)
+
+
+class _Gone(RecorderThread):
+    """A recorder that was killed at its start."""
+
+    def send(self, order: Mapping[str, Any]) -> None:
+        self.close()
+        self.wait()
+
+
+def test_a_run_goes_on_without_its_recorder(
+    train: Train, store: str, write_spec: WriteSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says so, and at its end that MLflow has not all of it, however young it was."""
+    expected = begin(load_spec(write_spec(SQUARED)))
+    process = Process()
+    with monkeypatch.context() as patch:
+        patch.setattr("trainer.runs.ahead.start_process", _Gone)
+        run = process.run(begin, load_spec(write_spec(SQUARED)))
+    assert (run.status, run.run_id) == ("FINISHED", None)
+    assert isinstance(process.error, TrackingError)
+    assert str(process.error) == (
+        "the recorder of the run has ended\n"
+        "  the run is trained, and kept on this disk; send it later with: train sync"
+    )
+    assert process.warnings == [
+        f"the recorder of the run has ended\n  the run goes on, and is kept in runs/{run.id}"
+    ]
+    assert train("sync")[0] == 0
+    recorded = read_recorded(RUNS / str(run.id))
+    assert recorded is not None
+    assert points(store, recorded.run_id) == points(store, expected.run_id)
+
+
+def test_a_recorder_that_follows_an_attempt_that_is_over(store: str, write_spec: WriteSpec) -> None:
+    """It tells nothing of the next attempt, whose recorder does."""
+    run = begin(load_spec(write_spec(SQUARED)))
+    assert run.folder is not None
+    facts = read_facts(run.folder)
+    old = recording.Recording(run.folder, resolve_store(store, RUNS))
+    before = read_recorded(run.folder)
+    write_json(run.folder, FACTS, replace(facts, attempt=2, charts={}))
+    with (run.folder / JOURNAL).open("ab") as journal:
+        journal.truncate(100)
+    assert old.step(), "nothing is left to do"
+    assert read_recorded(run.folder) == before
+
+
+def test_who_only_looks_does_not_keep_a_run_from_going_on(
+    store: str, write_spec: WriteSpec
+) -> None:
+    """Recorders ask again and again whether the run is held."""
+    killed = Process(at_step(STEPS + 3)).run(begin, load_spec(write_spec(SQUARED)))
+    lock, over = RUNS / str(killed.id) / LOCK, threading.Event()
+
+    def look() -> None:
+        while not over.is_set():
+            is_held(lock)
+            time.sleep(0.0005)
+
+    threads = [threading.Thread(target=look) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        assert go_on(str(killed.id)).status == "FINISHED"
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
 
 
 # Longer runs, and runs that ended early ---------------------------------------------------------
@@ -814,21 +1021,21 @@ def test_a_schedule_decides_whether_a_run_can_be_longer(
 ) -> None:
     """To the bit as a run of so many epochs; where that would have gone otherwise, a refusal."""
     spec = load_spec(write_spec({**SQUARED, "sgd.schedule": schedule}))
-    first = trainer.train(spec, engine="reference")
+    first = trainer.train(spec, profile=REFERENCE)
     if not longer:
         with pytest.raises(UsageError, match="its schedule goes by the number of epochs"):
-            trainer.resume(str(first.run_id), changes=["sgd.epochs=5"])
+            go_on(str(first.id), changes=["sgd.epochs=5"])
         return
-    found = trainer.resume(str(first.run_id), changes=["sgd.epochs=5"])
+    found = go_on(str(first.id), changes=["sgd.epochs=5"])
     path = write_spec({**SQUARED, "sgd.schedule": schedule, "sgd.epochs": 5})
-    expected = trainer.train(load_spec(path), engine="reference")
+    expected = trainer.train(load_spec(path), profile=REFERENCE)
     assert found.parameters_sha256 == expected.parameters_sha256
 
 
 def test_a_run_that_stopped_early_is_finished(store: str, write_spec: WriteSpec) -> None:
     stopping = {"patience": 1, "min_delta": 1e9}
     spec = load_spec(write_spec({**SQUARED, "sgd.early_stopping": stopping}))
-    run = trainer.train(spec, engine="reference")
+    run = trainer.train(spec, profile=REFERENCE)
     assert (run.status, run.epochs) == ("FINISHED", 1)
     with pytest.raises(UsageError, match="it stopped early, after 1 epochs"):
-        trainer.resume(str(run.run_id))
+        go_on(str(run.id))

@@ -20,7 +20,7 @@ from trainer.errors import SpecError
 from trainer.spec import Sketch, Spec, load_spec
 from trainer.spec.document import show_path
 from trainer.spec.emit import to_yaml
-from trainer.spec.messages import explain
+from trainer.spec.explain import explain
 
 DEFINITIONS = TypeAdapter(Spec | Sketch).json_schema()["$defs"]
 of_every_spec = pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)

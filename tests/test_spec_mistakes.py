@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import get_args
 
 import pytest
 
 from trainer.cli.app import main
 from trainer.errors import SpecError
 from trainer.spec import load_spec
-from trainer.spec.data import SOURCES
-from trainer.spec.layers import LAYERS, LayerSpec
-from trainer.spec.messages import KINDS
-from trainer.spec.sgd import SCHEDULES
+from trainer.spec.data import SourceSpec
+from trainer.spec.layers import LayerSpec
+from trainer.spec.sgd import ScheduleSpec
+from trainer.spec.tagged import Tagged, models_of
 
 BASE = """\
 name: table
@@ -275,14 +275,14 @@ def changed(old: str, new: str, base: str = BASE) -> str:
         ("split", "folds: 5, fold: 0",
          (5, 27, "data.split.fold", "expected a number of at least 1, found the number 0", None)),
         ("split", "test: 0.1, folds: 5",
-         (5, 29, "data.split.folds", "the fold at hand is for testing", "leave `test` out")),
+         (5, 29, "data.split.folds", "one of the folds is for testing", "leave `test` out")),
         ("split", "group: [g]",
          (5, 11, "data.split.group", "expected a text, found a list", None)),
         ("data", "split: {validation: 0.1}\n  validation: v.csv",
          (6, 15, "data.validation", "the validation rows are given and split off",
           "leave split.validation out")),
         ("data", "test: t.csv\n  split: {folds: 5}",
-         (5, 9, "data.test", "the fold at hand is for testing", "leave `test` out")),
+         (5, 9, "data.test", "one of the folds is for testing", "leave `test` out")),
         ("data", "test: [t.csv, t.csv]",
          (5, 17, "data.test[1]", "'t.csv' is named twice", None)),
         ("source", "iris\n  validation: v.csv",
@@ -626,10 +626,20 @@ def test_other_names_are_free(name: str) -> None:
     assert load_spec("spec.yaml").model.layers[0].name == name
 
 
-def test_the_kinds_that_messages_name_are_all_there_are() -> None:
-    assert KINDS == {"source_kind": SOURCES, "layer_kind": LAYERS, "schedule_kind": SCHEDULES}
-    tags = [get_args(member)[1].tag for member in get_args(get_args(LayerSpec)[0])]
-    assert tags == list(LAYERS)
+def leaves(model: type[Tagged]) -> Iterator[type[Tagged]]:
+    for below in model.__subclasses__():
+        yield from leaves(below) if below.__subclasses__() else [below]
+
+
+def test_every_layer_source_and_schedule_stands_in_its_union() -> None:
+    """A class alone is not yet known: its name in the union makes it so."""
+    unions = [LayerSpec, SourceSpec, ScheduleSpec]
+    assert set(leaves(Tagged)) == {model for union in unions for model in models_of(union).values()}
+    assert [" ".join(models_of(union)) for union in unions] == [
+        "dense activation dropout batch_norm layer_norm embedding add multiply concat",
+        "csv parquet arrow npz npy inline synthetic",
+        "constant step exponential cosine linear one_cycle",
+    ]
 
 
 MANY = """\

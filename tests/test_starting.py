@@ -10,7 +10,9 @@ import pytest
 from safetensors.numpy import save_file
 
 import trainer
-from trainer import SpecError, UsageError, load_spec
+from trainer import Profile, SpecError, UsageError, load_spec
+
+REFERENCE = Profile("reference")
 
 LAYERS = [{"units": 4, "activation": "tanh", "name": "left"}, {"type": "batch_norm"},
           {"units": 3, "name": "right"}]  # fmt: skip
@@ -28,7 +30,7 @@ def spec_of(write_spec: Any, changes: dict[str, Any]) -> trainer.Spec:
 
 @pytest.fixture
 def first(store: str, write_spec: Any) -> trainer.Run:
-    return trainer.train(spec_of(write_spec, {}), engine="reference")
+    return trainer.train(spec_of(write_spec, {}), profile=REFERENCE)
 
 
 def begun(run: trainer.Run) -> float:
@@ -40,28 +42,30 @@ def test_a_run_goes_on_from_another(store: str, write_spec: Any, first: trainer.
     was recorded names the whole id and the hash; and it is reproduced to the bit.
     """
     spec = spec_of(write_spec, {"name": "second", "model.init_from": {"run": "first"}})
-    second = trainer.train(spec, engine="reference")
+    second = trainer.train(spec, profile=REFERENCE)
     assert begun(second) == first.metrics["val_loss"]
     assert second.parameters_sha256 != first.parameters_sha256
     from mlflow import MlflowClient
 
     params = MlflowClient(store).get_run(str(second.run_id)).data.params
-    assert params["model/init_from/run"] == first.run_id
+    assert params["model/init_from/run"] == first.id
     assert params["model/init_from/sha256"] == first.parameters_sha256
-    assert trainer.reproduce(str(second.run_id)).identical
+    assert trainer.reproduce(str(second.id)).identical
 
 
 def test_some_layers_and_the_rest_anew(store: str, write_spec: Any, first: trainer.Run) -> None:
-    start = {"run": str(first.run_id)[:8], "layers": ["left"]}
+    start = {"run": str(first.id)[:8], "layers": ["left"]}
     frozen = [{**LAYERS[0], "freeze": True}, LAYERS[1], {"units": 8}, {"units": 3}]
     changes = {"name": "second", "model.init_from": start, "model.layers": frozen}
-    second = trainer.train(spec_of(write_spec, changes), engine="reference")
+    second = trainer.train(spec_of(write_spec, changes), profile=REFERENCE)
     for name in ("left/W", "left/b"):
         np.testing.assert_array_equal(second.parameters[name], first.parameters[name])
     assert second.parameters["dense_3/W"].shape == (4, 8)
     assert "grad_norm/left/W" not in second.history
     assert "grad_norm/dense_3/W" in second.history
-    compiled = trainer.train(spec_of(write_spec, changes), engine="compiled", track=False)
+    compiled = trainer.train(
+        spec_of(write_spec, changes), profile=Profile("compiled", record=False)
+    )
     np.testing.assert_array_equal(compiled.parameters["left/W"], first.parameters["left/W"])
     np.testing.assert_allclose(
         compiled.parameters["dense_3/W"], second.parameters["dense_3/W"], rtol=1e-4, atol=1e-6
@@ -72,7 +76,7 @@ def test_a_file(store: str, write_spec: Any, first: trainer.Run, folder: Path) -
     """Relative to the spec; what an exported model holds besides is left alone."""
     save_file({**first.parameters, "x/shift": np.zeros(4)}, folder / "kept.safetensors")
     spec = spec_of(write_spec, {"model.init_from": {"file": "kept.safetensors"}})
-    second = trainer.train(spec, track=False, engine="reference")
+    second = trainer.train(spec, profile=Profile("reference", record=False))
     assert begun(second) == first.metrics["val_loss"]
 
 
@@ -91,7 +95,7 @@ def test_a_file(store: str, write_spec: Any, first: trainer.Run, folder: Path) -
 def test_mistakes(write_spec: Any, start: dict[str, Any], layers: Any, message: str) -> None:
     spec = spec_of(write_spec, {"model.init_from": start, "model.layers": layers})
     with pytest.raises((SpecError, UsageError), match=message):
-        trainer.train(spec, engine="reference")
+        trainer.train(spec, profile=REFERENCE)
 
 
 def test_a_run_without_parameters(store: str, write_spec: Any, first: trainer.Run) -> None:
@@ -102,4 +106,4 @@ def test_a_run_without_parameters(store: str, write_spec: Any, first: trainer.Ru
     client.create_run(experiment, run_name="empty")
     spec = spec_of(write_spec, {"model.init_from": {"run": "empty"}})
     with pytest.raises(SpecError, match="has no parameters"):
-        trainer.train(spec, engine="reference")
+        trainer.train(spec, profile=REFERENCE)

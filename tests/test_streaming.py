@@ -23,7 +23,7 @@ from pyarrow import feather, parquet
 from test_data_faults import ALL, Row, load, tell
 
 import trainer
-from trainer import DataError, Run
+from trainer import DataError, Profile, Run
 from trainer.data import Dataset, Part, load_dataset, load_table
 from trainer.data import on_disk as passes
 from trainer.data import spool as streamed
@@ -241,7 +241,8 @@ def test_a_run_without_a_split_has_the_bits_of_one_in_memory(
 ) -> None:
     write(kind, table())
     ours, theirs = (
-        trainer.train(make_spec(kind, what, streamed), track=False) for streamed in (True, False)
+        trainer.train(make_spec(kind, what, streamed), profile=Profile(runs=None))
+        for streamed in (True, False)
     )
     assert bits(ours) == bits(theirs)
 
@@ -253,7 +254,7 @@ def test_rows_of_own_files_are_those_in_memory() -> None:
         write("parquet", rows.slice(start, stop - start), name)
     files = {"validation": "v.parquet", "test": "e.parquet"}
     ours, theirs = (
-        trainer.train(make_spec(streamed=streamed, **files), track=False)
+        trainer.train(make_spec(streamed=streamed, **files), profile=Profile(runs=None))
         for streamed in (True, False)
     )
     assert bits(ours) == bits(theirs)

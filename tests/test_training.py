@@ -12,12 +12,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import r2_score
 
 import trainer
-from trainer import build_graph, load_spec
+from trainer import Profile, build_graph, load_spec
 from trainer.data import load_dataset
 from trainer.errors import DivergedError
 from trainer.randomness import stream
-from trainer.training import Ended, EpochDone, StepsDone, make_job, run_job
+from trainer.training import Ended, EpochDone, Event, StepsDone, make_job, run_job
 
+NOWHERE = Profile(runs=None)
 SPLIT = {"validation": 0.25, "test": 0.25}
 
 
@@ -116,12 +117,12 @@ def test_the_same_spec_gives_the_same_bits(write_spec) -> None:
     path = write_spec({"data": {"source": "digits", "split": SPLIT, "standardize": True},
                        "model.dtype": "float32", "model.layers": [{"units": 32}, {"units": 10}],
                        "sgd.batch_size": 50})  # fmt: skip
-    first = trainer.train(load_spec(path), track=False)
-    second = trainer.train(load_spec(path), track=False)
+    first = trainer.train(load_spec(path), profile=NOWHERE)
+    second = trainer.train(load_spec(path), profile=NOWHERE)
     assert first.parameters_sha256 == second.parameters_sha256
     for name, series in first.history.items():
         np.testing.assert_array_equal(series.values, second.history[name].values)
-    other = trainer.train(load_spec(path, {"seed": 6}), track=False)
+    other = trainer.train(load_spec(path, {"seed": 6}), profile=NOWHERE)
     assert other.parameters_sha256 != first.parameters_sha256
 
 
@@ -139,7 +140,7 @@ def test_logistic_regression_finds_scikit_learns_optimum(write_spec) -> None:
                        "sgd": {"learning_rate": 0.5, "momentum": 0.9, "weight_decay": 0.1,
                                "batch_size": "full", "epochs": 400}})  # fmt: skip
     spec = load_spec(path)
-    run = trainer.train(spec, track=False)
+    run = trainer.train(spec, profile=NOWHERE)
     train = load_dataset(spec).train
     oracle = LogisticRegression(C=1 / (0.1 * len(train)), tol=1e-10, max_iter=10_000)
     oracle.fit(train.x, train.y[:, 0])
@@ -153,7 +154,7 @@ def test_linear_regression_finds_the_least_squares(write_spec) -> None:
                        "sgd": {"learning_rate": 0.1, "momentum": 0.5, "batch_size": "full",
                                "epochs": 500}})  # fmt: skip
     spec = load_spec(path)
-    run = trainer.train(spec, track=False)
+    run = trainer.train(spec, profile=NOWHERE)
     train = load_dataset(spec).train
     design = np.hstack([train.x, np.ones((50, 1))])
     solution = np.linalg.lstsq(design, train.y, rcond=None)[0]
@@ -172,7 +173,7 @@ STEEP = {"data.source": {"inline": {"x": [[1.0], [2.0]], "y": [1.0, 3.0]}},
 
 def test_a_loss_that_stops_being_finite_ends_the_run_at_that_step(write_spec) -> None:
     with pytest.raises(DivergedError) as error:
-        trainer.train(load_spec(write_spec(STEEP)), track=False)
+        trainer.train(load_spec(write_spec(STEEP)), profile=NOWHERE)
     run = error.value.run
     assert error.value.exit_code == 4
     assert run is not None
@@ -213,7 +214,7 @@ def test_the_first_node_and_the_likely_cause(write_spec, changes, node, cause) -
     merged = {**STEEP, "model": {**STEEP["model"], "layers": [{"units": 1}]}}
     path = write_spec({**merged, **changes})
     with pytest.raises(DivergedError) as error:
-        trainer.train(load_spec(path), track=False)
+        trainer.train(load_spec(path), profile=NOWHERE)
     assert node in str(error.value)
     assert str(error.value).endswith(f"likely cause: {cause}")
 
@@ -223,7 +224,7 @@ def test_logits_of_1000_train_on(write_spec) -> None:
     path = write_spec({"data.source": {"inline": {"x": [[1e4], [-1e4]], "y": [0, 1]}},
                        "model": {"layers": [{"units": 1}], "loss": "logistic"},
                        "sgd": {"learning_rate": 1e-7, "batch_size": 1, "epochs": 5}})  # fmt: skip
-    run = trainer.train(load_spec(path), track=False)
+    run = trainer.train(load_spec(path), profile=NOWHERE)
     assert run.status == "FINISHED"
     assert math.isfinite(run.metrics["train_loss"])
 
@@ -232,8 +233,47 @@ def test_training_in_a_thread_works_without_signals(write_spec) -> None:
     results: list[str] = []
     spec = load_spec(write_spec())
     thread = threading.Thread(
-        target=lambda: results.append(trainer.train(spec, track=False).status)
+        target=lambda: results.append(trainer.train(spec, profile=NOWHERE).status)
     )
     thread.start()
     thread.join()
     assert results == ["FINISHED"]
+
+
+def test_two_runs_in_one_process_give_what_each_gives_alone(write_spec) -> None:
+    """Of two engines, at once, and heard by themselves."""
+    profiles = [Profile(engine, runs=None) for engine in ("reference", "compiled")]
+    spec = load_spec(write_spec({"sgd.epochs": 200}))
+    alone = [trainer.train(spec, profile=each).parameters_sha256 for each in profiles]
+    found: dict[int, str] = {}
+    heard: dict[int, list[Event]] = {0: [], 1: []}
+
+    def run(i: int) -> None:
+        run = trainer.train(spec, profile=profiles[i], listen=heard[i].append)
+        found[i] = run.parameters_sha256
+
+    threads = [threading.Thread(target=run, args=[i]) for i in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [found[0], found[1]] == alone
+    for events in heard.values():
+        assert sum(isinstance(event, EpochDone) for event in events) == 201
+
+
+def test_a_listener_that_raises_ends_the_run(write_spec, folder) -> None:
+    """What it raises comes out, and the folder of the run says how it ended."""
+    from trainer.checkpoints.facts import read_outcome
+    from trainer.checkpoints.folder import folders
+
+    def listen(event: Event) -> None:
+        if isinstance(event, StepsDone):
+            raise ZeroDivisionError("enough")
+
+    with pytest.raises(ZeroDivisionError, match="enough"):
+        trainer.train(load_spec(write_spec()), profile=Profile(record=False), listen=listen)
+    (path,) = folders(folder / "runs")
+    outcome = read_outcome(path)
+    assert outcome is not None
+    assert (outcome.status, outcome.reason) == ("FAILED", "ZeroDivisionError: enough")

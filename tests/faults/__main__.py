@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from . import damage, runs, saves, server, specs
+from . import damage, pairs, runs, saves, server, specs
 from .tally import Tally
 
 CAMPAIGNS: Final = (
-    "truncations", "flips", "failures", "loads", "kills", "full", "runs", "disk", "server", "specs",
+    "truncations", "flips", "failures", "loads", "kills", "full", "runs", "recorder", "training",
+    "disk", "server", "specs",
 )  # fmt: skip
 SAMPLE: Final = 37
 """A sample takes one case of so many."""
@@ -76,6 +77,13 @@ def _runs(folder: Path, size: Size) -> Iterator[Tally]:
         yield total
 
 
+def _pair(folder: Path, size: Size, campaign: Callable[..., Tally]) -> Iterator[Tally]:
+    """A quarter of the kills of runs, since each is a run of its own."""
+    tally = campaign(folder, _template(folder), max(3, size.kills // 4))
+    tally.notes.append(f"{tally.missed} too late")
+    yield tally
+
+
 def _server(folder: Path, size: Size) -> Iterator[Tally]:
     """Runs on a real server behind a proxy that meddles."""
     tally = Tally("a server that fails")
@@ -94,8 +102,8 @@ def _disk(folder: Path, size: Size) -> Iterator[Tally]:
     finally:
         os.chdir(before)
     if runs.can_mount():
-        sizes = ["120k"] if size.every > 1 else ["80k", "100k", "120k", "160k", "200k"]
-        yield runs.small_disk(folder, template, sizes)
+        rooms = [80] if size.every > 1 else [0, 20, 40, 80, 120, 160]
+        yield runs.small_disk(folder, template, rooms)
 
 
 def _template(folder: Path) -> Path:
@@ -115,6 +123,8 @@ ALL: Final[dict[str, Callable[[Path, Size], Iterator[Tally]]]] = {
     "kills": lambda folder, size: iter([saves.kills(folder, min(size.every, 3))]),
     "full": lambda folder, size: iter([saves.full_disks(folder, size.every)]),
     "runs": _runs,
+    "recorder": lambda folder, size: _pair(folder, size, pairs.recorder),
+    "training": lambda folder, size: _pair(folder, size, pairs.training),
     "disk": _disk,
     "server": _server,
     "specs": lambda folder, size: iter([specs.mutations(folder, size.mutations)]),

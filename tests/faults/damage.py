@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from trainer.checkpoints.folder import CHECKPOINTS, JOURNAL
 from trainer.checkpoints.journal import read_journal
 from trainer.errors import CheckpointError
 
@@ -51,15 +52,15 @@ def _saved(folder: Path) -> Iterator[Path]:
     path = folder / "damaged"
     shutil.rmtree(path, ignore_errors=True)
     tell(path, SAVED)
-    yield from sorted(file for file in path.iterdir() if file.name != "lock")
+    yield from sorted([path / JOURNAL, *(path / CHECKPOINTS).iterdir()])
 
 
 def _fault(file: Path) -> str | None:
     """What is wrong with what is found beside a damaged file."""
     warnings: list[str] = []
     try:
-        progress = found(file.parent, warnings.append)
-        told_true = file.name != "journal" or _is_beginning(file)
+        progress = found(file.parents[0 if file.name == JOURNAL else 1], warnings.append)
+        told_true = file.name != JOURNAL or _is_beginning(file)
     except CheckpointError as error:
         told = file.name in str(error) or file.stem in str(error)
         return None if told and _needed_by_both(file) else f"CheckpointError: {error}"

@@ -19,15 +19,15 @@ from typing import Any, Final
 import yaml
 
 import trainer
-from trainer.checkpoints.keeper import load_progress
-from trainer.runs.resume import resume
+from trainer.checkpoints.folder import load_progress
+from trainer.training import Event, Started, Warned
 
 from .files import Full, interposed
 from .tally import Tally
 
 EPOCHS: Final = 300
+MODEL_STATES: Final = {1: "PENDING", 2: "READY", 3: "FAILED"}  # as MLflow's database has them
 SIGNALS: Final = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
-CHECKPOINTS: Final = Path("runs", "checkpoints")
 SPEC: Final[dict[str, Any]] = {
     "name": "killed",
     "seed": 3,
@@ -48,18 +48,22 @@ SPEC: Final[dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Record:
-    """What a run leaves in MLflow, as far as it must not depend on kills."""
+    """What a run leaves in MLflow, as far as it must not depend on kills. `models` are the states
+    of its models.
+    """
 
     status: str
     parameters_sha256: str
     points: list[tuple[str, int, float]]
+    models: list[str]
 
 
-def new_store(folder: Path, template: Path) -> None:
+def new_store(folder: Path, template: Path, epochs: int = EPOCHS) -> None:
     """Makes a folder for runs, with an empty database."""
     (folder / "runs").mkdir(parents=True)
     shutil.copy(template, folder / "runs" / "mlflow.db")
-    (folder / "spec.yaml").write_text(yaml.safe_dump(SPEC))
+    spec = SPEC | {"sgd": SPEC["sgd"] | {"epochs": epochs}}
+    (folder / "spec.yaml").write_text(yaml.safe_dump(spec))
 
 
 def kills(folder: Path, template: Path, engine: str, number: int, seed: int = 1) -> Tally:
@@ -68,28 +72,26 @@ def kills(folder: Path, template: Path, engine: str, number: int, seed: int = 1)
     """
     tally = Tally(f"kills of a run, {engine}")
     peace, killed = folder / f"peace-{engine}", folder / f"killed-{engine}-{seed}"
-    if not peace.exists():
-        new_store(peace, template)
-        _start(peace, engine).wait()
+    expected = in_peace(peace, template, engine)
     new_store(killed, template)
     chance = random.Random(seed)
     before, landed, wrong = 0, 0, None
     while landed < number and wrong is None:
-        fresh = _run_id(killed) is None
-        process = _start(killed, engine)
+        fresh = run_id(killed) is None
+        process = start(killed, engine)
         with_number = _kill(process, killed, chance)
         landed += process.returncode != 0
         # Python ends with SIGINT where an interrupt of any kind met the `exec` of an import
         if process.returncode not in (0, -signal.SIGINT, -with_number, 128 + with_number):
-            wrong = f"exit code {process.returncode}: {_said(killed)}"
+            wrong = f"exit code {process.returncode}: {said(killed)}"
         if process.returncode == 0:
             break
-        before += fresh and _run_id(killed) is None
+        before += fresh and run_id(killed) is None
     if wrong is None and process.returncode != 0:
-        process = _start(killed, engine)
+        process = start(killed, engine)
         if process.wait():
-            wrong = f"exit code {process.returncode}: {_said(killed)}"
-    wrong = wrong or _difference(_record(peace), _record(killed))
+            wrong = f"exit code {process.returncode}: {said(killed)}"
+    wrong = wrong or difference(expected, killed)
     for i in range(landed or 1):
         tally.case(f"kill {i + 1} of {landed} (seed {seed})", wrong if i == 0 else None)
     tally.notes.append(f"{before} before there was a run")
@@ -102,8 +104,8 @@ def _kill(process: subprocess.Popen[bytes], folder: Path, chance: random.Random)
     if chance.random() < 0.4:
         time.sleep(chance.uniform(0, 2.5))
     else:
-        grown = _journal(folder)
-        while process.poll() is None and _journal(folder) == grown:
+        grown = journal_size(folder)
+        while process.poll() is None and journal_size(folder) == grown:
             time.sleep(0.01)
         time.sleep(chance.uniform(0, 0.3))
     process.send_signal(number)
@@ -111,55 +113,80 @@ def _kill(process: subprocess.Popen[bytes], folder: Path, chance: random.Random)
     return number
 
 
-def _journal(folder: Path) -> int:
+def journal_size(folder: Path) -> int:
     """The bytes of the journals so far."""
-    return sum(path.stat().st_size for path in folder.glob("runs/checkpoints/*/journal"))
+    return sum(path.stat().st_size for path in folder.glob("runs/*/journal"))
 
 
-def _start(folder: Path, engine: str) -> subprocess.Popen[bytes]:
+def start(folder: Path, engine: str) -> subprocess.Popen[bytes]:
     """Begins the run of a folder, or goes on with it."""
-    run_id = _run_id(folder)
-    what = ["resume", run_id] if run_id else ["spec.yaml", "--engine", engine]
-    options = ["--checkpoint-every", "1epoch", "--quiet"]
-    with (folder / "said").open("wb") as said:
+    known = run_id(folder)
+    what = ["resume", known] if known else ["spec.yaml", "--engine", engine]
+    return command(folder, *what, "--checkpoint-every", "1epoch")
+
+
+def command(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
+    """Starts `train …` in a folder; what it says goes to the file `said`."""
+    with (folder / "said").open("wb") as file:
         return subprocess.Popen(
-            [sys.executable, "-m", "trainer", *what, *options],
-            cwd=folder, stdout=subprocess.DEVNULL, stderr=said,
+            [sys.executable, "-m", "trainer", *arguments, "--quiet"],
+            cwd=folder, stdout=subprocess.DEVNULL, stderr=file,
         )  # fmt: skip
 
 
-def _run_id(folder: Path) -> str | None:
+def run_id(folder: Path) -> str | None:
     """The run that can be resumed, if there is one."""
-    found = list(folder.glob("runs/checkpoints/*/run.json"))
+    found = list(folder.glob("runs/*/run.json"))
     assert len(found) < 2, "a run was begun anew although it could be resumed"
     return found[0].parent.name if found else None
 
 
-def _said(folder: Path) -> str:
+def said(folder: Path) -> str:
+    """What the last command said."""
     return (folder / "said").read_text(errors="replace").strip()[-500:]
 
 
-def _record(folder: Path) -> Record:
-    """What MLflow's database says of its last run: one before it was killed in its first moment."""
+def in_peace(folder: Path, template: Path, engine: str, epochs: int = EPOCHS) -> Record:
+    """What the run leaves that nobody kills."""
+    if not folder.exists():
+        new_store(folder, template, epochs)
+        start(folder, engine).wait()
+    return record(folder)
+
+
+def record(folder: Path) -> Record:
+    """What MLflow's database says of the run, which is the only one there."""
     with closing(sqlite3.connect(folder / "runs" / "mlflow.db")) as database:
-        run, status = database.execute(
-            "select run_uuid, status from runs order by start_time desc"
-        ).fetchone()
+        runs = database.execute("select run_uuid, status from runs").fetchall()
+        if len(runs) != 1:
+            return Record(f"{len(runs)} runs", "", [], [])
+        ((run, status),) = runs
         tags = dict(database.execute("select key, value from tags where run_uuid = ?", [run]))
         points = database.execute(
             "select key, step, value from metrics where run_uuid = ? "
             "and key not like 'perf/%' order by key, step, value", [run],
         ).fetchall()  # fmt: skip
-    return Record(status, tags.get("trainer.parameters_sha256", ""), points)
+        models = database.execute(
+            "select status from logged_models where source_run_id = ? "
+            "and lifecycle_stage = 'active'", [run],
+        ).fetchall()  # fmt: skip
+    states = [MODEL_STATES.get(state, str(state)) for (state,) in models]
+    if tags.get("trainer.run") != run_id(folder):
+        return Record("the run of another folder", "", [], [])
+    return Record(status, tags.get("trainer.parameters_sha256", ""), points, states)
 
 
-def _difference(expected: Record, found: Record) -> str | None:
-    if expected.status != "FINISHED" or not expected.points:
+def difference(expected: Record, folder: Path) -> str | None:
+    """What of the run in the folder is not as that of the run in peace."""
+    found = record(folder)
+    if expected.status != "FINISHED" or not expected.points or expected.models != ["READY"]:
         return "the run in peace did not finish"
     if found.status != expected.status:
         return f"status {found.status}"
     if found.parameters_sha256 != expected.parameters_sha256:
         return "other parameters"
+    if found.models != expected.models:
+        return f"models: {found.models}"
     if found.points != expected.points:
         missing = set(expected.points) - set(found.points)
         over = set(found.points) - set(expected.points)
@@ -177,24 +204,28 @@ def disk_full(folder: Path, rooms: list[int]) -> Tally:
     spec_file = folder / "spec.yaml"
     spec_file.write_text(yaml.safe_dump(SPEC))
     spec = trainer.load_spec(spec_file, {"sgd.epochs": 12})
-    how: Any = {"engine": "reference", "checkpoint_every": "1epoch"}
-    expected = trainer.train(spec, track=False, **how)
+    profile = trainer.Profile("reference", save_every="1epoch", offline_ok=True)
+    expected = trainer.train(spec, profile=trainer.Profile("reference", runs=None))
     for room in rooms:
         warnings: list[str] = []
         full = Full(2**30)
 
-        def fill(_: object, full: Full = full, room: int = room) -> None:
-            full.room = room
+        def hear(
+            event: Event, full: Full = full, room: int = room, warnings: list[str] = warnings
+        ) -> None:
+            if isinstance(event, Started):
+                full.room = room
+            elif isinstance(event, Warned):
+                warnings.append(event.message)
 
-        with interposed(full=full, below=str(CHECKPOINTS)):
-            run = trainer.train(spec, on_start=fill, warn=warnings.append, **how)
+        with interposed(full=full, below="runs"):
+            run = trainer.train(spec, profile=profile, listen=hear)
         wrong = _told(warnings) or _left(run, expected)
         if wrong is None:
-            assert run.run_id is not None
-            (CHECKPOINTS / run.run_id / "finished").unlink(missing_ok=True)
-            again = resume(run.run_id, checkpoint_every="1epoch", warn=warnings.append)
+            again = trainer.resume(str(run.id), profile=profile)
             wrong = _left(again, expected)
         tally.case(f"room for {room} bytes", wrong)
+        shutil.rmtree(str(run.folder))
     return tally
 
 
@@ -208,32 +239,37 @@ def can_mount() -> bool:
 
 
 IN_A_SMALL_DISK: Final = """
-mount -t tmpfs -o size=$1 none runs/checkpoints || exit 99
-"$0" -m trainer spec.yaml --engine reference --checkpoint-every 1epoch --quiet 2>said || exit 1
+mount -t tmpfs -o size=4m none small || exit 99
+(
+    until ls small/*/run.json >small/.looked 2>&1; do sleep 0.01; done
+    free=$(df --output=avail -k small | tail -1)
+    dd if=/dev/zero of=small/.filler bs=1k count=$((free - $1)) 2>small/.looked
+) &
+"$0" -m trainer spec.yaml --runs small --tracking-uri sqlite:///runs/mlflow.db \\
+    --engine reference --checkpoint-every 1epoch --offline-ok --quiet 2>said || exit 1
 grep -q 'No space left' said || exit 2
-mount -o remount,size=64m runs/checkpoints && rm -f runs/checkpoints/*/finished || exit 99
-"$0" -m trainer resume last --quiet 2>said || exit 3
+rm small/.filler && mount -o remount,size=64m small || exit 99
+"$0" -m trainer resume last --runs small --quiet 2>said || exit 3
+cp -r small/* runs
 """
 
 
-def small_disk(folder: Path, template: Path, sizes: list[str]) -> Tally:
-    """The same on a real file system of this size, which is full in mid-run; it has room again
-    when the run is resumed.
+def small_disk(folder: Path, template: Path, rooms: list[int]) -> Tally:
+    """The same on a real file system that has room for so many KiB once the run has begun; it has
+    more when the run is resumed.
     """
     tally = Tally("a run on a small tmpfs")
-    peace = folder / "peace"
-    new_store(peace, template)
-    _start(peace, "reference").wait()
-    for size in sizes:
-        place = folder / f"small-{size}"
+    expected = in_peace(folder / "peace", template, "reference")
+    for room in rooms:
+        place = folder / f"small-{room}"
         new_store(place, template)
-        (place / "runs" / "checkpoints").mkdir()
+        (place / "small").mkdir()
         done = subprocess.run(
-            ["unshare", "-Urm", "sh", "-c", IN_A_SMALL_DISK, sys.executable, size],
+            ["unshare", "-Urm", "sh", "-c", IN_A_SMALL_DISK, sys.executable, str(room)],
             cwd=place, check=False,
         )  # fmt: skip
-        wrong = f"exit code {done.returncode}: {_said(place)}" if done.returncode else None
-        tally.case(size, wrong or _difference(_record(peace), _record(place)))
+        wrong = f"exit code {done.returncode}: {said(place)}" if done.returncode else None
+        tally.case(f"room for {room} KiB", wrong or difference(expected, place))
     return tally
 
 
@@ -244,11 +280,11 @@ def _told(warnings: list[str]) -> str | None:
 
 def _left(run: trainer.Run, expected: trainer.Run) -> str | None:
     """What is wrong with a run and its last checkpoint."""
-    assert run.run_id is not None
+    assert run.folder is not None
     if (run.status, run.parameters_sha256) != ("FINISHED", expected.parameters_sha256):
         return f"{run.status} with other parameters: {json.dumps(run.metrics)}"
     try:
-        load_progress(CHECKPOINTS / run.run_id, _refuse)
+        load_progress(run.folder, _refuse)
     except Exception as error:  # whatever it is, the last checkpoint is lost
         return f"{type(error).__name__}: {error}"
     return None

@@ -11,21 +11,24 @@ from typing import Any, cast
 
 import numpy as np
 
-from trainer.checkpoints.checkpoint import KEPT, Checkpoint
-from trainer.checkpoints.keeper import Every, Keeper, RunFolder, load_progress
+from trainer.checkpoints.checkpoint import KEPT
+from trainer.checkpoints.folder import CHECKPOINTS, RunFolder, load_progress
+from trainer.checkpoints.keeper import Every, Keeper
 from trainer.engine import Steps
-from trainer.training import Ended, EpochDone, Event, Job, StepsDone
+from trainer.training import Ended, EpochDone, Event, Job, StepsDone, Warned
+from trainer.training.events import LoopEvent
+from trainer.training.snapshot import Snapshot
 
-Progress = tuple[Checkpoint | None, list[Event]]
+Progress = tuple[Snapshot | None, list[LoopEvent]]
 
 
 @dataclass(frozen=True)
 class Moment:
     """An event, and the snapshot that is due with it."""
 
-    event: Event
+    event: LoopEvent
     epoch: int
-    snapshot: Checkpoint
+    snapshot: Snapshot
 
 
 def _steps(epoch: int, first: int) -> StepsDone:
@@ -38,7 +41,7 @@ def _epoch(epoch: int, step: int) -> EpochDone:
     return EpochDone(epoch, step, {"val_loss": 1 / (epoch + 3)}, {"dense_1/W": 0.5}, 1e9 + epoch)
 
 
-def _moment(event: Event, step: int, epoch: int, best: int, arrays: int) -> Moment:
+def _moment(event: LoopEvent, step: int, epoch: int, best: int, arrays: int) -> Moment:
     """`arrays` is the number of the arrays that are saved, `best` the epoch of the best."""
 
     def drawn(number: int) -> Any:
@@ -46,7 +49,7 @@ def _moment(event: Event, step: int, epoch: int, best: int, arrays: int) -> Mome
 
     state = {"state/dense_1/W": drawn(arrays), "score/right": np.array(arrays)}
     position = {"epoch": epoch, "done": 0, "best_loss": 1 / (best + 3), "best_epoch": best}
-    return Moment(event, epoch, Checkpoint(
+    return Moment(event, epoch, Snapshot(
         step, position, state, {"dense_1/W": drawn(100 + best)}, str(best)
     ))  # fmt: skip
 
@@ -73,7 +76,12 @@ class Teller:
         found, _ = load_progress(path, lambda _: None)
         size = found.position["journal"] if found else 0
         job = cast("Job", self._job)
-        self._keeper = Keeper(folder, job, Every(seconds=0), self.warnings.append, size)
+        self._folder = folder
+        self._keeper = Keeper(folder, job, Every(seconds=0), self._hear, size)
+
+    def _hear(self, event: Event) -> None:
+        if isinstance(event, Warned):
+            self.warnings.append(event.message)
 
     def _stand(self, moment: Moment) -> None:
         self._job.progress = SimpleNamespace(step=moment.snapshot.step, epoch=moment.epoch)
@@ -90,6 +98,7 @@ class Teller:
 
     def close(self) -> None:
         self._keeper.close()
+        self._folder.release()
 
 
 def tell(path: Path, count: int) -> None:
@@ -135,11 +144,12 @@ def matching(path: Path, counts: range) -> str | None:
 
 
 def leftovers(path: Path) -> set[str]:
-    """The files of a folder that no saved checkpoint refers to, beside the journal and the lock."""
-    over = {file.name for file in path.iterdir()} - {"journal", "lock"}
+    """The files of a folder of checkpoints that no saved one refers to."""
+    place = path / CHECKPOINTS
+    over = {file.name for file in place.iterdir()}
     checkpoints = {name for name in over if name.endswith(".json")}
     for name in sorted(checkpoints)[-KEPT:]:
-        files = json.loads((path / name).read_bytes())["files"].values()
+        files = json.loads((place / name).read_bytes())["files"].values()
         over -= {name, *(file for file, _ in files)}
     return over
 

@@ -13,6 +13,8 @@ class Tally:
     cases: int = 0
     lost: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    missed: int = 0
+    """Cases whose fault came too late to strike."""
 
     def case(self, what: str, fault: str | None) -> None:
         """Counts a case; `fault` says what was lost, if anything was."""

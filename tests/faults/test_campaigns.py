@@ -12,7 +12,7 @@ import pytest
 
 from trainer.checkpoints import checkpoint, journal, keeper
 
-from . import damage, runs, saves, specs
+from . import damage, pairs, runs, saves, specs
 from .tally import Tally
 
 SAMPLE = 37
@@ -48,6 +48,18 @@ def test_a_run_that_is_killed_ends_as_in_peace(store: str, folder: Path) -> None
     assert tally.lost == []
 
 
+@pytest.mark.parametrize(("campaign", "moments"), [
+    (pairs.recorder, ["once there is a run in MLflow", "while the model is logged"]),
+    (pairs.training, ["once it has its facts", "once MLflow knows it"]),
+])  # fmt: skip
+def test_of_a_training_and_its_recorder_one_is_killed(
+    store: str, folder: Path, campaign: Callable[..., Tally], moments: list[str]
+) -> None:
+    tally = campaign(folder, Path(store.removeprefix("sqlite:///")), len(moments), *moments)
+    assert tally.lost == []
+    assert tally.missed == 0
+
+
 @pytest.mark.usefixtures("store")
 def test_a_run_on_a_full_disk_trains_to_its_end(folder: Path) -> None:
     tally = runs.disk_full(folder, [0, 5000])
@@ -56,7 +68,7 @@ def test_a_run_on_a_full_disk_trains_to_its_end(folder: Path) -> None:
 
 @pytest.mark.skipif(not runs.can_mount(), reason="no file systems of one's own here")
 def test_a_run_on_a_small_tmpfs_goes_on_elsewhere(store: str, tmp_path: Path) -> None:
-    tally = runs.small_disk(tmp_path, Path(store.removeprefix("sqlite:///")), ["120k"])
+    tally = runs.small_disk(tmp_path, Path(store.removeprefix("sqlite:///")), [80])
     assert tally.lost == []
 
 

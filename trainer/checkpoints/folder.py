@@ -29,7 +29,7 @@ from trainer.checkpoints.facts import (
     read_facts,
     write_json,
 )
-from trainer.checkpoints.journal import read_journal
+from trainer.checkpoints.journal import Journal, read_journal
 from trainer.errors import CheckpointError, UsageError
 from trainer.training.events import LoopEvent
 from trainer.training.snapshot import Snapshot
@@ -124,12 +124,14 @@ class RunFolder:
         """Lets others have the run."""
         self._lock.release()
 
-    def begin(self, facts: Facts) -> None:
-        """Keeps the facts of an attempt; the end of the one before is no end any more. Raises
-        `CheckpointError`.
+    def begin(self, facts: Facts, journal_size: int = 0) -> None:
+        """Keeps the facts of an attempt; the end of the one before is no end any more, and what
+        its journal holds beyond so many bytes will be told anew. Raises `CheckpointError`.
         """
         with told(self.path):
             (self.path / OUTCOME).unlink(missing_ok=True)
+            # before the facts: who follows this attempt must not read what is not of it
+            Journal(self.path / JOURNAL, journal_size).close()
         write_json(self.path, FACTS, facts)
 
     def end(self, outcome: Outcome) -> None:

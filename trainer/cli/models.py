@@ -114,13 +114,13 @@ def promote(
     """
     from trainer.runs.use import promote as register
 
-    run_id, known, version = register(run, name, profile=store_at(tracking_uri), warn=warn)
+    found, known, version = register(run, name, profile=store_at(tracking_uri), warn=warn)
     uri = f"models:/{name}" if known.alias else f"models:/{name}/{version}"
     if json_:
-        found = {"run_id": run_id, "name": known.name, "version": version, "alias": known.alias}
-        print(json.dumps(found | {"uri": uri}))
+        about = {"id": found.id, "run_id": found.run_id, "name": known.name}
+        print(json.dumps(about | {"version": version, "alias": known.alias, "uri": uri}))
     elif not quiet:
-        print(f"{run_id[:8]} is version {version} of '{known.name}': {uri}")
+        print(f"{found.id[:8]} is version {version} of '{known.name}': {uri}")
 
 
 def serve(

@@ -77,8 +77,7 @@ def lr_find(
     asked = {"lowest": lowest, "highest": highest, "steps": steps}
     given = {key: value for key, value in asked.items() if value is not None}
     profile = Profile(engine.value, threads, None if no_track else runs, tracking_uri)
-    if not (quiet or json_):
-        _announce(spec.name, given)
+    _announce(spec.name, given, quiet or json_)
     with heard(silent=True) as hear:
         search = find_learning_rate(spec, profile=profile, **given, **hear)  # type: ignore[arg-type]
     if png is not None:
@@ -92,7 +91,9 @@ def lr_find(
         _show(search, png)
 
 
-def _announce(name: str, given: dict[str, float]) -> None:
+def _announce(name: str, given: dict[str, float], silent: bool) -> None:
+    if silent:
+        return
     from trainer.runs.rate_search import HIGHEST, LOWEST, STEPS
 
     all_ = {"lowest": LOWEST, "highest": HIGHEST, "steps": STEPS} | given

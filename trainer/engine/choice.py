@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
+from trainer.engine.contract import Engine
 from trainer.engine.reference import ReferenceEngine
 from trainer.graph.graph import Graph
 from trainer.graph.ops import BATCH, LEAVES
 
-if TYPE_CHECKING:
-    from trainer.engine.compiled.engine import CompiledEngine
-
 EngineName: TypeAlias = Literal["auto", "compiled", "reference"]
-Engine: TypeAlias = "ReferenceEngine | CompiledEngine"
 
 COMPILE_SECONDS: Final = 6.0
 NODE_SECONDS: Final = 2e-6  # the reference engine's cost of a node, beside its arithmetic

@@ -70,7 +70,7 @@ class Interpreter:
 
 
 class ReferenceEngine:
-    """Runs the training graph that `training.sgd.training_graph` builds, step by step."""
+    """The engine (see `Engine`) that runs a graph step by step, node by node."""
 
     name = "reference"
     steps_per_call = 1
@@ -90,7 +90,7 @@ class ReferenceEngine:
         self._forward = Interpreter(graph, self._evaluated)
 
     def prepare(self, state: Mapping[str, Array], arrays: Mapping[str, Array]) -> None:
-        """Nothing has to be compiled."""
+        """Nothing: there is nothing to compile."""
 
     def train(
         self,
@@ -101,13 +101,7 @@ class ReferenceEngine:
         first: int,
         last: int,
     ) -> tuple[Steps, Array]:
-        """Runs the steps `first` to `last` (exclusive) of some rows and updates `state`.
-
-        `arrays` holds the rows in their order, by the names of the graph's inputs; step i takes
-        those from i · batch_size on, the last step those that are left. `rates` holds what differs
-        from step to step, of shape (last - first,). Returns the record of the steps, and the
-        predictions that they made before each update, of shape (rows, outputs).
-        """
+        """One step after the other."""
         losses, norms, parameter_norms, predictions = [], [], [], []
         diverged = False
         dtype = arrays["x"].dtype
@@ -139,12 +133,7 @@ class ReferenceEngine:
     def predict(
         self, state: Mapping[str, Array], arrays: Mapping[str, Array], batch_size: int
     ) -> tuple[float, Array]:
-        """The sum over all rows of their loss, and the predictions of shape (rows, outputs), as in
-        evaluation.
-
-        Runs in batches of `batch_size` rows; their mean losses are multiplied by their rows and
-        added in order in float64, so that the result does not depend on anything else.
-        """
+        """One batch after the other."""
         total, predictions = 0.0, []
         loss, prediction = self._evaluated
         for start in range(0, len(arrays["x"]), batch_size):

@@ -146,8 +146,7 @@ def cases_of_part(
 
 
 def _in_float64(spec: Spec, how: Preprocessing) -> Graph:
-    model = spec.model.model_copy(update={"dtype": "float64"})
-    wide = spec.model_copy(update={"model": model})
+    wide = spec.changed({"model.dtype": "float64"})
     # one example has no weight beside others
     return build_graph(wide, replace(how.layout, weighted=False), training=False)
 

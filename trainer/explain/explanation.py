@@ -19,7 +19,7 @@ from trainer.errors import GraphError
 from trainer.explain.symbols import TOO_LONG, product, write_symbol
 from trainer.graph import Graph, GraphBuilder, Node, gradients
 from trainer.graph.graph import Edge, Expr
-from trainer.graph.ops import BATCH, LEAVES, OPS, Array, show_shape
+from trainer.graph.ops import BATCH, LEAVES, OPS, Array, Local, show_shape
 
 LARGEST_JACOBIAN: Final = 64
 """Units up to which the local derivative of a softmax is computed, a matrix."""
@@ -139,11 +139,7 @@ def explain_graph(
     nodes = [node for node in graph if node.name in needed]
     names = [node.name for node in nodes if node.op != "constant"]
     builder = GraphBuilder.extend(graph)
-    root = of
-    if graph[of].shape != ():
-        axes = tuple(range(len(graph[of].shape)))
-        root = builder[of].apply("sum", axes=axes).node.name
-    backward = gradients(builder.build(), root, names)
+    backward = gradients(builder.build(), _scalar(builder, of), names)
     locals_ = _Locals(backward, {node.name for node in nodes})
     values = evaluate(backward, feeds)
     grads = {n: values[backward.outputs[f"gradient/{n}"]] for n in names}
@@ -178,6 +174,12 @@ def explain_graph(
     return Explanation(name, of, ordered, notes)
 
 
+def _scalar(builder: GraphBuilder, name: str) -> str:
+    """The name of a node without axes that has the one number of this node."""
+    axes = tuple(range(len(builder[name].shape)))
+    return builder[name].apply("sum", axes=axes).node.name if axes else name
+
+
 def _joined(upstream: str, local: str, consumer: Node) -> str:
     """The symbol of a term; empty where it would be long, or is more than products of numbers."""
     if not upstream or not local or (OPS[consumer.op].kernel is None and local != "1"):
@@ -203,11 +205,11 @@ def _one(value: Array, node: Node) -> Array:
 
 def _one_local(local: Array | None, node: Node, position: int, source: Node) -> Array | None:
     """A derivative for the one example."""
-    if local is None or node.op in ("softmax", "log_softmax"):
-        return local
-    if node.op == "matmul":  # a factor of the left is a row, here transposed
-        return local[:, 0] if position == 1 and node.shape[0] == BATCH else local
-    return _one(local, node if OPS[node.op].kernel is not None else source)
+    row = OPS[node.op]
+    if local is None or not row.locals:
+        return local if local is None else _one(local, node if row.kernel is not None else source)
+    # what a second input is multiplied with is transposed: its examples are columns
+    return local[:, 0] if position == 1 and node.shape[:1] == (BATCH,) else local
 
 
 class _Locals:
@@ -221,42 +223,43 @@ class _Locals:
         self, node: Node, position: int, values: Mapping[str, Array]
     ) -> tuple[Array | None, str]:
         """The derivative as numbers, and in letters."""
-        if node.op == "matmul":
-            other = self._graph[node.inputs[1 - position]]
-            plain = other.op == "transpose"  # a matrix that is transposed twice is itself
-            return values[other.name].T, other.inputs[0] if plain else f"{other.name}ᵀ"
-        if node.op == "transpose":
-            return np.ones(()), "1"
-        if node.op in ("softmax", "log_softmax"):
-            return self._jacobian(node, values), f"∂{node.op}"
+        row = OPS[node.op]
+        if row.locals:
+            return self._own(node, row.locals[position], values)
         builder = GraphBuilder.extend(self._graph)
         one: Expr = builder.constant(1.0)
-        if OPS[node.op].kernel is None:  # a reduction, or what undoes one
+        if row.kernel is None:  # a reduction, or what undoes one
             one = one.apply("expand_like", builder[node.name], axes=tuple(range(len(node.shape))))
-        rule = OPS[node.op].vjps[position]
+        rule = row.vjps[position]
         assert rule is not None
         found = rule(one, builder[node.name], *(builder[name] for name in node.inputs))
         feeds = {name: values[name] for name in values if name in self._graph}
         leaves = {n.name: feeds[n.name] for n in self._graph if n.op in LEAVES - {"constant"}}
         value = evaluate(builder.build(), leaves, [found.node.name])[found.node.name]
         letters = write_symbol(found, self._known)
-        if OPS[node.op].kernel is not None:
+        if row.kernel is not None:
             value = np.broadcast_to(value, values[node.name].shape)
         if letters == "1 / n":
             count = round(1 / float(value.flat[0]))
             letters = "1" if count == 1 else f"1 / {count}"
         return value, letters
 
-    def _jacobian(self, node: Node, values: Mapping[str, Array]) -> Array | None:
-        """∂out_i / ∂in_j of a function of rows, for the one row that there is."""
-        x, out = values[node.inputs[0]], values[node.name]
-        if x.size > LARGEST_JACOBIAN:
-            return None
-        soft = np.exp(out) if node.op == "log_softmax" else out
-        eye = np.eye(x.size)
-        if node.op == "log_softmax":
-            return np.asarray(eye - soft.reshape(1, -1))
-        return np.asarray(np.diag(soft.ravel()) - np.outer(soft, soft))
+    def _own(
+        self, node: Node, local: Local, values: Mapping[str, Array]
+    ) -> tuple[Array | None, str]:
+        """The derivative as the op's row has it; None where a Jacobian matrix is too large."""
+        names = [self._plain(name) for name in node.inputs]
+        letters = local.symbol.format(*names).replace("ᵀᵀ", "")  # twice transposed
+        out = values[node.name]
+        if local.jacobian and out.size > LARGEST_JACOBIAN:
+            return None, letters
+        return local.value(out, *(values[name] for name in node.inputs)), letters
+
+    def _plain(self, name: str) -> str:
+        """A transpose as what it is, `Wᵀ`."""
+        node = self._graph[name]
+        is_transpose = node.op not in LEAVES and OPS[node.op].is_transpose
+        return node.formula if is_transpose else name
 
 
 def is_finite(explanation: Explanation) -> bool:

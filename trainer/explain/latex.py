@@ -17,7 +17,7 @@ import numpy as np
 from trainer.errors import UsageError
 from trainer.explain.explanation import Explanation, Step
 from trainer.explain.explanation import Path as Term
-from trainer.graph import Node
+from trainer.graph import OPS, Node
 from trainer.graph.ops import Array
 
 MAX_ROWS: Final = 6
@@ -38,34 +38,13 @@ _GREEK: Final = re.compile(
 )
 _ACCENTS: Final = {"hat": r"\hat", "bar": r"\bar", "tilde": r"\tilde"}
 
-# What an op looks like; the names of its inputs stand for @0 and @1, attributes for @start.
-_FORMULAS: Final = {
-    "add": "@0 + @1",
-    "sub": "@0 - @1",
-    "mul": r"@0 \cdot @1",
-    "div": r"\frac{@0}{@1}",
-    "neg": "-@0",
-    "square": "@0²",
-    "sqrt": r"\sqrt{@0}",
-    "exp": r"\exp(@0)",
-    "log": r"\log(@0)",
-    "minimum": r"\min(@0, @1)",
-    "sigmoid": r"\sigma(@0)",
-    "tanh": r"\tanh(@0)",
-    "logistic_loss": r"\log(1 + \exp(@0)) - @0 \cdot @1",
-    "log_softmax": r"\log\operatorname{softmax}(@0)",
-    "matmul": r"@0 \, @1",
-    "transpose": "@0ᵀ",
-    "concat": r"\left[@0, @1\right]",
-    "columns": r"\operatorname{columns}(@0, @start, @stop)",
-}
 _WORDS: Final = {"exp": r"\exp", "log": r"\log", "tanh": r"\tanh", "min": r"\min"}
 _SIGNS: Final = {
     "·": r"\cdot ", "σ": r"\sigma", "Φ": r"\Phi", "φ": r"\varphi", "∂": r"\partial ",
     "√": r"\surd ", "²": "^{2}", "ᵀ": r"^{\top}",
 }  # fmt: skip
 _TOKEN: Final = re.compile(r"(?P<word>[A-Za-z_][A-Za-z0-9_./]*)(?P<power>[²ᵀ]?)|(?P<sign>.)")
-_POWERS: Final = {"": "", "²": "^{2}", "ᵀ": r"^{\top}"}
+_PLACE: Final = re.compile(r"@([0-9])(\^\{(?:2|\\top)\})?")
 _TEXT: Final = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#",
     "%": r"\%", "_": r"\_", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}",
@@ -112,11 +91,11 @@ class Letters:
         return self._known.get(name) or rf"\operatorname{{{escape(name)}}}"
 
     def raised(self, name: str, power: str) -> str:
-        """The name with a power, or `ᵀ`, behind it."""
+        """The name with a power behind it, as TeX writes that, or none."""
         letters = self[name]
         if power and "^" in letters:  # TeX refuses a second superscript
             letters = rf"\left({letters}\right)"
-        return letters + _POWERS[power]
+        return letters + power
 
     def translate(self, symbol: str) -> str:
         """A symbol as explanations write it: `2 · h² - W1ᵀ`."""
@@ -129,21 +108,23 @@ class Letters:
         word = found["word"]
         if symbol[found.end() : found.end() + 1] in ("(", "'"):  # a function, or its derivative
             return _WORDS.get(word) or rf"\operatorname{{{escape(word)}}}"
-        return self.raised(word, found["power"])
+        return self.raised(word, _SIGNS.get(found["power"], ""))
 
     def formula(self, node: Node) -> str:
         """What the node is, in terms of its inputs."""
-        inputs = [self[name] if name in self._known else name for name in node.inputs]
-        every = ", ".join(f"@{i}" for i in range(len(node.inputs)))
-        text = _FORMULAS.get(node.op, rf"\operatorname{{{escape(node.op)}}}({every})")
-        for key, value in node.attributes.items():
-            text = text.replace(f"@{key}", str(value))
-        for i, name in enumerate(inputs):
-            for power in "²ᵀ":
-                if name in self._known.values():
-                    text = text.replace(f"@{i}{power}", self.raised(node.inputs[i], power))
-            text = text.replace(f"@{i}", name)
-        return text.replace("²", "^{2}")
+        row = OPS[node.op]
+        text = row.latex
+        if not text:
+            places = [f"@{i}" for i in range(len(node.inputs))]
+            text = self.translate(row.write(places, node.attributes)).replace("  ", " ")
+        return _PLACE.sub(
+            lambda found: self._input(node.inputs[int(found[1])], found[2] or ""), text
+        )
+
+    def _input(self, name: str, power: str) -> str:
+        if name not in self._known:  # a number
+            return name + power
+        return self.raised(name, power)
 
 
 def _symbol(name: str) -> str:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
-from trainer.graph import Node
+from trainer.graph import OPS, Node
 from trainer.graph.graph import Expr
 
 _SUM, _PRODUCT, _POWER, _ATOM = range(4)
-_LEVEL: Final = {
-    "add": _SUM, "sub": _SUM, "mul": _PRODUCT, "div": _PRODUCT, "neg": _PRODUCT, "square": _POWER,
-    "matmul": _PRODUCT, "transpose": _POWER,
-}  # fmt: skip
-_MOVES: Final = {"columns": "∂concat", "pad_columns": "∂columns", "scatter": "∂lookup"}
 TOO_LONG: Final = 72
 
 Symbol = tuple[str, int]
@@ -51,29 +47,37 @@ def _write(node: Node, expr: Expr, known: Mapping[str, str]) -> Symbol:
         return f"{node.attributes['value']:g}", _ATOM
     parts = [_write(expr.builder[name].node, expr, known) for name in node.inputs]
     texts = [text for text, _ in parts]
-    if node.op == "expand_like":
+    row = OPS[node.op]
+    if row.form == "repeat":
         return parts[0]
-    if node.op == "count":
+    if row.form == "count":
         return "n", _ATOM
     if node.op == "mul" and "1" in texts:
         return parts[1 - texts.index("1")]
     if node.op == "div" and texts[1] == "1":
         return parts[0]
-    if node.op in ("sum", "mean") and texts[0] == "1":
+    if row.form in ("sum", "mean") and texts[0] == "1":
         return "1", _ATOM
-    if node.op in _MOVES and texts[0] == "1":  # what the op does to places, no factor
-        return _MOVES[node.op], _ATOM
+    if row.undoes and texts[0] == "1":  # what the op does to places, no factor
+        return f"∂{row.undoes}", _ATOM
     if node.op == "where" and texts[1:] == ["1", "0"]:
         return f"[{texts[0]} > 0]", _ATOM
     if node.op == "where" and texts[1:] == ["0", "1"]:
         return f"1 - [{texts[0]} > 0]", _SUM
-    level = _LEVEL.get(node.op, _ATOM)
-    if node.op in _LEVEL:
-        texts = [
-            f"({text})" if own < level or (own == level == _PRODUCT and i and node.op == "div")
-            or (node.op == "sub" and i and own == _SUM) else text
-            for i, (text, own) in enumerate(parts)
-        ]  # fmt: skip
-    from trainer.graph.ops import OPS
+    level = _level(row.formula)
+    texts = [
+        f"({text})" if own < level or (own == level == _PRODUCT and i and node.op == "div")
+        or (node.op == "sub" and i and own == _SUM) else text
+        for i, (text, own) in enumerate(parts)
+    ] if level < _ATOM else texts  # fmt: skip
+    return row.write(texts, node.attributes), level
 
-    return OPS[node.op].write(texts, node.attributes), level
+
+def _level(formula: str) -> int:
+    """How tightly an op binds: what its formula is outside of all parentheses."""
+    outside = re.sub(r"\(.*\)|\[.*\]", "", formula)
+    if re.search(r" [+-] ", outside):
+        return _SUM
+    if re.search(r" [·/@] |^-", outside):
+        return _PRODUCT
+    return _POWER if outside.endswith(("²", "ᵀ")) else _ATOM

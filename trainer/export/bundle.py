@@ -9,14 +9,14 @@ import numpy as np
 
 from trainer.checkpoints.bundle import CODE, WEIGHTS, Bundle
 from trainer.data import written
-from trainer.export.program import mlflow_code, model_arrays
+from trainer.export.program import model_arrays, program_code
 from trainer.graph.ops import Array
 from trainer.network.model import Model
 
 
-def write_bundle(model: Model, rows: Array, epoch: int, folder: Path) -> None:
+def write_bundle(model: Model, rows: Array, epoch: int, ending: str, folder: Path) -> None:
     """Writes the files of a model into a new folder; `rows` are the raw ones of the example, of
-    shape (rows, features). Raises `OSError`.
+    shape (rows, features). The code ends as the file of the module `ending`. Raises `OSError`.
     """
     from safetensors.numpy import save_file
 
@@ -30,7 +30,7 @@ def write_bundle(model: Model, rows: Array, epoch: int, folder: Path) -> None:
         epoch=epoch,
     )
     folder.mkdir()
-    (folder / CODE).write_text(mlflow_code(model), encoding="utf-8")
+    (folder / CODE).write_text(program_code(model, ending), encoding="utf-8")
     save_file(model_arrays(model), folder / WEIGHTS)
     about.write(folder)
 

@@ -1,24 +1,24 @@
-"""What a model says of some rows, and whether a file says the same."""
+"""What a model says of some rows, and whether a file says the same.
+
+A file is right where its numbers are as near to the model's as rounding explains, on any CPU:
+`rounding.py` derives from the model how far two right computations may be apart. Nothing is allowed
+beyond that, and nothing is taken from experience with one machine.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
 from trainer.data import Preprocessing, load_table, split_rows
 from trainer.errors import DataError, SpecError, TrainerError
+from trainer.export.rounding import rounding
 from trainer.graph.ops import Array
 from trainer.network.model import Model
 
-ALLOWED: Final = 1e-6
-"""How far apart numbers may be: probabilities, or outputs relative to the largest of their
-column. Beyond it counts what the model itself loses by rounding."""
-ROUNDINGS: Final = 4
-"""How many times the model's own rounding errors are allowed: another order of the same sums
-rounds differently. Files of wide networks were found within 2.5."""
 MOST_ROWS: Final = 1000
 DRAWN: Final = 256
 GAPS: Final = 0.1
@@ -125,43 +125,33 @@ def answer_columns(how: Preprocessing, columns: Sequence[Array]) -> Answer:
 
 
 def compare(found: Answer, model: Model, x: Array) -> float:
-    """How far what a file says of these rows is at most from what the model says.
+    """How far what a file says of these rows is at most from what the model says: probabilities,
+    or outputs relative to the largest of their column.
 
-    Raises `TrainerError` where that is more than other rounding can explain, or where a label
-    differs without a tie.
+    Raises `TrainerError` where that is more than rounding can explain, or where a label differs
+    without a tie.
     """
-    expected, allowed = answer_model(model, x), ALLOWED
-    difference = _distance(found, expected)
-    if not difference <= allowed:
-        allowed += ROUNDINGS * _distance(expected, answer_model(_in_float64(model), x))
-    if not difference <= allowed:
+    expected = answer_model(model, x)
+    largest = np.abs(expected.numbers).max(axis=0)
+    scale = np.where((largest > 0) & (expected.labels is None), largest, 1)
+    apart = np.abs(np.subtract(found.numbers, expected.numbers, dtype=np.float64)) / scale
+    allowed = rounding(model, x) / scale if apart.any() else np.zeros_like(apart)
+    if not (apart <= allowed).all():
+        worst = np.unravel_index((apart - allowed).argmax(), apart.shape)
         raise TrainerError(
             "the file is not kept, since it predicts other numbers than the model: "
-            f"{difference:.1e} apart, where rounding explains {allowed:.1e}"
+            f"{apart[worst]:.1e} apart, where rounding explains {allowed[worst]:.1e}"
         )
     if expected.labels is not None:
         _check_labels(found, expected, model, allowed)
-    return difference
-
-
-def _distance(found: Answer, expected: Answer) -> float:
-    """The largest difference between numbers, in the measure of `ALLOWED`."""
-    apart = np.abs(np.subtract(found.numbers, expected.numbers, dtype=np.float64))
-    if expected.labels is None:
-        largest = np.abs(expected.numbers).max(axis=0)
-        apart /= np.where(largest > 0, largest, 1)
     return float(apart.max())
 
 
-def _in_float64(model: Model) -> Model:
-    """The same model, computed without rounding that matters."""
-    parameters = {name: value.astype(np.float64) for name, value in model.parameters.items()}
-    how = replace(model.preprocessing, dtype="float64")
-    return replace(model, parameters=parameters, preprocessing=how)
+def _check_labels(found: Answer, expected: Answer, model: Model, allowed: Array) -> None:
+    """Raises `TrainerError` for another label than the model's, unless it is as probable.
 
-
-def _check_labels(found: Answer, expected: Answer, model: Model, allowed: float) -> None:
-    """Raises `TrainerError` for another label than the model's, unless it is as probable."""
+    `allowed` is how far each probability may be off.
+    """
     assert found.labels is not None
     assert expected.labels is not None
     if model.preprocessing.multi_label:
@@ -174,7 +164,7 @@ def _check_labels(found: Answer, expected: Answer, model: Model, allowed: float)
     classes = list(model.preprocessing.classes or ())
     for row in np.flatnonzero(found.labels != expected.labels):
         label, probable = found.labels[row], expected.numbers[row]
-        if probable.max() - probable[classes.index(label)] > 2 * allowed:
+        if probable.max() - probable[classes.index(label)] > 2 * allowed[row].max():
             raise TrainerError(
                 "the file is not kept, since it predicts other labels than the model: "
                 f"{label!r} where {expected.labels[row]!r} is more probable"

@@ -1,14 +1,15 @@
 """A graph as ONNX nodes.
 
 Elementwise ops are written from their kernel expressions, as in `source.py`: each operator and
-call becomes an ONNX node. What ONNX has no node for is defined here by another expression.
+call becomes an ONNX node. What ONNX has no node for is defined here by another expression. Other
+ops say themselves which nodes they are.
 """
 
 from __future__ import annotations
 
 import ast
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
@@ -45,7 +46,6 @@ EXPRESSIONS: Final[Mapping[str, tuple[str, str]]] = {
 }
 """The other functions: their arguments, and what they are."""
 
-MAX_INDEX: Final = 2**63 - 1  # as the end of a slice: what is behind its start
 SCALARS: Final[Mapping[str, float]] = {"ZERO": 0.0, "ONE": 1.0, "SLOPE": LEAKY_SLOPE}
 OPERATORS: Final[Mapping[type[ast.AST], str]] = {
     ast.Add: "Add",
@@ -106,6 +106,10 @@ class Writer:
             self._known[key] = f"constant_{len(self.constants)}"
             self.constants[self._known[key]] = array
         return self._known[key]
+
+    def cast(self, x: str, dtype: Any) -> str:
+        """The same numbers in another dtype."""
+        return self.apply("Cast", x, to=kind(dtype))
 
     def expression(self, tree: ast.expr, names: Mapping[str, str]) -> str:
         """Adds the nodes of an expression for one element, with these names for its inputs."""
@@ -168,92 +172,19 @@ def _normal_cdf() -> str:
     return f"1 - {tail} if x > 0 else {tail}"
 
 
-# Ops that are not elementwise -------------------------------------------------------------------
-
-
-def _axes(w: Writer, axes: Sequence[int]) -> str:
-    return w.constant(axes, np.int64)
-
-
-def _count(w: Writer, x: str, axes: Sequence[int]) -> str:
-    sizes = w.apply("Gather", w.apply("Shape", x), _axes(w, axes))
-    return w.apply("Cast", w.apply("ReduceProd", sizes, keepdims=0), to=kind(w.dtype))
-
-
-def _sum(w: Writer, x: str, axes: Sequence[int], keepdims: bool = False) -> str:
-    return w.apply("ReduceSum", x, _axes(w, axes), keepdims=int(keepdims))
-
-
-def _expand(w: Writer, g: str, x: str, axes: Sequence[int], keepdims: bool = False) -> str:
-    aligned = g if keepdims else w.apply("Unsqueeze", g, _axes(w, axes))
-    return w.apply("Expand", aligned, w.apply("Shape", x))
-
-
-def _columns(w: Writer, x: str, start: int, stop: int) -> str:
-    return w.apply("Slice", x, _axes(w, [start]), _axes(w, [stop]), _axes(w, [-1]))
-
-
-def _pad_columns(w: Writer, g: str, x: str, start: int, stop: int) -> str:
-    """The columns of x before and behind, as zeros, with g between them."""
-
-    def zeros(first: int, last: int) -> str:
-        return w.apply("Expand", w.constant(0), w.apply("Shape", _columns(w, x, first, last)))
-
-    return w.apply("Concat", zeros(0, start), g, zeros(stop, MAX_INDEX), axis=-1)
-
-
-def _row_numbers(w: Writer, index: str, table: str) -> tuple[str, str]:
-    """Which numbers name a row of the table, and these numbers, both of shape (B, 1)."""
-    rows = w.apply("Gather", w.apply("Shape", table), _axes(w, [0]))
-    rows = w.apply("Cast", rows, to=kind(w.dtype))
-    zero = w.constant(0)
-    inside = w.apply("And", w.apply("GreaterOrEqual", index, zero), w.apply("Less", index, rows))
-    return inside, w.apply("Cast", w.apply("Where", inside, index, zero), to=kind(np.int64))
-
-
-def _lookup(w: Writer, table: str, index: str) -> str:
-    inside, numbers = _row_numbers(w, index, table)
-    rows = w.apply("Gather", table, w.apply("Squeeze", numbers, _axes(w, [1])), axis=0)
-    return w.apply("Where", inside, rows, w.constant(0))
-
-
-def _scatter(w: Writer, g: str, index: str, table: str) -> str:
-    inside, numbers = _row_numbers(w, index, table)
-    zeros = w.apply("Expand", w.constant(0), w.apply("Shape", table))
-    rows = w.apply("Where", inside, g, w.constant(0))
-    places = w.apply("Expand", numbers, w.apply("Shape", g))
-    return w.apply("ScatterElements", zeros, places, rows, axis=0, reduction="add")
-
-
-WRITTEN: Final[Mapping[str, Callable[..., str]]] = {
-    "softmax": lambda w, x: w.apply("Softmax", x, axis=-1),
-    "log_softmax": lambda w, x: w.apply("LogSoftmax", x, axis=-1),
-    "matmul": lambda w, a, b: w.apply("MatMul", a, b),
-    "transpose": lambda w, a: w.apply("Transpose", a),
-    "sum": _sum,
-    "mean": lambda w, x, axes: w.apply("Div", _sum(w, x, axes), _count(w, x, axes)),
-    "count": _count,
-    "expand_like": _expand,
-    "concat": lambda w, a, b: w.apply("Concat", a, b, axis=-1),
-    "columns": _columns,
-    "pad_columns": _pad_columns,
-    "lookup": _lookup,
-    "scatter": _scatter,
-}
-"""How they are written: from the writer, the names of the inputs and the attributes."""
-
-
 def write_node(writer: Writer, node: Node, names: Mapping[str, str]) -> str:
     """Adds what computes one node of the graph, with these names for its inputs."""
     writer.place = node.name
     if node.op == "constant":
         return writer.constant(node.attributes["value"])
     inputs = [names[name] for name in node.inputs]
-    kernel = OPS[node.op].kernel
-    if kernel is None:
-        return WRITTEN[node.op](writer, *inputs, **node.attributes)
+    row = OPS[node.op]
+    if row.onnx is not None:
+        return row.onnx(writer, *inputs, **node.attributes)
+    if row.kernel is None:
+        raise NotImplementedError(f"no ONNX is known for the op '{node.op}'")
     places = [f"_{i}" for i in range(len(inputs))]
-    tree = ast.parse(kernel.format(*places), mode="eval").body
+    tree = ast.parse(row.kernel.format(*places), mode="eval").body
     return writer.expression(tree, dict(zip(places, inputs, strict=True)))
 
 

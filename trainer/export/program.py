@@ -7,157 +7,25 @@ from __future__ import annotations
 
 import base64
 import runpy
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from string import Template
 from typing import Final
 
 import numpy as np
 
-from trainer.data import Preprocessing, written
+from trainer.data import written
 from trainer.export.check import Answer, answer_columns
-from trainer.export.columns import listed, missing_texts, scaling_arrays, write_parts
-from trainer.export.source import write_source
+from trainer.export.columns import give_preprocessing, missing_texts, scaling_arrays
+from trainer.export.copying import Program
+from trainer.export.literals import literal, long_text
+from trainer.export.runtime import alone, facts
+from trainer.export.source import give_network
 from trainer.graph.ops import Array
 from trainer.network.model import Model
 from trainer.spec.data import CsvSource
 
-_BODY: Final = Template('''\
-"""$title"""
-
-$imports
-
-$constants
-$functions
-
-def network(x, p):
-    """The $what, of shape (rows, $outputs), for x of shape (rows, $inputs)."""
-$body
-
-
-def arrays(data):
-    """The arrays in the bytes of a safetensors file, by name."""
-    (size,) = struct.unpack("<Q", data[:8])
-    header, found = json.loads(data[8 : 8 + size]), {}
-    kinds = {"F32": "<f4", "F64": "<f8"}
-    for name, entry in header.items():
-        if name != "__metadata__":
-            begin, end = (8 + size + offset for offset in entry["data_offsets"])
-            flat = np.frombuffer(data[begin:end], dtype=kinds[entry["dtype"]])
-            found[name] = flat.reshape(entry["shape"])
-    return found
-
-
-def matrix(rows):
-    """The rows as float64 of shape (rows, features), from columns by name or from lists."""
-    if hasattr(rows, "keys"):
-        missing = [name for name in FEATURES if name not in rows]
-        if missing:
-            raise ValueError(f"missing columns: {', '.join(missing)}")
-        columns = [rows[name] for name in FEATURES]
-    else:
-        rows = list(rows)
-        for i, row in enumerate(rows):
-            if len(row) != len(FEATURES):
-                raise ValueError(f"row {i}: expected {len(FEATURES)} numbers, found {len(row)}")
-        columns = zip(*rows) if rows else [[] for _ in FEATURES]
-    return np.stack([numbers(*pair) for pair in zip(FEATURES, columns)], axis=1)
-
-
-$reading
-
-def encode(rows, p):
-    """What the network takes, in its dtype, for raw rows. Rows of messages count from 0."""
-    raw = matrix(rows)
-    with np.errstate(all="ignore"):
-        x = $encoded
-$check    return x
-
-
-def predict(rows, p):
-    """A value a row for each of COLUMNS, from raw rows: columns by name, or lists of numbers."""
-    x = encode(rows, p)
-    starts = range(0, max(len(x), 1), ROWS)
-    with np.errstate(all="ignore"):
-        out = np.concatenate([network(x[i : i + ROWS], p) for i in starts])
-$answer
-''')
-
-_ALONE: Final = Template('''\
-WEIGHTS = """
-$weights
-"""
-P = arrays(base64.b64decode(WEIGHTS))
-
-
-def read(file):
-    """The columns of a CSV file with a header, by name."""
-    header, *rows = [row for row in csv.reader(file, delimiter="$delimiter") if row] or [[]]
-    for i, row in enumerate(rows):
-        if len(row) != len(header):
-            raise ValueError(f"row {i}: expected {len(header)} cells, found {len(row)}")
-    twice = [name for name in FEATURES if header.count(name) > 1]
-    if twice:
-        raise ValueError(f"columns that stand twice: {', '.join(twice)}")
-    return dict(zip(header, zip(*rows) if rows else [[] for _ in header]))
-
-
-def main():
-    """Predicts the rows of the CSV file that is named, or of standard input; writes CSV."""
-    sys.stdin.reconfigure(encoding="utf-8-sig", newline="")
-    sys.stdout.reconfigure(encoding="utf-8", newline="")
-    if len(sys.argv) > 1:
-        with open(sys.argv[1], encoding="utf-8-sig", newline="") as file:
-            found = predict(read(file), P)
-    else:
-        found = predict(read(sys.stdin), P)
-    out = csv.writer(sys.stdout, delimiter="$delimiter", lineterminator="\\n")
-    out.writerow(found)
-    out.writerows(zip(*found.values()))
-
-
-if __name__ == "__main__":
-    try:
-        main()
-    except (OSError, ValueError, csv.Error) as error:
-        sys.exit(f"{sys.argv[0]}: {error}")
-''')
-
-_IN_MLFLOW: Final = '''\
-class Network(mlflow.pyfunc.PythonModel):
-    """Takes raw rows and gives a value a row for each of COLUMNS."""
-
-    def load_context(self, context):
-        with open(context.artifacts["weights"], "rb") as file:
-            self.p = arrays(file.read())
-
-    def predict(self, context, model_input: pandas.DataFrame, params=None):
-        try:
-            return pandas.DataFrame(predict(model_input, self.p))
-        except ValueError as error:  # so that a server answers 400, with this text
-            raise mlflow.MlflowException.invalid_parameter_value(str(error)) from None
-
-
-mlflow.models.set_model(Network())
-'''
-
-_NUMBERS: Final = """\
-    return dict(zip(COLUMNS, $decoded.T))"""
-_LABELS: Final = """\
-    e = np.exp(-np.abs(out))  # in (0, 1]: never overflows
-    probabilities = np.where(out >= 0, 1 / (1 + e), e / (1 + e))
-    return dict(zip(COLUMNS, [*(out > 0).astype(np.int64).T, *probabilities.T]))"""
-_ONE_LOGIT: Final = """\
-    e = np.exp(-np.abs(out))  # in (0, 1]: never overflows
-    small, large = e / (1 + e), 1 / (1 + e)
-    below, above = np.where(out >= 0, [small, large], [large, small])
-    labels = np.array(CLASSES)[(out[:, 0] > 0).astype(int)]
-    return dict(zip(COLUMNS, [labels, below[:, 0], above[:, 0]]))"""
-_LOGITS: Final = """\
-    e = np.exp(out - out.max(axis=-1, keepdims=True))
-    probabilities = e / e.sum(axis=-1, keepdims=True)
-    labels = np.array(CLASSES)[out.argmax(axis=-1)]
-    return dict(zip(COLUMNS, [labels, *probabilities.T]))"""
+_FIRST: Final = ("FEATURES", "COLUMNS", "DTYPE", "ROWS", "predict")
+"""What a program begins with, so that readers find it; what else it needs comes by itself."""
 
 
 def model_arrays(model: Model) -> dict[str, Array]:
@@ -166,28 +34,26 @@ def model_arrays(model: Model) -> dict[str, Array]:
     return found | scaling_arrays(model.preprocessing)
 
 
-def write_program(model: Model, path: Path, facts: Mapping[str, str] | None = None) -> None:
+def write_program(model: Model, path: Path, about: Mapping[str, str] | None = None) -> None:
     """Writes a Python file that holds the whole model and predicts: `predict(rows, P)`.
 
     As a script it reads CSV and writes CSV, with the delimiter of the file that the model was
-    trained on. `facts` stand in its docstring. Raises `OSError`.
+    trained on. `about` stands in its docstring. Raises `OSError`.
     """
     from safetensors.numpy import save
 
-    source = model.spec.data.source
+    program, source = _program(model), model.spec.data.source
     delimiter = source.separator if isinstance(source, CsvSource) else ","
-    ending = _ALONE.substitute(
-        weights=base64.encodebytes(save(model_arrays(model))).decode().strip(),
-        delimiter="\\t" if delimiter == "\t" else delimiter,
-    )
-    text = _text(model, ["base64", "csv", "json", "struct", "sys"], ["numpy as np"], facts)
-    path.write_text(f"{text}\n\n{ending}", encoding="utf-8", newline="\n")
+    program.set("DELIMITER", delimiter)
+    weights = base64.encodebytes(save(model_arrays(model))).decode().splitlines()
+    program.give("WEIGHTS", f"WEIGHTS = {long_text(['', *weights])}")
+    text = program.text(_title(model, about or {}), _FIRST, alone.__name__)
+    path.write_text(text, encoding="utf-8", newline="\n")
 
 
-def mlflow_code(model: Model) -> str:
-    """The code of an MLflow model that finds its numbers in the artifact `weights`."""
-    text = _text(model, ["json", "struct"], ["mlflow", "numpy as np", "pandas"])
-    return f"{text}\n\n{_IN_MLFLOW}"
+def program_code(model: Model, ending: str) -> str:
+    """The program without its numbers, and with what the file of the module `ending` runs."""
+    return _program(model).text(_title(model, {}), _FIRST, ending)
 
 
 def answer_program(model: Model, path: Path, x: Array) -> Answer:
@@ -198,65 +64,25 @@ def answer_program(model: Model, path: Path, x: Array) -> Answer:
     return answer_columns(how, list(found.values()))
 
 
-def _text(
-    model: Model,
-    standard: Sequence[str],
-    others: Sequence[str],
-    facts: Mapping[str, str] | None = None,
-) -> str:
-    """The program up to `predict`, with these imports."""
+def _program(model: Model) -> Program:
+    """What all programs of the model have."""
     how = model.preprocessing
-    parts = write_parts(how, missing_texts(model.spec.data.source))
-    source = write_source(model.graph, model.graph.outputs["prediction"])
-    lines = [f"import {name}" for name in standard] + list(parts.imports)
-    if "math." in source.functions:
-        lines.append("import math")
-    lines.sort(key=lambda line: (line.startswith("from"), line))
-    groups = ["\n".join(lines), "\n".join(f"import {name}" for name in others)]
-    functions = "\n\n".join(text.strip() for text in (source.functions,) if text)
-    return _BODY.substitute(
-        title=_title(model, facts or {}),
-        imports="\n\n".join(groups),
-        constants=_constants(model, parts.constants),
-        functions=f"\n\n{functions}\n" if functions else "",
-        what="outputs" if model.spec.model.loss != "logistic" else "logits",
-        inputs=how.layout.width,
-        outputs=how.outputs,
-        body=source.body,
-        reading=f"{parts.readers.strip()}\n{parts.functions}".rstrip() + "\n",
-        encoded=parts.encoded,
-        check=parts.check,
-        answer=_answer(how, parts.decoded),
-    )
+    program = Program()
+    program.set("FEATURES", list(how.features))
+    program.set("COLUMNS", list(model.columns))
+    program.set("CLASSES", list(how.classes or ()))
+    program.give("DTYPE", f"DTYPE = np.dtype({literal(how.dtype)})", facts.__name__)
+    give_preprocessing(program, how, missing_texts(model.spec.data.source))
+    what = "logits" if model.spec.model.loss == "logistic" else "outputs"
+    given, made = (f"(rows, {literal(n)})" for n in (how.layout.width, how.outputs))
+    about = f"The {what}, of shape {made}, for x of shape {given}."
+    give_network(program, model.graph, model.graph.outputs["prediction"], long_text([about]))
+    return program
 
 
-def _answer(how: Preprocessing, decoded: str) -> str:
-    """The end of `predict`."""
-    if how.multi_label:
-        return _LABELS
-    if how.classes is None:
-        return _NUMBERS.replace("$decoded", decoded)
-    return _ONE_LOGIT if how.outputs == 1 else _LOGITS
-
-
-def _title(model: Model, facts: Mapping[str, str]) -> str:
-    """The text of the docstring."""
+def _title(model: Model, about: Mapping[str, str]) -> str:
+    """The docstring."""
     how, count = model.preprocessing, len(model.preprocessing.features)
     columns = f"{count} column{'s' * (count != 1)}"
     lines = [f"{model.spec.name}: predicts {how.target} from {columns}."]
-    lines += ["", *(f"{name}: {value}" for name, value in facts.items())] if facts else []
-    plain = ["".join(c if c.isprintable() else " " for c in line) for line in lines]
-    text = "\n".join(plain).replace("\\", "/").replace('"', "'")
-    return f"{text}\n" if facts else text
-
-
-def _constants(model: Model, more: str) -> str:
-    """What the functions know of the model."""
-    how = model.preprocessing
-    lines = [f"FEATURES = {listed(how.features)}", f"COLUMNS = {listed(model.columns)}"]
-    if how.classes is not None:
-        lines.append(f"CLASSES = {listed(how.classes)}")
-    if more:
-        lines.append(more.rstrip())
-    lines += [f'DTYPE = np.dtype("{how.dtype}")', "ROWS = 4096  # how many are computed at a time"]
-    return "\n".join(lines)
+    return long_text([*lines, *([""] if about else []), *(f"{k}: {v}" for k, v in about.items())])

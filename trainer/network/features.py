@@ -57,8 +57,8 @@ class Features:
         return self._known["x"]
 
     def group(self, name: str, features: Sequence[str], where: Path) -> Expr:
-        """The input `name` of the model: these features, side by side; so is its last node called,
-        where it has one of its own.
+        """The input `name` of the model: these features, side by side. Its last node has that name
+        too, unless it is one that others share.
 
         Raises `GraphError` for a feature that there is not, with its place below `where`.
         """

@@ -95,6 +95,10 @@ class Attempt:
                 self.listen(Trained(run))
             finally:
                 self._leave(run)
+        except BaseException:
+            if kept is not None and kept.recorder is not None and kept.awaits:
+                kept.recorder.recorder.leave()
+            raise
         finally:
             if self._keeper is not None:
                 self._keeper.close()
@@ -158,7 +162,8 @@ class Attempt:
         if problem is None:
             return False
         self._away = problem
-        if not kept.offline_ok and time.monotonic() - self._trained_since < FAR_SECONDS:
+        young = time.monotonic() - self._trained_since < FAR_SECONDS
+        if young and not kept.offline_ok:
             return True
         self.listen(Warned(f"{problem}\n  the run goes on, and is kept in {kept.folder.path}"))
         return False

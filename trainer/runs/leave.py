@@ -22,6 +22,7 @@ from trainer.network.model import Model
 from trainer.report.pictures import draw_pictures
 from trainer.runs.trace import write_trace
 from trainer.spec.emit import to_yaml
+from trainer.tracking.model import SERVED
 from trainer.training import History, Job
 from trainer.training.history import thinned
 
@@ -59,7 +60,7 @@ def leave_model(folder: RunFolder, job: Job) -> None:
     data = job.dataset
     model = Model.from_parts(job.spec, job.parameters, data.preprocessing)
     epoch = job.progress.epoch - 1
-    _place(folder, MODEL, lambda place: write_bundle(model, data.sample, epoch, place))
+    _place(folder, MODEL, lambda place: write_bundle(model, data.sample, epoch, SERVED, place))
 
 
 def leave_pictures(folder: RunFolder, job: Job, history: History) -> None:

@@ -55,6 +55,10 @@ class Recorder:
         """Ends the recorder: there is no run."""
         self.process.terminate()
 
+    def leave(self) -> None:
+        """Lets it end by itself, once all that it follows is recorded or given up."""
+        self.process.close()
+
     def finish(self) -> None:
         """Waits until all that it follows is recorded, or given up."""
         self.process.close()

@@ -56,6 +56,7 @@ class Proof:
     the root of its machine epsilon, 3e-4 in float32 and 1.5e-8 in float64.
     """
 
+    id: str
     run_id: str
     allowed: float
     tensors: int = 0
@@ -90,6 +91,7 @@ class Proof:
     def as_json(self) -> dict[str, Any]:
         """The stable JSON form of `train reproduce --json`."""
         return {
+            "id": self.id,
             "run_id": self.run_id,
             "identical": self.identical,
             "tensors": self.tensors,
@@ -125,7 +127,7 @@ def reproduce(
 
 def _check_whole(record: Record) -> None:
     """Raises where there is nothing to prove."""
-    short = record.run_id[:8]
+    short = record.id[:8]
     if record.status not in ("FINISHED", "DIVERGED"):
         raise UsageError(f"the run {short} did not end: go on with it by `train resume {short}`")
     if KIND_TAG in record.tags:
@@ -167,7 +169,7 @@ def compare(record: Record, found: Run) -> Proof:
 
     dtype = next(iter(found.parameters.values())).dtype
     facts = changed_facts(_recorded_facts(record), numeric_environment(_engine(record)))
-    proof = Proof(record.run_id, float(np.sqrt(np.finfo(dtype).eps)), facts=dict(facts))
+    proof = Proof(record.id, record.run_id, float(np.sqrt(np.finfo(dtype).eps)), facts=dict(facts))
     kept = load(record.files["parameters.safetensors"])
     for name in sorted({*kept, *found.parameters}):
         proof.tensors += 1
@@ -233,5 +235,5 @@ def _recorded_facts(record: Record) -> dict[str, Any]:
 def _engine(record: Record) -> Any:
     engine = record.tags.get("trainer.engine")
     if engine not in ("reference", "compiled"):
-        raise TrackingError(f"the run {record.run_id[:8]} names no engine: it is not this tool's")
+        raise TrackingError(f"the run {record.id[:8]} names no engine: it is not this tool's")
     return engine

@@ -121,7 +121,7 @@ def _restored(
         tags={**facts.tags, **_tags(differences, job)},
     )  # fmt: skip
     leave_start(folder, job, prepared.describe(), facts.origin["git"])
-    folder.begin(now)
+    folder.begin(now, size)
     every = Every.parse(profile.save_every)
     return Kept(folder, now, every, offline_ok=profile.offline_ok, past=events, size=size), job
 

@@ -14,6 +14,7 @@ from safetensors.numpy import load
 from trainer.data import Preprocessing
 from trainer.errors import TrackingError, UsageError
 from trainer.network.model import Model
+from trainer.report.recorded import RecordedRun
 from trainer.runs.finding import (
     PARAMETERS,
     PREPROCESSING,
@@ -92,16 +93,16 @@ def find_model(run: str, *, profile: Profile = DEFAULT, warn: Warn | None = None
 
 def promote(
     run: str, name: str, *, profile: Profile = DEFAULT, warn: Warn | None = None
-) -> tuple[str, RegisteredName, str]:
+) -> tuple[RecordedRun, RegisteredName, str]:
     """Registers the model of a run under `NAME` or `NAME@alias`.
 
-    Returns the run's id, the name and the version. A model that is registered under
+    Returns the run, the name and the version. A model that is registered under
     the name keeps its version. Raises `UsageError` for what is no name, and what `load_model`
     raises.
     """
     wanted = RegisteredName.parse(name)
     found, version = promote_run(Runs(profile.find_store(), warn), run, wanted)
-    return found.run_id, wanted, version
+    return found, wanted, version
 
 
 def record_evaluation(

@@ -49,15 +49,20 @@ def with_changes(
     return root, problems
 
 
-def tree(value: object, mark: Mark, depth: int = 0) -> Node:
-    """A Python value as a node. Raises `TypeError` for what a spec cannot hold."""
+def as_document(values: Mapping[str, Any], file: str = "") -> Map:
+    """The tree of values that no text says. Raises `TypeError` for what a spec cannot hold."""
+    mark = Mark(Source(file))
+    return Map(mark, {key: (mark, _tree(value, mark, 1)) for key, value in values.items()})
+
+
+def _tree(value: object, mark: Mark, depth: int = 0) -> Node:
     if depth > MAX_DEPTH:
         raise TypeError(f"more than {MAX_DEPTH} levels of nesting")
     if isinstance(value, Mapping):
-        entries = {str(key): (mark, tree(v, mark, depth + 1)) for key, v in value.items()}
+        entries = {str(key): (mark, _tree(v, mark, depth + 1)) for key, v in value.items()}
         return Map(mark, entries)
     if isinstance(value, list | tuple):
-        return List(mark, [tree(item, mark, depth + 1) for item in value])
+        return List(mark, [_tree(item, mark, depth + 1) for item in value])
     if value is None or isinstance(value, bool):
         return Scalar(value, mark)
     if isinstance(value, Integral):
@@ -97,7 +102,7 @@ def _read(changes: Changes | None, label: str) -> Iterator[tuple[str, Node | Non
         for key, value in changes.items():
             mark = Mark(Source(_place(label, str(key)) if label else ""))
             try:
-                yield str(key), tree(value, mark), []
+                yield str(key), _tree(value, mark), []
             except TypeError as error:
                 raise UsageError(f"the override '{key}': {error}") from None
         return

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from pathlib import PurePath
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias, get_args
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    Discriminator,
     Field,
-    Tag,
     ValidationInfo,
     WithJsonSchema,
     field_validator,
@@ -23,7 +19,6 @@ from trainer.spec.fields import (
     Fraction,
     Name,
     Names,
-    NamesOrNone,
     OneOf,
     Row,
     Strict,
@@ -32,6 +27,7 @@ from trainer.spec.fields import (
     wrong,
 )
 from trainer.spec.messages import describe
+from trainer.spec.tagged import Tagged, by_key
 
 BUNDLED = ("iris", "wine", "breast_cancer", "digits", "diabetes")
 SYNTHETIC = ("xor", "two_moons", "spirals", "linear")
@@ -40,14 +36,13 @@ MISSING_VALUES: Final[tuple[str, ...]] = ("", "NA", "N/A", "NaN", "nan", "null",
 # Sources ---------------------------------------------------------------------------------------
 
 
-class FileSource(Strict):
+class FileSource(Tagged):
     """Files whose rows are read one after the other."""
 
     @property
     def paths(self) -> tuple[str, ...]:
         """The paths as they are written; each may be a pattern with *, ? or [ ]."""
-        kind = next(iter(type(self).model_fields))
-        return as_tuple(getattr(self, kind))
+        return as_tuple(getattr(self, self.tag()))
 
 
 class CsvSource(FileSource):
@@ -99,7 +94,7 @@ class NpySource(FileSource):
     """Path of the targets, of shape (rows,) or (rows, targets); as many as of the features."""
 
 
-class SyntheticSource(Strict):
+class SyntheticSource(Tagged):
     """Points drawn from the seed."""
 
     synthetic: Annotated[str, OneOf("a synthetic data set", SYNTHETIC)]
@@ -157,27 +152,17 @@ def _kind(value: Any) -> str | None:
     return None
 
 
-class InlineSource(Strict):
+class InlineSource(Tagged):
     """Rows written in the spec itself."""
 
     inline: InlineTable
     """The examples and their targets."""
 
 
-SOURCES: Final = ("csv", "parquet", "arrow", "npz", "npy", "inline", "synthetic")
-"""The keys by which a source is known."""
 _SUFFIXES: Final = {
     ".csv": "csv", ".tsv": "csv", ".txt": "csv", ".parquet": "parquet", ".arrow": "arrow",
     ".feather": "arrow", ".npz": "npz", ".npy": "npy",
 }  # fmt: skip
-
-
-def _source_kind(value: Any) -> str:
-    if isinstance(value, dict):
-        return next((kind for kind in SOURCES if kind in value), "mapping")
-    if isinstance(value, BaseModel):
-        return type(value).__name__.removesuffix("Source").lower()
-    return "bundled"
 
 
 def _no_path(value: Any) -> Any:
@@ -194,46 +179,44 @@ def _no_path(value: Any) -> Any:
 
 
 SourceSpec: TypeAlias = Annotated[
-    Annotated[str, OneOf("a bundled data set", BUNDLED), BeforeValidator(_no_path), Tag("bundled")]
-    | Annotated[CsvSource, Tag("csv")]
-    | Annotated[ParquetSource, Tag("parquet")]
-    | Annotated[ArrowSource, Tag("arrow")]
-    | Annotated[NpzSource, Tag("npz")]
-    | Annotated[NpySource, Tag("npy")]
-    | Annotated[SyntheticSource, Tag("synthetic")]
-    | Annotated[InlineSource, Tag("inline")],
-    Discriminator(
-        _source_kind,
-        custom_error_type="source_kind",
-        custom_error_message="expected the name of a bundled data set, or a kind of file",
-    ),
+    Annotated[str, OneOf("a bundled data set", BUNDLED), BeforeValidator(_no_path)]
+    | CsvSource
+    | ParquetSource
+    | ArrowSource
+    | NpzSource
+    | NpySource
+    | InlineSource
+    | SyntheticSource,
+    by_key("a bundled data set's name"),
 ]
 
 # Columns ---------------------------------------------------------------------------------------
 
-FILLS: Final = ("error", "mean", "median", "most_frequent")
+Fill: TypeAlias = Literal["error", "mean", "median", "most_frequent"]
+Step: TypeAlias = Literal["log1p", "quantile", "standard", "minmax", "robust"]
+FILLS: Final[tuple[Fill, ...]] = get_args(Fill)
 CURVES: Final = ("log1p", "quantile")
-RANGES: Final = ("standard", "minmax", "robust")
+STEPS: Final[tuple[Step, ...]] = get_args(Step)
 
 
-def _missing(value: Any) -> Any:
+def _missing(value: Any) -> Fill | dict[Literal["constant"], float | str]:
     if isinstance(value, dict) and set(value) == {"constant"}:
         constant = value["constant"]
         number = isinstance(constant, int | float) and not isinstance(constant, bool)
         if isinstance(constant, str) or (number and math.isfinite(constant)):
             return {"constant": constant}
         raise wrong(f"expected a number or a text, found {describe(constant)}", at=("constant",))
-    return choose(value, "a way to treat missing values", (*FILLS, "{constant: …}"))
+    return choose(value, "a way to treat missing values", FILLS, other="{constant: …}")
 
 
-def _scale(value: Any) -> Any:
+def _scale(value: Any) -> tuple[Step, ...]:
     """One scale, or a curve and a range; as a tuple, which is empty for none."""
     if value == "none" or value == () or value == []:
         return ()
     steps = value if isinstance(value, list | tuple) else [value]
     for i, step in enumerate(steps):
         at = (i,) if isinstance(value, list | tuple) else ()
-        choose(step, "a scale", ("none", *CURVES, *RANGES), at)
+        choose(step, "a scale", ("none", *STEPS), at)
         if step == "none":
             raise wrong("'none' stands alone", "leave the others out, or this one", at)
     kinds = [step in CURVES for step in steps]
@@ -243,35 +226,23 @@ def _scale(value: Any) -> Any:
     return tuple(steps)
 
 
-_SCALES = [*CURVES, *RANGES]
-_FILLS_SCHEMA: Final[list[dict[str, Any]]] = [
-    {"type": "string", "enum": list(FILLS)},
-    {"type": "object", "properties": {"constant": {"type": ["number", "string"]}},
-     "required": ["constant"], "additionalProperties": False},
-]  # fmt: skip
-_SCALES_SCHEMA: Final[list[dict[str, Any]]] = [
-    {"type": "string", "enum": ["none", *CURVES, *RANGES]},
-    {"type": "array", "items": {"type": "string", "enum": [*CURVES, *RANGES]}, "maxItems": 2},
-]
-_NULL: Final = {"type": "null"}
-
-
-def _optional(check: Callable[[Any], Any]) -> BeforeValidator:
-    return BeforeValidator(lambda value: None if value is None else check(value))
-
-
 Missing: TypeAlias = Annotated[
-    Any, BeforeValidator(_missing), WithJsonSchema({"anyOf": _FILLS_SCHEMA})
-]
-MissingOrNone: TypeAlias = Annotated[
-    Any, _optional(_missing), WithJsonSchema({"anyOf": [*_FILLS_SCHEMA, _NULL]})
-]
+    Fill | dict[Literal["constant"], int | float | str],
+    BeforeValidator(_missing),
+    WithJsonSchema({"anyOf": [
+        {"type": "string", "enum": list(FILLS)},
+        {"type": "object", "properties": {"constant": {"type": ["number", "string"]}},
+         "required": ["constant"], "additionalProperties": False},
+    ]}),
+]  # fmt: skip
 Scale: TypeAlias = Annotated[
-    Any, BeforeValidator(_scale), WithJsonSchema({"anyOf": _SCALES_SCHEMA})
-]
-ScaleOrNone: TypeAlias = Annotated[
-    Any, _optional(_scale), WithJsonSchema({"anyOf": [*_SCALES_SCHEMA, _NULL]})
-]
+    tuple[Step, ...],
+    BeforeValidator(_scale),
+    WithJsonSchema({"anyOf": [
+        {"type": "string", "enum": ["none", *STEPS]},
+        {"type": "array", "items": {"type": "string", "enum": list(STEPS)}, "maxItems": 2},
+    ]}),
+]  # fmt: skip
 
 Kind: TypeAlias = Literal["numeric", "categorical", "boolean", "ordinal", "date"]
 DatePart: TypeAlias = Literal[
@@ -285,12 +256,12 @@ class ColumnSpec(Strict):
     type: Kind | None = None
     """`numeric`, `categorical` (one of some texts), `boolean`, `ordinal` (categories in an order)
     or `date`; by default what its cells look like."""
-    missing: MissingOrNone = None
+    missing: Missing | None = None
     """What stands for missing values: `mean`, `median`, `most_frequent` (of the training rows),
     `{constant: …}`, or `error`; by default `data.missing`."""
     indicator: bool = False
     """Whether a further column tells where a value was missing."""
-    scale: ScaleOrNone = None
+    scale: Scale | None = None
     """How a number is scaled: `none`, `standard`, `minmax`, `robust`, `log1p`, `quantile`, or
     `[log1p, standard]` and the like; by default `data.scale`."""
     encode: Literal["one_hot", "embedding"] = "one_hot"
@@ -324,7 +295,9 @@ class ColumnSpec(Strict):
 
     @field_validator("order")
     @classmethod
-    def _is_ordinal(cls, order: Any, info: ValidationInfo) -> Any:
+    def _is_ordinal(
+        cls, order: tuple[Any, ...] | None, info: ValidationInfo
+    ) -> tuple[Any, ...] | None:
         if order is None:
             return order
         if info.data.get("type") not in (None, "ordinal"):
@@ -338,12 +311,16 @@ class ColumnSpec(Strict):
 
     @field_validator("parts")
     @classmethod
-    def _is_date(cls, parts: Any, info: ValidationInfo) -> Any:
-        if parts is not None and info.data.get("type") not in (None, "date"):
+    def _is_date(
+        cls, parts: tuple[DatePart, ...] | None, info: ValidationInfo
+    ) -> tuple[DatePart, ...] | None:
+        if parts is None:
+            return parts
+        if info.data.get("type") not in (None, "date"):
             raise wrong("parts belong to a date", "write type: date")
-        if parts is not None and info.data.get("order") is not None:
+        if info.data.get("order") is not None:
             raise wrong("an ordinal column has no parts", "leave order or parts out")
-        for i, part in enumerate(parts or ()):
+        for i, part in enumerate(parts):
             if part in parts[:i]:
                 raise wrong(f"'{part}' is named twice", at=(i,))
         return parts
@@ -396,7 +373,7 @@ class SplitSpec(Strict):
     @classmethod
     def _folds_fit(cls, folds: int | None, info: ValidationInfo) -> int | None:
         if folds is not None and info.data.get("test"):
-            raise wrong("the fold at hand is for testing", "leave `test` out")
+            raise wrong("one of the folds is for testing", "leave `test` out")
         return folds
 
     @field_validator("fold")
@@ -419,7 +396,7 @@ class DataSpec(Strict):
     source: SourceSpec
     """A bundled data set's name, or `{csv: path}`, `{parquet: path}`, `{arrow: path}`,
     `{npz: path}`, `{npy: path, y: path}`, `{inline: {x: …, y: …}}`, `{synthetic: name}`."""
-    target: NamesOrNone = Field(
+    target: Names | None = Field(
         default_factory=lambda data: _default_target(data), validate_default=True
     )
     """The column to predict, or several. Tables need it; bundled data sets have `target`."""
@@ -445,9 +422,9 @@ class DataSpec(Strict):
     """A column that says how much each row counts."""
     split: SplitSpec = SplitSpec()
     """Rows held back; by default none, and every row trains."""
-    validation: NamesOrNone = None
+    validation: Names | None = None
     """Files with the validation rows, of the source's kind."""
-    test: NamesOrNone = None
+    test: Names | None = None
     """Files with the test rows, of the source's kind."""
     stream: bool = False
     """Whether rows stay on disk: for tables larger than memory. They are then shuffled in windows
@@ -455,7 +432,7 @@ class DataSpec(Strict):
 
     @field_validator("target")
     @classmethod
-    def _target_fits(cls, target: Any, info: ValidationInfo) -> Any:
+    def _target_fits(cls, target: Names | None, info: ValidationInfo) -> Names | None:
         if isinstance(info.data.get("source"), FileSource) and target is None:
             raise wrong("required key is missing", "name the column to predict: `target: …`")
         return target
@@ -475,7 +452,7 @@ class DataSpec(Strict):
 
     @field_validator("scale")
     @classmethod
-    def _one_scale(cls, scale: Any, info: ValidationInfo) -> Any:
+    def _one_scale(cls, scale: Scale, info: ValidationInfo) -> Scale:
         if info.data.get("standardize") and scale != ("standard",):
             raise wrong("`standardize: true` is a scale already", "leave one of them out")
         return scale
@@ -491,7 +468,7 @@ class DataSpec(Strict):
 
     @field_validator("validation", "test")
     @classmethod
-    def _own_files(cls, files: Any, info: ValidationInfo) -> Any:
+    def _own_files(cls, files: Names | None, info: ValidationInfo) -> Names | None:
         part, split = str(info.field_name), info.data.get("split")
         if files is None or "source" not in info.data:  # it is wrong, and told
             return files
@@ -504,7 +481,7 @@ class DataSpec(Strict):
         if split is not None and getattr(split, part):
             raise wrong(f"the {part} rows are given and split off", f"leave split.{part} out")
         if part == "test" and split is not None and split.folds:
-            raise wrong("the fold at hand is for testing", "leave `test` out")
+            raise wrong("one of the folds is for testing", "leave `test` out")
         return files
 
     @field_validator("stream")

@@ -8,10 +8,11 @@ from typing import Any, Final, Self
 from pydantic import PrivateAttr, ValidationError
 
 from trainer.errors import Problem, SpecError
-from trainer.spec.changes import Changes, tree, with_changes
-from trainer.spec.document import Map, Mark, Path, Source, Value, locate, plain, show_path
+from trainer.spec.changes import Changes, as_document, with_changes
+from trainer.spec.document import Map, Path, Value, locate, plain, show_path
+from trainer.spec.explain import explain
 from trainer.spec.fields import Strict
-from trainer.spec.messages import explain, plural
+from trainer.spec.messages import plural
 
 MAX_PROBLEMS: Final = 100
 
@@ -56,9 +57,7 @@ class Declaration(Strict):
         `file` and `text` are those of the YAML that they came from; problems name the file.
         Raises `SpecError`.
         """
-        root = tree(values, Mark(Source(file or "")))
-        assert isinstance(root, Map)
-        return cls.from_document(root, file=file, text=text)
+        return cls.from_document(as_document(values, file or ""), file=file, text=text)
 
     def changed(self, changes: Changes) -> Self:
         """The same with other values, validated as a file is.
@@ -69,12 +68,8 @@ class Declaration(Strict):
         its key, those of others where they were. Raises `SpecError`, and `UsageError` for changes
         that are not of this form.
         """
-        root = self._document
-        if root is None:  # made in Python
-            written = tree(self.model_dump(mode="json", exclude_unset=True), Mark(Source("")))
-            assert isinstance(written, Map)
-            root = written
-        root, problems = with_changes(root, changes, label="")
+        written = self._document or as_document(self.model_dump(mode="json", exclude_unset=True))
+        root, problems = with_changes(written, changes, label="")
         return self.from_document(root, problems, file=self._file, text=self._text)
 
     def faults(self) -> list[Problem]:

@@ -17,12 +17,12 @@ from pydantic_core import PydanticCustomError
 
 from trainer.graph.initialisers import INITIALISERS
 from trainer.spec.fields import (
-    NUMBERS,
     TEXTS,
+    NestedNumbers,
+    Numbers,
     OneOf,
     Strict,
-    given_numbers,
-    numbers,
+    Word,
     one_or_more,
     shape_of,
     wrong,
@@ -39,10 +39,15 @@ def _unreserved(name: str) -> str:
     return name
 
 
-Letter: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=60)]
-Identifier: TypeAlias = Annotated[
-    str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=60), AfterValidator(_unreserved)
-]
+def _known_output(output: str, info: ValidationInfo) -> str:
+    equations = info.data.get("equations")
+    if equations and output not in equations:
+        raise wrong(f"there is no equation '{output}'", near(output, equations))
+    return output
+
+
+Identifier: TypeAlias = Annotated[Word, AfterValidator(_unreserved)]
+Output: TypeAlias = Annotated[str, AfterValidator(_known_output)]
 Dimension: TypeAlias = Annotated[int, Field(ge=1)]
 
 
@@ -51,12 +56,7 @@ class ParameterSpec(Strict):
 
     shape: Annotated[tuple[Dimension, ...], Field(strict=False, max_length=2)] | None = None
     """`[]` for a number, `[n]` for a vector, `[m, n]` for a matrix."""
-    values: Annotated[
-        Any,
-        AfterValidator(numbers),
-        WithJsonSchema({"anyOf": [NUMBERS, {"type": "null"}]}),
-        Field(validate_default=True),
-    ] = None
+    values: Annotated[Numbers | None, Field(validate_default=True)] = None
     """The first values instead: a number, a list of numbers, or a list of rows."""
     init: Annotated[str, OneOf("an initialiser", tuple(INITIALISERS))] = "glorot_uniform"
     """How it is drawn; a matrix has as many inputs as rows."""
@@ -65,7 +65,9 @@ class ParameterSpec(Strict):
 
     @field_validator("values")
     @classmethod
-    def _one_of_both(cls, values: Any, info: ValidationInfo) -> Any:
+    def _one_of_both(
+        cls, values: NestedNumbers | None, info: ValidationInfo
+    ) -> NestedNumbers | None:
         if "shape" not in info.data:  # it is wrong, and told
             return values
         shape = info.data["shape"]
@@ -76,10 +78,10 @@ class ParameterSpec(Strict):
     @property
     def dims(self) -> tuple[int, ...]:
         """Its shape."""
-        return self.shape if self.shape is not None else shape_of(self.values)
+        return shape_of(self.values) if self.values is not None else self.shape or ()
 
 
-def _taken(value: Any) -> Any:
+def _taken(value: Any) -> int | str | tuple[str, ...]:
     """A number of columns, or the names of features."""
     if isinstance(value, str | list | tuple):
         return one_or_more(value)
@@ -91,7 +93,7 @@ def _taken(value: Any) -> Any:
 
 
 Taken: TypeAlias = Annotated[
-    Any,
+    int | str | tuple[str, ...],
     BeforeValidator(_taken),
     WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, *TEXTS["anyOf"]]}),
 ]
@@ -105,12 +107,12 @@ class _Equations(Strict):
     """What is trained."""
     equations: Annotated[dict[Identifier, str], Field(min_length=1)]
     """Each names a value: `h: sigmoid(W @ x + b)`."""
-    output: str
+    output: Output
     """The equation that predicts."""
 
     @field_validator("inputs")
     @classmethod
-    def _x_is_all(cls, inputs: dict[str, Any]) -> dict[str, Any]:
+    def _x_is_all(cls, inputs: dict[str, Taken]) -> dict[str, Taken]:
         for name, value in inputs.items():
             if name == "x" and not isinstance(value, int):
                 raise wrong(f"x is the vector of all columns, found {describe(value)}",
@@ -121,11 +123,6 @@ class _Equations(Strict):
                     f"expected the names of features, found {describe(value)}", hint, (name,)
                 )
         return inputs
-
-    @field_validator("output")
-    @classmethod
-    def _is_an_equation(cls, output: str, info: ValidationInfo) -> str:
-        return _known_output(output, info)
 
 
 class EquationsSpec(LossSpec, _Equations):  # in this order the equations' keys come first
@@ -145,33 +142,16 @@ class EquationsSpec(LossSpec, _Equations):  # in this order the equations' keys 
         return lifted.dims[0] if lifted.dims else 1
 
 
-Given: TypeAlias = Annotated[
-    Any, AfterValidator(lambda value: given_numbers(value)), WithJsonSchema(NUMBERS)
-]
-
-
 class SketchModel(Strict):
     """A graph of equations on given numbers."""
 
-    inputs: Annotated[dict[Letter, Given], Field(min_length=1)]
+    inputs: Annotated[dict[Word, Numbers], Field(min_length=1)]
     """Numbers, lists of numbers or lists of rows: `{a: 2.0, b: 1.0}`."""
-    parameters: dict[Letter, ParameterSpec] = Field(default_factory=dict)
+    parameters: dict[Word, ParameterSpec] = Field(default_factory=dict)
     """Further values, drawn or given."""
-    equations: Annotated[dict[Letter, str], Field(min_length=1)]
+    equations: Annotated[dict[Word, str], Field(min_length=1)]
     """Each names a value: `c: a + b`."""
-    output: str
+    output: Output
     """The equation whose gradient is asked for; a number."""
     dtype: Literal["float32", "float64"] = "float64"
     """Type of all values."""
-
-    @field_validator("output")
-    @classmethod
-    def _is_an_equation(cls, output: str, info: ValidationInfo) -> str:
-        return _known_output(output, info)
-
-
-def _known_output(output: str, info: ValidationInfo) -> str:
-    equations = info.data.get("equations")
-    if equations and output not in equations:
-        raise wrong(f"there is no equation '{output}'", near(output, equations))
-    return output

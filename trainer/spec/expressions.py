@@ -11,7 +11,7 @@ import difflib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 FUNCTIONS: Final[Mapping[str, int]] = {
     "sigmoid": 1,
@@ -56,8 +56,7 @@ class EquationError(ValueError):
         self.equation = ""
 
 
-@dataclass(frozen=True)
-class Span:
+class Span(NamedTuple):
     """The characters of a text that an expression stands in."""
 
     at: int
@@ -222,4 +221,4 @@ class _Reader:
 
     def _wrong(self, node: ast.expr, message: str, hint: str | None = None) -> EquationError:
         span = self._span(node)
-        return EquationError(message, span.at, span.width, hint)
+        return EquationError(message, *span, hint)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, TypeAlias, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -19,6 +19,8 @@ from pydantic_core import PydanticCustomError, core_schema
 
 from trainer.spec.document import Path
 from trainer.spec.messages import describe, near_or_all
+
+T = TypeVar("T", bound=str)
 
 
 class Strict(BaseModel):
@@ -64,14 +66,18 @@ class OneOf:
         return {"type": "string", "enum": list(self.names)}
 
 
-def choose(value: Any, what: str, names: tuple[str, ...], at: Path = ()) -> str:
-    """The value, if it is one of the names; else the error that says so."""
-    if isinstance(value, str) and value in names:
-        return value
-    raise wrong(f"expected {what}, found {describe(value)}", near_or_all(value, names), at)
+def choose(value: Any, what: str, names: tuple[T, ...], at: Path = (), other: str = "") -> T:
+    """The value, if it is one of the names; else the error that says so, and what `other` can
+    stand there.
+    """
+    for name in names:
+        if name == value:
+            return name
+    hint = near_or_all(value, (*names, other) if other else names)
+    raise wrong(f"expected {what}, found {describe(value)}", hint, at)
 
 
-def one_or_more(value: Any) -> Any:
+def one_or_more(value: Any) -> str | tuple[str, ...]:
     """A text, or a list of texts that differ, as a tuple."""
     items = value if isinstance(value, list | tuple) else [value]
     if not items:
@@ -104,27 +110,19 @@ Positive: TypeAlias = Annotated[float, Field(gt=0)]
 NotNegative: TypeAlias = Annotated[float, Field(ge=0)]
 Name: TypeAlias = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]+$")]
 Word: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=60)]
-Names: TypeAlias = Annotated[Any, BeforeValidator(one_or_more), WithJsonSchema(TEXTS)]
-"""A text, or a list of texts that differ."""
-NamesOrNone: TypeAlias = Annotated[
-    Any,
-    BeforeValidator(lambda value: None if value is None else one_or_more(value)),
-    WithJsonSchema({"anyOf": [*TEXTS["anyOf"], {"type": "null"}]}),
+Names: TypeAlias = Annotated[
+    str | tuple[str, ...], BeforeValidator(one_or_more), WithJsonSchema(TEXTS)
 ]
-"""The same, or nothing."""
+"""A text, or a list of texts that differ."""
 Row: TypeAlias = Annotated[tuple[float, ...], Field(strict=False)]
 
 
-NUMBERS: dict[str, Any] = {"type": ["number", "array"]}
-"""The JSON Schema of what `numbers` takes."""
-
-
-def numbers(value: Any) -> Any:
-    """A number, a list of numbers, or a list of rows of one length; as tuples of floats.
-
-    Nothing stays nothing.
+def given_numbers(value: Any, at: Path = ()) -> NestedNumbers:
+    """A number, a list of numbers, or a list of rows of one length; as tuples of floats. `at` is
+    where they stand below the field.
     """
-    return value if value is None else given_numbers(value)
+    found: NestedNumbers = _numbers(value, (), at)
+    return found
 
 
 def _numbers(value: Any, at: Path, base: Path) -> Any:
@@ -143,11 +141,15 @@ def _numbers(value: Any, at: Path, base: Path) -> Any:
     return items
 
 
-def given_numbers(value: Any, at: Path = ()) -> Any:
-    """As `numbers`, and there are some; `at` is where they stand below the field."""
-    return _numbers(value, (), at)
-
-
-def shape_of(values: Any) -> tuple[int, ...]:
+def shape_of(values: NestedNumbers) -> tuple[int, ...]:
     """The shape of nested tuples of numbers."""
     return (len(values), *shape_of(values[0])) if isinstance(values, tuple) else ()
+
+
+NestedNumbers: TypeAlias = float | tuple[float, ...] | tuple[tuple[float, ...], ...]
+Numbers: TypeAlias = Annotated[
+    NestedNumbers,
+    BeforeValidator(given_numbers),
+    WithJsonSchema({"type": ["number", "array"]}),
+]
+"""A number, a list of numbers, or a list of rows of one length."""

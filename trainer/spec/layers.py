@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias, get_args
 
 from pydantic import (
     BeforeValidator,
-    Discriminator,
     Field,
-    Tag,
     ValidationInfo,
     WithJsonSchema,
     field_validator,
@@ -21,7 +20,7 @@ from trainer.spec.fields import (
     Fraction,
     Name,
     Names,
-    NamesOrNone,
+    NestedNumbers,
     OneOf,
     Positive,
     Strict,
@@ -32,16 +31,17 @@ from trainer.spec.fields import (
     wrong,
 )
 from trainer.spec.messages import describe, near, plural
+from trainer.spec.tagged import Tagged, by_type
 
 RESERVED_NAMES: Final = frozenset({"x", "y", "loss", "learning_rate", "grad_norm", "clip", "eval"})
 """Names of nodes that each graph may have, and so no names of layers, inputs or equations."""
-LOSSES: Final = ("squared", "logistic", "huber")
 Loss: TypeAlias = Literal["squared", "logistic", "huber"]
+LOSSES: Final[tuple[Loss, ...]] = get_args(Loss)
 
 # Initial values --------------------------------------------------------------------------------
 
 
-def _init(value: Any) -> Any:
+def _init(value: Any) -> InitValue:
     """The name of an initialiser, or a mapping with its one number or its values."""
     if not isinstance(value, dict):
         return choose(value, "an initialiser", tuple(INITIALISERS))
@@ -59,8 +59,9 @@ def _init(value: Any) -> Any:
     return {kind: float(given)}
 
 
+InitValue: TypeAlias = str | dict[Literal["normal", "uniform", "values"], NestedNumbers]
 Init: TypeAlias = Annotated[
-    Any,
+    InitValue,
     BeforeValidator(_init),
     WithJsonSchema({"anyOf": [
         {"type": "string", "enum": list(INITIALISERS)},
@@ -74,7 +75,7 @@ Init: TypeAlias = Annotated[
 # Layers ----------------------------------------------------------------------------------------
 
 
-class Layer(Strict):
+class Layer(Tagged):
     """What all layers have."""
 
     takes: ClassVar[tuple[int, int | None]] = (1, 1)
@@ -84,7 +85,7 @@ class Layer(Strict):
 
     name: Word | None = None
     """Name of the layer and its parameters; by default its type and number: `dense_1`."""
-    inputs: NamesOrNone = None
+    inputs: Names | None = None
     """The layers or model inputs that it takes, by name; `x` is all features. By default the layer
     before it."""
 
@@ -95,7 +96,7 @@ class Layer(Strict):
 
     @field_validator("inputs")
     @classmethod
-    def _enough(cls, inputs: Any, info: ValidationInfo) -> Any:
+    def _enough(cls, inputs: Names | None) -> Names | None:
         least, most = cls.takes
         count = 1 if inputs is None else len(as_tuple(inputs))
         if count < least:
@@ -227,52 +228,25 @@ class ConcatLayer(Layer):
     """The layers, from left to right."""
 
 
-_KINDS: Final[tuple[type[Layer], ...]] = (
-    DenseLayer, ActivationLayer, DropoutLayer, BatchNormLayer, LayerNormLayer, EmbeddingLayer,
-    AddLayer, MultiplyLayer, ConcatLayer,
-)  # fmt: skip
-LAYERS: Final = (
-    "dense", "activation", "dropout", "batch_norm", "layer_norm", "embedding", "add", "multiply",
-    "concat",
-)  # fmt: skip
-"""The types of layers."""
-
-
-_OF_DENSE: Final = frozenset(DenseLayer.model_fields)
-_OF_OTHERS: Final = frozenset(key for kind in _KINDS for key in kind.model_fields) - _OF_DENSE
-
-
-def _layer_kind(value: Any) -> str:
-    if isinstance(value, dict):
-        dense = "units" in value or not _OF_OTHERS & value.keys()
-        kind = value.get("type", "dense" if dense else "?")
-        return kind if isinstance(kind, str) else "?"
-    return str(getattr(value, "type", "dense"))
-
-
 LayerSpec: TypeAlias = Annotated[
-    Annotated[DenseLayer, Tag("dense")]
-    | Annotated[ActivationLayer, Tag("activation")]
-    | Annotated[DropoutLayer, Tag("dropout")]
-    | Annotated[BatchNormLayer, Tag("batch_norm")]
-    | Annotated[LayerNormLayer, Tag("layer_norm")]
-    | Annotated[EmbeddingLayer, Tag("embedding")]
-    | Annotated[AddLayer, Tag("add")]
-    | Annotated[MultiplyLayer, Tag("multiply")]
-    | Annotated[ConcatLayer, Tag("concat")],
-    Discriminator(
-        _layer_kind,
-        custom_error_type="layer_kind",
-        custom_error_message="expected a layer",
-    ),
+    DenseLayer
+    | ActivationLayer
+    | DropoutLayer
+    | BatchNormLayer
+    | LayerNormLayer
+    | EmbeddingLayer
+    | AddLayer
+    | MultiplyLayer
+    | ConcatLayer,
+    by_type("a type of layer", default=DenseLayer),
 ]
 
 # The loss --------------------------------------------------------------------------------------
 
 
-def _class_weights(value: Any) -> Any:
-    if value is None or value == "balanced":
-        return value
+def _class_weights(value: Any) -> Literal["balanced"] | dict[str, float]:
+    if value == "balanced":
+        return "balanced"
     if not isinstance(value, dict) or not value:
         raise wrong(f"expected 'balanced' or a weight by class, found {describe(value)}",
                     "for example {yes: 2.0, no: 1.0}")  # fmt: skip
@@ -287,12 +261,11 @@ def _class_weights(value: Any) -> Any:
 
 
 ClassWeights: TypeAlias = Annotated[
-    Any,
+    Literal["balanced"] | dict[str, float],
     BeforeValidator(_class_weights),
     WithJsonSchema({"anyOf": [
         {"const": "balanced"},
         {"type": "object", "additionalProperties": {"type": "number", "minimum": 0}},
-        {"type": "null"},
     ]}),
 ]  # fmt: skip
 
@@ -328,7 +301,7 @@ class LossSpec(Strict):
     """Where huber's loss goes from half the square to a straight line; in units of the target."""
     label_smoothing: Fraction = 0.0
     """How much of each target is spread evenly over the classes."""
-    class_weights: ClassWeights = None
+    class_weights: ClassWeights | None = None
     """How much the rows of each class count: `balanced`, or a weight by class."""
     multi_label: bool = False
     """Whether each target column is a yes or no of its own."""
@@ -355,12 +328,12 @@ class _Network(Strict):
     """Named groups of features, for layers to take: `{place: [lon, lat], rest: [age]}`."""
     layers: Annotated[tuple[LayerSpec, ...], Field(strict=False, min_length=1)]
     """The layers, from the input to the output."""
-    outputs: NamesOrNone = None
+    outputs: Names | None = None
     """The layers whose values, side by side, are the prediction; by default the last layer."""
 
     @field_validator("inputs")
     @classmethod
-    def _inputs_named(cls, inputs: dict[str, Any] | None) -> dict[str, Any] | None:
+    def _inputs_named(cls, inputs: dict[str, Names] | None) -> dict[str, Names] | None:
         for name in inputs or ():
             if name in RESERVED_NAMES:
                 raise wrong(f"the input name '{name}' is taken by a node of the graph",
@@ -369,7 +342,9 @@ class _Network(Strict):
 
     @field_validator("layers")
     @classmethod
-    def _layers_fit(cls, layers: tuple[Any, ...], info: ValidationInfo) -> tuple[Any, ...]:
+    def _layers_fit(
+        cls, layers: tuple[LayerSpec, ...], info: ValidationInfo
+    ) -> tuple[LayerSpec, ...]:
         given = dict.fromkeys(info.data.get("inputs") or (), 0)
         names: dict[str, int] = {}
         for i, (layer, name) in enumerate(zip(layers, layer_names(layers), strict=True)):
@@ -387,7 +362,7 @@ class _Network(Strict):
 
     @field_validator("outputs")
     @classmethod
-    def _outputs_known(cls, outputs: Any, info: ValidationInfo) -> Any:
+    def _outputs_known(cls, outputs: Names | None, info: ValidationInfo) -> Names | None:
         known = layer_names(info.data.get("layers", ()))
         for i, name in enumerate(as_tuple(outputs or ())):
             if known and name not in known:
@@ -497,6 +472,6 @@ def _check_inputs(layer: Layer, number: int, known: list[str]) -> None:
             raise wrong(f"no input or layer before this one is called '{name}'", hint, at)
 
 
-def layer_names(layers: tuple[Any, ...]) -> list[str]:
+def layer_names(layers: Sequence[LayerSpec]) -> list[str]:
     """The layers' names, with `<type>_<number>` for those without."""
     return [layer.name or f"{layer.type}_{i}" for i, layer in enumerate(layers, start=1)]

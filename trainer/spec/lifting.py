@@ -320,7 +320,7 @@ class _Writer:
         return x.node.apply(op, *others, name=name, **attributes)
 
     def _wrong(self, span: Span, message: str, hint: str | None = None) -> EquationError:
-        return EquationError(message, span.at, span.width, hint)
+        return EquationError(message, *span, hint)
 
 
 _ELEMENTWISE: Final[Mapping[str, str]] = {

@@ -78,7 +78,7 @@ def _output_problems(spec: Declaration, model: EquationsSpec, output: Lifted) ->
         if model.loss == "logistic" and isinstance(last, Call) and last.function == other:
             outputs = plural(units, "output")
             message = f"the loss 'logistic' with {outputs} does not fit an outermost '{other}'"
-            hint, span = f"leave it out, or write '{fits}'", (last.span.at, last.span.width)
+            hint, span = f"leave it out, or write '{fits}'", last.span
     if message is None:
         return []
     where: Path = ("model", "equations", name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from trainer.spec.expressions import EquationError, Expression, names_in, parse_equation
+from trainer.spec.expressions import EquationError, Expression, Span, names_in, parse_equation
 from trainer.spec.messages import near
 
 
@@ -18,7 +18,7 @@ class Fault:
     name: str
     message: str
     hint: str | None
-    span: tuple[int, int] | None
+    span: Span | None
 
 
 def find_faults(equations: Mapping[str, str], output: str, leaves: Sequence[str]) -> list[Fault]:
@@ -29,13 +29,13 @@ def find_faults(equations: Mapping[str, str], output: str, leaves: Sequence[str]
         try:
             parsed[name] = parse_equation(text)
         except EquationError as error:
-            faults.append(Fault(name, error.message, error.hint, (error.at, error.width)))
+            faults.append(Fault(name, error.message, error.hint, Span(error.at, error.width)))
     seen: set[str] = set(leaves)
     for name in equations:
         for found in names_in(parsed[name]) if name in parsed else ():
             if found.name not in seen:
                 message, hint = _unknown(found.name, name, equations, seen)
-                faults.append(Fault(name, message, hint, (found.span.at, found.span.width)))
+                faults.append(Fault(name, message, hint, found.span))
         seen.add(name)
     if not faults:
         used = {output, *_needed(parsed, output)}

@@ -3,7 +3,7 @@
 A field's type, bounds and default stand in these models and nowhere else; the JSON Schema for
 editors and the reference in docs/spec.md are made from them. The parts have files of their own:
 `data.py`, `layers.py`, `equations.py`, `sgd.py`. Checks between fields are validators that raise
-`wrong(...)`. The messages for simple mistakes are in `messages.py`.
+`wrong(...)`. The messages for simple mistakes are in `explain.py`.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class TrackingSpec(Strict):
     """MLflow's tracking store; by default a database in `runs/`."""
 
 
-def _names(model: Any) -> Iterator[tuple[Path, str]]:
+def _names(model: ModelSpec) -> Iterator[tuple[Path, str]]:
     """The names that a model gives to its nodes, and where they stand."""
     for key in ("inputs", "parameters", "equations"):
         for name in getattr(model, key, None) or ():
@@ -115,7 +115,7 @@ class Spec(Declaration):
 
     @field_validator("model")
     @classmethod
-    def _targets_fit(cls, model: Any, info: ValidationInfo) -> Any:
+    def _targets_fit(cls, model: ModelSpec, info: ValidationInfo) -> ModelSpec:
         data = info.data.get("data")
         if data is None:
             return model
@@ -130,7 +130,7 @@ class Spec(Declaration):
 
     @field_validator("model")
     @classmethod
-    def _weight_is_free(cls, model: Any, info: ValidationInfo) -> Any:
+    def _weight_is_free(cls, model: ModelSpec, info: ValidationInfo) -> ModelSpec:
         data = info.data.get("data")
         if model.class_weights is None and (data is None or data.weights is None):
             return model

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import (
     BeforeValidator,
-    Discriminator,
     Field,
     GetJsonSchemaHandler,
-    Tag,
     ValidationInfo,
     field_validator,
     model_validator,
@@ -18,11 +16,12 @@ from pydantic_core import PydanticCustomError, core_schema
 
 from trainer.metrics import METRICS
 from trainer.spec.fields import Fraction, NotNegative, OneOf, Positive, Strict, wrong
+from trainer.spec.tagged import Tagged, by_type, models_of
 
 # Schedules -------------------------------------------------------------------------------------
 
 
-class Schedule(Strict):
+class Schedule(Tagged):
     """How the learning rate changes: a factor of `sgd.learning_rate` at each step."""
 
     warmup: NotNegative = 0.0
@@ -91,50 +90,33 @@ class OneCycleSchedule(Schedule):
     """Where the rate is after the last step, as a fraction of the largest."""
 
 
-SCHEDULES: Final = ("constant", "step", "exponential", "cosine", "linear", "one_cycle")
-"""The types of schedules."""
-_COMPLETE: Final = ("constant", "cosine", "linear", "one_cycle")  # without further keys
-_KINDS: Final = (StepSchedule, ExponentialSchedule, CosineSchedule, LinearSchedule,
-                 OneCycleSchedule)  # fmt: skip
-_OF_OTHERS: Final = frozenset(key for kind in _KINDS for key in kind.model_fields) - frozenset(
-    ConstantSchedule.model_fields
-)
-
-
 def _named(value: Any) -> Any:
     """A schedule by its name alone."""
-    return {"type": value} if isinstance(value, str) else value
-
-
-def _schedule_kind(value: Any) -> str:
-    if isinstance(value, dict):
-        kind = value.get("type", "?" if _OF_OTHERS & value.keys() else "constant")
-        return kind if isinstance(kind, str) else "?"
-    return str(getattr(value, "type", "?"))
+    return value if isinstance(value, dict | Schedule) else {"type": value}
 
 
 class _OrName:
-    """An annotation for editors: the name alone will do, where a type has no further keys."""
+    """An annotation for editors: the name alone will do, where a type needs no further keys."""
 
     def __get_pydantic_json_schema__(
         self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        named = {"type": "string", "enum": list(_COMPLETE)}
-        return {"oneOf": [*handler(schema)["oneOf"], named]}
+        complete = [
+            name for name, kind in models_of(ScheduleSpec).items()
+            if not any(field.is_required() for key, field in kind.model_fields.items()
+                       if key != "type")
+        ]  # fmt: skip
+        return {"oneOf": [*handler(schema)["oneOf"], {"type": "string", "enum": complete}]}
 
 
 ScheduleSpec: TypeAlias = Annotated[
-    Annotated[ConstantSchedule, Tag("constant")]
-    | Annotated[StepSchedule, Tag("step")]
-    | Annotated[ExponentialSchedule, Tag("exponential")]
-    | Annotated[CosineSchedule, Tag("cosine")]
-    | Annotated[LinearSchedule, Tag("linear")]
-    | Annotated[OneCycleSchedule, Tag("one_cycle")],
-    Discriminator(
-        _schedule_kind,
-        custom_error_type="schedule_kind",
-        custom_error_message="expected a schedule",
-    ),
+    ConstantSchedule
+    | StepSchedule
+    | ExponentialSchedule
+    | CosineSchedule
+    | LinearSchedule
+    | OneCycleSchedule,
+    by_type("a type of schedule", default=ConstantSchedule),
     BeforeValidator(_named),
     _OrName(),
 ]

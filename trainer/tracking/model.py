@@ -5,6 +5,7 @@ No pickle: MLflow calls it "models from code". The code needs NumPy and pandas, 
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import logging
 import os
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from mlflow.models import ModelSignature
 
 FOLDER: Final = "model"
+SERVED: Final = "trainer.tracking.served"
+"""The file that ends the code of a kept model."""
+WEIGHTS_TAG: Final = "trainer.weights_sha256"
 
 
 def import_models() -> None:
@@ -40,25 +44,46 @@ def import_models() -> None:
 
 
 def log_model(client: MlflowClient, run_id: str, facts: Facts, bundle: Path, scratch: Path) -> str:
-    """Keeps the model in the folder `bundle` with the run, unless it is there; returns its id.
+    """Keeps the model in the folder `bundle` with the run, which may have it; returns its id.
 
     `scratch` is an empty folder for its files. What was written is loaded and predicts the
     example once, before it is stored. Raises `TrackingError`, and whatever MLflow raises.
     """
     from mlflow.entities import LoggedModelOutput
 
+    model_id = _logged_before(client, run_id, bundle) or _make(
+        client, run_id, facts, bundle, scratch / FOLDER
+    )
+    outputs = client.get_run(run_id).outputs
+    if model_id not in [kept.model_id for kept in (outputs.model_outputs if outputs else ())]:
+        client.log_outputs(run_id, [LoggedModelOutput(model_id, step=Bundle.read(bundle).epoch)])
+    _link_metrics(client, run_id, model_id, facts)
+    return model_id
+
+
+def _logged_before(client: MlflowClient, run_id: str, bundle: Path) -> str | None:
+    """The id of the model of these weights that the run has whole; what a recorder that was killed
+    or refused left of a model is dropped.
+    """
+    experiment = client.get_run(run_id).info.experiment_id
+    found = client.search_logged_models([experiment], f"source_run_id = '{run_id}'")
+    whole = [model for model in found if model.status == "READY"]
+    for model in found:
+        if model not in whole:
+            client.delete_logged_model(model.model_id)
+    weights = _hash(bundle)
+    return next((str(m.model_id) for m in whole if m.tags.get(WEIGHTS_TAG) == weights), None)
+
+
+def _make(client: MlflowClient, run_id: str, facts: Facts, bundle: Path, place: Path) -> str:
+    """A new model of the run, whose files are written into the new folder `place`; its id."""
     about = Bundle.read(bundle)
-    run = client.get_run(run_id)
-    for kept in run.outputs.model_outputs if run.outputs else ():
-        if kept.step == about.epoch:  # a recorder before this one came so far
-            return str(kept.model_id)
-    experiment = run.info.experiment_id
+    experiment = client.get_run(run_id).info.experiment_id
     logged = client.create_logged_model(
-        experiment, model_name(facts.name), run_id, params=flatten(facts.spec),
-        model_type=about.kind,
+        experiment, model_name(facts.name), run_id, {WEIGHTS_TAG: _hash(bundle)},
+        flatten(facts.spec), about.kind,
     )  # fmt: skip
     try:
-        place = scratch / FOLDER
         _save(about, bundle, place, logged, run_id, facts)
         _try(about, place)
         for cache in list(place.rglob("__pycache__")):  # of the code, which was loaded
@@ -69,9 +94,11 @@ def log_model(client: MlflowClient, run_id: str, facts: Facts, bundle: Path, scr
         with suppress(Exception):
             client.finalize_logged_model(logged.model_id, "FAILED")
         raise
-    _link_metrics(client, run_id, logged.model_id, facts)
-    client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=about.epoch)])
     return str(logged.model_id)
+
+
+def _hash(bundle: Path) -> str:
+    return hashlib.sha256((bundle / WEIGHTS).read_bytes()).hexdigest()
 
 
 def model_name(text: str) -> str:

@@ -22,10 +22,12 @@ FILES: Final = (
 
 @dataclass(frozen=True)
 class Record:
-    """What the store holds of a run: its status and tags, every point of every metric as
-    (step, value) in the order in which they came, and the files of `FILES` that are there.
+    """What the store holds of a run: its ids (see `RecordedRun`), its status and tags, every point
+    of every metric as (step, value) in the order in which they came, and the files of `FILES` that
+    are there.
     """
 
+    id: str
     run_id: str
     status: str
     tags: Mapping[str, str]
@@ -41,7 +43,8 @@ def read_record(store: Store, reference: str) -> Record:
     runs = Runs(store)
     run = runs.find(reference)
     points = {name: runs.points(run.run_id, name) for name in run.metrics}
-    return Record(run.run_id, run.status, run.tags, points, runs.files(run.run_id, FILES))
+    files = runs.files(run.run_id, FILES)
+    return Record(run.id, run.run_id, run.status, run.tags, points, files)
 
 
 def record_proof(store: Store, run_id: str, verdict: str, proof: Mapping[str, Any]) -> None:
@@ -88,7 +91,7 @@ def kept_model(runs: Runs, reference: str) -> KeptModel:
     models = outputs.model_outputs if outputs else []
     if not models:
         raise UsageError(
-            f"the run {run.run_id[:8]} ({run.status}) kept no model: only a finished one does"
+            f"the run {run.id[:8]} ({run.status}) kept no model: only a finished one does"
         )
     return KeptModel(run, models[-1].model_id)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -26,7 +25,7 @@ from trainer.checkpoints.facts import (
 )
 from trainer.checkpoints.folder import FILES, JOURNAL, LOCK, MODEL, is_held
 from trainer.checkpoints.journal import Follower
-from trainer.errors import TrackingError, TrainerError
+from trainer.errors import CheckpointError, TrackingError, TrainerError
 from trainer.tracking.client import answers_of, no_collection
 from trainer.tracking.model import RegisteredName, log_model, register
 from trainer.tracking.opening import (
@@ -48,6 +47,7 @@ if TYPE_CHECKING:
 
 PATIENCE_SECONDS: Final = 5.0  # with a store that refuses, once the run has ended
 PAUSE_SECONDS: Final = 1.0
+SCRATCH: Final = ".sending"  # a folder beside what the run leaves
 SHARE: Final = 0.05  # of a core, while the run trains
 STATUS: Final[dict[Status, str]] = {
     "FINISHED": "FINISHED",
@@ -80,6 +80,7 @@ class Recording:
         self._not_before = 0.0
         self._uploaded: set[tuple[Path, int]] = set()
         self._told = False
+        self._noted: Recorded | None = None  # what recorded.json says
         before = read_recorded(folder)
         if before is None or before.store != store.uri:
             before = Recorded(store.uri, self.facts.attempt)
@@ -105,8 +106,9 @@ class Recording:
             with answers_of(self._store), no_collection():
                 done = self._tell(alive)
             self._note(problem=None)
-        except TrackingError as error:
-            self._note(problem=str(error))
+        except TrainerError as error:  # of the store, or of the folder's disk
+            with suppress(CheckpointError):
+                self._note(problem=str(error))
             done = False
         if self._state.problem or not self._told:
             spent = time.thread_time() - began
@@ -140,7 +142,7 @@ class Recording:
 
     def _read(self) -> None:
         """Takes what is new in the journal; nothing of what another attempt wrote there."""
-        if self._client is None or self._ended is not None:
+        if self._client is None:
             return
         with suppress(FileNotFoundError):
             while events := self._follower.news():
@@ -148,8 +150,8 @@ class Recording:
                     return
                 for event in events:
                     self._points.add(event)
-                    if isinstance(event, Ended):
-                        self._ended = event
+                    # the end of an earlier attempt is none, once steps follow it
+                    self._ended = event if isinstance(event, Ended) else None
 
     # Telling the store ---------------------------------------------------------------------
 
@@ -166,6 +168,7 @@ class Recording:
             return False
         if outcome is None:
             outcome = _killed(self.facts)
+            client.set_terminated(run_id, outcome.status)  # at once: the rest may take a while
         self._read()
         self._points.end(self._ended, outcome)
         while self._points.unsent:
@@ -231,7 +234,7 @@ class Recording:
         client.log_batch(run_id, tags=named, synchronous=True)
         if not (self.folder / MODEL).is_dir():
             return
-        with _scratch() as scratch:
+        with _scratch(self.folder / SCRATCH) as scratch:
             model_id = log_model(client, run_id, self.facts, self.folder / MODEL, scratch)
         if self.facts.register is not None:
             register(client, RegisteredName.parse(self.facts.register), model_id, run_id)
@@ -256,10 +259,10 @@ class Recording:
 
     def _note(self, **changes: object) -> None:
         """Keeps what the recorder knows, where that is new."""
-        state = replace(self._state, **changes)  # type: ignore[arg-type]
-        if state != self._state or not (self.folder / RECORDED).exists():
-            self._state = state
-            write_json(self.folder, RECORDED, state)
+        self._state = replace(self._state, **changes)  # type: ignore[arg-type]
+        if self._state != self._noted:
+            write_json(self.folder, RECORDED, self._state)
+            self._noted = self._state
 
 
 def _killed(facts: Facts) -> Outcome:
@@ -276,9 +279,10 @@ def _asked_for(client: MlflowClient, experiment: str, name: str) -> str | None:
 
 
 @contextmanager
-def _scratch() -> Iterator[Path]:
-    """A new folder for files on their way to the store."""
-    path = Path(tempfile.mkdtemp(prefix="trainer-model-"))
+def _scratch(path: Path) -> Iterator[Path]:
+    """An empty folder for files on their way to the store; a recorder that was killed left one."""
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir()
     try:
         yield path
     finally:

@@ -146,15 +146,7 @@ class Job:
         """
         at, now = snapshot.position, self.progress
         for name, value in self.state.items():
-            kept = snapshot.arrays.get(f"state/{name}")
-            if kept is None or (kept.shape, kept.dtype) != (value.shape, value.dtype):
-                found = "nothing" if kept is None else f"{kept.dtype} of {show_shape(kept.shape)}"
-                expected = f"{value.dtype} of {show_shape(value.shape)}"
-                raise CheckpointError(
-                    f"the checkpoint does not fit the spec: expected '{name}' to be {expected}, "
-                    f"found {found}"
-                )
-            self.state[name] = kept.copy()
+            self.state[name] = _fitting(name, value, snapshot.arrays.get(f"state/{name}")).copy()
         now.epoch, now.done, now.step = at["epoch"], at["done"], snapshot.step
         now.best.value, now.best.epoch = at["best_loss"], at["best_epoch"]
         now.best.parameters = dict(snapshot.best)
@@ -188,10 +180,13 @@ def make_job(
     """The job at its start: the training graph, the engine, parameters drawn from the seed.
 
     `initial` holds other first values, by the names of parameters and running averages;
-    `learning_rates` gives other rates than the spec's schedule.
+    `learning_rates` gives other rates than the spec's schedule. Raises `CheckpointError` for
+    values of other shapes than the graph's.
     """
     graph = training_graph(model, spec.sgd)
-    state = initial_parameters(graph, spec.seed) | initial_state(graph) | dict(initial or {})
+    state = initial_parameters(graph, spec.seed) | initial_state(graph)
+    for name, value in (initial or {}).items():
+        state[name] = _fitting(name, state.get(name), value)
     for node in graph.leaves("state"):
         kind, _, name = node.name.partition("/")
         if node.name not in state:
@@ -202,6 +197,22 @@ def make_job(
     rows = spec.evaluation.batch_size
     made = make_engine(graph, engine, rates.batch_size, steps, rows, threads)
     return Job(spec, dataset, graph, made, state, rates)
+
+
+def _fitting(name: str, expected: Array | None, found: Array | None) -> Array:
+    """The array that was found, if it can stand for the one that is expected. Raises
+    `CheckpointError`.
+    """
+    if found is None or expected is None or _form(found) != _form(expected):
+        raise CheckpointError(
+            f"the checkpoint does not fit the spec: expected '{name}' to be {_form(expected)}, "
+            f"found {_form(found)}"
+        )
+    return found
+
+
+def _form(array: Array | None) -> str:
+    return "nothing" if array is None else f"{array.dtype} of {show_shape(array.shape)}"
 
 
 class EpochRecord:

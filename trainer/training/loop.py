@@ -70,17 +70,23 @@ def run_job(job: Job, stop: Stop = never) -> Iterator[LoopEvent]:
                     rows = _slice(arrays, begin, begin + job.batch_size)
                     yield ended("DIVERGED", diagnose(job, [rows], where, training=True))
                     return
-            metrics = _evaluate(job, {"val": data.validation}, stop)
-            metrics = _finite(now.record.metrics()) | metrics
-            now.best.see(now.epoch, metrics, job)
-            done = EpochDone(now.epoch, now.step, metrics, now.record.parameter_norms())
-            now.epoch, now.done, now.record = now.epoch + 1, 0, EpochRecord(job)
-            yield done
+            yield _end_epoch(job, stop)
         tested = _evaluate(job, {"test": data.test}, stop)
     except _StoppedError as end:
         yield ended(end.status, end.reason)
         return
     yield ended("FINISHED", _early(job))
+
+
+def _end_epoch(job: Job, stop: Stop) -> EpochDone:
+    """What was measured of an epoch whose steps are done; the job stands at the next one then."""
+    now = job.progress
+    measured = _evaluate(job, {"val": job.dataset.validation}, stop)
+    metrics = _finite(now.record.metrics()) | measured
+    now.best.see(now.epoch, metrics, job)
+    done = EpochDone(now.epoch, now.step, metrics, now.record.parameter_norms())
+    now.epoch, now.done, now.record = now.epoch + 1, 0, EpochRecord(job)
+    return done
 
 
 def _early(job: Job) -> str:

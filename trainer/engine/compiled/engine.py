@@ -15,7 +15,7 @@ from trainer.engine.compiled.codegen import Kernel, kernel_source, kernels_of
 from trainer.engine.compiled.team import ENDED, TEAM_SIZE, TICKET
 from trainer.engine.steps import Steps, inputs_of
 from trainer.graph.graph import Graph, Node
-from trainer.graph.ops import BATCH, LEAVES, Array, Shape
+from trainer.graph.ops import BATCH, LEAVES, OPS, Array, Shape
 
 CALL_SECONDS: Final = 0.05  # about what a call of a kernel takes, if not a step takes longer
 SHARED_SECONDS: Final = 3e-4  # a shorter call is over before a thread is awake
@@ -25,7 +25,7 @@ MULTIPLICATION_SECONDS: Final = 2e-11  # of a matrix product
 
 
 class CompiledEngine:
-    """Runs the training graph by a kernel that Numba compiles; see `ReferenceEngine`.
+    """The engine (see `Engine`) that runs a graph by a kernel that Numba compiles.
 
     The same graph gives the same kernel and the same bits. They differ from the reference
     engine's in the last places, because sums are ordered otherwise.
@@ -61,7 +61,7 @@ class CompiledEngine:
         self.batches_per_call = max(1, int(CALL_SECONDS / self._batch_seconds))
 
     def prepare(self, state: Mapping[str, Array], arrays: Mapping[str, Array]) -> None:
-        """Compiles every kernel, or loads it from the cache, for such rows; runs no step."""
+        """Compiles every kernel, or loads it from the cache, for such rows."""
         made = np.empty((0, self._outputs), self._dtype)
         rates = [np.empty(0, self._dtype) for _ in self._rates]
         records = [*rates, np.empty(0), np.empty(0), np.empty((0, self._trained)), made]
@@ -85,7 +85,7 @@ class CompiledEngine:
         first: int,
         last: int,
     ) -> tuple[Steps, Array]:
-        """Runs the steps `first` to `last` (exclusive) of some rows; as `ReferenceEngine.train`."""
+        """All steps in a call of the kernel, or two: full batches may have code of their own."""
         count, held = last - first, len(arrays["x"])
         losses, norms = np.empty(count), np.empty(count)
         parameter_norms = np.empty((count, self._trained))
@@ -113,7 +113,7 @@ class CompiledEngine:
     def predict(
         self, state: Mapping[str, Array], arrays: Mapping[str, Array], batch_size: int
     ) -> tuple[float, Array]:
-        """The summed loss of all rows, and the predictions; as `ReferenceEngine.predict`."""
+        """All batches in a call of the kernel."""
         held = len(arrays["x"])
         predictions = np.empty((held, self._outputs), self._dtype)
         given = self._arguments("evaluate", state, arrays, min(batch_size, held))
@@ -168,7 +168,7 @@ def _seconds(nodes: Sequence[Node], graph: Graph, rows: int) -> float:
     seconds = NODE_SECONDS * len(nodes)
     for node in nodes:
         numbers = _numbers(node.shape, rows)
-        if node.op == "matmul":
+        if OPS[node.op].form == "product":
             inner = _numbers(graph[node.inputs[0]].shape[1:], rows)
             seconds += MULTIPLICATION_SECONDS * numbers * inner
         else:

@@ -10,15 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from trainer.graph.graph import Graph, Node
-from trainer.graph.ops import BATCH, LEAVES, OPS, Shape
-
-REDUCTIONS: Final = frozenset({"sum", "mean"})
-WHOLE: Final = frozenset({"matmul", "softmax", "log_softmax", "scatter"})
-ELSEWHERE: Final = frozenset({"transpose", "concat", "columns", "pad_columns", "lookup"})
-"""Ops of a loop that read their inputs at another place than the loop is at: from buffers."""
+from trainer.graph.ops import BATCH, LEAVES, OPS, InOrder, Places, Rows, Shape
 
 
 @dataclass
@@ -96,7 +91,7 @@ def _readers(graph: Graph, schedule: Schedule) -> Readers:
 def _is_stored(name: str, schedule: Schedule, readers: Readers) -> bool:
     """Whether another step reads the node, or one that takes its inputs whole."""
     place = schedule.place
-    return any(place[node.name] != place[name] or node.op in WHOLE for node in readers[name])
+    return any(place[node.name] != place[name] or takes_whole(node) for node in readers[name])
 
 
 def _postpone(graph: Graph, schedule: Schedule, readers: Readers, kept: set[str]) -> None:
@@ -134,9 +129,9 @@ def _cone(
         return []
     cone = [node.name]
     for member in cone:
-        if graph[member].op in REDUCTIONS | ELSEWHERE:
+        if is_sum(graph[member]) or reads_elsewhere(graph[member]):
             return []
-        if any(reader.op in ELSEWHERE for reader in readers[member]):  # needs it whole
+        if any(map(reads_elsewhere, readers[member])):  # needs it whole
             return []
         for source in read_by(graph[member]):
             stays = source not in place or graph[source].shape == () or source in kept
@@ -196,11 +191,11 @@ def _is_over(
     return (
         isinstance(found, Loop)
         and place[old] < step
-        and graph[new].op not in REDUCTIONS
+        and not is_sum(graph[new])
         and found.space == graph[old].shape
         and all(
-            reader.op not in REDUCTIONS | WHOLE | ELSEWHERE
-            and reader.op != "expand_like"
+            not (is_sum(reader) or takes_whole(reader) or reads_elsewhere(reader))
+            and OPS[reader.op].form != "repeat"
             and order[reader.name] <= order[new]
             for reader in inside
         )
@@ -214,25 +209,37 @@ def nodes_of(step: Step) -> list[Node]:
 
 def space_of(node: Node, graph: Graph) -> Shape:
     """The shape that a node is computed over: its own, or that of what it sums."""
-    return graph[node.inputs[0]].shape if node.op in REDUCTIONS else node.shape
+    return graph[node.inputs[0]].shape if is_sum(node) else node.shape
+
+
+def is_sum(node: Node) -> bool:
+    """Whether a loop over its input adds it up."""
+    return OPS[node.op].form in ("sum", "mean")
+
+
+def takes_whole(node: Node) -> bool:
+    """Whether it is a step of its own, for which its inputs lie in buffers."""
+    form = OPS[node.op].form
+    return form == "product" or isinstance(form, Rows | InOrder)
+
+
+def reads_elsewhere(node: Node) -> bool:
+    """Whether a loop reads its inputs at another place than its own: from buffers."""
+    return isinstance(OPS[node.op].form, Places)
 
 
 def read_by(node: Node) -> tuple[str, ...]:
     """The inputs whose values the node reads; of the others it needs the shape alone."""
-    if node.op == "count":
-        return ()
-    if node.op == "scatter":
-        return node.inputs[:2]
-    return node.inputs[:1] if node.op in ("expand_like", "pad_columns") else node.inputs
+    return node.inputs[: OPS[node.op].reads]
 
 
 def _only_multiplied(nodes: Sequence[Node], kept: set[str]) -> dict[str, str]:
     """Transposes that nothing but matrix products take: these read the matrix the other way."""
-    others = {source for node in nodes if node.op != "matmul" for source in node.inputs}
+    others = {source for node in nodes if OPS[node.op].form != "product" for source in node.inputs}
     return {
         node.name: node.inputs[0]
         for node in nodes
-        if node.op == "transpose" and node.name not in others | kept
+        if OPS[node.op].is_transpose and node.name not in others | kept
     }
 
 
@@ -249,11 +256,11 @@ def _place(node: Node, graph: Graph, schedule: Schedule) -> None:
             inside = (
                 isinstance(producer, Loop)
                 and producer.space == graph[source].shape == space
-                and graph[source].op not in REDUCTIONS
-                and node.op not in ELSEWHERE
+                and not is_sum(graph[source])
+                and not reads_elsewhere(node)
             )
             earliest = max(earliest, number if inside else number + 1)
-    if node.op not in WHOLE:
+    if not takes_whole(node):
         for number in range(len(steps) - 1, earliest - 1, -1):
             step = steps[number]
             if isinstance(step, Loop) and step.space == space:
@@ -261,10 +268,4 @@ def _place(node: Node, graph: Graph, schedule: Schedule) -> None:
                 schedule.place[node.name] = number
                 return
     schedule.place[node.name] = len(steps)
-    steps.append(Whole(node) if node.op in WHOLE else Loop(space, [node]))
-
-
-def unplanned_ops() -> set[str]:
-    """Ops that no step can compute; empty, as a test sees to it."""
-    known = WHOLE | REDUCTIONS | ELSEWHERE | {"expand_like", "count"}
-    return {op.name for op in OPS.values() if op.kernel is None and op.name not in known}
+    steps.append(Whole(node) if takes_whole(node) else Loop(space, [node]))

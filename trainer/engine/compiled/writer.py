@@ -15,18 +15,17 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from trainer.engine.compiled.blas import tile_shape, use_loops, use_tiles
-from trainer.engine.compiled.places import read_elsewhere, write_scatter
 from trainer.engine.compiled.schedule import (
-    ELSEWHERE,
-    REDUCTIONS,
     Loop,
     Schedule,
     Step,
+    is_sum,
     nodes_of,
+    reads_elsewhere,
     space_of,
 )
 from trainer.graph.graph import Graph, Node
-from trainer.graph.ops import BATCH, OPS, Shape
+from trainer.graph.ops import BATCH, OPS, InOrder, Places, Read, Rows, Shape
 
 INDICES: Final = "ijk"
 FUNCTIONS: Final = (
@@ -141,9 +140,6 @@ class Writer:
             indices = [f"begin + {indices[0]}", *indices[1:]]
         return f"{self.name(node)}[{', '.join(indices)}]"
 
-    def _inputs(self, node: Node) -> list[Node]:
-        return [self._graph[name] for name in node.inputs]
-
     def size(self, dim: int | str) -> str:
         """The length of an axis."""
         return self._rows if dim == BATCH else str(dim)
@@ -190,12 +186,8 @@ class Writer:
                     if self._schedule.place[node] == numbers[id(step)]
                 }
                 self._loop(step, here)
-            elif step.node.op == "matmul":
-                self._product(step.node)
-            elif step.node.op == "scatter":
-                write_scatter(self, step.node, self._inputs(step.node))
             else:
-                self._softmax(step.node)
+                self._whole(step.node)
             self.line("")
         for leaf, value in late.items():
             self.copy(self.name(leaf), value)
@@ -218,7 +210,7 @@ class Writer:
         last = max((self._last_use(n) for n in readers), default=0)
         inside = [n for n in readers if place.get(n.name) == place[node]]
         return last <= place[node] and all(
-            space_of(n, self._graph) == shape and n.op not in ELSEWHERE for n in inside
+            space_of(n, self._graph) == shape and not reads_elsewhere(n) for n in inside
         )
 
     def _last_use(self, reader: Node) -> int:
@@ -258,8 +250,8 @@ class Writer:
     def _rows_of_a_piece(self, space: Shape, nodes: Sequence[Node]) -> int | None:
         """How many rows of a loop go to a thread at a time; None where one thread does it all."""
         numbers = self._nominal(space)
-        slow = any(name in (OPS[n.op].kernel or "softmax") for n in nodes for name in FUNCTIONS)
-        slow = slow or any(n.op in ("softmax", "log_softmax") for n in nodes)
+        slow = any(name in (OPS[n.op].kernel or "") for n in nodes for name in FUNCTIONS)
+        slow = slow or any(isinstance(OPS[n.op].form, Rows) for n in nodes)
         if not self._share or len(space) < 1 or numbers * (10 if slow else 1) < JOB_NUMBERS:
             return None
         rows = self._nominal(space[:1])
@@ -312,12 +304,12 @@ class Writer:
 
     def _loop_body(self, loop: Loop, updates: Mapping[str, str]) -> list[_Sum]:
         space = loop.space
-        sums = [_Sum.of(self, node, space) for node in loop.nodes if node.op in REDUCTIONS]
+        sums = [_Sum.of(self, node, space) for node in loop.nodes if is_sum(node)]
         for total in sums:
             self._write(total.before)
         with self._nest(space):
             for node in loop.nodes:
-                if node.op not in REDUCTIONS:
+                if not is_sum(node):
                     self._element(node, space)
                     if node.name in updates:
                         place = ", ".join(INDICES[: len(space)]) or "()"
@@ -345,18 +337,20 @@ class Writer:
         found = self._graph[source]
         place = self._schedule.place
         here = source in place and place[source] == place[reader.name]
-        if here and found.shape == space and found.op not in REDUCTIONS:
+        if here and found.shape == space and not is_sum(found):
             return self._value(found)
         return self.element(source, space, indices)
 
     def _expression(self, node: Node, space: Shape, indices: str) -> str:
-        if node.op == "count":
+        form = OPS[node.op].form
+        if form == "count":
             shape = self._graph[node.inputs[0]].shape
             dims = [self.size(shape[axis]) for axis in node.attributes["axes"]]
             return f"real({' * '.join(dims) or '1'})"
-        if node.op in ELSEWHERE:
-            return read_elsewhere(self, node, self._inputs(node), indices)
-        if node.op == "expand_like":
+        if isinstance(form, Places):
+            shapes = [self._graph[name].shape for name in node.inputs]
+            return form.element(self._reader(node), shapes, indices, **node.attributes)
+        if form == "repeat":
             source = node.inputs[0]
             axes = () if node.attributes.get("keepdims") else node.attributes["axes"]
             kept = [a for a in range(len(space)) if a not in axes]
@@ -367,7 +361,25 @@ class Writer:
         assert kernel is not None
         return kernel.format(*terms)
 
+    def _reader(self, node: Node) -> Read:
+        """What writes an element of an input at other places than the loop's."""
+        return lambda number, places: self.at(node.inputs[number], places)
+
     # Whole nodes ---------------------------------------------------------------------------
+
+    def _whole(self, node: Node) -> None:
+        form = OPS[node.op].form
+        if isinstance(form, Rows):
+            self._in_rows(node, form)
+        elif isinstance(form, InOrder):
+            self._in_order(node, form)
+        else:
+            self._product(node)
+
+    def _in_order(self, node: Node, form: InOrder) -> None:
+        out = self.buffer(node.name)
+        sizes = [[*map(self.size, self._graph[name].shape)] for name in node.inputs]
+        self._write(form.lines(self._reader(node), out, sizes))
 
     def _product(self, node: Node) -> None:
         """A matrix product: loops where it is small, else a call of BLAS, in tiles if large."""
@@ -424,38 +436,23 @@ class Writer:
                 self.line(f"for j in range({columns}):")
                 self.line(f"    {out}[i, j] += factor * {right}")
 
-    def _softmax(self, node: Node) -> None:
+    def _in_rows(self, node: Node, form: Rows) -> None:
         part = self._rows_of_a_piece(node.shape, [node])
         if part is None or len(node.shape) == 1:
-            self._softmax_body(node)
+            self._row_by_row(node, form)
             return
         with self._job(self._pieces(node.shape[0], part), part):
             self._rows_of(node.shape, part)
-            self._softmax_body(node)
+            self._row_by_row(node, form)
 
-    def _softmax_body(self, node: Node) -> None:
+    def _row_by_row(self, node: Node, form: Rows) -> None:
         source, out = node.inputs[0], self.buffer(node.name)
-        columns = node.shape[-1]
         before, last = INDICES[: len(node.shape) - 1], INDICES[len(node.shape) - 1]
-        x = self.at(source, [*before, last])
+        x, first = self.at(source, [*before, last]), self.at(source, [*before, "0"])
         y = f"{out}[{', '.join([*before, last])}]"
-        every = f"for {last} in range({self.size(columns)}):"
-        depth = self._depth
-        for axis in range(len(before)):
-            self.line(self.over(node.shape, axis))
-            self._depth += 1
-        self.line(f"top, mass = {self.at(source, [*before, '0'])}, ZERO")
-        with self.block(every):
-            self.line(f"top = max(top, {x})")
-        with self.block(every):
-            self.line(f"{y} = exp({x} - top)")
-        with self.block(every):
-            self.line(f"mass += {y}")
-        if node.op == "log_softmax":
-            self.line("mass = log(mass)")
-        with self.block(every):
-            self.line(f"{y} = {x} - top - mass" if node.op == "log_softmax" else f"{y} /= mass")
-        self._depth = depth
+        every = f"for {last} in range({self.size(node.shape[-1])}):"
+        with self._nest(node.shape[:-1]):
+            self._write(form.lines(x, first, y, every))
 
     @property
     def part(self) -> int | None:
@@ -494,7 +491,7 @@ class _Sum:
         indices = INDICES[: len(space)]
         value = writer.read(node.inputs[0], node, space, indices)
         dims = " * ".join(writer.size(space[axis]) for axis in axes) or "1"
-        divide = f" / real({dims})" if node.op == "mean" else ""
+        divide = f" / real({dims})" if OPS[node.op].form == "mean" else ""
         if not axes:
             return cls._stored(writer, node, f"{value}{divide}", indices)
         if set(axes) == set(range(len(space))):

@@ -1,0 +1,63 @@
+"""What every engine can do: the only place that says it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from trainer.engine.steps import Steps
+from trainer.graph.ops import Array
+
+
+class Engine(Protocol):
+    """Runs the training graph that `training.sgd.training_graph` builds.
+
+    `name` is what the run records. `steps_per_call` and `batches_per_call` are how many steps of
+    `train` and batches of `predict` to ask for at a time, so that a call takes a moment and a run
+    can be stopped between two; how they are cut changes no bit.
+
+    `state` holds the parameters and states by name, `arrays` rows in their order by the names of
+    the graph's inputs, x and y among them, all of the graph's dtype.
+    """
+
+    @property
+    def name(self) -> str:
+        """The engine's name."""
+
+    @property
+    def steps_per_call(self) -> int:
+        """Steps of `train` that are a good portion."""
+
+    @property
+    def batches_per_call(self) -> int:
+        """Batches of `predict` that are a good portion."""
+
+    def prepare(self, state: Mapping[str, Array], arrays: Mapping[str, Array]) -> None:
+        """Does now what the first calls would wait for, such as compiling; runs no step."""
+
+    def train(
+        self,
+        state: dict[str, Array],
+        arrays: Mapping[str, Array],
+        rates: Mapping[str, Array],
+        batch_size: int,
+        first: int,
+        last: int,
+    ) -> tuple[Steps, Array]:
+        """Runs the steps `first` to `last` (exclusive) of some rows and updates `state`.
+
+        Step i takes the rows from i · batch_size on, the last step those that are left. `rates`
+        holds what differs from step to step, of shape (last - first,). Returns the record of the
+        steps, and the predictions that they made before each update, of shape (rows, outputs). A
+        step whose loss or gradient norm is not finite changes nothing and ends the call.
+        """
+
+    def predict(
+        self, state: Mapping[str, Array], arrays: Mapping[str, Array], batch_size: int
+    ) -> tuple[float, Array]:
+        """The sum over all rows of their loss, and the predictions of shape (rows, outputs), as in
+        evaluation.
+
+        Runs in batches of `batch_size` rows; their mean losses are multiplied by their rows and
+        added in order in float64, so that the result does not depend on anything else.
+        """
