@@ -165,7 +165,8 @@ def test_a_run(page: Page, site: Site, picture: Picture) -> None:
     accuracy = f"test accuracy {run.metrics['test_accuracy']:.5g}"
     expect(page.get_by_text(accuracy)).to_be_visible()
     for tag, value in (
-        ("trainer.run", str(run.id)), ("trainer.spec_sha256", spec.sha256), ("trainer.data_sha256", run.data_sha256),
+        ("trainer.run", str(run.id)),
+        ("trainer.spec_sha256", spec.sha256), ("trainer.data_sha256", run.data_sha256),
         ("trainer.parameters_sha256", run.parameters_sha256),
     ):  # fmt: skip
         expect(page.get_by_role("status", name=tag)).to_contain_text(value)
