@@ -80,10 +80,12 @@ def site(
         patch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
         patch.chdir(folder)
         specs = {
-            name: load_spec(ROOT / "configs" / f"{config}.yaml", {"sgd.epochs": 20, **changes})
+            name: named(
+                load_spec(ROOT / "configs" / f"{config}.yaml", {"sgd.epochs": 20, **changes}), name
+            )
             for name, (config, changes) in SPECS.items()
         }
-        runs = {name: train(named(spec, name)) for name, spec in specs.items()}
+        runs = {name: train(spec) for name, spec in specs.items()}
         port = free_port()
         with _served(port):
             yield Site(f"http://127.0.0.1:{port}", specs, runs)

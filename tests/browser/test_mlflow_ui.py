@@ -147,9 +147,10 @@ def test_comparing_two_runs(page: Page, site: Site, picture: Picture) -> None:
     every = flatten(site.specs["narrow"].resolved())
     expect(parameters.get_by_role("row")).to_have_count(len(every))
     switch.click()
-    expect(parameters.get_by_role("row")).to_have_count(2)
+    expect(parameters.get_by_role("row")).to_have_count(3)
     assert rows(parameters) == {
-        "model/layers/0/units": ["32", "16"], "sgd/learning_rate": ["0.02", "0.1"],
+        "name": ["wide", "narrow"], "model/layers/0/units": ["32", "16"],
+        "sgd/learning_rate": ["0.02", "0.1"],
     }  # fmt: skip
     switch.scroll_into_view_if_needed()
     picture("compare_parameters")
@@ -159,11 +160,12 @@ def test_a_run(page: Page, site: Site, picture: Picture) -> None:
     open_run(page, site, "wide")
     spec, run = site.specs["wide"], site.runs["wide"]
     expect(page.get_by_role("status").filter(has_text="Finished")).to_be_visible()
-    expect(page.get_by_role("strong").filter(has_text="hidden_layer")).to_be_visible()
+    expect(page.get_by_role("strong").filter(has_text="wide")).to_be_visible()
     expect(page.get_by_text(": a network of 30 → 32 → 1 with logistic loss")).to_be_visible()
     accuracy = f"test accuracy {run.metrics['test_accuracy']:.5g}"
     expect(page.get_by_text(accuracy)).to_be_visible()
     for tag, value in (
+        ("trainer.run", str(run.id)),
         ("trainer.spec_sha256", spec.sha256), ("trainer.data_sha256", run.data_sha256),
         ("trainer.parameters_sha256", run.parameters_sha256),
     ):  # fmt: skip
@@ -223,7 +225,7 @@ def test_the_page_that_explains_a_run(page: Page, site: Site, picture: Picture) 
     """It is stepped through within MLflow's UI."""
     open_run(page, site, "line", "/artifacts/explain/graph.html")
     frame = page.frame_locator("iframe")
-    expect(frame.get_by_role("heading", level=1)).to_have_text("linear_regression")
+    expect(frame.get_by_role("heading", level=1)).to_have_text("line")
     forward = frame.get_by_role("button", name="Next").first
     for step in (1, 2):
         forward.click()

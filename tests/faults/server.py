@@ -18,8 +18,10 @@ from contextlib import chdir, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from trainer import Run, TrackingError, load_spec, resume, train
-from trainer.training import EpochDone
+from trainer import Run, TrackingError, load_spec, train
+from trainer.runs.profile import Profile
+from trainer.runs.sync import send, unsent_runs
+from trainer.training import EpochDone, Event
 
 Fault = Callable[["Proxy", bytes], bool]
 """Handles one request in a way of its own, or hands back False to let it through."""
@@ -119,31 +121,31 @@ def proxy(port: int, share: float, kinds: tuple[str, ...], seed: int) -> Iterato
 def one_run(uri: str, spec: Path, seconds: float) -> Run:
     """A run of some seconds, sent again until the store has all of it."""
 
-    def slowly(event: object) -> None:
+    def slowly(event: Event) -> None:
         if isinstance(event, EpochDone):
             time.sleep(seconds / 40)
 
     try:
-        return train(load_spec(spec), tracking_uri=uri, listeners=[slowly], warn=print)
-    except TrackingError as error:
-        if error.run is None or error.run.run_id is None:
-            raise
-        run_id = error.run.run_id
-    for _ in range(10):
-        with suppress(TrackingError):
-            return resume(run_id, warn=print)
-    raise TrackingError(f"the run {run_id} was never sent")
+        return train(
+            load_spec(spec), profile=Profile(store=uri, offline_ok=True), listen=slowly, again=True
+        )
+    finally:
+        for _ in range(10):
+            with suppress(TrackingError):
+                for run in unsent_runs():
+                    send(run)
 
 
 def is_whole(run: Run, uri: str) -> bool:
-    """Whether the server has each point of the run once, with its value, and its end."""
+    """Whether the server has the run once, each of its points once, with its value, and its end."""
     from mlflow import MlflowClient
 
     client = MlflowClient(uri)
-    found = client.get_run(run.run_id)
+    number = client.get_experiment_by_name(str(run.experiment)).experiment_id
+    (found,) = client.search_runs([number], f"tags.`trainer.run` = '{run.id}'")
     whole = bool(found.info.status == "FINISHED")
     for name, series in run.history.items():
-        history = client.get_metric_history(run.run_id, name)
+        history = client.get_metric_history(found.info.run_id, name)
         points = sorted((point.step, point.value) for point in history)
         values = dict(zip(series.steps.tolist(), series.values.tolist(), strict=True))
         whole &= bool(points) and len({step for step, _ in points}) == len(points)

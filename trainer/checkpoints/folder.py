@@ -15,11 +15,14 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 from uuid import uuid4
 
 from trainer.checkpoints.checkpoint import load_checkpoint
+from trainer.checkpoints.choosing import matching, the_one
 from trainer.checkpoints.disk import flush_folder, told, write_file
 from trainer.checkpoints.facts import (
     FACTS,
@@ -27,6 +30,7 @@ from trainer.checkpoints.facts import (
     Facts,
     Outcome,
     read_facts,
+    read_outcome,
     write_json,
 )
 from trainer.checkpoints.journal import Journal, read_journal
@@ -43,7 +47,6 @@ CHECKPOINTS: Final = "checkpoints"
 FILES: Final = "files"
 MODEL: Final = "model"
 TAKING_SECONDS: Final = 0.5  # who only looks whether the run is held has it for a moment
-_SHOWN: Final = 5  # runs that a message lists
 
 
 class Lock:
@@ -198,37 +201,39 @@ def folders(runs: Path) -> Iterator[Path]:
     yield from sorted(found, key=lambda path: (path / FACTS).stat().st_mtime_ns)
 
 
+@dataclass(frozen=True)
+class _Kept:
+    """The run in a folder, as a word may stand for it."""
+
+    path: Path
+    name: str
+    kind: str
+    about: str
+
+    @property
+    def id(self) -> str:
+        return self.path.name
+
+    @classmethod
+    def of(cls, path: Path) -> _Kept:
+        try:
+            facts, outcome = read_facts(path), read_outcome(path)
+        except CheckpointError:
+            return cls(path, "?", "?", "its files are damaged")
+        began = datetime.fromtimestamp(facts.began)
+        status = outcome.status if outcome else "RUNNING" if is_held(path / LOCK) else "KILLED"
+        return cls(path, facts.name, facts.kind, f"{began:%Y-%m-%d %H:%M}  {status}")
+
+
 def find_folder(runs: Path, reference: str) -> Path:
     """The folder of the run with this name, id or beginning of an id; `last` is the latest that
     trained a model.
 
-    Raises `UsageError` where there is none, or where several begin like this.
+    Raises `UsageError` where there is none, or where several may be meant.
     """
-    there = list(folders(runs))
+    there = [_Kept.of(path) for path in folders(runs)][::-1]
     if not there:
         raise UsageError(f"there is no run in {runs}")
     if reference == "last":
-        return next((path for path in reversed(there) if _kind(path) == "train"), there[-1])
-    found = [path for path in there if _name(path) == reference]
-    found = found or [path for path in there if path.name.startswith(reference)]
-    if not found:
-        names = ", ".join(f"{path.name[:8]} ({_name(path)})" for path in there[-_SHOWN:])
-        raise UsageError(f"there is no run '{reference}' in {runs}\n  the latest: {names}")
-    if len(found) > 1:
-        names = ", ".join(path.name for path in found[-_SHOWN:])
-        raise UsageError(f"'{reference}' may be any of {len(found)} runs: {names}")
-    return found[0]
-
-
-def _kind(path: Path) -> str:
-    try:
-        return read_facts(path).kind
-    except CheckpointError:
-        return "?"
-
-
-def _name(path: Path) -> str:
-    try:
-        return read_facts(path).name
-    except CheckpointError:
-        return "?"
+        return next((each for each in there if each.kind == "train"), there[0]).path
+    return the_one(reference, matching(reference, there), f"in {runs}", there).path

@@ -139,7 +139,8 @@ def explain_graph(
     nodes = [node for node in graph if node.name in needed]
     names = [node.name for node in nodes if node.op != "constant"]
     builder = GraphBuilder.extend(graph)
-    backward = gradients(builder.build(), _scalar(builder, of), names)
+    number = _scalar(builder, of)  # may add a node, so before the graph is built
+    backward = gradients(builder.build(), number, names)
     locals_ = _Locals(backward, {node.name for node in nodes})
     values = evaluate(backward, feeds)
     grads = {n: values[backward.outputs[f"gradient/{n}"]] for n in names}

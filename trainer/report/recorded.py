@@ -6,7 +6,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
+
+FALLBACK: Final = "train_loss"
+"""What runs are told apart by where they have no validation loss."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,13 @@ class RecordedRun:
     def id(self) -> str:
         """The name of its folder, or the store's id where it came without one."""
         return self.tags.get("trainer.run", self.run_id)
+
+    @property
+    def about(self) -> str:
+        """When it began, how it ended, and how well."""
+        metric = next((m for m in ("val_loss", FALLBACK) if m in self.metrics), None)
+        value = f"  {metric} {self.metrics[metric]:.5g}" if metric else ""
+        return f"{self.started:%Y-%m-%d %H:%M}  {self.status:<8}{value}"
 
     def as_json(self) -> dict[str, Any]:
         """A run in the JSON of `train list` and `train compare`, without its tags."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import math
-import re
 import tempfile
 import warnings
 from collections.abc import Callable, Sequence
@@ -13,8 +12,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from trainer.checkpoints.choosing import ID_BEGINS, the_one
 from trainer.errors import UsageError
-from trainer.report.recorded import RecordedRun
+from trainer.report.recorded import FALLBACK, RecordedRun
 from trainer.tracking.client import answers_of, connect, words_of
 from trainer.tracking.opening import KIND_TAG, RUN_TAG
 from trainer.tracking.store import Store
@@ -28,11 +28,8 @@ _EXAMPLES: Final = (
     "an order such as metrics.val_loss DESC"
 )
 LATEST: Final = "attributes.start_time DESC"
-FALLBACK: Final = "train_loss"
 _PAGE: Final = 1000  # runs that the store is asked for at once
 _FEW: Final = 20  # runs, of which one is nearly always a training
-_SHOWN: Final = 5  # runs that a message lists
-_ID_BEGINS: Final = re.compile(r"[0-9a-f]{4,32}")
 
 
 def find_run(
@@ -70,13 +67,7 @@ class Runs:
         if reference == "best":
             return self.best(experiment)[0]
         found = self._named(reference, experiment) or self._beginning(reference, experiment)
-        if not found:
-            short = 0 < len(reference) < 4 and re.fullmatch("[0-9a-f]+", reference)
-            hint = "\n  hint: give at least four characters of an id" if short else ""
-            raise UsageError(f"there is no run '{reference}' {self._where(experiment)}{hint}")
-        if len(found) > 1:
-            raise UsageError(_ambiguous(reference, found))
-        return found[0]
+        return the_one(reference, found, self._where(experiment))
 
     def _last(self, experiment: str | None) -> RecordedRun:
         for limit in (_FEW, None):
@@ -92,7 +83,7 @@ class Runs:
         return [run for run in found if run.name == name]
 
     def _beginning(self, text: str, experiment: str | None) -> list[RecordedRun]:
-        if not _ID_BEGINS.fullmatch(text):
+        if not ID_BEGINS.fullmatch(text):
             return []
         for name in (f"tags.`{RUN_TAG}`", "attributes.run_id"):
             found = self.search(f"{name} LIKE '{text}%'", experiment=experiment)
@@ -225,15 +216,3 @@ def _recorded(run: Run, experiment: str) -> RecordedRun:
         data.metrics,
         data.tags,
     )
-
-
-def _ambiguous(reference: str, runs: Sequence[RecordedRun]) -> str:
-    """The latest of the runs that fit, and how to choose."""
-    lines = [f"'{reference}' may be any of several runs: choose one by its id"]
-    for run in runs[:_SHOWN]:
-        metric = next((m for m in ("val_loss", FALLBACK) if m in run.metrics), None)
-        value = f"  {metric} {run.metrics[metric]:.5g}" if metric else ""
-        lines.append(f"  {run.id[:8]}  {run.started:%Y-%m-%d %H:%M}  {run.status:<8}{value}")
-    if len(runs) > _SHOWN:
-        lines.append(f"  … and {len(runs) - _SHOWN} before them")
-    return "\n".join(lines)
