@@ -144,7 +144,7 @@ def test_a_name_of_several_runs(runs: Store) -> None:
     lines = str(caught.value).splitlines()
     assert lines[0] == "'same' may be any of several runs: choose one by its id"
     started = datetime(2024, 3, 1, 12, 8, tzinfo=UTC).astimezone().strftime("%Y-%m-%d %H:%M")
-    assert lines[1] == f"  {ids[7][:8]}  {started}  RUNNING "
+    assert lines[1] == f"  {ids[7][:8]}  {started}  RUNNING"
     assert lines[2].endswith("  KILLED    train_loss 9")
     assert [line.split()[0] for line in lines[1:6]] == [run[:8] for run in ids[:2:-1]]
     assert lines[5].endswith("  val_loss 3")

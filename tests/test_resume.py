@@ -907,6 +907,7 @@ def test_going_on_without_the_store(
     with monkeypatch.context() as patch:
         patch.setattr(recording, "check_store", absent)
         patch.setattr(recorder, "PATIENCE_SECONDS", 0.1)
+        patch.setattr("trainer.runs.recording.LASTING_SECONDS", 0.0)
         with pytest.raises(TrackingError, match="away"):
             go_on(str(killed.id), listen=Process(waits_for("away"))._hear)
         later = Process(waits_for("away"))

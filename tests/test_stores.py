@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import pytest
 from conftest import WriteSpec
@@ -19,9 +19,10 @@ from mlflow import MlflowClient
 from stores import all_runs, assert_whole, only_run, recorded, series, server, tree
 
 from trainer import Run, TrackingError, load_spec, resume, train
-from trainer.checkpoints.facts import read_outcome, read_recorded
+from trainer.checkpoints.facts import RECORDED, Recorded, read_outcome, read_recorded, write_json
 from trainer.checkpoints.folder import folders
 from trainer.runs.profile import Profile
+from trainer.runs.recording import Following, Recorder
 from trainer.runs.sync import send, unsent_runs
 from trainer.tracking import store as store_module
 from trainer.training import EpochDone, Event, Warned
@@ -35,6 +36,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trainer.tracking.recording.PAUSE_SECONDS", 0.02)
     monkeypatch.setattr("trainer.tracking.recorder.PATIENCE_SECONDS", 0.3)
     monkeypatch.setattr("trainer.runs.recording.LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("trainer.runs.recording.LASTING_SECONDS", 0.0)
 
 
 def until_told(event: Event) -> None:
@@ -166,6 +168,22 @@ def test_a_run_that_has_got_far_goes_on(
     sent = send(str(run.id))
     assert sent.whole
     assert_whole(Run(**{**vars(run), "run_id": sent.run_id}), store)
+
+
+def test_what_does_not_last_is_no_problem(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store may refuse one call and take the next: who trains hears of it after two seconds."""
+    (folder / "one").mkdir()
+    clock = [100.0]
+    monkeypatch.setattr("trainer.runs.recording.LASTING_SECONDS", 2.0)
+    monkeypatch.setattr("trainer.runs.recording.time.monotonic", lambda: clock[0])
+    following = Following(cast("Recorder", None), folder / "one", attempt=1)
+    told = {}
+    for second, problem in enumerate([None, "away", None, "away", "away", "away", "gone", None]):
+        clock[0] = 100.0 + second
+        write_json(folder / "one", RECORDED, Recorded("store", 1, problem=problem))
+        told[second] = following.problem
+    met = {second: text for second, text in told.items() if text}
+    assert met == {4: "away", 5: "away", 6: "gone"}
 
 
 def test_offline_ok(store: str, write_spec: WriteSpec) -> None:

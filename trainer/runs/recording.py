@@ -20,6 +20,7 @@ from trainer.training.result import Run
 LATER: Final = "the run is trained, and kept on this disk; send it later with: train sync"
 GONE: Final = "the recorder of the run has ended"
 LOOK_SECONDS: Final = 0.2
+LASTING_SECONDS: Final = 2.0  # a store may refuse a call and take the next one
 
 
 class Process(Protocol):
@@ -72,7 +73,7 @@ class Following:
         self.recorder = recorder
         self._folder, self._attempt = folder, attempt
         self._problem: str | None = None
-        self._looked = 0.0
+        self._looked, self._well = 0.0, time.monotonic()
 
     @property
     def store(self) -> Store:
@@ -81,14 +82,16 @@ class Following:
 
     @property
     def problem(self) -> str | None:
-        """What is wrong with the store, as far as that is known by now. That the recorder itself is
-        gone is no reason to stop: `wait` tells it.
+        """What is wrong with the store, once that has lasted. That the recorder itself is gone is
+        not said here: `wait` tells it.
         """
         if time.monotonic() - self._looked >= LOOK_SECONDS:
             self._looked = time.monotonic()
             recorded = self.recorded()
             self._problem = recorded.problem if recorded else None
-        return self._problem
+            if self._problem is None:
+                self._well = self._looked
+        return self._problem if self._looked - self._well >= LASTING_SECONDS else None
 
     def recorded(self) -> Recorded | None:
         """What the recorder said last."""
