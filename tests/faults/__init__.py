@@ -1,3 +1,3 @@
-"""Fault campaigns: what is saved is damaged, refused, filled up and killed in every way at hand,
+"""Fault campaigns: what is saved is damaged, refused, filled up and killed in every way there is,
 and nothing may be lost. `python -m tests.faults` runs all of it, the tests a sample.
 """

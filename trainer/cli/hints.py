@@ -45,5 +45,5 @@ def headline(error: TrainerError) -> str:
 
 
 def warn(text: str) -> None:
-    """Tells what went wrong beside the task at hand."""
+    """Tells what went wrong beside what was asked for."""
     print(f"train: warning: {text}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""A training at hand: all that it needs, and where it stands."""
+"""One training: all that it needs, and where it stands."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from trainer.training.snapshot import Snapshot
 class Progress:
     """Where a training stands between two calls of its engine.
 
-    `epoch` is the one at hand, of which `done` steps are done; 0 before anything was measured,
+    `epoch` is the current one, of which `done` steps are done; 0 before anything was measured,
     and one more than there are when all are done. `step` counts the steps of all epochs.
     `record` holds what the steps of this epoch add up to.
     """

@@ -102,7 +102,7 @@ def _calls(job: Job, epoch: int, done: int = 0) -> Iterator[tuple[Mapping[str, A
     """The training rows in the epoch's order, some megabytes at a time, with what is drawn for
     them, and which steps of them to run: the first and the last.
 
-    So the rows are in memory once, and those at hand are in the cache when they train. The first
+    So the rows are in memory once, and those that train are in the cache then. The first
     `done` steps of the epoch are left out; where calls end does not depend on it. The arrays are
     overwritten when the next rows are gathered.
     """

@@ -121,7 +121,7 @@ def _half_cosine(share: Array) -> Array:
 
 
 def _share_of_cycle(schedule: CosineSchedule, time: _Time) -> Array:
-    """The part that is done of the cycle at hand.
+    """The part that is done of the cycle in which a step is.
 
     Cycle i begins after 1 + g + … + gⁱ⁻¹ = (gⁱ - 1) / (g - 1) times the length of the first, with
     g its growth; `expm1` and `log1p` keep that exact where g is close to 1.

@@ -60,7 +60,7 @@ class Writer:
         self._names: dict[tuple[str, str], str] = {}
         self._taken: set[str] = {"n", "begin", "step", "start", "stop", "piece", "job", "scalars"}
         self._part: int | None = None  # rows in a piece, while one is written
-        self._passed: dict[str, None] = {}  # scalars that the piece at hand reads
+        self._passed: dict[str, None] = {}  # scalars that this piece reads
         self.buffers: dict[str, Shape] = {}
         self.jobs: list[list[str]] = []
 
@@ -72,7 +72,7 @@ class Writer:
         return self._lines
 
     def line(self, text: str) -> None:
-        """One line at the depth at hand."""
+        """One line at the current depth."""
         self._lines.append("    " * self._depth + text if text else "")
 
     def _write(self, lines: Sequence[str]) -> None:
@@ -321,7 +321,7 @@ class Writer:
         return sums
 
     def _value(self, node: Node) -> str:
-        """The variable of an element that the loop at hand has computed."""
+        """The variable of an element that this loop has computed."""
         return self._variable(node.name, "_" if node.shape == () else "_at")
 
     def _element(self, node: Node, space: Shape) -> None:
@@ -460,12 +460,12 @@ class Writer:
         return self._part
 
     def most_pieces(self, space: Shape) -> int:
-        """How many pieces the loop at hand has for a full batch."""
+        """How many pieces this loop has for a full batch."""
         assert self._part
         return -(-self._nominal(space[:1]) // self._part)
 
     def count_pieces(self, space: Shape) -> str:
-        """The same for the batch at hand, as an expression."""
+        """The same for the current batch, as an expression."""
         assert self._part
         return self._pieces(space[0], self._part)
 
