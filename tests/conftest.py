@@ -98,6 +98,15 @@ def _recorder_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trainer.runs.ahead.start_process", RecorderThread)
 
 
+@pytest.fixture(autouse=True)
+def _no_pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs of this process leave no pictures and no page, which take longer than their training,
+    but for tests with the mark `pictures`. Commands that are processes draw them.
+    """
+    if request.node.get_closest_marker("pictures") is None:
+        monkeypatch.setattr("trainer.runs.attempt.leave_pictures", lambda *_: None)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _kernel_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Compiled kernels go to a folder of the tests, which all of them share."""

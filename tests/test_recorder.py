@@ -101,16 +101,15 @@ def test_a_folder_that_was_never_recorded_goes_on_elsewhere(
     def stop() -> bool:
         return sum(isinstance(each, EpochDone) for each in heard) > 2
 
-    monkeypatch.setattr(ahead, "start_process", lambda: pytest.fail("a recorder was started"))
     before = Profile(runs=Path("first"), record=False, engine="reference")
-    with pytest.raises(InterruptedRun):
-        train(spec, profile=before, listen=heard.append, stop=stop)
-    whole = train(spec, profile=replace(before, engine="compiled"))
+    with monkeypatch.context() as patch:
+        patch.setattr(ahead, "start_process", lambda: pytest.fail("a recorder was started"))
+        with pytest.raises(InterruptedRun):
+            train(spec, profile=before, listen=heard.append, stop=stop)
+        whole = train(spec, profile=replace(before, engine="compiled"))
     assert (whole.run_id, whole.tracking_uri) == (None, None)
     assert unsent_runs(before) == [], "nobody asked for it to be recorded"
     assert not (folder / "first" / "mlflow.db").exists()
-    monkeypatch.undo()
-    monkeypatch.chdir(folder)
 
     killed = next(path for path in folders(Path("first")) if path.name != whole.id)
     for path in (killed, Path("first") / str(whole.id)):

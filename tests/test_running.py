@@ -144,6 +144,7 @@ def limits() -> list[int]:
     return [each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"]
 
 
+@pytest.mark.pictures
 @pytest.mark.parametrize("engines", [("reference",) * 2, ("compiled",) * 2,
                                      ("reference", "compiled")], ids="+".join)  # fmt: skip
 def test_two_runs_at_once_give_the_bits_of_each_alone(

@@ -185,6 +185,7 @@ def test_experiments(store: str, write_spec: WriteSpec) -> None:
     assert not Path("mlruns").exists()
 
 
+@pytest.mark.pictures
 def test_artifacts(store: str, write_spec: WriteSpec) -> None:
     path = write_spec(SPLIT)
     path.write_bytes(b"# \xc3\xbc\r\n" + path.read_bytes())
