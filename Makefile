@@ -4,7 +4,7 @@
 # make check  the linters and type checks
 # make bench  sets up .venv-bench and compares with other libraries: benchmarks/RESULTS.md
 # make accuracy  compares with scikit-learn on real tables: benchmarks/ACCURACY.md
-# make faults all fault campaigns: some twenty minutes; FAULTS=--help shows how to choose
+# make faults all fault campaigns: an hour or more; FAULTS=--help shows how to choose
 # make lock   renews requirements.lock from what is installed in .venv
 
 PYTHON ?= $(firstword $(foreach v,3.11 3.12 3.13,$(shell command -v python$(v))) python3)
@@ -20,8 +20,9 @@ README := 'tests/test_docs.py::test_page[README.md]'
 train: .venv/.run
 	$(BIN)/train $(CONFIG)
 
+# One more than there are cores: many tests wait for processes that they start.
 test: .venv/.dev
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n $$(($$(getconf _NPROCESSORS_ONLN) + 1))
 
 # OpenBLAS's kernel for AVX2; then NumPy's own functions, which warns of what this CPU never had
 # (the README's numbers come from products alone).

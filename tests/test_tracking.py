@@ -354,6 +354,7 @@ def test_the_environments_experiment(
 def test_a_run_that_mlflow_has_begun_is_joined(
     store: str, write_spec: WriteSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("trainer.tracking.recorder.PATIENCE_SECONDS", 0.3)
     client = MlflowClient(store)
     begun = client.create_run(client.create_experiment("theirs"))
     client.log_param(begun.info.run_id, "config", "spec.yaml")

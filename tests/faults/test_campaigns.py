@@ -49,8 +49,8 @@ def test_a_run_that_is_killed_ends_as_in_peace(store: str, folder: Path) -> None
 
 
 @pytest.mark.parametrize(("campaign", "moments"), [
-    (pairs.recorder, ["once there is a run in MLflow", "while the model is logged"]),
-    (pairs.training, ["once it has its facts", "once MLflow knows it"]),
+    (pairs.recorder, ["while the model is logged"]),
+    (pairs.training, ["once MLflow knows it"]),
 ])  # fmt: skip
 def test_of_a_training_and_its_recorder_one_is_killed(
     store: str, folder: Path, campaign: Callable[..., Tally], moments: list[str]

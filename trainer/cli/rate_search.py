@@ -74,8 +74,7 @@ def lr_find(
     from trainer.spec import load_spec
 
     spec = named(load_spec(config, set_), name)
-    asked = {"lowest": lowest, "highest": highest, "steps": steps}
-    given = {key: value for key, value in asked.items() if value is not None}
+    given = _given(lowest=lowest, highest=highest, steps=steps)
     profile = Profile(engine.value, threads, None if no_track else runs, tracking_uri)
     _announce(spec.name, given, quiet or json_)
     with heard(silent=True) as hear:
@@ -89,6 +88,10 @@ def lr_find(
         print(json.dumps(search.as_json()))
     elif not quiet:
         _show(search, png)
+
+
+def _given(**asked: float | None) -> dict[str, float]:
+    return {key: value for key, value in asked.items() if value is not None}
 
 
 def _announce(name: str, given: dict[str, float], silent: bool) -> None:
