@@ -78,7 +78,7 @@ def lr_find(
     profile = Profile(engine.value, threads, None if no_track else runs, tracking_uri)
     _announce(spec.name, given, quiet or json_)
     with heard(silent=True) as hear:
-        search = find_learning_rate(spec, profile=profile, **given, **hear)  # type: ignore[arg-type]
+        search = find_learning_rate(spec, profile=profile, **given, **hear)  # type: ignore[arg-type]  # by name
     if png is not None:
         from trainer.cli.rates import written
         from trainer.report.rates import write_range_test

@@ -32,7 +32,17 @@ from trainer.runs.train import Order, carry_out
 from trainer.spec.emit import to_yaml
 from trainer.spec.schema import Spec
 from trainer.tracking.recorder import JOINS
-from trainer.training import Event, Listener, Run, Started, Stop, Warned, never, nobody
+from trainer.training import (
+    Event,
+    Listener,
+    Run,
+    Started,
+    Status,
+    Stop,
+    Warned,
+    never,
+    nobody,
+)
 
 KIND: Final = "crossval"
 
@@ -146,11 +156,11 @@ class _Folds:
 
     # What comes out ------------------------------------------------------------------------
 
-    def _so_far(self, status: str) -> CrossValidation:
+    def _so_far(self, status: Status) -> CrossValidation:
         seconds = time.monotonic() - self.began
         folder = self._folder.path if self._folder else None
         return CrossValidation(
-            self.plan, tuple(self._runs), tuple(self._notes), status, folder,  # type: ignore[arg-type]
+            self.plan, tuple(self._runs), tuple(self._notes), status, folder,
             seconds=seconds,
         )  # fmt: skip
 

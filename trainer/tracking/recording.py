@@ -259,7 +259,7 @@ class Recording:
 
     def _note(self, **changes: object) -> None:
         """Keeps what the recorder knows, where that is new."""
-        self._state = replace(self._state, **changes)  # type: ignore[arg-type]
+        self._state = replace(self._state, **changes)  # type: ignore[arg-type]  # fields by name
         if self._state != self._noted:
             write_json(self.folder, RECORDED, self._state)
             self._noted = self._state
