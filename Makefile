@@ -20,9 +20,8 @@ README := 'tests/test_docs.py::test_page[README.md]'
 train: .venv/.run
 	$(BIN)/train $(CONFIG)
 
-# One more than there are cores: many tests wait for processes that they start.
 test: .venv/.dev
-	$(BIN)/pytest -n $$(($$(getconf _NPROCESSORS_ONLN) + 1))
+	$(BIN)/pytest -n auto
 
 # OpenBLAS's kernel for AVX2; then NumPy's own functions, which warns of what this CPU never had
 # (the README's numbers come from products alone).
