@@ -156,7 +156,10 @@ def test_an_op_that_is_written_wrong_is_noticed(
         monkeypatch.setattr(source, "_is_copied", lambda node: node.op == op)
         wrong = dataclasses.replace(row, program=f"({right}) * DTYPE.type(1.0001)")
     else:
-        times = lambda w, *x, **a: w.apply("Mul", row.onnx(w, *x, **a), w.constant(1.0001))  # noqa: E731
+
+        def times(w: Any, *x: Any, **a: Any) -> Any:
+            return w.apply("Mul", row.onnx(w, *x, **a), w.constant(1.0001))
+
         wrong = dataclasses.replace(row, onnx=times)
     monkeypatch.setitem(OPS, op, wrong)
     with pytest.raises(AssertionError, match="Not equal to tolerance"):
