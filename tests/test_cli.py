@@ -18,7 +18,7 @@ from conftest import ROOT
 
 COMMANDS = [
     "run", "crossval", "resume", "reproduce", "sync", "list", "compare", "predict", "evaluate",
-    "promote", "export", "serve", "explain", "gradcheck", "check", "schema", "ui",
+    "importance", "promote", "export", "serve", "explain", "gradcheck", "check", "schema", "ui",
 ]  # fmt: skip
 
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from trainer.network.build import build_graph
     from trainer.runs.crossval import crossval
     from trainer.runs.folds import plan_folds
+    from trainer.runs.importance import importance
     from trainer.runs.profile import Profile
     from trainer.runs.rate_search import find_learning_rate
     from trainer.runs.reproduce import reproduce
@@ -58,6 +59,7 @@ _HOMES = {
     "Series": "training.result",
     "reproduce": "runs.reproduce",
     "resume": "runs.resume",
+    "importance": "runs.importance",
     "find_learning_rate": "runs.rate_search",
     "Profile": "runs.profile",
     "crossval": "runs.crossval",
@@ -87,6 +89,7 @@ __all__ = [
     "crossval",
     "find_learning_rate",
     "gradients",
+    "importance",
     "load_model",
     "load_spec",
     "plan_folds",

@@ -11,13 +11,14 @@ from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 
-Purpose: TypeAlias = Literal["split", "initialise", "order", "synthetic", "dropout"]
+Purpose: TypeAlias = Literal["split", "initialise", "order", "synthetic", "dropout", "importance"]
 PURPOSES: Final[dict[Purpose, int]] = {
     "split": 1,
     "initialise": 2,
     "order": 3,
     "synthetic": 4,
     "dropout": 5,
+    "importance": 6,
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,14 +60,30 @@ class Model:
         NaN for missing values. They are computed some at a time.
         """
         how = self.preprocessing
-        wanted = self.graph.outputs["prediction"]
         found = np.empty((len(rows), how.outputs), how.dtype)
-        widest = max(int(np.prod(value.shape[-1:])) for value in self.parameters.values())
-        for block in blocks(len(rows), max(widest, how.layout.width)):
-            with np.errstate(over="ignore"):
-                x = how.encode(rows[block]).astype(how.dtype, order="C")
-            found[block] = evaluate(self.graph, {**self.parameters, "x": x}, [wanted])[wanted]
+        for block in self._blocks(len(rows)):
+            found[block] = self._evaluated(self.encode(rows[block]))
         return found
+
+    def outputs_of(self, x: Array) -> Array:
+        """As `outputs`, of rows that are encoded already: x has shape (rows, columns)."""
+        found = np.empty((len(x), self.preprocessing.outputs), self.preprocessing.dtype)
+        for block in self._blocks(len(x)):
+            found[block] = self._evaluated(x[block])
+        return found
+
+    def encode(self, rows: Array) -> Array:
+        """Raw rows as x, of shape (rows, columns), in the network's dtype."""
+        with np.errstate(over="ignore"):
+            return self.preprocessing.encode(rows).astype(self.preprocessing.dtype, order="C")
+
+    def _blocks(self, rows: int) -> Iterable[slice]:
+        widest = max(int(np.prod(value.shape[-1:])) for value in self.parameters.values())
+        return blocks(rows, max(widest, self.preprocessing.layout.width))
+
+    def _evaluated(self, x: Array) -> Array:
+        wanted = self.graph.outputs["prediction"]
+        return evaluate(self.graph, {**self.parameters, "x": x}, [wanted])[wanted]
 
     def probabilities(self, outputs: Array) -> Array:
         """What logits mean: the probability of each class, of shape (rows, classes); of several

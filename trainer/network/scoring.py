@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from trainer.data import Preprocessing
@@ -32,18 +34,34 @@ def score_rows(
     `recall/<class>`, `f1/<class>` and `rows/<class>`; of several numeric targets `r2/<target>`,
     `rmse/<target>` and `mae/<target>`.
     """
+    whole = measure_rows(model, how, outputs, targets, weight)
     found, y = outputs.astype(np.float64), how.encode_target(targets).astype(np.float64)
-    loss = _loss(model, found, y, weight)
     if model.loss == "logistic":
         classes = Classes(how.outputs, model.multi_label)
         names = how.output_names if how.classes is None else how.classes
-        groups = by_class(classes, names, found, y, weight)
-    else:
+        return whole | by_class(classes, names, found, y, weight)
+    found, y = how.decode_target(found), how.decode_target(y)
+    return whole | by_target(how.output_names, found, y, weight)
+
+
+def measure_rows(
+    model: LossSpec,
+    how: Preprocessing,
+    outputs: Array,
+    targets: Array,
+    weight: Array | None = None,
+    names: Sequence[str] | None = None,
+) -> dict[str, float]:
+    """The `loss` and the metrics `names` of all rows together, by default all that fit; the same
+    numbers as those of `score_rows`.
+    """
+    found, y = outputs.astype(np.float64), how.encode_target(targets).astype(np.float64)
+    loss = _loss(model, found, y, weight)
+    if model.loss != "logistic":
         found, y = how.decode_target(found), how.decode_target(y)
-        groups = by_target(how.output_names, found, y, weight)
-    scores = scores_for(model.loss, how.outputs, multi_label=model.multi_label)
+    scores = scores_for(model.loss, how.outputs, names, multi_label=model.multi_label)
     scores.add(found, y, weight)
-    return ({"loss": loss} if np.isfinite(loss) else {}) | scores.values() | groups
+    return ({"loss": loss} if np.isfinite(loss) else {}) | scores.values()
 
 
 def _loss(model: LossSpec, outputs: Array, y: Array, weight: Array | None) -> float:

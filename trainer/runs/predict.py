@@ -36,14 +36,14 @@ def predict_file(
     """
     done = 0
     with _writer(model, out) as writer:
-        for rows in _rows(model, data):
+        for rows in checked_rows(model, data):
             writer.write(model.predict(rows.x))
             done += len(rows.x)
             progress(done)
     return done
 
 
-def _rows(model: Model, data: Path, target: bool = False) -> Iterator[Rows]:
+def checked_rows(model: Model, data: Path, target: bool = False) -> Iterator[Rows]:
     """The rows, each of which can be encoded in the model's dtype. Raises `DataError`."""
     source = model.spec.data.source
     how, delimiter, missing = model.preprocessing, None, MISSING_VALUES
@@ -55,17 +55,19 @@ def _rows(model: Model, data: Path, target: bool = False) -> Iterator[Rows]:
         data, how.columns, targets, weights=weights, delimiter=delimiter, missing=missing
     ):
         for block in blocks(len(rows.x), max(how.layout.width, len(how.columns))):
-            _check_rows(how, rows.x[block], rows.first + block.start, data)
+            check_rows(how, rows.x[block], rows.first + block.start, str(data))
         yield rows
 
 
-def _check_rows(how: Preprocessing, raw: Array, first: int, data: Path) -> None:
-    """Raises `DataError` for a row that cannot be encoded; `first` is the number of the first."""
+def check_rows(how: Preprocessing, raw: Array, first: int, file: str) -> None:
+    """Raises `DataError` for a row that cannot be encoded; `first` is the number of the first, and
+    `file` where they are.
+    """
     with np.errstate(over="ignore", invalid="ignore"):
         fault = how.fault(raw, how.encode(raw).astype(how.dtype))
     if fault is not None:
         message = f"row {first + fault.row}: {fault.message}"
-        raise DataError(Problem(f"column {fault.column!r}", message, fault.hint, str(data)))
+        raise DataError(Problem(f"column {fault.column!r}", message, fault.hint, file))
 
 
 # Writing ----------------------------------------------------------------------------------------
@@ -160,7 +162,7 @@ def evaluate_file(
     targets: list[Array] = []
     weights: list[Array] = []
     done = 0
-    for rows in _rows(model, data, target=True):
+    for rows in checked_rows(model, data, target=True):
         assert rows.target is not None
         outputs.append(model.outputs(rows.x))
         targets.append(rows.target)

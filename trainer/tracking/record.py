@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Final
 
 from trainer.errors import UsageError
@@ -65,6 +67,19 @@ def record_metrics(store: Store, run_id: str, metrics: Mapping[str, float]) -> N
     with answers_of(store):
         for name, value in metrics.items():
             client.log_metric(run_id, name, value)
+
+
+def record_files(store: Store, run_id: str, files: Mapping[str, bytes]) -> None:
+    """Adds these artifacts to the run, by their paths; those that are there are replaced.
+
+    Raises `TrackingError`.
+    """
+    client = connect(store)
+    with answers_of(store), tempfile.TemporaryDirectory() as folder:
+        for path, content in files.items():
+            (Path(folder) / path).parent.mkdir(parents=True, exist_ok=True)
+            (Path(folder) / path).write_bytes(content)
+        client.log_artifacts(run_id, folder)
 
 
 @dataclass(frozen=True)
