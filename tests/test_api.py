@@ -67,8 +67,8 @@ def test_importing_trainer_imports_nothing_heavy() -> None:
 
 
 ROOMS = (
-    "errors", "randomness", "graph", "metrics", "spec", "data", "engine", "network", "training",
-    "checkpoints", "explain", "export", "report", "tracking", "runs", "cli",
+    "errors", "randomness", "machine", "graph", "metrics", "spec", "data", "engine", "network",
+    "training", "checkpoints", "explain", "export", "report", "tracking", "runs", "cli",
 )  # fmt: skip
 """Each room may import those that stand before it."""
 

@@ -89,7 +89,8 @@ def first_rows(spec: Spec, count: int) -> Table:
 class _Survey:
     """What the first pass found. `sizes` are the rows of each part; `counts` and `weights` those
     of each class, and the sums of their weights, of shape (parts, classes), or (parts, 1) without
-    classes. `head` holds the first training rows, `sample` those on which is fitted.
+    classes. `head` holds the first training rows, `sample` those on which is fitted; `piece` rows
+    are in memory at a time.
     """
 
     sizes: Sequence[int]
@@ -98,6 +99,7 @@ class _Survey:
     tallies: Sequence[Tally]
     head: Table
     sample: Table
+    piece: int
 
 
 def _survey(spec: Spec, source: TableOnDisk, told: Reading = silent) -> _Survey:
@@ -125,7 +127,8 @@ def _survey(spec: Spec, source: TableOnDisk, told: Reading = silent) -> _Survey:
         told("read", first + len(table.x))
     sizes = counts.sum(axis=1).tolist()
     check_parts(spec.data.split, sizes, source.targets.classes, counts[TRAIN])
-    return _Survey(sizes, counts, weights, tallies, head.table, sample.table)
+    piece = min(source.size, sum(sizes))
+    return _Survey(sizes, counts, weights, tallies, head.table, sample.table, piece)
 
 
 def _deal(spec: Spec, table: Table, first: int) -> tuple[Array, Array]:
@@ -181,8 +184,8 @@ def _joined(tables: Sequence[Table]) -> Table:
 
 def _fit(spec: Spec, survey: _Survey, notes: list[str]) -> tuple[Preprocessing, tuple[int, ...]]:
     """The preprocessing, and how many training rows miss each feature."""
-    sample, count = survey.sample, survey.sizes[TRAIN]
-    how, missing = fit_table(spec, sample, np.arange(len(sample.x)), notes, survey.tallies, count)
+    sample, count, rows = survey.sample, survey.sizes[TRAIN], np.arange(len(survey.sample.x))
+    how, missing = fit_table(spec, sample, rows, notes, survey.tallies, count, survey.piece)
     how = replace(how, weighted=spec.data.weights is not None or how.weighted)
     fitted = how.scaling.changes or how.target_scaling.changes
     if len(sample.x) < count and (fitted or any(rule.fill is not None for rule in how.rules)):

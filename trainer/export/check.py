@@ -97,11 +97,9 @@ def _random_rows(model: Model, why: str) -> Sample:
 
 def _unscaled(how: Preprocessing, number: int, normal: Array) -> Array:
     """Numbers whose scaled values are these, so that they are like those of the training rows."""
-    field = next(f for f in how.layout.fields if f.feature == how.features[number])
-    scaled = np.zeros((len(normal), how.layout.width))
-    scaled[:, field.start] = normal
-    found = how.scaling.undo(scaled)[:, field.start]
-    if field.start in how.scaling.curves and how.scaling.curves[field.start] is None:
+    scaling = how.scaling.of(how.starts[number])
+    found = scaling.undo(normal[:, None])[:, 0]
+    if scaling.curves == {0: None}:
         found = np.maximum(found, -0.9)  # log1p has no value at -1
     return np.asarray(found)
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -13,10 +11,9 @@ from trainer.data import Dataset
 from trainer.errors import SpecError
 from trainer.graph import Graph
 from trainer.graph.ops import BATCH, LEAVES
+from trainer.machine import machine_memory, show_bytes
 from trainer.spec.layers import LayersSpec
 from trainer.spec.schema import Spec
-
-CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
 @dataclass(frozen=True)
@@ -69,15 +66,6 @@ def _row(model: Graph, prefix: str = "") -> int:
     )
 
 
-def machine_memory() -> int:
-    """Bytes of memory that this process may use: the machine's, or its control group's limit."""
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    try:
-        return min(total, int(CGROUP_LIMIT.read_text()))
-    except (OSError, ValueError):  # no control groups here, or no limit ("max")
-        return total
-
-
 def check_memory(spec: Spec, dataset: Dataset, model: Graph) -> MemoryEstimate:
     """The estimate; raises `SpecError`, naming the largest layer, when this machine has less."""
     estimate, have = estimate_memory(spec, dataset, model), machine_memory()
@@ -99,12 +87,3 @@ def _largest(spec: Spec) -> tuple[str, tuple[str | int, ...]]:
     units = [getattr(layer, "units", 0) for layer in model.layers]
     largest = units.index(max(units))
     return f"{units[largest]} units need", ("model", "layers", largest, "units")
-
-
-def show_bytes(count: float) -> str:
-    """`1.4 MB`: bytes as people read them."""
-    units = ["B", "kB", "MB", "GB", "TB"]
-    while count >= 1000 and len(units) > 1:
-        count /= 1000
-        del units[0]
-    return f"{count:.0f} B" if units[0] == "B" else f"{count:.1f} {units[0]}"

@@ -9,14 +9,15 @@ from typing import Final
 from trainer.data import Column, Dataset, Rule, listing, show_raw
 from trainer.graph import Graph, Node
 from trainer.graph.ops import show_shape
+from trainer.machine import show_bytes
 from trainer.network.features import VECTORS
-from trainer.network.memory import MemoryEstimate, count_parameters, show_bytes
+from trainer.network.memory import MemoryEstimate, count_parameters
 from trainer.spec.equations import EquationsSpec
 from trainer.spec.expressions import names_in, parse_equation
 from trainer.spec.layers import LayersSpec, layer_names
 from trainer.spec.schema import Spec
 
-MOST_COLUMNS: Final = 40
+MOST_COLUMNS: Final = 20
 
 
 def layer_rows(spec: Spec, model: Graph) -> list[tuple[str, str, str, str]]:
@@ -107,7 +108,7 @@ def _column_table(spec: Spec, dataset: Dataset) -> list[str]:
     widths = [max(len(row[i]) for row in table) for i in range(4)]
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in table]
     more = len(rows) - MOST_COLUMNS
-    return ["", *lines, *[f"… and {more} more"] * (more > 0)]
+    return ["", *lines, *[f"… and {more:,} more"] * (more > 0)]
 
 
 def describe_model(spec: Spec, dataset: Dataset, model: Graph, memory: MemoryEstimate) -> str:

@@ -7,9 +7,13 @@ from typing import Final
 
 CELLS: Final = 2**16
 """How many numbers a block has, about; no result depends on it."""
+WIDE: Final = 2**20
+"""The same where rows are wide: what is done column by column is not to be done row by row."""
+LEAST: Final = 64
+"""The rows that such a block has at most."""
 
 
 def blocks(rows: int, columns: int) -> Iterator[slice]:
     """Slices that follow one another and cover all rows."""
-    size = max(1, CELLS // columns)
+    size = max(1, CELLS // columns, min(LEAST, WIDE // columns))
     return (slice(start, min(start + size, rows)) for start in range(0, rows, size))

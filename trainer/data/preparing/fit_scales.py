@@ -85,8 +85,7 @@ def _of_features(data: DataSpec, table: Table, train: Array, how: Preprocessing)
     def column(number: int) -> Array:
         place = how.place_of(number)
         one = replace(how, columns=(how.columns[place],), rules=(how.rules[place],))
-        first = next(f.start for f in how.layout.fields if f.feature == how.features[place])
-        found: Array = one.expand(table.x[train, place][:, None])[:, number - first]
+        found: Array = one.expand(table.x[train, place][:, None])[:, number - how.starts[place]]
         return found
 
     def misfit(number: int, message: str, hint: str) -> Misfit:

@@ -9,6 +9,7 @@ from trainer.data.misfits import Misfit, MisfitError
 from trainer.data.preparing.fit_columns import Tally, fit_columns
 from trainer.data.preparing.fit_scales import fit_scales
 from trainer.data.preparing.preprocessing import Preprocessing
+from trainer.data.preparing.room import check_room, wide_notes
 from trainer.errors import SpecError
 from trainer.graph.ops import Array
 from trainer.spec.document import Path
@@ -23,13 +24,18 @@ def fit_table(
     notes: list[str],
     tallies: Sequence[Tally] | None = None,
     count: int | None = None,
+    held: int | None = None,
 ) -> tuple[Preprocessing, tuple[int, ...]]:
     """The preprocessing, fitted on the training rows, and how many of them miss each feature.
 
-    Where the table is a sample of the training rows, there are `count`, and `tallies` are of all.
-    Raises `MisfitError`, also where the spec's numbers do not fit the data: inputs, outputs, batch.
+    Where the table is a sample of the training rows, there are `count`, and `tallies` are of all;
+    `held` are the rows that will be in memory at a time, encoded, by default those of the table.
+    Raises `MisfitError`, also where the spec's numbers do not fit the data: inputs, outputs, batch;
+    and where this machine has not the memory for so many rows.
     """
     columns, missing = fit_columns(spec, table, train, notes, tallies)
+    check_room(spec.data, columns, len(table.x) if held is None else held)
+    notes += wide_notes(columns)
     _check_fit(spec, table, columns, len(train) if count is None else count)
     return fit_scales(spec.data, table, train, columns, notes), missing
 

@@ -7,9 +7,11 @@ scaled.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 from typing import Any, Final
 
 import numpy as np
@@ -68,7 +70,7 @@ class Preprocessing:
 
     # Names --------------------------------------------------------------------------------------
 
-    @property
+    @cached_property
     def features(self) -> tuple[str, ...]:
         """The names of the raw columns."""
         return tuple(column.name for column in self.columns)
@@ -93,7 +95,7 @@ class Preprocessing:
             return self.targets
         return tuple(str(i) for i in range(1, self.outputs + 1))
 
-    @property
+    @cached_property
     def encoded_names(self) -> tuple[str, ...]:
         """The names of the columns of x: `age`, `age missing`, `city=Paris`, `sold month`."""
         found: list[str] = []
@@ -112,8 +114,7 @@ class Preprocessing:
 
     def place_of(self, column: int) -> int:
         """The raw column, by its number, that column number `column` of x comes from."""
-        name = next(field.feature for field in self.layout.fields if column < field.stop)
-        return self.features.index(name)
+        return bisect_right(self.starts, column) - 1
 
     # Features -----------------------------------------------------------------------------------
 
@@ -161,26 +162,29 @@ class Preprocessing:
         return [len(names_of(column, rule)) + rule.indicator for column, rule in pairs]
 
     @cached_property
+    def starts(self) -> list[int]:
+        """The first column of x that each raw column becomes."""
+        return list(accumulate(self.widths, initial=0))[:-1]
+
+    @cached_property
     def _runs(self) -> list[tuple[slice, slice]]:
         """Raw and encoded places of plain columns that stand side by side."""
         runs: list[tuple[slice, slice]] = []
-        at = 0
-        for number, (plain, width) in enumerate(zip(self._plain, self.widths, strict=True)):
+        for number, (plain, at) in enumerate(zip(self._plain, self.starts, strict=True)):
             if plain and runs and runs[-1][0].stop == number:
                 first, start = runs[-1][0].start, runs[-1][1].start
                 runs[-1] = slice(first, number + 1), slice(start, at + 1)
             elif plain:
                 runs.append((slice(number, number + 1), slice(at, at + 1)))
-            at += width
         return runs
 
     @cached_property
     def _expanded(self) -> list[tuple[int, slice]]:
         """The numbers of the other columns, and where they are in x."""
-        ends = np.cumsum(self.widths).tolist()
+        places = zip(self._plain, self.starts, self.widths, strict=True)
         return [
-            (number, slice(ends[number] - width, ends[number]))
-            for number, (plain, width) in enumerate(zip(self._plain, self.widths, strict=True))
+            (number, slice(start, start + width))
+            for number, (plain, start, width) in enumerate(places)
             if not plain
         ]
 
@@ -198,8 +202,18 @@ class Preprocessing:
             raw[:, number] = np.where(known, codes[places], np.where(np.isnan(values), values, -1))
         return raw
 
+    @cached_property
+    def _adopted(self) -> dict[int, tuple[Sequence[Column], dict[int, Array]]]:
+        """What `_codes` found for columns of other tables, by their identity."""
+        return {}
+
     def _codes(self, columns: Sequence[Column]) -> dict[int, Array]:
         """For columns with other categories than here, the number of each of them."""
+        if id(columns) not in self._adopted:
+            self._adopted[id(columns)] = columns, self._find_codes(columns)
+        return self._adopted[id(columns)][1]
+
+    def _find_codes(self, columns: Sequence[Column]) -> dict[int, Array]:
         found = {}
         for number, (theirs, own) in enumerate(zip(columns, self.columns, strict=True)):
             if theirs.categories != own.categories:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -31,6 +32,14 @@ class Scaling:
     def changes(self) -> bool:
         """Whether anything is scaled."""
         return bool(self.curves) or self.shift is not None
+
+    def of(self, column: int) -> Scaling:
+        """That of one column alone."""
+        curves = {0: self.curves[column]} if column in self.curves else {}
+        if self.shift is None or self.scale is None:
+            return Scaling(curves)
+        one = slice(column, column + 1)
+        return Scaling(curves, self.shift[one], self.scale[one])
 
     def bend(self, x: Array) -> Array:
         """The curves alone. What log(1 + x) has no value for becomes NaN or infinite."""
@@ -94,7 +103,7 @@ def rank(values: Array, quantiles: Array) -> Array:
     A number that several quantiles share has the middle of their ranks, except at both ends. As
     scikit-learn's `QuantileTransformer` with uniform output does it.
     """
-    ranks = np.linspace(0, 1, len(quantiles))
+    ranks = _ranks(len(quantiles))
     last = np.interp(values, quantiles, ranks)
     first = -np.interp(-values, -quantiles[::-1], -ranks[::-1])
     found = 0.5 * (last + first)
@@ -105,4 +114,10 @@ def rank(values: Array, quantiles: Array) -> Array:
 
 def unrank(ranks: Array, quantiles: Array) -> Array:
     """The numbers with these ranks: the inverse of `rank`."""
-    return np.asarray(np.interp(ranks, np.linspace(0, 1, len(quantiles)), quantiles))
+    return np.asarray(np.interp(ranks, _ranks(len(quantiles)), quantiles))
+
+
+@lru_cache
+def _ranks(count: int) -> Array:
+    """The ranks of so many quantiles."""
+    return np.linspace(0, 1, count)

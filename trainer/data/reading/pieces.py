@@ -70,6 +70,11 @@ class TableOnDisk:
         """Where the rows come from."""
         return origin_of(self.cells.files)
 
+    @property
+    def size(self) -> int:
+        """The rows of a piece; the last may have fewer."""
+        return max(1, min(PIECE, CELLS // len(self.cells.columns)))
+
     def check(self) -> None:
         """Raises `DataError` where a file was written to since it was opened."""
         for file, stamp in zip(self.cells.files, self.stamps, strict=True):
@@ -83,8 +88,7 @@ class TableOnDisk:
 
         Raises `DataError` with the faults of the first rows that have some.
         """
-        width, total = len(self.features), len(self.cells.columns)
-        size = max(1, min(PIECE, CELLS // total))
+        width, total, size = len(self.features), len(self.cells.columns), self.size
         x, rest = np.empty((size, width)), np.empty((size, total - width))
         part, first, filled = np.zeros(size, np.int8), 0, 0
         for number, values in self._batches():
