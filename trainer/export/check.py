@@ -99,7 +99,7 @@ def _unscaled(how: Preprocessing, number: int, normal: Array) -> Array:
     """Numbers whose scaled values are these, so that they are like those of the training rows."""
     scaling = how.scaling.of(how.starts[number])
     found = scaling.undo(normal[:, None])[:, 0]
-    if scaling.curves == {0: None}:
+    if scaling.curves.get(0, found) is None:
         found = np.maximum(found, -0.9)  # log1p has no value at -1
     return np.asarray(found)
 
