@@ -167,7 +167,7 @@ def test_a_given_example(train: Train) -> None:
     [
         (["5_hidden_unit", "--row", "5"], "there is no row 5: the data have 5, from 0"),
         (["5_hidden_unit", "--at", "x=1,2"], "x takes 1 numbers, found 2"),
-        (["5_hidden_unit", "--at", "z=1"], "there is no input 'z'"),
+        (["5_hidden_unit", "--at", "z=1"], "there is no column 'z'"),
         (["5_hidden_unit", "--at", "x=one"], "expected a name and numbers"),
         (["3_logistic_regression", "--at", "x=1,2", "--at", "y=2"], "of a class, from 0 to 1"),
         (["2_two_paths", "--at", "q=1"], "there is no input 'q'"),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -26,7 +27,11 @@ Spec = Annotated[
 Row = Annotated[int, typer.Option(min=0, metavar="N", help="The row of the data, from 0.")]
 At = Annotated[
     list[str] | None,
-    typer.Option("--at", metavar="NAME=NUMBERS", help="An example: x=1,2,3, and y=0; repeatable."),
+    typer.Option(
+        "--at",
+        metavar="NAME=VALUE",
+        help="Cells of the row by column: state=NSW,area=54; repeatable. Or x=1,2,3 and y=0.",
+    ),
 ]
 OfRun = Annotated[
     str | None, typer.Option("--run", metavar="RUN", help="Use the parameters that it learned.")
@@ -158,20 +163,47 @@ def _cases(
     return cases_of_spec(spec, rows=rows, at=given)
 
 
-def _given(at: list[str] | None) -> dict[str, Any] | None:
-    """The arrays in `--at x=1,2,3`. Raises `UsageError`."""
-    import numpy as np
+def _given(at: list[str] | None) -> dict[str, str] | None:
+    """The texts by name in `--at state=NSW,area=54` and `--at x=1,2,3`. Raises `UsageError`.
 
+    What follows a comma belongs to the value before it, unless it is a name with an equals sign.
+    """
     if not at:
         return None
-    found: dict[str, Any] = {}
+    found: dict[str, str] = {}
     for option in at:
-        name, equals, text = option.partition("=")
-        try:
-            numbers = [float(part) for part in text.split(",")]
-        except ValueError:
-            numbers = []
-        if not equals or not numbers or not np.isfinite(numbers).all():
-            raise UsageError(f"--at {option}: expected a name and numbers, as x=1,2.5,3")
-        found[name.strip()] = np.array(numbers)
+        last: str | None = None
+        for name, value in _parts(option):
+            if name is None and last is None:
+                raise UsageError(f"--at {option}: expected a name and a value, as state=NSW")
+            if name is None and last is not None:
+                found[last] += f",{value.rstrip()}"
+                continue
+            last = _bare(name or "")
+            if not last or last in found:
+                wrong = f"'{last}' is given twice" if last else "there is no name before '='"
+                raise UsageError(f"--at {option}: {wrong}")
+            found[last] = _bare(value)
     return found
+
+
+_QUOTED: Final = r'\s*"(?:[^"]|"")*"\s*'
+_PART: Final = re.compile(rf"(?:({_QUOTED}|[^,=]*)=)?({_QUOTED}(?=,|\Z)|[^,]*)(,|\Z)")
+"""A name, if there is one, and a value, either of which may stand in quotation marks."""
+
+
+def _parts(option: str) -> Iterator[tuple[str | None, str]]:
+    """What stands between the commas of an option, as name and value."""
+    place, more = 0, True
+    while more:
+        found = _PART.match(option, place)
+        assert found is not None, "a part may be empty"
+        yield found[1], found[2]
+        place, more = found.end(), bool(found[3])
+
+
+def _bare(text: str) -> str:
+    """Without blanks and quotation marks around it."""
+    text = text.strip()
+    quoted = len(text) > 1 and text[0] == text[-1] == '"'
+    return text[1:-1].replace('""', '"') if quoted else text

@@ -9,7 +9,7 @@ from trainer.data.columns.blocks import blocks
 from trainer.data.columns.table import Column, Label, Table, listing
 from trainer.data.columns.texts import show_raw, written
 from trainer.data.dataset import Dataset
-from trainer.data.held_out import HeldOut, held_out
+from trainer.data.held_out import HeldOut, held_out, some_rows
 from trainer.data.loading import load_dataset, load_table, preprocess, split_rows
 from trainer.data.matching import matched
 from trainer.data.on_disk import Reading, silent
@@ -25,5 +25,5 @@ __all__ = [
     "DAY", "FARTHEST", "PARQUET", "AnyPart", "Column", "Dataset", "Field", "HeldOut", "Label",
     "Layout", "Part", "Preprocessing", "Reading", "Rows", "Rule", "Scaling", "Table", "blocks",
     "held_out", "is_plain", "listing", "load_dataset", "load_table", "matched", "preprocess",
-    "read_rows", "rows_at_a_time", "show_raw", "silent", "split_rows", "written",
+    "read_rows", "rows_at_a_time", "show_raw", "silent", "some_rows", "split_rows", "written",
 ]  # fmt: skip

@@ -8,9 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from trainer.data import AnyPart, Preprocessing, Table, listing, load_table, preprocess
+from trainer.data import (
+    AnyPart,
+    Preprocessing,
+    Table,
+    listing,
+    load_table,
+    matched,
+    preprocess,
+    some_rows,
+)
 from trainer.errors import UsageError
 from trainer.explain.explanation import Explanation, explain_graph
+from trainer.explain.given import Example, Given, example_of, numbers_in
 from trainer.graph import Graph
 from trainer.graph.initialisers import initial_parameters, initial_state
 from trainer.graph.ops import Array
@@ -36,7 +46,7 @@ class Case:
         return explain_graph(self.graph, self.feeds, self.of, self.name, self.notes)
 
 
-def case_of_sketch(sketch: Sketch, at: Mapping[str, Array] | None = None) -> Case:
+def case_of_sketch(sketch: Sketch, at: Given | None = None) -> Case:
     """The graph of a sketch at its inputs, or at others. Raises `UsageError` for unknown names."""
     lifted, builder = lift_model(sketch.model)
     graph = builder.build()
@@ -45,7 +55,8 @@ def case_of_sketch(sketch: Sketch, at: Mapping[str, Array] | None = None) -> Cas
     for name, value in (at or {}).items():
         if name not in given:
             raise UsageError(f"there is no input '{name}': there are {', '.join(given)}")
-        given[name] = value
+        numbers = numbers_in(name, value)
+        given[name] = numbers[0] if numbers.shape == (1,) else numbers
     feeds = {name: _batch(name, value, graph) for name, value in given.items()}
     parameters = initial_parameters(graph, sketch.seed)
     return Case(sketch.name, graph, parameters | feeds, lifted.node.node.name)
@@ -60,7 +71,7 @@ def cases_of_spec(
     spec: Spec,
     *,
     rows: range = range(1),
-    at: Mapping[str, Array] | None = None,
+    at: Given | None = None,
     parameters: Mapping[str, Array] | None = None,
     preprocessing: Preprocessing | None = None,
 ) -> list[Case]:
@@ -68,22 +79,15 @@ def cases_of_spec(
 
     Of the rows those that are there; the first must be.
 
-    `at` may hold `x`, the features as they stand in the data (a category by its number, a date as
-    days since 1970-01-01), and `y`, the target (a class by its number); without y it is 0. The
-    parameters are the initial ones unless others are given, whose
-    `preprocessing` then belongs to them. Values are in float64.
+    `at` holds cells by the names of their columns, as texts in their own units; the others are
+    those of the first row. Or it holds `x`, all features as numbers (a category by its number, a
+    date as days since 1970-01-01), and `y`, the target (a class by its number); without y it is 0.
+    The parameters are the initial ones unless others are given, whose `preprocessing` then belongs
+    to them: columns are found by their names, as the data may have changed. Values are in float64.
 
     Raises `UsageError` for a row or a value that does not fit, and what reading the data raises.
     """
-    examples: list[tuple[Array, Array, str]] = []
-    if at is None or preprocessing is None:
-        table = load_table(spec, rows.stop)
-        preprocessing = preprocessing or preprocess(spec, table)
-        if at is None:
-            examples = _of_rows(table, preprocessing, rows)
-    how = preprocessing
-    if at is not None:
-        examples = [_given(at, how)]
+    how, examples = _examples(spec, rows, at, preprocessing)
     graph = _in_float64(spec, how)
     values: Mapping[str, Array] = initial_state(graph) | initial_parameters(graph, spec.seed)
     values = values if parameters is None else parameters
@@ -91,9 +95,10 @@ def cases_of_spec(
     notes += _notes(spec, how)
     of = graph.outputs["loss"]
     return [
-        Case(spec.name, graph, _feeds(values, _encoded(how, x), y), of, (note, *notes))
-        for x, y, note in examples
-    ]
+        Case(spec.name, graph, _feeds(values, _encoded(how, example.x), example.y), of,
+             (example.told, *notes))
+        for example in examples
+    ]  # fmt: skip
 
 
 def _notes(spec: Spec, how: Preprocessing) -> list[str]:
@@ -116,13 +121,37 @@ def _encoded(how: Preprocessing, raw: Array) -> Array:
     return x
 
 
-def _of_rows(table: Table, how: Preprocessing, rows: range) -> list[tuple[Array, Array, str]]:
-    """Features, encoded target and what they are, of the rows that are there."""
+def _examples(
+    spec: Spec, rows: range, at: Given | None, how: Preprocessing | None
+) -> tuple[Preprocessing, list[Example]]:
+    """The preprocessing, that of the data where none is given, and the examples that are asked for.
+    Data are read where they are needed.
+    """
+
+    def read() -> Table:
+        return load_table(spec, rows.stop)
+
+    missing = getattr(spec.data.source, "missing_values", ())
+    if how is not None and at is not None:
+        known = how
+        return how, [example_of(at, how, lambda: _of_rows(read(), known, rows[:1])[0], missing)]
+    table = read()
+    found = how or preprocess(spec, table)
+    if at is None:
+        return found, _of_rows(table, found, rows)
+    return found, [example_of(at, found, lambda: _of_rows(table, found, rows[:1])[0], missing)]
+
+
+def _of_rows(table: Table, how: Preprocessing, rows: range) -> list[Example]:
+    """Those of the rows that are there; the first must be."""
     if rows[0] >= len(table.x):
         raise UsageError(f"there is no row {rows[0]}: the data have {len(table.x)}, from 0")
     there = [row for row in rows if row < len(table.x)]
-    x, y = how.adopt(table, np.array(there)), how.encode_target(table.target[there])
-    return [(x[i], y[i : i + 1], f"row {row} of {table.origin}") for i, row in enumerate(there)]
+    some = matched(some_rows(table, np.array(there)), how)
+    x, y = how.adopt(some, slice(None)), how.encode_target(some.target)
+    return [
+        Example(x[i], y[i : i + 1], f"row {row} of {table.origin}") for i, row in enumerate(there)
+    ]
 
 
 def _feeds(parameters: Mapping[str, Array], x: Array, y: Array) -> dict[str, Array]:
@@ -149,29 +178,6 @@ def _in_float64(spec: Spec, how: Preprocessing) -> Graph:
     wide = spec.changed({"model.dtype": "float64"})
     # one example has no weight beside others
     return build_graph(wide, replace(how.layout, weighted=False), training=False)
-
-
-def _given(at: Mapping[str, Array], how: Preprocessing) -> tuple[Array, Array, str]:
-    """Features and target as they were given."""
-    unknown = [name for name in at if name not in ("x", "y")]
-    if unknown or "x" not in at:
-        wrong = f"there is no input '{unknown[0]}'" if unknown else "x is missing"
-        raise UsageError(f"{wrong}: give x, and y if you like: --at x=1,2 --at y=0")
-    x = np.ravel(at["x"])
-    if len(x) != len(how.features):
-        raise UsageError(f"x takes {len(how.features)} numbers, found {len(x)}")
-    nothing = np.zeros(how.outputs if how.classes is None else 1)
-    y, note = np.ravel(at.get("y", nothing)), "a given example"
-    if "y" not in at:
-        note += ", y = 0"
-    if how.classes is not None and len(y) == 1:
-        number = int(y[0])
-        if not 0 <= number < len(how.classes) or number != y[0]:
-            raise UsageError(f"y is the number of a class, from 0 to {len(how.classes) - 1}")
-        return x, how.encode_target(np.array([number])), note
-    if len(y) != how.outputs:
-        raise UsageError(f"y takes {how.outputs} numbers, found {len(y)}")
-    return x, how.encode_target(y[None, :]), note
 
 
 def _batch(name: str, value: Array, graph: Graph) -> Array:
