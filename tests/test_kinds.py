@@ -16,7 +16,8 @@ from test_data_faults import declare, fill, tell
 
 from trainer import DataError, SpecError
 from trainer.data import Column, Preprocessing, Table, load_table, read_rows
-from trainer.data.columns.cells import CellError, date
+from trainer.data.columns.cells import date
+from trainer.data.columns.values import CellError
 from trainer.spec import Spec, load_spec
 
 NAN = math.nan

@@ -744,4 +744,4 @@ def test_a_model_is_served_over_http(served: str) -> None:
     assert answer["predictions"][0]["prediction"] == pytest.approx(float(expected), rel=1e-6)
     status, answer = ask(served, [row | {"area": "big"}])
     assert status == 400
-    assert "row 0, column 'area': expected a number, found 'big'" in answer["message"]
+    assert "row 0, column 'area': expected a number, found the text 'big'" in answer["message"]

@@ -19,11 +19,12 @@ from trainer.data.preparing.layout import Field, Layout
 from trainer.data.preparing.preprocessing import Preprocessing
 from trainer.data.preparing.scaling import Scaling
 from trainer.data.reading.formats import PARQUET
-from trainer.data.reading.rows import Rows, read_rows
+from trainer.data.reading.rows import Rows, read_rows, spellings_of
 
 __all__ = [
     "DAY", "FARTHEST", "PARQUET", "AnyPart", "Column", "Dataset", "Field", "HeldOut", "Label",
     "Layout", "Part", "Preprocessing", "Reading", "Rows", "Rule", "Scaling", "Table", "blocks",
     "held_out", "is_plain", "listing", "load_dataset", "load_table", "matched", "preprocess",
-    "read_rows", "rows_at_a_time", "show_raw", "silent", "some_rows", "split_rows", "written",
+    "read_rows", "rows_at_a_time", "show_raw", "silent", "some_rows", "spellings_of", "split_rows",
+    "written",
 ]  # fmt: skip

@@ -6,17 +6,19 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from trainer.data import Column, Preprocessing, Rule, Scaling, is_plain
+from trainer.data import Column, Preprocessing, Rule, Scaling, is_plain, spellings_of
+from trainer.data.columns import categories
+from trainer.data.columns import cells as data_cells
 from trainer.export.copying import Program
 from trainer.export.literals import literal
 from trainer.export.runtime import answers, cells, columns, plain_cells, scales
 from trainer.graph.ops import Array
 
 
-def give_preprocessing(program: Program, how: Preprocessing, missing: tuple[str, ...]) -> None:
+def give_preprocessing(program: Program, how: Preprocessing, source: object) -> None:
     """Gives the program what it knows of columns and scales, and its functions for them.
 
-    `missing` are the texts that stand for nothing.
+    The source that the model was trained on says which texts stand for nothing.
     """
     plain = all(map(is_plain, how.columns, how.rules)) and all(
         column.kind == "numeric" and rule.fill is None
@@ -30,7 +32,7 @@ def give_preprocessing(program: Program, how: Preprocessing, missing: tuple[str,
         program.give("expand", _expand(how), columns.__name__)
     program.choose("scaled", _SCALED[bool(how.scaling.curves), how.scaling.shift is not None])
     program.choose("answer", _answer(how))
-    _give_cells(program, how, missing)
+    _give_cells(program, how, source)
     for prefix, scaling in (("", how.scaling), ("TARGET_", how.target_scaling)):
         logs, ranked = _curves(scaling)
         program.set(f"{prefix}LOGS", logs)
@@ -71,11 +73,6 @@ def scaling_arrays(how: Preprocessing) -> dict[str, Array]:
     return found
 
 
-def missing_texts(source: object) -> tuple[str, ...]:
-    """The texts that stand for nothing in files of a source."""
-    return tuple(getattr(source, "missing_values", ()))
-
-
 def _curves(scaling: Scaling) -> tuple[list[int], list[int]]:
     """The columns with a logarithm, and those that are ranked."""
     logs = [column for column, quantiles in scaling.curves.items() if quantiles is None]
@@ -85,15 +82,15 @@ def _curves(scaling: Scaling) -> tuple[list[int], list[int]]:
 # Reading cells ----------------------------------------------------------------------------------
 
 
-def _give_cells(program: Program, how: Preprocessing, missing: tuple[str, ...]) -> None:
+def _give_cells(program: Program, how: Preprocessing, source: object) -> None:
     places = [how.place_of(i) for i in range(len(how.encoded_names))]
-    categories = {c.name: list(c.categories) for c in how.columns if c.categories}
-    program.set("MISSING", sorted({"", *missing}))
+    known = {c.name: list(c.categories) for c in how.columns if c.categories}
+    program.set("MISSING", sorted({"", *spellings_of(how.columns, source)}))
     program.set("PLACES", places)
-    program.set("CATEGORIES", categories)
+    program.set("CATEGORIES", known)
     lines = [line for column in how.columns for line in _reader(column)]
     table = "{\n" + "".join(f"    {line},\n" for line in lines) + "}" if lines else "{}"
-    program.give("READERS", f"READERS = {table}", cells.__name__)
+    program.give("READERS", f"READERS = {table}", data_cells.__name__, categories.__name__)
 
 
 def _reader(column: Column) -> Iterator[str]:
@@ -101,9 +98,9 @@ def _reader(column: Column) -> Iterator[str]:
     name = literal(column.name)
     if column.categories:
         what = "one of the order" if column.kind == "ordinal" else "a category"
-        yield f"{name}: ({literal(what)}, category(CATEGORIES[{name}]))"
+        yield f"{name}: ({literal(what)}, matcher(CATEGORIES[{name}]))"
     elif column.kind == "boolean":
-        yield f"{name}: ('true or false', truth)"
+        yield f"{name}: ('true or false', boolean)"
     elif column.kind == "date":
         yield f"{name}: ('a date as 2024-12-31', date)"
 

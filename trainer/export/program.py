@@ -15,7 +15,7 @@ import numpy as np
 
 from trainer.data import written
 from trainer.export.check import Answer, answer_columns
-from trainer.export.columns import give_preprocessing, missing_texts, scaling_arrays
+from trainer.export.columns import give_preprocessing, scaling_arrays
 from trainer.export.copying import Program
 from trainer.export.literals import literal, long_text
 from trainer.export.runtime import alone, facts
@@ -72,7 +72,7 @@ def _program(model: Model) -> Program:
     program.set("COLUMNS", list(model.columns))
     program.set("CLASSES", list(how.classes or ()))
     program.give("DTYPE", f"DTYPE = np.dtype({literal(how.dtype)})", facts.__name__)
-    give_preprocessing(program, how, missing_texts(model.spec.data.source))
+    give_preprocessing(program, how, model.spec.data.source)
     what = "logits" if model.spec.model.loss == "logistic" else "outputs"
     given, made = (f"(rows, {literal(n)})" for n in (how.layout.width, how.outputs))
     about = f"The {what}, of shape {made}, for x of shape {given}."

@@ -11,12 +11,12 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 
-from trainer.data import PARQUET, Preprocessing, Rows, blocks, read_rows
+from trainer.data import PARQUET, Preprocessing, Rows, blocks, read_rows, spellings_of
 from trainer.errors import DataError, Problem, UsageError
 from trainer.graph.ops import Array
 from trainer.network.model import Model
 from trainer.network.scoring import score_rows
-from trainer.spec.data import MISSING_VALUES, CsvSource
+from trainer.spec.data import CsvSource
 
 Progress = Callable[[int], None]
 """Is told how many rows are done."""
@@ -46,13 +46,18 @@ def predict_file(
 def checked_rows(model: Model, data: Path, target: bool = False) -> Iterator[Rows]:
     """The rows, each of which can be encoded in the model's dtype. Raises `DataError`."""
     source = model.spec.data.source
-    how, delimiter, missing = model.preprocessing, None, MISSING_VALUES
-    if isinstance(source, CsvSource):
-        delimiter, missing = source.delimiter, source.missing_values
+    how = model.preprocessing
+    delimiter = source.delimiter if isinstance(source, CsvSource) else None
     weights = model.spec.data.weights if target else None
     targets = how.target_columns if target else ()
+    missing = spellings_of((*how.columns, *targets), source)
     for rows in read_rows(
-        data, how.columns, targets, weights=weights, delimiter=delimiter, missing=missing
+        data,
+        how.columns,
+        targets,
+        weights=weights,
+        delimiter=delimiter,
+        missing=missing,
     ):
         for block in blocks(len(rows.x), max(how.layout.width, len(how.columns))):
             check_rows(how, rows.x[block], rows.first + block.start, str(data))

@@ -9,11 +9,13 @@ from __future__ import annotations
 import datetime
 import math
 import re
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
+from trainer.data.columns.categories import is_exact, matcher, text_of
 from trainer.data.columns.table import Column, Label, listing, show
+from trainer.data.columns.values import CellError, Plain, plain
 from trainer.spec.messages import near
 
 Reader: TypeAlias = Callable[[Any], float]
@@ -36,20 +38,12 @@ _DATE = re.compile(
 _EPOCH = datetime.date(1970, 1, 1).toordinal()
 
 
-class CellError(ValueError):
-    """A cell that means nothing in its column: what was expected and found, and what to do."""
-
-    def __init__(self, message: str, hint: str | None = None) -> None:
-        super().__init__(message)
-        self.message, self.hint = message, hint
-
-
 def is_missing(value: Any, spellings: Container[str] = ()) -> bool:
     """Whether a cell stands for nothing: it is empty, NaN, or one of the spellings."""
     if isinstance(value, str):
         text = value.strip()
         return not text or text in spellings
-    return value is None or (isinstance(value, float) and math.isnan(value))
+    return plain(value) is None
 
 
 # What a cell looks like --------------------------------------------------------------------------
@@ -153,23 +147,12 @@ def _offset(zone: str | None) -> int:
 # Categories --------------------------------------------------------------------------------------
 
 
-def text_of(value: Any) -> str:
-    """A cell as the text of a category: without blanks around it, 2 for 2.0, true for True."""
-    if isinstance(value, str):
-        return value.strip()
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value)) if abs(value) < 2**63 else repr(value)
-    return str(value)
-
-
 def labels_of(texts: Iterable[str]) -> list[Label]:
     """Texts as labels: numbers where all are written as numbers, else as they are."""
     texts = list(texts)
     if all(_INTEGER.match(text) for text in texts):
         return [int(text) for text in texts]
-    if all(_DECIMAL.match(text) for text in texts):
+    if all(_DECIMAL.match(text) and is_exact(float(text)) for text in texts):
         read = [float(text) for text in texts]
         return [int(value) if value.is_integer() else value for value in read]
     return list(texts)
@@ -180,41 +163,18 @@ def categories_of(texts: Iterable[str]) -> tuple[str, ...]:
     return tuple(text_of(label) for label in sorted(set(labels_of(texts))))
 
 
-def codes_of(categories: Sequence[Label]) -> Mapping[str, float]:
-    """The number of each category or class, by its text."""
-    return _codes_of_texts(tuple(map(text_of, categories)))
-
-
 @lru_cache(64)
-def _codes_of_texts(texts: tuple[str, ...]) -> Mapping[str, float]:
-    codes: dict[str, float] = {}
-    for i, text in enumerate(texts):
-        codes.setdefault(_canonical(text), float(i))
-        codes[text] = float(i)
-    for text, code in list(codes.items()):
-        if looks_boolean(text):
-            codes.setdefault(text.lower(), code)
-    return codes
+def codes_of(categories: tuple[str, ...]) -> Reader:
+    """What tells the number of a cell's category; see `matcher`."""
+    return matcher(categories)
 
 
-def code_of(value: Any, codes: Mapping[str, float]) -> float:
-    """The number of a category, −1 for one that is not known; 2, 2.0 and '2' are the same one."""
-    text = text_of(value)
-    spellings = (text, _canonical(text), *([text.lower()] if looks_boolean(text) else []))
-    return next((codes[spelling] for spelling in spellings if spelling in codes), -1.0)
-
-
-def _canonical(text: str) -> str:
-    (label,) = labels_of([text])
-    return text_of(label)
-
-
-def known_code(value: Any, codes: Mapping[str, float], names: Sequence[Label]) -> float:
+def _known_code(value: Any, column: Column) -> float:
     """The number of a category. Raises `CellError` for one that is not known."""
-    code = code_of(value, codes)
+    code = codes_of(column.categories)(value)
     if code < 0:
         text = text_of(value)
-        hint = near(text, map(str, names)) or f"the order is {listing(names, 12)}"
+        hint = near(text, column.categories) or f"the order is {listing(column.categories, 12)}"
         raise CellError(f"expected a label of the column's order, found {show(text)}", hint)
     return code
 
@@ -227,9 +187,9 @@ def reader(
     strict: bool = False,
 ) -> Reader:
     """What reads the cells of a column. `strict` refuses ordinal labels outside the order."""
-    codes = codes_of(column.categories)
+    match = codes_of(column.categories)
 
-    def convert(value: Any) -> float:
+    def convert(value: Plain) -> float:
         if column.kind == "numeric":
             return number(value, advice)
         if column.kind == "boolean":
@@ -237,7 +197,11 @@ def reader(
         if column.kind == "date":
             return date(value)
         if strict and column.kind == "ordinal":
-            return known_code(value, codes, column.categories)
-        return code_of(value, codes)
+            return _known_code(value, column)
+        return match(value)
 
-    return lambda value: math.nan if is_missing(value, spellings) else convert(value)
+    def read(value: Any) -> float:
+        cell = plain(value)
+        return math.nan if is_missing(cell, spellings) else convert(cell)
+
+    return read

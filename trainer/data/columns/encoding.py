@@ -7,8 +7,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from trainer.data.columns.cells import CellError, reader
+from trainer.data.columns.cells import reader
 from trainer.data.columns.table import Column
+from trainer.data.columns.values import CellError, moment_text, plain
 from trainer.graph.ops import Array
 
 _UNITS: Final = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
@@ -96,17 +97,19 @@ def is_cell(kind: Any) -> bool:
 
 
 def plain_values(cells: Any) -> list[Any]:
-    """The cells as Python has them: None, numbers, truth values, and texts, also for dates."""
+    """The cells as `plain` has them: None, numbers, truth values, and texts, also for dates."""
     import pyarrow as pa
 
     if pa.types.is_dictionary(cells.type):
         cells = cells.dictionary_decode()
     if is_date(cells.type):
         cells = cells.cast(pa.string())
-    if pa.types.is_decimal(cells.type):
-        cells = cells.cast(pa.float64())
+        return [None if text is None else moment_text(text) for text in cells.to_pylist()]
+    if pa.types.is_float16(cells.type) or pa.types.is_float32(cells.type):
+        short = np.float16 if pa.types.is_float16(cells.type) else np.float32
+        return [None if value is None else short(value) for value in cells.to_pylist()]
     values: list[Any] = cells.to_pylist()
-    return values
+    return [*map(plain, values)] if pa.types.is_decimal(cells.type) else values
 
 
 def distinct(cells: Any) -> tuple[list[Any], Array]:

@@ -6,13 +6,16 @@ No other row has a part in it, and weights have none. `fit_scales.py` does the s
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 
-from trainer.data.columns.cells import CellError, code_of, codes_of, reader, text_of
+from trainer.data.columns.categories import text_of
+from trainer.data.columns.cells import codes_of, reader
 from trainer.data.columns.table import Column, Table, listing, show
+from trainer.data.columns.values import CellError
 from trainer.data.misfits import Misfit, MisfitError
 from trainer.data.preparing.expand import Rule
 from trainer.data.preparing.preprocessing import Preprocessing
@@ -152,8 +155,11 @@ def _kept(column: Column, counts: Array, missing: Any, notes: list[str]) -> Colu
             f"{len(lost)} {'category' if one else 'categories'} of {show(column.name)} "
             f"{'is' if one else 'are'} in no training row: {listing(lost, 3)}"
         )
-    if isinstance(missing, dict) and code_of(missing["constant"], codes_of(kept)) < 0:
-        kept.append(text_of(missing["constant"]))
+    if isinstance(missing, dict):
+        constant = text_of(missing["constant"])
+        with suppress(CellError):  # which is told where it is read
+            if codes_of(tuple(kept))(constant) < 0:
+                kept.append(constant)
     return replace(column, categories=tuple(kept))
 
 
@@ -195,7 +201,8 @@ def _fill(column: Column, asked: ColumnSpec, missing: Any, present: Array) -> fl
 def _constant(column: Column, asked: ColumnSpec, constant: Any) -> float:
     """A constant that the spec names, as a raw number."""
     try:
-        found = reader(column, strict=True)(constant)
+        cell = text_of(constant) if column.categories else constant
+        found = reader(column, strict=True)(cell)
         if np.isnan(found):
             raise CellError("expected a value, found nothing")
     except CellError as error:

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Final, TypeAlias
 
-from trainer.data.columns.cells import CellError, Reader, reader
+from trainer.data.columns.cells import Reader, reader
 from trainer.data.columns.roles import Wanted, as_found
 from trainer.data.columns.table import Column, show
+from trainer.data.columns.values import CellError
 from trainer.data.reading.tablefile import TableFile
 from trainer.errors import Problem
 
@@ -67,17 +68,18 @@ def find_faults(
     files: Sequence[TableFile],
     wanted: Sequence[Wanted],
     columns: Sequence[Column],
+    spellings: Sequence[str],
     *,
     strict: bool = True,
     rows: slice = slice(None),
 ) -> list[Problem]:
     """The first faults, with their places, and one problem for each column with missing cells.
 
-    `columns` are what the wanted columns were found to be. `strict` tells whether labels outside
-    the order of an ordinal column are faults. Only these rows of each file are looked at.
+    `columns` are what the wanted columns were found to be, `spellings` what stands for nothing.
+    `strict` tells whether labels outside the order of an ordinal column are faults. Only
+    these rows of each file are looked at.
     """
     wanted = [as_found(want, column) for want, column in zip(wanted, columns, strict=True)]
-    spellings = files[0].missing
     readers = [
         reader(column, spellings, want.advice, strict=strict)
         for want, column in zip(wanted, columns, strict=True)

@@ -15,10 +15,10 @@ from typing import Final
 
 import numpy as np
 
-from trainer.data.columns.cells import CellError
 from trainer.data.columns.encoding import encode_batch
 from trainer.data.columns.roles import Wanted
 from trainer.data.columns.table import Column
+from trainer.data.columns.values import CellError
 from trainer.data.reading.faults import find_faults
 from trainer.data.reading.files import unreadable
 from trainer.data.reading.finding import find_columns
@@ -45,7 +45,8 @@ class FileColumns:
 
     With `thorough` the faults of all rows are told where some have any, which reads all files
     again; else those of the rows up to the first with a fault. With `strict` every label must be
-    among those of its column; else others become -1.
+    among those of its column; else others become -1. `missing` are the texts that stand for
+    nothing in files of every kind; None for those of each file.
     """
 
     files: Sequence[TableFile]
@@ -53,6 +54,7 @@ class FileColumns:
     columns: tuple[Column, ...]
     thorough: bool = True
     strict: bool = True
+    missing: tuple[str, ...] | None = None
 
     @classmethod
     def find(
@@ -78,13 +80,16 @@ class FileColumns:
             try:
                 for batch in file.batches(self.columns):
                     count = batch.num_rows
-                    values = encode_batch(batch, self.columns, file.missing)
+                    values = encode_batch(batch, self.columns, self._missing(file))
                     self._check(values)
                     yield number, values
                     done, count = done + count, 0
             except _REFUSALS as error:
                 stop = error.row + 1 if isinstance(error, _UnfitError) else count
                 raise DataError(self._told(error, file, rows=slice(done, done + stop))) from None
+
+    def _missing(self, file: TableFile) -> tuple[str, ...]:
+        return file.missing if self.missing is None else self.missing
 
     def empty(self) -> DataError:
         """What is told where no file has a row."""
@@ -119,7 +124,9 @@ class FileColumns:
             return _refused(files, [want.name for want in self.wanted], error)
         if self.thorough:
             files, rows = tuple(self.files), slice(None)
-        faults = find_faults(files, self.wanted, self.columns, strict=self.strict, rows=rows)
+        faults = find_faults(
+            files, self.wanted, self.columns, self._missing(files[0]), strict=self.strict, rows=rows
+        )
         if not faults and isinstance(error, CellError):
             return [Problem("", error.message, error.hint, files[0].label)]
         return faults or [files[0].unknown]

@@ -8,13 +8,13 @@ from typing import Any, Final
 
 import numpy as np
 
+from trainer.data.columns.categories import text_of
 from trainer.data.columns.cells import (
     categories_of,
     is_missing,
     looks_boolean,
     looks_like_date,
     looks_numeric,
-    text_of,
 )
 from trainer.data.columns.encoding import are_all, distinct, is_cell, is_date, is_number
 from trainer.data.columns.roles import Wanted, declaration

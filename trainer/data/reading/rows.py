@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from trainer.data.columns.cells import code_of, codes_of, text_of
+from trainer.data.columns.categories import text_of
+from trainer.data.columns.cells import codes_of
 from trainer.data.columns.roles import EXPECTED, Wanted
 from trainer.data.columns.table import Column, listing, show
 from trainer.data.reading.filecolumns import FileColumns
@@ -49,7 +50,8 @@ def read_rows(
     """The features of a file, by the names of their columns; others are left out.
 
     The suffix tells the kind of the file: `.parquet`, `.pq`, `.arrow`, `.feather`, `.npz`, else
-    CSV, also `.tsv`, and with `.gz` or `.zst` behind. `delimiter` and `missing` are of CSV files.
+    CSV, also `.tsv`, and with `.gz` or `.zst` behind. `delimiter` is of CSV files; `missing` stand
+    for nothing in files of every kind (`spellings_of`).
 
     With `targets` also the columns to predict (`Preprocessing.target_columns`), and with `weights`
     the column of that name. Raises `DataError` with the columns that are missing, or the first
@@ -74,6 +76,16 @@ def read_rows(
         raise DataError(Problem("", "the file has no rows", None, str(path)))
 
 
+def spellings_of(columns: Sequence[Column], source: object) -> tuple[str, ...]:
+    """The texts that stand for nothing in rows to predict, be they in files or not: those of the
+    source that the model was trained on, or the usual ones where that was no text, but none that
+    is a category of the columns. A model that was trained on Parquet may know NA.
+    """
+    known = {text for column in columns for text in column.categories}
+    missing: tuple[str, ...] = getattr(source, "missing_values", MISSING_VALUES)
+    return tuple(text for text in missing if text not in known)
+
+
 def _open(
     path: Path, columns: Sequence[Column], targets: Sequence[Column], weights: str | None,
     delimiter: str | None, missing: tuple[str, ...],
@@ -95,7 +107,7 @@ def _open(
     for c in others:
         expected = "a class label" if c.categories else EXPECTED[c.kind]
         wanted.append(Wanted(c.name, c.kind, expected))
-    return FileColumns([file], wanted, (*columns, *others), strict=False)
+    return FileColumns([file], wanted, (*columns, *others), strict=False, missing=missing)
 
 
 def _check_weights(path: Path, name: str, weight: Array, first: int) -> None:
@@ -132,12 +144,10 @@ def _check_columns(path: Path, header: Sequence[str], wanted: Sequence[str]) -> 
 
 def _unknown_class(path: Path, file: TableFile, target: Column) -> Problem:
     """The problem of the first row with a class that is not known."""
-    codes = codes_of(target.categories)
+    code = codes_of(target.categories)
     records = (each for each in file.records([target.name]) if not isinstance(each, Problem))
     row, text = next(
-        (row, text_of(cells[0]))
-        for row, (_, cells) in enumerate(records)
-        if code_of(cells[0], codes) < 0
+        (row, text_of(cells[0])) for row, (_, cells) in enumerate(records) if code(cells[0]) < 0
     )
     hint = near(text, target.categories) or f"the classes are {listing(target.categories, 12)}"
     message = f"row {row}: expected a class that the model knows, found {show(text)}"

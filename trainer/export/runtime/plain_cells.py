@@ -7,25 +7,23 @@ from typing import Any
 
 import numpy as np
 
+from trainer.data.columns.cells import number
+from trainer.data.columns.values import CellError, Plain
+from trainer.export.runtime.cells import column
 from trainer.export.runtime.facts import DTYPE, FEATURES
 from trainer.graph.ops import Array
 
 
 def plain_numbers(name: str, values: Sequence[Any]) -> Array:
     """A column as float64. Raises ValueError with the row where one is no number."""
-    try:
-        return np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError):
-        return np.array([number(name, i, value) for i, value in enumerate(values)])
+    return column(name, values, present)
 
 
-def number(name: str, i: int, value: Any) -> float:
-    """One cell as a float."""
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        message = f"row {i}, column {name!r}: expected a number, found {value!r}"
-        raise ValueError(message) from None
+def present(cell: Plain) -> float:
+    """A cell that is a number. Raises `CellError`."""
+    if cell is None or (isinstance(cell, str) and not cell.strip()):
+        raise CellError("expected a value, found an empty cell")
+    return number(cell)
 
 
 def check_plain(raw: Array, x: Array) -> None:
