@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from trainer.data.columns.cells import code_of, codes_of
+from trainer.data.columns.categories import text_of
 from trainer.data.columns.table import Column, Table, listing, show
 from trainer.data.preparing.preprocessing import Preprocessing
 from trainer.errors import DataError, Problem
@@ -58,8 +58,8 @@ def _target(table: Table, how: Preprocessing) -> Array:
     """The target with the model's numbers of classes. Raises `DataError`."""
     if table.classes is None or how.classes is None or table.classes == how.classes:
         return table.target
-    codes = codes_of(how.classes)
-    numbers = np.array([code_of(label, codes) for label in table.classes]).astype(np.int64)
+    places = {text_of(label): number for number, label in enumerate(how.classes)}
+    numbers = np.array([places.get(text_of(label), -1) for label in table.classes])
     target = np.asarray(numbers[table.target])
     if (target < 0).any():
         row = int(np.argmax(target < 0))
