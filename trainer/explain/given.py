@@ -9,8 +9,10 @@ from typing import TypeAlias
 import numpy as np
 
 from trainer.data import Column, Label, Preprocessing, listing
-from trainer.data.columns.cells import CellError, code_of, codes_of, reader
+from trainer.data.columns.categories import text_of
+from trainer.data.columns.cells import codes_of, reader
 from trainer.data.columns.table import show
+from trainer.data.columns.values import CellError
 from trainer.errors import UsageError
 from trainer.graph.ops import Array
 from trainer.spec.messages import near
@@ -164,7 +166,10 @@ def _target(
         return (_nothing(how), ", y = 0") if base is None else (base.y, "")
     if how.classes is not None:
         text = str(named[how.target])
-        code = code_of(text, codes_of(how.classes))
+        try:
+            code = codes_of(tuple(map(text_of, how.classes)))(text)
+        except CellError:  # which says of a cell what is said of a class here
+            code = -1
         if code < 0:
             hint = _category_near(text, how.classes)
             problems.append(_worded(how.target, f"there is no class {show(text)}", hint))
