@@ -67,8 +67,8 @@ def test_importing_trainer_imports_nothing_heavy() -> None:
 
 
 ROOMS = (
-    "errors", "randomness", "machine", "graph", "metrics", "spec", "data", "engine", "network",
-    "training", "checkpoints", "explain", "export", "report", "tracking", "runs", "cli",
+    "errors", "randomness", "machine", "outputs", "graph", "metrics", "spec", "data", "engine",
+    "network", "training", "checkpoints", "explain", "export", "report", "tracking", "runs", "cli",
 )  # fmt: skip
 """Each room may import those that stand before it."""
 
@@ -99,8 +99,8 @@ def test_imports_point_one_way() -> None:
 
 def test_errors_form_one_family_with_exit_codes() -> None:
     codes = {"SpecError": 2, "GraphError": 2, "UsageError": 2, "DataError": 3, "DivergedError": 4,
-             "TrackingError": 5, "CheckpointError": 6, "InterruptedRun": 130,
-             "RunError": 1}  # fmt: skip
+             "TrackingError": 5, "CheckpointError": 6, "MachineError": 7,
+             "InterruptedRun": 130, "RunError": 1}  # fmt: skip
     import trainer.errors as module
 
     family = {

@@ -516,8 +516,8 @@ WRONG_COMPARISONS = [
     (["first", "nobody"], "there is no run 'nobody' in sqlite:///"),
     (["first", "no validation", "--experiment", "one"], "there is no run 'no validation' in exp"),
     (["first", "second", "--metric", "los"], "los: no run has this metric\n  hint: "),
-    (["first", "second", "--html", "no/such/page.html"], "the page 'no/such/page.html' cannot be "
-     "written: No such file"),
+    (["first", "second", "--html", "no/such/page.html"], "there is no folder 'no/such' for the "
+     "file 'page.html'"),
     (["--best", 21], "more than 20 runs cannot be told apart: name fewer of them, or take the "),
     ([*"abcdefghijklmnopqrstu"], "more than 20 runs cannot be told apart"),
 ]  # fmt: skip

@@ -235,12 +235,12 @@ def test_csv_files_that_are_none(
 def test_no_such_file(write_spec: WriteSpec, folder: Path) -> None:
     model = untrained(write_spec(NUMBERS))
     with pytest.raises(DataError, match=r"no\.csv: the file is not there"):
-        predict_file(model, folder / "no.csv", None)
+        predict_file(model, folder / "no.csv", io.BytesIO())
     with pytest.raises(DataError, match="is a directory"):
-        predict_file(model, folder, None)
+        predict_file(model, folder, io.BytesIO())
     (folder / "no.parquet").write_bytes(b"PAR1")
     with pytest.raises(DataError, match="cannot be read as Parquet"):
-        predict_file(model, folder / "no.parquet", None)
+        predict_file(model, folder / "no.parquet", io.BytesIO())
 
 
 @pytest.mark.usefixtures("flats")
@@ -315,7 +315,7 @@ def test_predict_as_json(train: Train, recorded: Callable[..., Run], folder: Pat
     })  # fmt: skip
     assert train("predict", "last", "--data", "rows.csv", "--json")[0] == 2
     code, _, err = train("predict", "last", "--data", "rows.csv", "--out", "nowhere/p.csv")
-    assert (code, "'nowhere/p.csv' cannot be written: No such file" in err) == (2, True)
+    assert (code, "there is no folder 'nowhere' for the file 'p.csv'" in err) == (2, True)
 
 
 def test_labels_that_need_quotation_marks(

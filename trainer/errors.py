@@ -6,6 +6,7 @@
     ├── UsageError           2    the command line or an argument of the Python interface
     ├── DataError            3    the data that the spec names
     ├── CheckpointError      6    what is kept of a run on disk: damaged, held, not to be resumed
+    ├── MachineError          7    what was asked for cannot be written: a file, standard output
     └── RunError                  a run that did not come to a good end; it carries the run
         ├── DivergedError    4    a loss or a gradient stopped being finite
         ├── TrackingError    5    the MLflow store
@@ -48,8 +49,9 @@ class Problem:
         if self.source and self.line is not None and self.column is not None:
             source, column = _window(self.source, self.column)
             gutter = f"{self.line:>5} | "
-            before, fault = source[: column - 1], source[column - 1 : column - 1 + self.width]
-            lines.append(gutter + source)
+            before = visible(source[: column - 1])
+            fault = visible(source[column - 1 : column - 1 + self.width])
+            lines.append(gutter + visible(source))
             caret = " " * _cells(before) + "^" * max(1, _cells(fault))
             lines.append(" " * (len(gutter) - 2) + "| " + caret)
         if self.hint:
@@ -66,6 +68,20 @@ class Problem:
             "message": self.message,
             "hint": self.hint,
         }
+
+
+def visible(text: str, keep: str = "\n\t") -> str:
+    """The text with all that a terminal would obey, or not show at all, written out as in Python.
+
+    The characters of `keep` stay as they are.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in keep else _written(c) for c in text)
+
+
+def _written(character: str) -> str:
+    return character.encode("unicode_escape", "surrogatepass").decode("ascii")
 
 
 def _cells(text: str) -> int:
@@ -136,6 +152,13 @@ class CheckpointError(TrainerError):
 
     exit_code = 6
     kind = "checkpoint"
+
+
+class MachineError(TrainerError):
+    """The machine refuses what was asked for: no room or no right to write it, or no memory."""
+
+    exit_code = 7
+    kind = "machine"
 
 
 class Result(Protocol):

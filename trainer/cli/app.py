@@ -6,7 +6,6 @@ Each command imports what it needs when it is called, so that `--help` is quick.
 from __future__ import annotations
 
 import gc
-import json
 import os
 import sys
 from collections.abc import Callable
@@ -27,11 +26,13 @@ from trainer.cli import (
     training,
 )
 from trainer.cli.hints import headline
-from trainer.errors import InterruptedRun, RunError, TrainerError
+from trainer.cli.signals import signals_caught
+from trainer.cli.streams import keep_descriptors, print_json, safe_streams, told_of
+from trainer.errors import InterruptedRun, MachineError, RunError, TrainerError
 
 EXIT_CODES: Final = (
     "Exit codes: 0 done, 2 spec or usage, 3 data, 4 diverged, 5 tracking, 6 checkpoint, "
-    "130 interrupted (143 by SIGTERM)."
+    "7 machine (disk, memory, output), 130 interrupted (143 by SIGTERM)."
 )
 ONE_THREAD: Final = (
     "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
@@ -63,7 +64,7 @@ class _RunByDefault(TyperGroup):
     """`train CONFIG …` means `train run CONFIG …`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        own = {"--help", "--version", *self.commands}
+        own = {"--help", "-h", "--version", *self.commands}
         if args and args[0] not in own:
             args = ["run", *args]
         return super().parse_args(ctx, args)
@@ -81,6 +82,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["--help", "-h"]},
     epilog=EXIT_CODES,
 )
 
@@ -115,14 +117,39 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     """Runs the command line and exits. The one place that turns errors into exit codes."""
     arguments = sys.argv[1:] if arguments is None else arguments
     os.environ.update(dict.fromkeys(ONE_THREAD, "1"))  # read when NumPy loads its BLAS
-    code = 0
-    try:
-        app(arguments, prog_name="train")  # exits by itself: 0, or 2 for wrong usage
-    except TrainerError as error:
-        code = error.exit_code
-        if "--json" in arguments and not (isinstance(error, RunError) and error.run):
-            print(json.dumps(error.as_json()))
-        print(f"train: {headline(error)}", file=sys.stderr)
-    finally:
-        gc.freeze()  # else Python looks through all of MLflow's objects once more: 0.8 s
+    keep_descriptors()
+    with safe_streams() as (out, _):
+        try:
+            code = _carried_out(arguments)
+            sys.stdout.flush()
+            lost = told_of(out)
+            if lost is not None:
+                code = code or _told(lost, [])
+        finally:
+            gc.freeze()  # else Python looks through all of MLflow's objects once more: 0.8 s
     sys.exit(code)
+
+
+def _carried_out(arguments: list[str]) -> int:
+    """The exit code of the command. What went wrong is told."""
+    try:
+        with signals_caught("stopped"):
+            app(arguments, prog_name="train")  # exits by itself: 0, or 2 for wrong usage
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except TrainerError as error:
+        return _told(error, arguments)
+    except MemoryError as error:
+        return _told(MachineError(f"there is not enough memory: {error}".rstrip(": ")), arguments)
+    except OSError as error:
+        place = f": {error.filename}" if error.filename else ""
+        return _told(MachineError(f"{error.strerror or error}{place}"), arguments)
+    return 0
+
+
+def _told(error: TrainerError, arguments: list[str]) -> int:
+    """Tells what went wrong; its exit code."""
+    if "--json" in arguments and not (isinstance(error, RunError) and error.run):
+        print_json(error.as_json())
+    print(f"train: {headline(error)}", file=sys.stderr)
+    return error.exit_code

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -10,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from trainer.cli.hints import warn
-from trainer.cli.options import Json, TrackingUri, store_at
+from trainer.cli.options import HTML, Json, TrackingUri, ends_in, store_at
+from trainer.cli.streams import print_json
 from trainer.errors import UsageError
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def list_runs(
     store = store_at(tracking_uri).find_store()
     runs = _sorted(Runs(store, warn), where or "", experiment, sort, limit + 1)
     if json_:
-        print(json.dumps({"runs": [run.as_json() for run in runs[:limit]]}))
+        print_json({"runs": [run.as_json() for run in runs[:limit]]})
     elif not runs:
         print(_nothing(where, experiment, store.uri))
     else:
@@ -82,7 +82,10 @@ def compare(
         str | None, typer.Option(metavar="NAME", help="What is drawn. [default: val_loss]")
     ] = None,
     html: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Also write a page with charts.")
+        Path | None,
+        typer.Option(
+            metavar="FILE", callback=ends_in(*HTML), help="Also write a page with charts."
+        ),
     ] = None,
     tracking_uri: TrackingUri = None,
     json_: Json = False,
@@ -107,7 +110,7 @@ def compare(
     if html:
         _write(html, comparison)
     if json_:
-        print(json.dumps(comparison.as_json()))
+        print_json(comparison.as_json())
         return
     from trainer.cli.showing import show_comparison
     from trainer.cli.tables import Output
@@ -198,9 +201,8 @@ def _nothing(where: str | None, experiment: str | None, uri: str) -> str:
 
 
 def _write(path: Path, comparison: Comparison) -> None:
+    from trainer.outputs import replacing
     from trainer.report.comparison_page import page
 
-    try:
-        path.write_text(page(comparison), encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"the page '{path}' cannot be written: {error.strerror}") from None
+    with replacing(path, HTML) as fresh:
+        fresh.write_text(page(comparison), encoding="utf-8")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,6 +22,7 @@ from trainer.cli.options import (
     Threads,
     TrackingUri,
 )
+from trainer.cli.streams import print_json
 from trainer.cli.training import heard
 from trainer.errors import RunError, SpecError
 from trainer.runs.ahead import start_ahead
@@ -72,7 +72,7 @@ def crossval(
         raise
     finally:
         if cross is not None and json_:
-            print(json.dumps(cross.as_json()))
+            print_json(cross.as_json())
         elif cross is not None and not quiet:
             _show(cross)
 

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from trainer.cli.hints import warn
-from trainer.cli.options import Json, Set, TrackingUri, store_at
+from trainer.cli.options import HTML, Json, Set, TrackingUri, ends_in, store_at
+from trainer.cli.streams import print_json
 from trainer.errors import UsageError
+from trainer.outputs import replacing
 
 if TYPE_CHECKING:
     from trainer.explain.cases import Case
     from trainer.explain.explanation import Explanation
 
+LATEX: Final = (".tex",)
+SVG: Final = (".svg",)
 EXAMPLES = 5
 """Rows of the data on a page."""
 
@@ -46,13 +49,16 @@ def explain(
     set_: Set = None,
     full: Annotated[bool, typer.Option("--full", help="Show all of large arrays.")] = False,
     html: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a page to step through.")
+        Path | None,
+        typer.Option(metavar="FILE", callback=ends_in(*HTML), help="Write a page to step through."),
     ] = None,
     latex: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a LaTeX document.")
+        Path | None,
+        typer.Option(metavar="FILE", callback=ends_in(*LATEX), help="Write a LaTeX document."),
     ] = None,
     svg: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the graph as a drawing.")
+        Path | None,
+        typer.Option(metavar="FILE", callback=ends_in(*SVG), help="Write the graph as a drawing."),
     ] = None,
     tracking_uri: TrackingUri = None,
     json_: Json = False,
@@ -67,7 +73,7 @@ def explain(
     cases = _cases(config, rows, at, of_run, set_, tracking_uri)
     explanation = cases[0].explain()
     if json_:
-        print(json.dumps(explanation.as_json(), ensure_ascii=False))
+        print_json(explanation.as_json())
     elif html is None and latex is None and svg is None:
         print(describe(explanation, full))
     if html is not None:
@@ -76,19 +82,13 @@ def explain(
     if latex is not None:
         from trainer.explain.latex import write_latex
 
-        _written(latex, lambda: write_latex(explanation, latex))
+        with replacing(latex, LATEX) as fresh:
+            write_latex(explanation, fresh)
     if svg is not None:
         from trainer.explain.drawing import write_drawing
 
-        _written(svg, lambda: write_drawing(explanation, svg))
-
-
-def _written(path: Path, write: Callable[[], None]) -> None:
-    """Writes a file. Raises `UsageError` where that fails."""
-    try:
-        write()
-    except OSError as error:
-        raise UsageError(f"'{path}' cannot be written: {error.strerror}") from None
+        with replacing(svg, SVG) as fresh:
+            write_drawing(explanation, fresh)
 
 
 def gradcheck(
@@ -109,7 +109,7 @@ def gradcheck(
     (case,) = _cases(config, range(row, row + 1), at, of_run, set_, tracking_uri)
     result = check_gradients(case)
     if json_:
-        print(json.dumps(result.as_json(), ensure_ascii=False))
+        print_json(result.as_json())
     else:
         width = max(len(checked.name) for checked in result.parameters)
         for checked in result.parameters:
@@ -133,7 +133,8 @@ def _write_page(
     from trainer.runs.use import gradient_norms
 
     norms = gradient_norms(of_run, profile=store_at(tracking_uri)) if of_run else None
-    _written(html, lambda: write_page(explanations, html, history=norms))
+    with replacing(html, HTML) as fresh:
+        write_page(explanations, fresh, history=norms)
 
 
 def _cases(

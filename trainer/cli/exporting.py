@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from enum import StrEnum
 from pathlib import Path
@@ -11,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from trainer.cli.hints import warn
-from trainer.cli.options import Json, RunReference, TrackingUri, store_at
+from trainer.cli.options import Json, RunReference, TrackingUri, ends_in, store_at
+from trainer.cli.streams import print_json
 
 if TYPE_CHECKING:
     from trainer.runs.finding import FoundRun
@@ -29,7 +29,12 @@ def export(
     run: RunReference,
     to: Annotated[FormatChoice, typer.Option("--to", help="What to write.")],
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="[default: the run's name, in this folder]")
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            callback=ends_in(".onnx", ".safetensors", ".py"),
+            help="[default: the run's name, in this folder]",
+        ),
     ] = None,
     tracking_uri: TrackingUri = None,
     json_: Json = False,
@@ -43,10 +48,13 @@ def export(
     Example: train export best --to onnx
     """
     from trainer.export.files import FORMATS, export_model
+    from trainer.outputs import check_place
     from trainer.runs.use import load_model
 
-    trained = load_model(run, profile=store_at(tracking_uri), warn=warn)
     form = FORMATS[to.value]
+    if out is not None:
+        check_place(out, [form.suffix])
+    trained = load_model(run, profile=store_at(tracking_uri), warn=warn)
     path = out or Path(_file_name(trained.run.name) + form.suffix)
     made = export_model(trained.model, to.value, path, _facts(trained.run))
     if json_:
@@ -58,7 +66,7 @@ def export(
             "file": str(path),
         }
         checked["largest_difference"] = made.difference
-        print(json.dumps({**about, "bytes": made.size, "checked": checked}))
+        print_json({**about, "bytes": made.size, "checked": checked})
         return
     named = f"{trained.run.name} ({trained.run.id[:8]})"
     apart = f"largest difference {made.difference:.1e}" if made.difference else "identical"

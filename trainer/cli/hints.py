@@ -7,7 +7,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from trainer.errors import DataError, SpecError, TrainerError, UsageError
+from trainer.errors import DataError, SpecError, TrainerError, UsageError, visible
 
 
 def show_store(uri: str) -> str:
@@ -46,4 +46,4 @@ def headline(error: TrainerError) -> str:
 
 def warn(text: str) -> None:
     """Tells what went wrong beside what was asked for."""
-    print(f"train: warning: {text}", file=sys.stderr)
+    print(visible(f"train: warning: {text}"), file=sys.stderr)  # a live bar would colour it

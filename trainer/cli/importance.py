@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +11,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from trainer.cli.hints import warn
-from trainer.cli.options import Json, Quiet, RunReference, TrackingUri, store_at
+from trainer.cli.options import (
+    PICTURE,
+    Json,
+    Quiet,
+    RunReference,
+    TrackingUri,
+    ends_in,
+    store_at,
+)
+from trainer.cli.streams import print_json
 
 if TYPE_CHECKING:
     from trainer.runs.importance import Measured
@@ -34,7 +42,10 @@ def importance(
         int | None, typer.Option(min=2, metavar="N", help="Rows at most. [default: 10000]")
     ] = None,
     png: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Also write the picture to this file.")
+        Path | None,
+        typer.Option(
+            metavar="FILE", callback=ends_in(*PICTURE), help="Also write the picture to this file."
+        ),
     ] = None,
     tracking_uri: TrackingUri = None,
     no_track: Annotated[bool, typer.Option("--no-track", help="Record nothing.")] = False,
@@ -58,16 +69,16 @@ def importance(
             **{name: value for name, value in asked.items() if value is not None},
         )  # fmt: skip
     if png is not None:
-        from trainer.cli.rates import written
+        from trainer.outputs import replacing
         from trainer.report.importance import write_importance
 
-        written(png, lambda path: write_importance(
-            found.importance, found.run.name, found.told, path))  # fmt: skip
+        with replacing(png, PICTURE) as fresh:
+            write_importance(found.importance, found.run.name, found.told, fresh)
     if not quiet and not json_:
         _show(found, png)
     recorded = not no_track and record_importance(found, profile=profile)
     if json_:
-        print(json.dumps(found.as_json()))
+        print_json(found.as_json())
     elif not no_track and not recorded:
         warn("the run is not recorded yet, so this is not either: send the run with train sync")
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from trainer.cli.options import Config, Json, Set, TrackingUri
+from trainer.cli.options import PICTURE, Config, Json, Set, TrackingUri, ends_in
+from trainer.cli.streams import print_json
 from trainer.errors import DataError, SpecError
 
 if TYPE_CHECKING:
@@ -26,7 +26,10 @@ def check(
         bool, typer.Option("--plot-schedule", help="Draw the learning rate by step instead.")
     ] = False,
     png: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write that drawing as a picture.")
+        Path | None,
+        typer.Option(
+            metavar="FILE", callback=ends_in(*PICTURE), help="Write that drawing as a picture."
+        ),
     ] = None,
 ) -> None:
     """Validate a spec and its data, without training.
@@ -44,7 +47,7 @@ def check(
         if not json_:
             raise
         problems = [problem.as_json() for problem in error.problems]
-        print(json.dumps({"valid": False, "errors": problems}))
+        print_json({"valid": False, "errors": problems})
         raise typer.Exit(error.exit_code) from None
     if kernel:
         _show_kernel(prepared)
@@ -52,7 +55,7 @@ def check(
     if png is not None:
         _draw_schedule(prepared, png)
     if json_:
-        print(json.dumps(_as_json(prepared, plot_schedule)))
+        print_json(_as_json(prepared, plot_schedule))
     elif plot_schedule:
         _show_schedule(prepared)
     else:
@@ -67,10 +70,11 @@ def _show_kernel(prepared: Prepared) -> None:
 
 
 def _draw_schedule(prepared: Prepared, png: Path) -> None:
-    from trainer.cli.rates import written
+    from trainer.outputs import replacing
     from trainer.report.rates import write_schedule
 
-    written(png, lambda path: write_schedule(prepared.spec, prepared.steps_per_epoch, path))
+    with replacing(png, PICTURE) as fresh:
+        write_schedule(prepared.spec, prepared.steps_per_epoch, fresh)
 
 
 def _show_schedule(prepared: Prepared) -> None:
@@ -124,7 +128,7 @@ def schema() -> None:
 
     document = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
     both = TypeAdapter(Spec | Sketch).json_schema()
-    print(json.dumps(document | both, indent=2, ensure_ascii=False))
+    print_json(document | both, indent=2)
 
 
 def ui(

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from trainer.cli.hints import warn
-from trainer.cli.options import Json, Quiet, RunReference, TrackingUri, store_at
+from trainer.cli.options import Json, Quiet, RunReference, TrackingUri, ends_in, store_at
+from trainer.cli.streams import binary_output, console, print_json
 from trainer.errors import UsageError
 
 if TYPE_CHECKING:
+    from trainer.network.model import Model
     from trainer.runs.finding import FoundRun
     from trainer.runs.predict import Progress
+
+SPOOLED: Final = 64 * 2**20
+"""Bytes of predictions that are held in memory before they are printed; more are on disk."""
 
 Data = Annotated[
     Path,
@@ -36,7 +41,11 @@ def predict(
     data: Data,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="A .csv or .parquet file. [default: standard output]"),
+        typer.Option(
+            metavar="FILE",
+            callback=ends_in(".csv", ".parquet", ".pq"),
+            help="A .csv or .parquet file. [default: standard output]",
+        ),
     ] = None,
     tracking_uri: TrackingUri = None,
     quiet: Quiet = False,
@@ -48,14 +57,13 @@ def predict(
 
     Example: train predict best --data rows.csv --out predictions.csv
     """
-    from trainer.runs.predict import predict_file
     from trainer.runs.use import load_model
 
     if json_ and out is None:
         raise UsageError("--json needs --out FILE: the predictions themselves are no JSON")
     trained, began = load_model(run, profile=store_at(tracking_uri), warn=warn), time.monotonic()
     with _counting(quiet or json_ or out is None) as progress:
-        rows = predict_file(trained.model, data, out, progress)
+        rows = _predicted(trained.model, data, out, progress)
     if json_:
         columns = list(trained.model.columns)
         found = {
@@ -65,10 +73,25 @@ def predict(
             "out": str(out),
             "columns": columns,
         }
-        print(json.dumps(found))
+        print_json(found)
     elif out is not None and not quiet:
         seconds = time.monotonic() - began
         print(f"{rows:,} rows predicted by {_named(trained.run)} in {seconds:.1f} s: {out}")
+
+
+def _predicted(model: Model, data: Path, out: Path | None, progress: Progress) -> int:
+    """Predicts to a file, or to standard output, which gets all rows or none."""
+    from trainer.runs.predict import predict_file
+
+    if out is not None:
+        return predict_file(model, data, out, progress)
+    with tempfile.SpooledTemporaryFile(SPOOLED) as spool:
+        rows = predict_file(model, data, spool, progress)
+        spool.seek(0)
+        with binary_output() as output:
+            while piece := spool.read(2**20):
+                output.write(piece)
+    return rows
 
 
 def evaluate(
@@ -95,7 +118,7 @@ def evaluate(
         record_evaluation(trained.run, metrics, profile=store_at(tracking_uri))
     if json_:
         about = {"id": trained.run.id, "run_id": trained.run.run_id, "data": str(data)}
-        print(json.dumps(about | {"metrics": metrics}))
+        print_json(about | {"metrics": metrics})
     elif not quiet:
         print(f"{_named(trained.run)} on {int(metrics['rows']):,} rows of {data}\n")
         print(_table(metrics))
@@ -118,7 +141,7 @@ def promote(
     uri = f"models:/{name}" if known.alias else f"models:/{name}/{version}"
     if json_:
         about = {"id": found.id, "run_id": found.run_id, "name": known.name}
-        print(json.dumps(about | {"version": version, "alias": known.alias, "uri": uri}))
+        print_json(about | {"version": version, "alias": known.alias, "uri": uri})
     elif not quiet:
         print(f"{found.id[:8]} is version {version} of '{known.name}': {uri}")
 
@@ -177,7 +200,5 @@ def _counting(silent: bool) -> Iterator[Progress]:
     if silent or not sys.stderr.isatty():
         yield lambda _: None
         return
-    from rich.console import Console
-
-    with Console(stderr=True).status("0 rows") as status:
+    with console(stderr=True).status("0 rows") as status:
         yield lambda rows: status.update(f"{rows:,} rows")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
+
+from trainer.outputs import check_place
 
 if TYPE_CHECKING:
     from trainer.runs.profile import Profile
@@ -52,6 +55,23 @@ OfflineOk = Annotated[
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+
+
+def ends_in(*endings: str) -> Callable[[Path | None], Path | None]:
+    """A check of an option's file, made before all else that a command does: that it can be written
+    under this name, which has one of these endings. It raises `UsageError`.
+    """
+
+    def check(path: Path | None) -> Path | None:
+        if path is not None:
+            check_place(path, endings)
+        return path
+
+    return check
+
+
+HTML: Final = (".html", ".htm")
+PICTURE: Final = (".png",)
 
 
 def store_at(tracking_uri: str | None) -> Profile:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from trainer.cli.hints import show_store, ui_command, warn
+from trainer.cli.streams import console
 from trainer.metrics import METRICS
 from trainer.training import (
     Ended,
@@ -81,7 +82,6 @@ class Progress:
             self._start_bar()
 
     def _start_bar(self) -> None:
-        from rich.console import Console
         from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as Bar
 
@@ -90,7 +90,7 @@ class Progress:
             BarColumn(bar_width=None),
             TextColumn("{task.fields[numbers]}"),
             TimeRemainingColumn(),
-            console=Console(stderr=True),
+            console=console(stderr=True),
             transient=True,
         )
         total = self._started.steps_per_epoch * self._started.epochs

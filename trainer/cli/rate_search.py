@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ import typer
 
 from trainer.cli.hints import show_store
 from trainer.cli.options import (
+    PICTURE,
     RUNS,
     Config,
     Engine,
@@ -23,7 +23,9 @@ from trainer.cli.options import (
     Set,
     Threads,
     TrackingUri,
+    ends_in,
 )
+from trainer.cli.streams import print_json
 from trainer.cli.training import heard
 from trainer.runs.ahead import start_ahead
 
@@ -51,7 +53,10 @@ def lr_find(
         int | None, typer.Option(metavar="N", help="SGD steps between them. [default: 100]")
     ] = None,
     png: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Also write the curve as a picture.")
+        Path | None,
+        typer.Option(
+            metavar="FILE", callback=ends_in(*PICTURE), help="Also write the curve as a picture."
+        ),
     ] = None,
     name: Name = None,
     runs: Runs = RUNS,
@@ -80,12 +85,13 @@ def lr_find(
     with heard(silent=True) as hear:
         search = find_learning_rate(spec, profile=profile, **given, **hear)  # type: ignore[arg-type]  # by name
     if png is not None:
-        from trainer.cli.rates import written
+        from trainer.outputs import replacing
         from trainer.report.rates import write_range_test
 
-        written(png, lambda path: write_range_test(search.test, spec.name, path))
+        with replacing(png, PICTURE) as fresh:
+            write_range_test(search.test, spec.name, fresh)
     if json_:
-        print(json.dumps(search.as_json()))
+        print_json(search.as_json())
     elif not quiet:
         _show(search, png)
 

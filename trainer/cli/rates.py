@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from math import log10
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from rich.text import Text
 
 from trainer.cli.chart import WIDTH, draw
-from trainer.errors import UsageError
 from trainer.report.rates import by_factors
 from trainer.training.schedule import rates_at
 
@@ -53,11 +51,3 @@ def range_chart(sweep: RangeTest, width: int | None) -> Iterator[Text | str]:
     yield Text("smoothed training loss by learning rate", "bold")
     yield from draw([points], [""], "log10(rate)", False, min(WIDTH, width or WIDTH))
     yield ""
-
-
-def written(path: Path, write: Callable[[Path], None]) -> None:
-    """Writes a picture. Raises `UsageError` where that fails."""
-    try:
-        write(path)
-    except OSError as error:
-        raise UsageError(f"'{path}' cannot be written: {error.strerror}") from None

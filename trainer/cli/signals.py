@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM while a command trains."""
+"""The signals that ask a command to end: Ctrl-C, SIGTERM, and that of a terminal that is closed."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Final
 
 from trainer.errors import InterruptedRun
 from trainer.training import Event, Started, Trained
+
+ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupt:
@@ -17,8 +20,9 @@ class Interrupt:
     asked to take note of, between two steps; before, behind, and a second time it stops at once.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, told: str | None = None) -> None:
         self.number: int | None = None
+        self._told = told
         self._begun = self._training = False
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
@@ -40,19 +44,21 @@ class Interrupt:
 
     def told(self) -> str:
         """What is said of an end at once."""
-        return "stopped at once" if self._begun else "stopped before training began"
+        began = "stopped at once" if self._begun else "stopped before training began"
+        return self._told or began
 
 
 @contextmanager
-def signals_caught() -> Iterator[Interrupt]:
-    """Both signals go to an `Interrupt`; what they end comes out as an `InterruptedRun` with the
-    exit code of the signal. Only the main thread can handle signals.
+def signals_caught(told: str | None = None) -> Iterator[Interrupt]:
+    """All of them go to an `Interrupt`; what they end comes out as an `InterruptedRun` with the
+    exit code of the signal, and where it ends at once with the words `told`. One that is ignored,
+    as `nohup` has it, stays so. Only the main thread can handle signals.
     """
-    interrupt = Interrupt()
+    interrupt = Interrupt(told)
     if threading.current_thread() is not threading.main_thread():
         yield interrupt
         return
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    numbers = [each for each in ENDING if signal.getsignal(each) != signal.SIG_IGN]
     before = {number: signal.signal(number, interrupt) for number in numbers}
     try:
         yield interrupt

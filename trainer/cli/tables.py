@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from rich.cells import cell_len, set_cell_size
-from rich.console import Console
 from rich.text import Text
+
+from trainer.cli.streams import console
+from trainer.errors import visible
 
 GAP: Final = "  "
 
@@ -28,6 +30,10 @@ class Column:
     rank: int = 0
     styles: Sequence[str] = field(default=())
 
+    def __post_init__(self) -> None:
+        self.title = visible(self.title, keep="")
+        self.cells = [visible(cell, keep="") for cell in self.cells]
+
     @property
     def width(self) -> int:
         """Characters of its widest cell."""
@@ -38,13 +44,14 @@ class Output:
     """Standard output: `width` is that of the terminal, or None where there is none."""
 
     def __init__(self) -> None:
-        self._console = Console(highlight=False, markup=False, emoji=False)
+        self._console = console()
         self.width = self._console.width if self._console.is_terminal else None
 
     def show(self, *lines: Text | str) -> None:
         """Prints lines, which are not broken."""
         for line in lines:
-            self._console.print(line, soft_wrap=True)
+            shown = line if isinstance(line, Text) else visible(line)
+            self._console.print(shown, soft_wrap=True)
 
 
 def table(columns: Sequence[Column], width: int | None) -> tuple[list[Text], list[str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,6 +27,7 @@ from trainer.cli.options import (
     Threads,
     TrackingUri,
 )
+from trainer.cli.streams import print_json
 from trainer.errors import RunError, TrainerError
 from trainer.runs.ahead import start_ahead
 
@@ -133,7 +133,7 @@ def reproduce(
     with heard(quiet or json_, results=False) as hear:
         proof = again(run, profile=profile, **hear)
     if json_:
-        print(json.dumps(proof.as_json()))
+        print_json(proof.as_json())
     elif not quiet or not proof.identical:
         print(proof)
     if not proof.identical:
@@ -179,10 +179,10 @@ def show_run(task: Callable[..., Run], quiet: bool, json_: bool) -> None:
             result = task(**hear)
     except RunError as error:
         if error.run is not None and json_:
-            print(json.dumps(error.run.as_json()))
+            print_json(error.run.as_json())
         raise
     if json_:
-        print(json.dumps(result.as_json()))
+        print_json(result.as_json())
 
 
 @contextmanager

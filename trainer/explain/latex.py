@@ -14,7 +14,6 @@ from typing import Final
 
 import numpy as np
 
-from trainer.errors import UsageError
 from trainer.explain.explanation import Explanation, Step
 from trainer.explain.explanation import Path as Term
 from trainer.graph import OPS, Node
@@ -56,12 +55,9 @@ _TEXT: Final = {
 def write_latex(explanation: Explanation, path: Path) -> None:
     """Writes the explanation: the values forward, then the chain rule for every node.
 
-    Raises `UsageError` where the file cannot be written.
+    Raises `OSError`.
     """
-    try:
-        path.write_text("\n".join(_Writer(explanation).document()) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"'{path}' cannot be written: {error.strerror}") from None
+    path.write_text("\n".join(_Writer(explanation).document()) + "\n", encoding="utf-8")
 
 
 def escape(text: str) -> str:

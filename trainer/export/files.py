@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from trainer.errors import UsageError
 from trainer.export.check import Answer, answer_model, choose_rows, compare
 from trainer.export.onnx import answer_onnx, write_onnx
 from trainer.export.program import answer_program, write_program
 from trainer.export.tensors import read_safetensors, write_safetensors
 from trainer.graph.ops import Array
 from trainer.network.model import Model
+from trainer.outputs import replacing
 
 
 @dataclass(frozen=True)
@@ -58,28 +56,14 @@ def export_model(model: Model, to: str, path: Path, facts: Mapping[str, str]) ->
     """Writes the model in the format `to` and checks that the file predicts as the model does.
 
     `facts` go into the file; among them is `data_sha256`, the hash of the run's data. A file that
-    is there is replaced, and only by one that is right. Raises `UsageError` where it cannot be
-    written, and `TrainerError` where it predicts differently.
+    is there is replaced, and only by one that is right. Raises `UsageError` for a name that is no
+    file's, `MachineError` where it cannot be written, and `TrainerError` where it predicts
+    differently.
     """
     form = FORMATS[to]
-    fresh = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        _check_place(path)
+    with replacing(path) as fresh:
         form.write(model, fresh, facts)
         sample = choose_rows(model, facts.get("data_sha256", ""))
         difference = compare(form.answer(model, fresh, sample.x), model, sample.x)
         size = fresh.stat().st_size
-        fresh.replace(path)
-    except OSError as error:
-        raise UsageError(f"'{path}' cannot be written: {error.strerror or error}") from None
-    finally:
-        with suppress(OSError):
-            fresh.unlink(missing_ok=True)
     return Exported(path, size, len(sample.x), sample.what, difference)
-
-
-def _check_place(path: Path) -> None:
-    if not path.parent.is_dir():
-        raise UsageError(f"there is no folder '{path.parent}' for the file '{path.name}'")
-    if path.is_dir():
-        raise UsageError(f"'{path}' is a folder, where the name of a file is expected")

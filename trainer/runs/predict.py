@@ -2,37 +2,39 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import IO, Any, Final, Protocol
 
 import numpy as np
 
 from trainer.data import PARQUET, Preprocessing, Rows, blocks, read_rows, spellings_of
-from trainer.errors import DataError, Problem, UsageError
+from trainer.errors import DataError, Problem
 from trainer.graph.ops import Array
 from trainer.network.model import Model
 from trainer.network.scoring import score_rows
+from trainer.outputs import replacing
 from trainer.spec.data import CsvSource
 
 Progress = Callable[[int], None]
 """Is told how many rows are done."""
 
+ENDINGS: Final = (".csv", *PARQUET)
+"""Those of the files that can be written."""
 PLAIN: Final = frozenset(',"\r\n')
 """What a text in a CSV file must not hold, unless it stands in quotation marks."""
 
 
 def predict_file(
-    model: Model, data: Path, out: Path | None, progress: Progress = lambda _: None
+    model: Model, data: Path, out: Path | IO[bytes], progress: Progress = lambda _: None
 ) -> int:
     """Writes the predictions for the rows of a file (see `read_rows`); returns their number.
 
-    `out` is a CSV file, or Parquet by its name, and is there whole or not at all; without one
-    CSV goes to standard output. The columns are `model.columns`. Raises `DataError` for rows
-    that do not fit, and `UsageError` where the file cannot be written.
+    `out` is a CSV file, or Parquet by its name (`ENDINGS`), and is there whole or not at all; or an
+    open file, which gets CSV. The columns are `model.columns`. Raises `DataError` for rows that do
+    not fit, `UsageError` for a name that is no file's, and `MachineError` where it cannot be
+    written.
     """
     done = 0
     with _writer(model, out) as writer:
@@ -86,24 +88,16 @@ class _Writer(Protocol):
 
 
 @contextmanager
-def _writer(model: Model, out: Path | None) -> Iterator[_Writer]:
-    """What writes to a file beside `out`, which takes its place at the end."""
-    if out is None:
-        yield _Csv(model, sys.stdout.buffer)
-        sys.stdout.flush()
+def _writer(model: Model, out: Path | IO[bytes]) -> Iterator[_Writer]:
+    """What writes to an open file, or to one that takes the place of `out` at the end."""
+    if not isinstance(out, Path):
+        yield _Csv(model, out)
         return
-    part = out.with_name(f".{out.name}.part")
-    try:
-        with part.open("wb") as file:
-            kind = _Parquet if out.suffix.lower() in PARQUET else _Csv
-            writer = kind(model, file)
-            yield writer
-            writer.close()
-        os.replace(part, out)
-    except OSError as error:
-        raise UsageError(f"'{out}' cannot be written: {error.strerror}") from None
-    finally:
-        part.unlink(missing_ok=True)
+    with replacing(out, ENDINGS) as fresh, fresh.open("wb") as file:
+        kind = _Parquet if out.suffix.lower() in PARQUET else _Csv
+        writer = kind(model, file)
+        yield writer
+        writer.close()
 
 
 class _Csv:

@@ -15,7 +15,7 @@ from typing import Final, TypeAlias
 
 import yaml
 
-from trainer.errors import Problem
+from trainer.errors import Problem, visible
 
 MAX_DEPTH: Final = 64
 MAX_DIGITS: Final = 25
@@ -163,7 +163,7 @@ def show_path(path: Path) -> str:
 def show_text(text: str, size: int = 40) -> str:
     """A text as messages print it: in one line, without control characters, not too long."""
     short = text if len(text) <= size else text[: size - 3] + "..."
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in short)
+    return visible(short, keep="")
 
 
 def parse(text: str, file: str) -> tuple[Node | None, list[Problem]]:
