@@ -139,7 +139,8 @@ WRITES = sorted(
 def test_all_options_that_name_a_file_are_known() -> None:
     assert WRITES == [
         ("check", "png"), ("compare", "html"), ("explain", "html"), ("explain", "latex"),
-        ("explain", "svg"), ("export", "out"), ("importance", "png"), ("lr-find", "png"), ("predict", "out"),
+        ("explain", "svg"), ("export", "out"), ("importance", "png"), ("lr-find", "png"),
+        ("predict", "out"),
     ]  # fmt: skip
 
 

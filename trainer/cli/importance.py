@@ -20,7 +20,7 @@ from trainer.cli.options import (
     ends_in,
     store_at,
 )
-from trainer.cli.streams import print_json
+from trainer.cli.streams import console, print_json
 
 if TYPE_CHECKING:
     from trainer.runs.importance import Measured
@@ -126,7 +126,5 @@ def _counting(silent: bool) -> Iterator[Callable[[int, int], None]]:
     if silent or not sys.stderr.isatty():
         yield lambda *_: None
         return
-    from rich.console import Console
-
-    with Console(stderr=True).status("reading rows") as status:
+    with console(stderr=True).status("reading rows") as status:
         yield lambda done, all_: status.update(f"{done:,} of {all_:,} columns")
