@@ -39,6 +39,22 @@ def declare(name: str) -> str:
     return f"(correct it, or write `data.columns: {{{name}: {{type: categorical}}}}`)"
 
 
+def marker(text: str, name: str = "a") -> str:
+    """What is advised of a text that may stand for nothing."""
+    every = '"", NA, N/A, NaN, nan, "null", "NULL"'
+    return (
+        f"(if it stands for nothing, write `source: {{csv: …, missing_values: [{every}, {text}]}}`"
+        f", or `data.columns: {{{name}: {{type: categorical}}}}`)"
+    )
+
+
+def signs(said: str, source: bool = True, more: str = "") -> str:
+    """What is advised of numbers that are written with other signs."""
+    column = f"`data.columns: {{a: {{{said}}}}}`"
+    whole = f"`source: {{csv: …, {said}}}`, or of this column alone " if source else ""
+    return f"(write {whole}{column}{more})"
+
+
 @dataclass(frozen=True)
 class Row:
     """A file t.csv, or another source; changes of the spec; and what is said of them.
@@ -174,7 +190,20 @@ ROWS = [
         "t.csv:4: expected 3 cells as in the header, found 2"),
     Row("a row with more than five faults", "a,b,c,d,e,f,y\nx,x,x,x,x,x,1\n1,2,3,4,5,6,7\n",
         "\n".join(f"t.csv:2: column '{name}': expected a number, found the text 'x' "
-                  f"{declare(name)}" for name in "abcde")),
+                  f"{declare(name)}" for name in "abcdef")),
+    Row("the same mistake in many rows", "a,y\n" + "1,1\n" * 300 + "x,1\n" * 298 + "1,z\n",
+        "t.csv:302: column 'a': expected a number, found the text 'x', and 297 more like it, in "
+        f"lines 303, 304, 305, … {declare('a')}\n"
+        f"t.csv:600: column 'y': expected a number, found the text 'z' {CLASSES}"),
+    Row("several sorts of mistakes in a column", "a,y\n1,1\n2,1\n-,1\ninf,1\nx,1\n-,1\n3,1\nz,1\n",
+        "t.csv:4: column 'a': expected a number, found '-' (2 times); the others in line 7 "
+        + marker('"-"') + "\n"
+        f"t.csv:5: column 'a': expected a finite number, found 'inf' {OUT}\n"
+        "t.csv:6: column 'a': expected a number, found the text 'x', and 1 more like it, in line 9 "
+        f"{declare('a')}"),
+    Row("many short rows", "a,b,y\n1,2,3\n" + "1,2\n" * 20_000,
+        "t.csv:3: expected 3 cells as in the header, found 2, and 19999 more like it, in lines 4, "
+        "5, 6, …"),
     Row("two columns with missing cells", "a,b,c,y\n,p,3,1\n1,,,2\n2,,4,3\n3,q,5,3\n",
         f"t.csv:2: column 'a': expected a number, found an empty cell {fill('a')}\n"
         "t.csv:3: column 'b': expected a category, found 2 empty cells, of which this is the first "
@@ -201,10 +230,47 @@ CELLS = [
     cell(LONG, f"expected a number, found the text '{'x' * 37}...' {declare('a')}", "long text"),
     cell("9" * 5_000_000, f"the number '{'9' * 37}...' is too large for float64", "long number"),
     *(cell(text, f"expected a number, found the text {text!r} {declare('a')}") for text in (
-        "foo", "1_0", "0x10", "0b1", "1,5", "1 000", "1e", "e5", "1e5.0", ".", "-", "--1", "+ 5",
-        "1.2.3", "5%", "1f", "1d5", "0x1p3", "true", "2020-01-01", "#N/A", "1.#INF",
-        "nan(1)", "١٢", "１２", "½", "−1", "\u00a07", "\x1b[31m", "7\x0b",
+        "foo", "1_0", "0x10", "0b1", "e5", "1e5.0", "--1", "1.2.3", "1d5", "0x1p3", "true",
+        "2020-01-01", "nan(1)", "½", "\x1b[31m", "1 2", "12-14", "A1",
     )),
+    *(cell(text, f"expected a number, found {text!r} {marker(quoted)}") for text, quoted in (
+        (".", '"."'), ("-", '"-"'), ("?", '"?"'), ("#N/A", '"#N/A"'), ("1.#INF", '"1.#INF"'),
+        ("n/a", "n/a"), ("None", "None"), ("#DIV/0!", '"#DIV/0!"'), ("not available",) * 2,
+    )),
+    *(cell(text, f"expected a number, found the text {text!r}, a number but for {odd} {hint}")
+      for text, odd, hint in (
+        ("1,5", "the decimal comma", signs('decimal: ","')),
+        ("1 000", "' ' between thousands", signs('thousands: " "')),
+        ("1\u202f000,5", "the decimal comma and ' ' between thousands",
+         signs('decimal: ",", thousands: " "')),
+        ("1'000", '"\'" between thousands', signs('thousands: "\'"')),
+        ("1.234,5", "the decimal comma and '.' between thousands",
+         signs('decimal: ",", thousands: "."')),
+        ("1,234.5", "',' between thousands", signs('thousands: ","')),
+        ("1,234", "the comma", signs(
+            'thousands: ","', more='; if the comma is a decimal sign, `decimal: ","`')),
+        ("5%", "the unit '%'", signs('unit: "%"', source=False)),
+        ("€ 5", "the unit '€'", signs('unit: "€"', source=False)),
+        ("5 EUR", "the unit 'EUR'", signs('unit: "EUR"', source=False)),
+        ("3.5m²", "the unit 'm²'", signs('unit: "m²"', source=False)),
+        ("$1,336.00", "the unit '$' and ',' between thousands",
+         signs('unit: "$", thousands: ","', source=False)),
+    )),
+    *(cell(text, f"expected a number, found the text {text!r}, a number but for the unit {unit!r} "
+           + signs(f'unit: "{unit}"', source=False,
+                   more=", or `data.columns: {a: {type: categorical}}`"))
+      for text, unit in (("12 kg", "kg"), ("1.2k", "k"), ("1e", "e"), ("1f", "f"))),
+    *(cell(text, f"expected a number, found the text {text!r}, a number but for {odd} "
+           "(write it plainly, as -1234.5, or `data.columns: {a: {type: categorical}}`)")
+      for text, odd in (
+        ("−1", "a minus other than '-'"), ("–1", "a minus other than '-'"),
+        ("(1)", "parentheses for negative numbers"), ("1-", "a minus behind the digits"),
+        ("١٢", "digits that are not 0 to 9"), ("１２", "digits that are not 0 to 9"),
+        ("+ 5", "other blanks"), ("\u00a07", "other blanks"), ("7\x0b", "other blanks"),
+    )),
+    *(cell(text, f"expected a number, found the text {text!r}, a time of day or duration "
+           "(write a number, of minutes for example, or `data.columns: {a: {type: categorical}}`)")
+      for text in ("14:30", "2:30 PM", "7pm", "1h 30m", "PT1H30M", "01:02:03.5")),
     *(cell(text, f"the number {text!r} is too large for float64") for text in (
         "1e400", "-1e400", "1e999999999999",
     )),

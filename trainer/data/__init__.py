@@ -6,6 +6,7 @@ Other rooms import what they need from here.
 """
 
 from trainer.data.columns.blocks import blocks
+from trainer.data.columns.roles import as_written
 from trainer.data.columns.table import Column, Label, Table, listing
 from trainer.data.columns.texts import show_raw, written
 from trainer.data.dataset import Dataset
@@ -23,8 +24,8 @@ from trainer.data.reading.rows import Rows, read_rows, spellings_of
 
 __all__ = [
     "DAY", "FARTHEST", "PARQUET", "AnyPart", "Column", "Dataset", "Field", "HeldOut", "Label",
-    "Layout", "Part", "Preprocessing", "Reading", "Rows", "Rule", "Scaling", "Table", "blocks",
-    "held_out", "is_plain", "listing", "load_dataset", "load_table", "matched", "preprocess",
-    "read_rows", "rows_at_a_time", "show_raw", "silent", "some_rows", "spellings_of", "split_rows",
-    "written",
+    "Layout", "Part", "Preprocessing", "Reading", "Rows", "Rule", "Scaling", "Table", "as_written",
+    "blocks", "held_out", "is_plain", "listing", "load_dataset", "load_table", "matched",
+    "preprocess", "read_rows", "rows_at_a_time", "show_raw", "silent", "some_rows", "spellings_of",
+    "split_rows", "written",
 ]  # fmt: skip

@@ -71,7 +71,7 @@ def dataset_in_memory(spec: Spec) -> Dataset:
     """The data of a run, all of them in memory. Raises `DataError` or `MisfitError`."""
     table = read_table(spec)
     rows = split_table(spec.data.split, spec.seed, table)
-    notes = split_notes(spec.data.split, rows)
+    notes = [*table.notes, *split_notes(spec.data.split, rows)]
     preprocessing, missing = fit_table(spec, table, rows["train"], notes)
     counts = table.count_classes(rows["train"])
     by_class = class_weights(spec.model.class_weights, table, counts)

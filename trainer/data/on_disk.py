@@ -50,7 +50,7 @@ def dataset_on_disk(spec: Spec, told: Reading = silent) -> Dataset:
     source = TableOnDisk.open(spec)
     survey = _survey(spec, source, told)
     by_name = {name: range(size) for name, size in zip(PARTS, survey.sizes, strict=True)}
-    notes = split_notes(spec.data.split, by_name)
+    notes = [*source.notes, *split_notes(spec.data.split, by_name)]
     how, missing = _fit(spec, survey, notes)
     by_class = class_weights(spec.model.class_weights, survey.sample, survey.counts[TRAIN])
     parts, sha256 = _encode(spec, source, survey, how, by_class, told)

@@ -21,7 +21,7 @@ def give_preprocessing(program: Program, how: Preprocessing, source: object) -> 
     The source that the model was trained on says which texts stand for nothing.
     """
     plain = all(map(is_plain, how.columns, how.rules)) and all(
-        column.kind == "numeric" and rule.fill is None
+        column.kind == "numeric" and column.notation.has_plain_numbers and rule.fill is None
         for column, rule in zip(how.columns, how.rules, strict=True)
     )
     program.choose("numbers", plain_cells.plain_numbers if plain else cells.any_numbers)
@@ -102,7 +102,14 @@ def _reader(column: Column) -> Iterator[str]:
     elif column.kind == "boolean":
         yield f"{name}: ('true or false', boolean)"
     elif column.kind == "date":
-        yield f"{name}: ('a date as 2024-12-31', date)"
+        form = column.notation.format
+        how, read = (
+            ("2024-12-31", "date") if form == "iso" else (form, f"dates_as({literal(form)})")
+        )
+        yield f"{name}: ({literal(f'a date as {how}')}, {read})"
+    elif not column.notation.has_plain_numbers:
+        signs = (column.notation.decimal, column.notation.thousands, column.notation.unit)
+        yield f"{name}: ('a number', numbers_as({', '.join(map(literal, signs))}))"
 
 
 # From cells to x --------------------------------------------------------------------------------

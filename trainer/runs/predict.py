@@ -9,7 +9,16 @@ from typing import IO, Any, Final, Protocol
 
 import numpy as np
 
-from trainer.data import PARQUET, Preprocessing, Rows, blocks, read_rows, spellings_of
+from trainer.data import (
+    PARQUET,
+    Column,
+    Preprocessing,
+    Rows,
+    as_written,
+    blocks,
+    read_rows,
+    spellings_of,
+)
 from trainer.errors import DataError, Problem
 from trainer.graph.ops import Array
 from trainer.network.model import Model
@@ -50,8 +59,9 @@ def checked_rows(model: Model, data: Path, target: bool = False) -> Iterator[Row
     source = model.spec.data.source
     how = model.preprocessing
     delimiter = source.delimiter if isinstance(source, CsvSource) else None
-    weights = model.spec.data.weights if target else None
-    targets = how.target_columns if target else ()
+    asked = model.spec.data
+    weights = as_written([Column(asked.weights)], asked)[0] if target and asked.weights else None
+    targets = as_written(how.target_columns, asked) if target else ()
     missing = spellings_of((*how.columns, *targets), source)
     for rows in read_rows(
         data,

@@ -28,6 +28,7 @@ from trainer.spec.fields import (
 )
 from trainer.spec.messages import describe
 from trainer.spec.tagged import Tagged, by_key
+from trainer.spec.writing import DateFormat, Decimal, Thousands, Unit, apart
 
 BUNDLED = ("iris", "wine", "breast_cancer", "digits", "diabetes")
 SYNTHETIC = ("xor", "two_moons", "spirals", "linear")
@@ -55,6 +56,15 @@ class CsvSource(FileSource):
     """The character between cells; by default a tab in files called `.tsv`, else a comma."""
     missing_values: Annotated[tuple[str, ...], Field(strict=False)] = MISSING_VALUES
     """The cells that stand for nothing."""
+    decimal: Decimal = "."
+    """The decimal sign of numbers."""
+    thousands: Thousands | None = None
+    """The sign between thousands, as in 1,234,567; by default there is none."""
+
+    @field_validator("thousands")
+    @classmethod
+    def _signs_differ(cls, thousands: str | None, info: ValidationInfo) -> str | None:
+        return apart(thousands, info.data.get("decimal"))
 
     @property
     def separator(self) -> str:
@@ -275,6 +285,35 @@ class ColumnSpec(Strict):
     `days` counts from 1970-01-01."""
     unknown: Literal["zeros", "error"] = "zeros"
     """What a category becomes that no training row has."""
+    decimal: Decimal | None = None
+    """The decimal sign of the column's numbers, where it is not that of the source. It may be said
+    of every column, also of the target; so may `thousands`, `unit` and `format`."""
+    thousands: Thousands | None = None
+    """The sign between the thousands of the column's numbers."""
+    unit: Unit | None = None
+    """What stands before or behind the column's numbers: `$`, `%`, `kg`."""
+    format: DateFormat | None = None
+    """How the column's dates are written: `day/month/year` and the like, with `/`, `.`, `-` or a
+    blank, `yy` for a year of two digits; or `yearmonthday`. By default it is found."""
+
+    @field_validator("thousands")
+    @classmethod
+    def _signs_differ(cls, thousands: str | None, info: ValidationInfo) -> str | None:
+        return apart(thousands, info.data.get("decimal"))
+
+    @field_validator("decimal", "thousands", "unit")
+    @classmethod
+    def _is_numeric(cls, sign: str | None, info: ValidationInfo) -> str | None:
+        if sign is not None and info.data.get("type") not in (None, "numeric"):
+            raise wrong(f"{info.field_name} belongs to a numeric column", "write type: numeric")
+        return sign
+
+    @field_validator("format")
+    @classmethod
+    def _is_of_dates(cls, form: str | None, info: ValidationInfo) -> str | None:
+        if form is not None and info.data.get("type") not in (None, "date"):
+            raise wrong("a format belongs to a date", "write type: date")
+        return form
 
     @field_validator("encode")
     @classmethod
@@ -327,10 +366,14 @@ class ColumnSpec(Strict):
 
     @property
     def kind(self) -> Kind | None:
-        """The declared type; an order or parts declare it too."""
-        if self.type is None and self.order is not None:
+        """The declared type; an order, parts, a format, or signs of numbers declare it too."""
+        if self.type is not None:
+            return self.type
+        if self.order is not None:
             return "ordinal"
-        return "date" if self.type is None and self.parts is not None else self.type
+        if self.parts is not None or self.format is not None:
+            return "date"
+        return "numeric" if self.decimal or self.thousands or self.unit else None
 
 
 # Splits ----------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from trainer.spec.document import show_text
@@ -40,6 +40,17 @@ def near_or_all(value: Any, names: Iterable[str]) -> str:
     """Advice on a value that should be one of these names."""
     advice = near(value, names, 0.7) if isinstance(value, str) else None
     return advice or f"choose one of {', '.join(names)}"
+
+
+def words(items: Sequence[str], last: str = "and") -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    *first, end = items
+    return f"{', '.join(first)} {last} {end}" if first else end
+
+
+def either(items: Sequence[str]) -> str:
+    """`a`, `a or b`, `a, b or c`."""
+    return words(items, "or")
 
 
 def plural(count: int, what: str) -> str:

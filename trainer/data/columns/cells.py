@@ -6,7 +6,6 @@ allows it (`encoding.py`), which give the same bits.
 
 from __future__ import annotations
 
-import datetime
 import math
 import re
 from collections.abc import Callable, Container, Iterable, Mapping
@@ -14,6 +13,8 @@ from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
 from trainer.data.columns.categories import is_exact, matcher, text_of
+from trainer.data.columns.dates import days_of
+from trainer.data.columns.numerals import number_of
 from trainer.data.columns.table import Column, Label, listing, show
 from trainer.data.columns.values import CellError, Plain, plain
 from trainer.spec.messages import near
@@ -21,21 +22,11 @@ from trainer.spec.messages import near
 Reader: TypeAlias = Callable[[Any], float]
 """From a cell to its number; NaN for a missing one. Raises `CellError`."""
 
-NANOSECONDS: Final = 86_400 * 10**9
-"""Those of a day."""
-
 _BOOLEANS: Final[Mapping[str, float]] = {"true": 1.0, "yes": 1.0, "false": 0.0, "no": 0.0}
-_NUMBER = re.compile(r"[ \t]*[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?[ \t]*\Z", re.ASCII)
 _NOT_FINITE = re.compile(r"[ \t]*[-+]?(nan|inf|infinity)[ \t]*\Z", re.IGNORECASE)
 # Labels that are numbers; codes such as 007 and digits that float64 cannot hold stay texts.
 _INTEGER = re.compile(r"-?(0|[1-9]\d{0,17})\Z", re.ASCII)
 _DECIMAL = re.compile(r"-?(0|[1-9]\d{0,14}|(?=\.\d))(\.\d*)?([eE][-+]?\d{1,2})?\Z", re.ASCII)
-_DATE = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)"
-    r"(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?(Z|[-+]\d\d(?::?\d\d)?)?)?\Z",
-    re.ASCII,
-)
-_EPOCH = datetime.date(1970, 1, 1).toordinal()
 
 
 def is_missing(value: Any, spellings: Container[str] = ()) -> bool:
@@ -50,8 +41,8 @@ def is_missing(value: Any, spellings: Container[str] = ()) -> bool:
 
 
 def looks_numeric(text: str) -> bool:
-    """Whether a text is a number, be it too large or infinite."""
-    return bool(_NUMBER.match(text) or _NOT_FINITE.match(text))
+    """Whether a text is a number as programs write it, be it too large or infinite."""
+    return number_of(text) is not None or bool(_NOT_FINITE.match(text))
 
 
 def looks_boolean(text: str) -> bool:
@@ -59,27 +50,23 @@ def looks_boolean(text: str) -> bool:
     return text.strip().lower() in _BOOLEANS
 
 
-def looks_like_date(text: str) -> bool:
-    """Whether a text is a date, or a date and time, of ISO 8601."""
-    return _days(text.strip()) is not None
-
-
 # Kinds -------------------------------------------------------------------------------------------
 
 
-def number(value: Any, advice: str | None = None) -> float:
-    """A finite number. Raises `CellError`, with `advice` for a text."""
+def number(
+    value: Any, advice: str | None = None, decimal: str = ".", thousands: str = "", unit: str = ""
+) -> float:
+    """A finite number, in a text with these signs. Raises `CellError`, with `advice` for a text."""
     if isinstance(value, str):
-        return _number_of_text(value, advice)
+        return _number_of_text(value, advice, number_of(value, decimal, thousands, unit))
     read = float(value)
     if not math.isfinite(read):
         raise CellError(f"expected a finite number, found {read}", "leave the row or column out")
     return read
 
 
-def _number_of_text(text: str, advice: str | None) -> float:
-    if _NUMBER.match(text):
-        read = float(text)
+def _number_of_text(text: str, advice: str | None, read: float | None) -> float:
+    if read is not None:
         if math.isfinite(read):
             return read
         raise CellError(f"the number {show(text)} is too large for float64")
@@ -91,57 +78,44 @@ def _number_of_text(text: str, advice: str | None) -> float:
     raise CellError(f"expected a number, found the text {show(text)}", advice)
 
 
+def numbers_as(
+    decimal: str, thousands: str, unit: str, advice: str | None = None
+) -> Callable[[Any], float]:
+    """What reads numbers that are written with these signs."""
+    return lambda value: number(value, advice, decimal, thousands, unit)
+
+
 def boolean(value: Any) -> float:
     """1 for true, yes and 1, 0 for false, no and 0. Raises `CellError` for others."""
     if isinstance(value, str):
         word = value.strip().lower()
         if word in _BOOLEANS:
             return _BOOLEANS[word]
-        read = float(word) if _NUMBER.match(word) else math.nan
+        found = number_of(word)
+        read = math.nan if found is None else found
     else:
         read = float(value)
     if read in (0, 1):
         return read
-    found = f"the text {show(value)}" if isinstance(value, str) else str(value)
-    raise CellError(f"expected true or false, found {found}", "yes, no, 1 and 0 do as well")
+    what = f"the text {show(value)}" if isinstance(value, str) else str(value)
+    raise CellError(f"expected true or false, found {what}", "yes, no, 1 and 0 do as well")
 
 
-def date(value: Any) -> float:
+def date(value: Any, form: str = "iso") -> float:
     """Days since 1970-01-01 in UTC, with a fraction for the time of day. Raises `CellError`."""
-    days = _days(value.strip()) if isinstance(value, str) else None
+    text = text_of(value) if form == "yearmonthday" else value  # 20240506 is a number
+    days = days_of(text.strip(), form) if isinstance(text, str) else None
     if days is None:
         found = f"the text {show(value)}" if isinstance(value, str) else str(value)
+        expected = "a date" if form == "iso" else f"a date as {form}"
         hint = "write it as 2024-12-31 or 2024-12-31 23:59:59"
-        raise CellError(f"expected a date, found {found}", hint)
+        raise CellError(f"expected {expected}, found {found}", hint)
     return days
 
 
-@lru_cache(2**16)
-def _days(text: str) -> float | None:
-    """The days of a text of ISO 8601; None for others. A time without a zone is taken as UTC."""
-    match = _DATE.match(text)
-    if match is None:
-        return None
-    year, month, day, hours, minutes, seconds = (int(group or 0) for group in match.groups()[:6])
-    try:
-        days = datetime.date(year, month, day).toordinal() - _EPOCH
-        datetime.time(hours, minutes, seconds)
-    except ValueError:
-        return None
-    past = (hours * 60 + minutes - _offset(match[8])) * 60 + seconds
-    fraction = int((match[7] or "").ljust(9, "0"))
-    whole, rest = divmod(past * 10**9 + fraction, NANOSECONDS)
-    return days + whole + rest / NANOSECONDS
-
-
-def _offset(zone: str | None) -> int:
-    """Minutes that a time is ahead of UTC."""
-    if zone in (None, "Z"):
-        return 0
-    assert zone is not None
-    digits = zone[1:].replace(":", "").ljust(4, "0")
-    minutes = int(digits[:2]) * 60 + int(digits[2:])
-    return -minutes if zone[0] == "-" else minutes
+def dates_as(form: str) -> Callable[[Any], float]:
+    """What reads dates of this format."""
+    return lambda value: date(value, form)
 
 
 # Categories --------------------------------------------------------------------------------------
@@ -187,15 +161,16 @@ def reader(
     strict: bool = False,
 ) -> Reader:
     """What reads the cells of a column. `strict` refuses ordinal labels outside the order."""
-    match = codes_of(column.categories)
+    match, written = codes_of(column.categories), column.notation
+    numeric = numbers_as(written.decimal, written.thousands, written.unit, advice)
 
     def convert(value: Plain) -> float:
         if column.kind == "numeric":
-            return number(value, advice)
+            return numeric(value)
         if column.kind == "boolean":
             return boolean(value)
         if column.kind == "date":
-            return date(value)
+            return date(value, written.format)
         if strict and column.kind == "ordinal":
             return _known_code(value, column)
         return match(value)

@@ -8,10 +8,14 @@ from typing import Any, Final
 import numpy as np
 
 from trainer.data.columns.cells import reader
+from trainer.data.columns.notation import Notation
+from trainer.data.columns.numerals import GAPS, numeral_pattern
 from trainer.data.columns.table import Column
 from trainer.data.columns.values import CellError, moment_text, plain
 from trainer.graph.ops import Array
 
+_FIRST_DAY: Final = -719162
+"""That of the year 1, the first that is written; pyarrow reads a year 0 as well."""
 _UNITS: Final = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
 
@@ -37,14 +41,16 @@ def encode_column(cells: Any, column: Column, missing: Container[str] = ()) -> A
     if column.kind == "numeric" and is_number(cells.type):
         return _finite(floats(cells))
     if column.kind == "numeric" and is_text(cells.type):
-        parsed = _parsed(cells)
+        parsed = _parsed(cells, column.notation)
         if parsed is not None:
             return parsed
     if column.kind == "boolean" and pa.types.is_boolean(cells.type):
         return floats(cells.cast(pa.uint8()))
     if column.kind == "date":
         if are_all(cells, pa.date32()):
-            cells = cells.cast(pa.date32())
+            days = _days(cells.cast(pa.date32()))
+            if not (days < _FIRST_DAY).any():
+                return days
         if is_date(cells.type):
             return _days(cells)
     return _by_distinct(cells, column, missing)
@@ -155,17 +161,34 @@ def _finite(values: Array) -> Array:
     return np.where(missing, np.nan, values) if missing.any() else values  # one NaN of the many
 
 
-def _parsed(cells: Any) -> Array | None:
+def _parsed(cells: Any, notation: Notation) -> Array | None:
     """Texts as numbers; None where one is no finite number, be it a missing one."""
     import pyarrow as pa
 
     try:
+        if not notation.has_plain_numbers:
+            cells = _plain_numerals(cells.cast(pa.large_string()), notation)
         parsed = cells.cast(pa.float64())
     except pa.ArrowException:
         return None
     values = floats(parsed)
     whole = np.isfinite(values).sum() == len(cells) - cells.null_count
     return values if whole else None
+
+
+def _plain_numerals(cells: Any, notation: Notation) -> Any:
+    """Numerals as programs write them. Raises `ArrowInvalid` where a text is none."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    pattern = numeral_pattern(notation.decimal, notation.thousands, notation.unit)
+    pattern = f"^(?:{pattern})$"
+    if pc.all(pc.match_substring_regex(cells, pattern)).as_py() is False:
+        raise pa.ArrowInvalid("a text that is no number")
+    cells = pc.replace_substring_regex(cells, pattern, r"\1\2\3")
+    for gap in GAPS.get(notation.thousands, notation.thousands):
+        cells = pc.replace_substring(cells, gap, "")
+    return pc.replace_substring(cells, notation.decimal, ".")
 
 
 def _days(cells: Any) -> Array:

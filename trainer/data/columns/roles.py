@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, assert_never
 
+from trainer.data.columns.notation import PLAIN, Notation
 from trainer.data.columns.table import Column, Label, listing, show
 from trainer.data.columns.targets import TARGET, Goal
 from trainer.data.misfits import Misfit, MisfitError
@@ -76,8 +77,10 @@ def _misfits(columns: Sequence[str], data: DataSpec, roles: Roles) -> Iterator[M
         path = ("data", "columns", name)
         yield from unknown(name, path, key=True)
         if name in columns and name in roles.others and name not in roles.features:
-            message, hint = f"'{name}' is no feature", "only features are described here"
-            yield Misfit(path, message, hint, key=True)
+            said = data.columns[name].model_fields_set
+            if said - WRITTEN:
+                hint = f"of other columns only {listing(sorted(WRITTEN), 4)} are said here"
+                yield Misfit(path, f"'{name}' is no feature", hint, key=True)
 
 
 # What is wanted -----------------------------------------------------------------------------------
@@ -93,6 +96,30 @@ EXPECTED: Final[Mapping[Kind | None, str]] = {
 """What a cell is called, by the kind of its column."""
 
 
+WRITTEN: Final = frozenset({"decimal", "thousands", "unit", "format"})
+"""What is said of how cells are written, which may be said of every column."""
+
+
+def notation_of(name: str, data: DataSpec) -> Notation:
+    """How the spec says that the cells of a column are written: of it, or of all."""
+    own = data.columns.get(name)
+    where = own if own and (own.decimal or own.thousands) else data.source
+    return Notation(
+        getattr(where, "decimal", None) or PLAIN.decimal,
+        getattr(where, "thousands", None) or PLAIN.thousands,
+        (own.unit if own else None) or PLAIN.unit,
+        (own.format if own else None) or PLAIN.format,
+    )
+
+
+def as_written(columns: Iterable[Column], data: DataSpec) -> tuple[Column, ...]:
+    """The columns, written as the spec says."""
+    return tuple(
+        replace(column, notation=notation_of(column.name, data).of(column.kind))
+        for column in columns
+    )
+
+
 @dataclass(frozen=True)
 class Wanted:
     """A column to read. `kind` is None where it is to be found.
@@ -100,7 +127,8 @@ class Wanted:
     `expected` is what a cell of it is called, `advice` what to do about one that does not fit,
     and `empty` about one that is missing. `optional` tells whether cells may be missing, and
     `identifiers` whether there may be as many categories as rows. `order` are the labels of an
-    ordinal column.
+    ordinal column. `notation` is how its cells are written; `formatted` tells that the format of
+    dates is declared, not to be found, and `declarable` that the spec can still say more of it.
     """
 
     name: str
@@ -111,6 +139,9 @@ class Wanted:
     optional: bool = False
     identifiers: bool = True
     order: tuple[Label, ...] = ()
+    notation: Notation = PLAIN
+    formatted: bool = False
+    declarable: bool = False
 
 
 def declaration(name: str, what: str) -> str:
@@ -121,7 +152,16 @@ def declaration(name: str, what: str) -> str:
 
 def wanted_features(names: Sequence[str], data: DataSpec) -> list[Wanted]:
     """What the spec says of features."""
-    return [_wanted_feature(name, data) for name in names]
+    return [_written(_wanted_feature(name, data), data) for name in names]
+
+
+def _written(want: Wanted, data: DataSpec) -> Wanted:
+    """The same, written as the spec says."""
+    own = data.columns.get(want.name)
+    formatted = own is not None and own.format is not None
+    return replace(
+        want, notation=notation_of(want.name, data), formatted=formatted, declarable=True
+    )
 
 
 def _wanted_feature(name: str, data: DataSpec) -> Wanted:
@@ -139,9 +179,9 @@ def _wanted_feature(name: str, data: DataSpec) -> Wanted:
     )
 
 
-def wanted_targets(roles: Roles) -> list[Wanted]:
+def wanted_targets(roles: Roles, data: DataSpec) -> list[Wanted]:
     """What the columns to predict must be."""
-    return [_wanted_target(name, roles.goal) for name in roles.targets]
+    return [_written(_wanted_target(name, roles.goal), data) for name in roles.targets]
 
 
 def _wanted_target(name: str, goal: Goal) -> Wanted:
@@ -156,7 +196,7 @@ def _wanted_target(name: str, goal: Goal) -> Wanted:
     assert_never(goal)
 
 
-def wanted_extra(roles: Roles) -> list[Wanted]:
+def wanted_extra(roles: Roles, data: DataSpec) -> list[Wanted]:
     """What weights, group and time must be."""
     wanted = []
     if roles.weights:
@@ -165,7 +205,7 @@ def wanted_extra(roles: Roles) -> list[Wanted]:
         wanted.append(Wanted(roles.group, "categorical", "a group"))
     if roles.time:
         wanted.append(Wanted(roles.time, None, "a time", "write numbers, or dates as 2024-12-31"))
-    return wanted
+    return [_written(want, data) for want in wanted]
 
 
 def _fill(name: str, kind: Kind | None) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from trainer.data.columns.notation import PLAIN, Notation
 from trainer.graph.ops import Array
 from trainer.spec.data import Kind
 
@@ -19,12 +20,25 @@ Label: TypeAlias = str | int | float | bool
 @dataclass(frozen=True)
 class Column:
     """What a feature is. `categories` are the labels of a categorical or ordinal column, as texts,
-    in the order of their numbers; other kinds have none.
+    in the order of their numbers; other kinds have none. `notation` is how its cells are written
+    where they are texts.
     """
 
     name: str
     kind: Kind = "numeric"
     categories: tuple[str, ...] = ()
+    notation: Notation = PLAIN
+
+    def as_json(self) -> dict[str, Any]:
+        """Its fields; `from_json` gives the same column."""
+        return {"name": self.name, "kind": self.kind, "categories": list(self.categories),
+                "notation": self.notation.as_json()}  # fmt: skip
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Column:
+        """From what `as_json` gave. Raises `KeyError` where something is missing."""
+        notation = Notation.from_json(fields.get("notation", {}))  # older runs have none
+        return cls(fields["name"], fields["kind"], tuple(fields["categories"]), notation)
 
 
 @dataclass(frozen=True)
@@ -40,6 +54,7 @@ class Table:
     Where the spec asks for them: `weights`, float64 of shape (rows,), says how much each row
     counts; `group`, int64, which rows stay together; `time`, float64, which are the latest;
     `part`, int8, holds 0 for rows to be split, 1 for those of validation files, 2 of test files.
+    `notes` say what a reader should know of the cells.
     """
 
     columns: tuple[Column, ...]
@@ -52,6 +67,7 @@ class Table:
     group: Array | None = None
     time: Array | None = None
     part: Array | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def features(self) -> tuple[str, ...]:

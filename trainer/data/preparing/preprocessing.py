@@ -277,8 +277,7 @@ class Preprocessing:
         """Its fields; `from_json` gives the same numbers again, to the bit."""
         return {
             "columns": [
-                {"name": column.name, "kind": column.kind, "categories": list(column.categories)}
-                | rule.as_json()
+                column.as_json() | rule.as_json()
                 for column, rule in zip(self.columns, self.rules, strict=True)
             ],
             "scaling": self.scaling.as_json(),
@@ -296,10 +295,7 @@ class Preprocessing:
         """From what `as_json` gave. Raises `KeyError` where something is missing."""
         classes = None if fields["classes"] is None else tuple(fields["classes"])
         return cls(
-            columns=tuple(
-                Column(column["name"], column["kind"], tuple(column["categories"]))
-                for column in fields["columns"]
-            ),
+            columns=tuple(Column.from_json(column) for column in fields["columns"]),
             targets=tuple(fields["targets"]),
             classes=classes,
             outputs=fields["outputs"],

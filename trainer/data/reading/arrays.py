@@ -51,7 +51,7 @@ def from_matrix(
 
     Raises `DataError` for numbers that are not what the spec declares, and `MisfitError`.
     """
-    features, others = wanted_features(roles.features, data), wanted_extra(roles)
+    features, others = wanted_features(roles.features, data), wanted_extra(roles, data)
     if others or any(want.kind not in (None, "numeric") for want in features):
         used = {want.name for want in (*features, *others)}
         arrays = {name: values[:, i] for i, name in enumerate(names) if name in used}

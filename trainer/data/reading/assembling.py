@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypedDict
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from trainer.data.columns.targets import Targets
 from trainer.data.misfits import Misfit, MisfitError
 from trainer.data.reading.csv import CsvFile
 from trainer.data.reading.filecolumns import FileColumns, take
+from trainer.data.reading.noting import notes_on
 from trainer.data.reading.tablefile import TableFile, TableInMemory
 from trainer.errors import DataError
 from trainer.graph.ops import Array
@@ -30,7 +31,7 @@ from trainer.spec.data import DataSpec
 @dataclass(frozen=True)
 class Encoded:
     """Columns as numbers: `x` of shape (rows, features), `rest` of shape (rows, other columns).
-    `counts` are the rows of each file.
+    `counts` are the rows of each file; `notes` say what a reader should know of the cells.
     """
 
     columns: tuple[Column, ...]
@@ -38,6 +39,7 @@ class Encoded:
     others: tuple[Column, ...]
     rest: Array
     counts: tuple[int, ...]
+    notes: tuple[str, ...] = ()
 
 
 def assemble(
@@ -49,12 +51,12 @@ def assemble(
     `DataError` with the first faults found: where in which file, what was expected, what stands
     there; and `MisfitError` for targets, weights and times that are none.
     """
-    others = [*wanted_targets(roles), *wanted_extra(roles)]
+    others = [*wanted_targets(roles, data), *wanted_extra(roles, data)]
     encoded = encode_files(files, wanted_features(roles.features, data), others)
     targets = Targets.of(encoded.others[: len(roles.targets)], roles.goal)
     table = Table(
         encoded.columns, encoded.x, roles.targets, targets.read(encoded.rest), targets.classes,
-        origin, **extra_columns(encoded, roles),
+        origin, notes=encoded.notes, **extra_columns(encoded, roles),
     )  # fmt: skip
     return table, encoded.counts
 
@@ -71,6 +73,8 @@ def encode_files(
     encoded = _encode_plain(files, features, others)
     if encoded is None:
         encoded = _collect(FileColumns.find(files, [*features, *others]), len(features))
+        notes = notes_on(files, features, encoded.columns)
+        encoded = replace(encoded, notes=(*encoded.notes, *notes))
     files.clear()
     pa.default_memory_pool().release_unused()  # which would be kept for the next file
     return encoded
@@ -87,7 +91,7 @@ def _collect(columns: FileColumns, features: int) -> Encoded:
     if not x.rows:
         raise columns.empty()
     first, others = columns.columns[:features], columns.columns[features:]
-    return Encoded(first, x.done(), others, rest.done(), tuple(counts))
+    return Encoded(first, x.done(), others, rest.done(), tuple(counts), columns.notes)
 
 
 class _Growing:
@@ -123,6 +127,8 @@ def _encode_plain(
     if any(want.kind not in (None, "numeric") for want in features):
         return None
     numbers = [*features, *(want for want in others if want.kind == "numeric")]
+    if not all(want.notation.has_plain_numbers for want in numbers):
+        return None
     texts = [want.name for want in others if want.kind != "numeric"]
     if {want.name for want in numbers} & {*texts}:
         return None
@@ -133,10 +139,12 @@ def _encode_plain(
         rest = _collect(FileColumns.find(parsed, others), 0)
     except DataError:
         return None
-    files.clear()  # only faults need their bytes
     names = [want.name for want in features]
+    columns = plain_columns(names)
+    notes = notes_on(files, features, columns)
+    files.clear()  # only faults and notes need their bytes
     x = _side_by_side(parsed, names, sum(rest.counts))
-    return Encoded(plain_columns(names), x, rest.others, rest.rest, rest.counts)
+    return Encoded(columns, x, rest.others, rest.rest, rest.counts, notes)
 
 
 def _parse(
@@ -183,12 +191,20 @@ def _side_by_side(tables: Sequence[TableInMemory], names: Sequence[str], rows: i
 # Beside the features -----------------------------------------------------------------------------
 
 
-def extra_columns(encoded: Encoded, roles: Roles) -> dict[str, Array]:
+class Extra(TypedDict, total=False):
+    """What a table has beside features and targets, where the spec asks for it."""
+
+    weights: Array
+    group: Array
+    time: Array
+
+
+def extra_columns(encoded: Encoded, roles: Roles) -> Extra:
     """The weights, group and time that the spec asks for, as a table has them.
 
     Raises `MisfitError` for weights that are none, and times that are texts.
     """
-    found: dict[str, Array] = {}
+    found: Extra = {}
     rest, others = encoded.rest, encoded.others
     if roles.weights:
         found["weights"] = take(rest, others, roles.weights, "numeric")

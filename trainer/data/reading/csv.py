@@ -129,7 +129,8 @@ class CsvFile:
 
         names = [column.name for column in columns]
         texts = dict.fromkeys(names, pa.string())
-        floats = {c.name: pa.float64() for c in columns if c.kind == "numeric"}
+        plain = [c.name for c in columns if c.kind == "numeric" and c.notation.has_plain_numbers]
+        floats = dict.fromkeys(plain, pa.float64())
         attempts = [(block, types) for block in BLOCKS for types in (texts | floats, texts)]
         done = 0
         for block, types in attempts if floats else attempts[::2]:

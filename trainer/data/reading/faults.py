@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Final, TypeAlias
@@ -12,10 +12,17 @@ from trainer.data.columns.cells import Reader, reader
 from trainer.data.columns.roles import Wanted, as_found
 from trainer.data.columns.table import Column, show
 from trainer.data.columns.values import CellError
+from trainer.data.reading.advice import Sort, sort_of, told
 from trainer.data.reading.tablefile import TableFile
 from trainer.errors import Problem
+from trainer.spec.messages import plural, words
 
-MAX_FAULTS: Final = 5
+MAX_FAULTS: Final = 100
+"""So many mistakes are told at most: one for each column and sort of mistake."""
+_LINES: Final = 3
+"""So many further lines of a mistake are told."""
+_TEXTS: Final = 1000
+"""So many different texts of a mistake are kept."""
 
 Place: TypeAlias = tuple[int, int, int]
 """The number of a file, of a line or row in it, and of a column."""
@@ -32,10 +39,47 @@ class _Missing:
 
 
 @dataclass
+class _Mistake:
+    """Cells of a column, or rows, with the same mistake: the first of them, how many there are,
+    some further lines, and their different texts.
+    """
+
+    file: TableFile
+    place: Place
+    error: CellError
+    sort: Sort
+    count: int = 0
+    lines: list[int] = field(default_factory=list)
+    texts: dict[str, int] = field(default_factory=dict)
+
+    def add(self, place: Place, cell: Any) -> None:
+        """Counts one more."""
+        self.count += 1
+        if self.count > 1 and len(self.lines) < _LINES and place[0] == self.place[0]:
+            self.lines.append(place[1])
+        if isinstance(cell, str) and (cell in self.texts or len(self.texts) < _TEXTS):
+            self.texts[cell] = self.texts.get(cell, 0) + 1
+
+    def more(self, message: str) -> str:
+        """The message, and where the others are."""
+        if self.count == 1:
+            return message
+        others, lines = self.count - 1, [*map(str, self.lines)]
+        where = f"in {plural(others, self.file.counts).split()[1]} "
+        where += words(lines) if others == len(lines) else f"{', '.join(lines)}, …"
+        if not lines:
+            where = "in other files"
+        if self.sort == "marker":
+            return f"{message}; the others {where}"
+        return f"{message}, and {others} more like it, {where}"
+
+
+@dataclass
 class _Search:
     wanted: Sequence[Wanted]
+    columns: Sequence[Column]
     readers: Sequence[Reader]
-    faults: list[tuple[Place, Problem]] = field(default_factory=list)
+    mistakes: dict[Any, _Mistake] = field(default_factory=dict)
     missing: dict[int, _Missing] = field(default_factory=dict)
 
     def look(self, number: int, file: TableFile, rows: slice) -> None:
@@ -43,7 +87,9 @@ class _Search:
         records = file.records([want.name for want in self.wanted])
         for record in islice(records, rows.start, rows.stop):
             if isinstance(record, Problem):
-                self._add((number, record.line or 0, -1), record)
+                error = CellError(record.message, record.hint)
+                key = (number, record.message, record.path)
+                self._add(key, (number, record.line or 0, -1), file, error, "other", record)
                 continue
             line, cells = record
             for i, (want, cell) in enumerate(zip(self.wanted, cells, strict=True)):
@@ -53,15 +99,32 @@ class _Search:
         try:
             value = self.readers[place[2]](cell)
         except CellError as error:
-            self._add(place, place_of(file, place[1], want.name, error.message, error.hint))
+            start, sort = sort_of(error, cell, self.columns[place[2]])
+            self._add((place[2], start, sort), place, file, error, sort, cell)
             return
         if math.isnan(value) and not want.optional:
             first = self.missing.setdefault(place[2], _Missing(0, file, place, cell))
             first.count += 1
 
-    def _add(self, place: Place, problem: Problem) -> None:
-        if len(self.faults) < MAX_FAULTS:
-            self.faults.append((place, problem))
+    def _add(
+        self, key: Any, place: Place, file: TableFile, error: CellError, sort: Sort, cell: Any
+    ) -> None:
+        mistake = self.mistakes.setdefault(key, _Mistake(file, place, error, sort))
+        mistake.add(place, cell)
+
+    def told(self) -> Iterator[tuple[Place, Problem]]:
+        """Every mistake once."""
+        for mistake in self.mistakes.values():
+            place, error = mistake.place, mistake.error
+            if place[2] < 0:
+                line = place[1] or None
+                message = mistake.more(error.message)
+                yield place, Problem("", message, error.hint, mistake.file.label, line)
+                continue
+            want, column = self.wanted[place[2]], self.columns[place[2]]
+            message, hint = told(mistake.sort, error, mistake.texts, want, column, mistake.file)
+            message = mistake.more(message)
+            yield place, place_of(mistake.file, place[1], want.name, message, hint)
 
 
 def find_faults(
@@ -73,7 +136,8 @@ def find_faults(
     strict: bool = True,
     rows: slice = slice(None),
 ) -> list[Problem]:
-    """The first faults, with their places, and one problem for each column with missing cells.
+    """Each sort of fault in each column once, with its first place and how often it is there; and
+    one problem for each column with missing cells.
 
     `columns` are what the wanted columns were found to be, `spellings` what stands for nothing.
     `strict` tells whether labels outside the order of an ordinal column are faults. Only
@@ -84,13 +148,19 @@ def find_faults(
         reader(column, spellings, want.advice, strict=strict)
         for want, column in zip(wanted, columns, strict=True)
     ]
-    search = _Search(wanted, readers)
+    search = _Search(wanted, columns, readers)
     for number, file in enumerate(files):
         search.look(number, file, rows)
     missing = [
         (each.place, _missing_problem(wanted[i], each)) for i, each in search.missing.items()
     ]
-    return [problem for _, problem in sorted([*search.faults, *missing], key=lambda item: item[0])]
+    faults = [
+        problem for _, problem in sorted([*search.told(), *missing], key=lambda item: item[0])
+    ]
+    if len(faults) > MAX_FAULTS:
+        rest = len(faults) - MAX_FAULTS
+        faults[MAX_FAULTS:] = [Problem("", f"and {rest} more mistakes, in other columns")]
+    return faults
 
 
 def _missing_problem(want: Wanted, missing: _Missing) -> Problem:

@@ -7,7 +7,7 @@ are all read by `FileColumns`.
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +21,7 @@ from trainer.data.columns.table import Column
 from trainer.data.columns.values import CellError
 from trainer.data.reading.faults import find_faults
 from trainer.data.reading.files import unreadable
-from trainer.data.reading.finding import find_columns
+from trainer.data.reading.finding import Findings, find_columns
 from trainer.data.reading.tablefile import TableFile, TableInMemory
 from trainer.errors import DataError, Problem
 from trainer.graph.ops import Array
@@ -46,7 +46,8 @@ class FileColumns:
     With `thorough` the faults of all rows are told where some have any, which reads all files
     again; else those of the rows up to the first with a fault. With `strict` every label must be
     among those of its column; else others become -1. `missing` are the texts that stand for
-    nothing in files of every kind; None for those of each file.
+    nothing in files of every kind; None for those of each file. `notes` say what a reader should
+    know.
     """
 
     files: Sequence[TableFile]
@@ -55,6 +56,7 @@ class FileColumns:
     thorough: bool = True
     strict: bool = True
     missing: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def find(
@@ -62,14 +64,24 @@ class FileColumns:
     ) -> FileColumns:
         """Finds what the columns are. Raises `DataError` with the faults of the files."""
         try:
-            return cls(files, wanted, find_columns(files, wanted), thorough)
+            found = find_columns(files, wanted)
         except _REFUSALS as error:
             names = [want.name for want in wanted]
             if not thorough:
                 raise DataError(_refused(files, names, error)) from None
-            columns = find_columns([_readable(file, names) for file in files], wanted)
-            found = cls(files, wanted, columns)
-            raise DataError(found._told(error, files[0])) from None
+            found = find_columns([_readable(file, names) for file in files], wanted)
+            raise DataError(cls.of(files, wanted, found)._told(error, files[0])) from None
+        if found.problems:
+            raise DataError(cls.of(files, wanted, found, thorough)._told_beside(found.problems))
+        return cls.of(files, wanted, found, thorough)
+
+    @classmethod
+    def of(
+        cls, files: Sequence[TableFile], wanted: Sequence[Wanted], found: Findings,
+        thorough: bool = True,
+    ) -> FileColumns:  # fmt: skip
+        """The columns that were found."""
+        return cls(files, wanted, tuple(found.columns), thorough, notes=tuple(found.notes))
 
     def batches(self) -> Iterator[tuple[int, Array]]:
         """As many rows as a file gives at once, of shape (rows, columns) in float64; and the
@@ -130,6 +142,16 @@ class FileColumns:
         if not faults and isinstance(error, CellError):
             return [Problem("", error.message, error.hint, files[0].label)]
         return faults or [files[0].unknown]
+
+    def _told_beside(self, problems: Mapping[int, Problem]) -> list[Problem]:
+        """What was found wrong with some columns, and the faults of the others."""
+        others = [i for i in range(len(self.columns)) if i not in problems]
+        if not self.thorough:
+            return [*problems.values()]
+        wanted = [self.wanted[i] for i in others]
+        columns = [self.columns[i] for i in others]
+        spellings = self._missing(self.files[0])
+        return [*problems.values(), *find_faults(self.files, wanted, columns, spellings)]
 
 
 def take(values: Array, columns: Sequence[Column], name: str, *kinds: Kind) -> Array:

@@ -3,89 +3,82 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
 
 from trainer.data.columns.categories import text_of
-from trainer.data.columns.cells import (
-    categories_of,
-    is_missing,
-    looks_boolean,
-    looks_like_date,
-    looks_numeric,
-)
+from trainer.data.columns.cells import categories_of, is_missing
 from trainer.data.columns.encoding import are_all, distinct, is_cell, is_date, is_number
 from trainer.data.columns.roles import Wanted, declaration
+from trainer.data.columns.seen import Seen
 from trainer.data.columns.table import Column, show
 from trainer.data.reading.tablefile import TableFile
 from trainer.errors import DataError, Problem
 from trainer.spec.data import Kind
+from trainer.spec.messages import either
 
 MANY: Final = 100
 """So many distinct texts may be categories, whatever the number of rows."""
 
 
 @dataclass
-class _Found:
-    """What the cells of a column look like. `texts` are its distinct ones, if it is `whole`."""
+class Findings:
+    """What the columns are; what is wrong with some of them, by their places; and notes on what a
+    reader should know.
+    """
 
-    rows: int = 0
-    present: int = 0
-    numbers: int = 0
-    booleans: int = 0
-    dates: int = 0
-    texts: set[str] = field(default_factory=set)
-    whole: bool = True
-
-    @property
-    def kind(self) -> Kind:
-        """The kind that fits every cell; numeric where at least half of them are numbers."""
-        counts: dict[Kind, int] = {"boolean": self.booleans, "date": self.dates}
-        alike = [kind for kind, count in counts.items() if count == self.present > 0]
-        if alike:
-            return alike[0]
-        return "numeric" if 2 * self.numbers >= self.present else "categorical"
+    columns: list[Column] = field(default_factory=list)
+    problems: dict[int, Problem] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
-def find_columns(files: Sequence[TableFile], wanted: Sequence[Wanted]) -> tuple[Column, ...]:
-    """The columns with their kinds and categories, which are found in the files where needed.
+def find_columns(files: Sequence[TableFile], wanted: Sequence[Wanted]) -> Findings:
+    """The columns with their kinds, categories and formats, found in the files where needed.
 
-    Raises `DataError` for texts that look like identifiers, and what `TableFile.batches` raises.
+    Raises what `TableFile.batches` raises, and `DataError` for columns that hold no cells.
     """
     for file in files:
         check_types(file, [want.name for want in wanted])
     kinds = [want.kind or _kind_of_types(files, want.name) for want in wanted]
-    names = [want.name for want in wanted]
-    pairs = list(zip(names, kinds, strict=True))
-    found = _look(
-        files, {(name, kind is not None) for name, kind in pairs if kind in (None, "categorical")}
-    )
-    kinds = [kind or found[name, False].kind for name, kind in pairs]
-    pairs = list(zip(names, kinds, strict=True))
+    seen = _look(files, wanted, kinds)
+    for place, (want, kind) in enumerate(zip(wanted, kinds, strict=True)):
+        kinds[place] = kind or seen[want.name, False].kind
     # where some blocks held numbers alone, their texts are not yet known
-    partly = {name for (name, alone), each in found.items() if not alone and not each.whole}
-    found |= _look(
-        files, {(name, True) for name, kind in pairs if kind == "categorical" and name in partly}
-    )
-    return tuple(
-        _column(want, kind, found, files[0]) for want, kind in zip(wanted, kinds, strict=True)
-    )
+    partly = [
+        want for want, kind in zip(wanted, kinds, strict=True)
+        if kind == "categorical" and (each := seen.get((want.name, False))) and not each.whole
+    ]  # fmt: skip
+    seen |= _look(files, partly, ["categorical"] * len(partly))
+    found = Findings()
+    for want, kind in zip(wanted, kinds, strict=True):
+        assert kind is not None
+        _decide(found, want, kind, seen, files[0])
+    return found
 
 
-def _column(
-    want: Wanted, kind: Kind | None, found: Mapping[tuple[str, bool], _Found], file: TableFile
-) -> Column:
-    assert kind is not None
+def _decide(
+    found: Findings, want: Wanted, kind: Kind, seen: Mapping[tuple[str, bool], Seen],
+    file: TableFile,
+) -> None:  # fmt: skip
+    """Adds what one column is, and what is said of it."""
+    looked = seen.get((want.name, True)) or seen.get((want.name, False)) or Seen()
+    categories: tuple[str, ...] = ()
+    notation, problem = want.notation.of(kind), None
     if kind == "ordinal":
-        return Column(want.name, kind, tuple(map(text_of, want.order)))
-    if kind != "categorical":
-        return Column(want.name, kind)
-    seen = found.get((want.name, True)) or found[want.name, False]
-    categories = categories_of(seen.texts)
-    _check_identifiers(want, categories, seen.rows, file)
-    return Column(want.name, kind, categories)
+        categories = tuple(map(text_of, want.order))
+    elif kind == "categorical":
+        categories = categories_of(looked.texts)
+        problem = _identifiers(want, categories, looked.rows, file)
+        found.notes += _notes(want, looked) if problem is None else []
+    elif kind == "date" and not want.formatted:
+        first, *others = looked.possible_formats
+        notation = replace(notation, format=first)
+        problem = _ambiguous(want, looked, file) if others else None
+    if problem is not None:
+        found.problems[len(found.columns)] = problem
+    found.columns.append(Column(want.name, kind, categories, notation))
 
 
 def check_types(file: TableFile, names: Iterable[str]) -> None:
@@ -110,65 +103,93 @@ def _kind_of_types(files: Sequence[TableFile], name: str) -> Kind | None:
 
 
 def _look(
-    files: Iterable[TableFile], wanted: Iterable[tuple[str, bool]]
-) -> dict[tuple[str, bool], _Found]:
-    """What columns look like, by their names and whether their texts alone matter."""
-    found = {want: _Found() for want in sorted(wanted)}
-    if not found:
-        return found
-    columns = [Column(name, "categorical") for name in dict.fromkeys(name for name, _ in found)]
+    files: Iterable[TableFile], wanted: Sequence[Wanted], kinds: Sequence[Kind | None]
+) -> dict[tuple[str, bool], Seen]:
+    """What columns look like whose kind, categories or format are to be found, by their names and
+    whether their texts alone matter.
+    """
+    seen: dict[tuple[str, bool], Seen] = {}
+    for want, kind in zip(wanted, kinds, strict=True):
+        if kind in (None, "categorical") or (kind == "date" and not want.formatted):
+            seen.setdefault((want.name, kind == "categorical"), Seen(want.notation))
+    if not seen:
+        return seen
+    columns = [Column(name, "categorical") for name in dict.fromkeys(name for name, _ in seen)]
     for file in files:
         for batch in file.batches(columns):
-            for (name, alone), each in found.items():
+            for (name, alone), each in seen.items():
                 _look_at(each, batch.column(name), file.missing, alone)
-    return found
+    return seen
 
 
-def _look_at(found: _Found, cells: Any, missing: Sequence[str], alone: bool) -> None:
+def _look_at(seen: Seen, cells: Any, missing: Sequence[str], alone: bool) -> None:
     import pyarrow as pa
 
-    found.rows += len(cells)
+    seen.rows += len(cells)
     if pa.types.is_null(cells.type):
         return
-    if not alone and (is_number(cells.type) or are_all(cells, pa.float64())):
-        found.numbers += len(cells) - cells.null_count
-    elif not alone and are_all(cells, pa.date32()):
-        found.dates += len(cells) - cells.null_count
+    plain = not alone and seen.notation.has_plain_numbers
+    if not alone and (is_number(cells.type) or (plain and are_all(cells, pa.float64()))):
+        seen.numbers += len(cells) - cells.null_count
+    elif not alone and (is_date(cells.type) or are_all(cells, pa.date32())):
+        seen.dates += len(cells) - cells.null_count
     else:
-        _look_at_texts(found, cells, missing, alone)
+        _look_at_texts(seen, cells, missing, alone)
         return
-    found.present += len(cells) - cells.null_count
-    found.whole = False
+    seen.present += len(cells) - cells.null_count
+    seen.whole = False
 
 
-def _look_at_texts(found: _Found, cells: Any, missing: Sequence[str], alone: bool) -> None:
+def _look_at_texts(seen: Seen, cells: Any, missing: Sequence[str], alone: bool) -> None:
     values, places = distinct(cells)
     counts: list[int] = np.bincount(places, minlength=len(values) + 1)[: len(values)].tolist()
     for value, count in zip(values, counts, strict=True):
         if is_missing(value, missing):
             continue
         text = text_of(value)
-        found.texts.add(text)
-        found.present += count
-        if alone:
-            continue
-        if looks_numeric(text):
-            found.numbers += count
-        elif looks_boolean(text):
-            found.booleans += count
-        elif looks_like_date(text):
-            found.dates += count
+        seen.texts.add(text)
+        seen.present += count
+        if not alone:
+            seen.add(value if isinstance(value, str) else text, count)
 
 
-def _check_identifiers(want: Wanted, categories: Sequence[str], rows: int, file: TableFile) -> None:
-    """Raises `DataError` for a column that was found to hold texts nearly all of which differ."""
+# What is said ------------------------------------------------------------------------------------
+
+
+def _identifiers(
+    want: Wanted, categories: Sequence[str], rows: int, file: TableFile
+) -> Problem | None:
+    """The problem of a column that was found to hold texts nearly all of which differ."""
     if want.kind is not None or want.identifiers:
-        return
+        return None
     if len(categories) <= MANY or 2 * len(categories) <= rows:
-        return
+        return None
     message = (
         f"{len(categories)} different texts in {rows} rows, such as {show(categories[0])}, "
         "look like identifiers, not categories"
     )
     hint = f"leave the column out, or write {declaration(want.name, 'type: categorical')}"
-    raise DataError(Problem(f"column {show(want.name)}", message, hint, file.label))
+    return Problem(f"column {show(want.name)}", message, hint, file.label)
+
+
+def _ambiguous(want: Wanted, seen: Seen, file: TableFile) -> Problem:
+    """The problem of dates whose format no cell tells."""
+    forms = seen.possible_formats
+    message = f"dates such as {show(seen.date)} may be {either(forms)}"
+    hint = f"write {declaration(want.name, f'format: {forms[0]}')}, or whichever it is"
+    return Problem(f"column {show(want.name)}", message, hint, file.label)
+
+
+def _notes(want: Wanted, seen: Seen) -> list[str]:
+    """What a reader should know of a column that was found to be categorical."""
+    if want.kind is not None or want.identifiers:
+        return []
+    what = declaration(want.name, "type: categorical")
+    count = f"the {len(seen.texts)} different texts of {show(want.name)}"
+    if 2 * seen.quantities >= seen.present > 0:
+        return [f"{count}, such as {show(seen.quantity)}, are taken for categories, not for "
+                f"numbers with a unit or times; {what} says so"]  # fmt: skip
+    if seen.scattered:
+        return [f"{count} in {seen.rows} rows become a column each; are they identifiers? "
+                f"{what} says that they are categories"]  # fmt: skip
+    return []

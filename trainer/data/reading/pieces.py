@@ -17,6 +17,7 @@ from trainer.data.columns.roles import Roles, wanted_extra, wanted_features, wan
 from trainer.data.columns.table import Column, Table
 from trainer.data.columns.targets import Targets
 from trainer.data.reading.filecolumns import FileColumns, take
+from trainer.data.reading.noting import notes_on
 from trainer.data.reading.sources import open_files, origin_of
 from trainer.data.reading.tablefile import CELLS, ROWS, TableFile
 from trainer.errors import DataError, Problem
@@ -46,7 +47,7 @@ class TableOnDisk:
         """Opens the files and finds what the columns are. Raises `DataError` and `MisfitError`."""
         files, parts, roles = open_files(spec, loaded=False)
         stamps = [_stamp(file) for file in files]
-        targets, extra = wanted_targets(roles), wanted_extra(roles)
+        targets, extra = wanted_targets(roles, spec.data), wanted_extra(roles, spec.data)
         wanted = [*wanted_features(roles.features, spec.data), *targets, *extra]
         cells = FileColumns.find(files, wanted, thorough=False)
         columns = cells.columns[len(roles.features) :][: len(targets)]
@@ -64,6 +65,12 @@ class TableOnDisk:
     def others(self) -> tuple[Column, ...]:
         """What the other columns are."""
         return self.cells.columns[len(self.roles.features) :]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader should know of the cells."""
+        wanted = self.cells.wanted[: len(self.features)]
+        return (*self.cells.notes, *notes_on(self.cells.files, wanted, self.features))
 
     @property
     def origin(self) -> str:

@@ -43,7 +43,7 @@ def read_rows(
     columns: Sequence[Column],
     targets: Sequence[Column] = (),
     *,
-    weights: str | None = None,
+    weights: Column | None = None,
     delimiter: str | None = None,
     missing: tuple[str, ...] = MISSING_VALUES,
 ) -> Iterator[Rows]:
@@ -54,7 +54,7 @@ def read_rows(
     for nothing in files of every kind (`spellings_of`).
 
     With `targets` also the columns to predict (`Preprocessing.target_columns`), and with `weights`
-    the column of that name. Raises `DataError` with the columns that are missing, or the first
+    that column. Raises `DataError` with the columns that are missing, or the first
     cells that do not fit their columns, are no known classes or no weights.
     """
     cells = _open(path, columns, targets, weights, delimiter, missing)
@@ -65,7 +65,7 @@ def read_rows(
         weight = None
         if weights:
             weight = np.ascontiguousarray(values[:, -1:])
-            _check_weights(path, weights, weight, first)
+            _check_weights(path, weights.name, weight, first)
         target = values[:, width : width + len(targets)]
         yield Rows(
             first, np.ascontiguousarray(values[:, :width]),
@@ -87,14 +87,14 @@ def spellings_of(columns: Sequence[Column], source: object) -> tuple[str, ...]:
 
 
 def _open(
-    path: Path, columns: Sequence[Column], targets: Sequence[Column], weights: str | None,
+    path: Path, columns: Sequence[Column], targets: Sequence[Column], weights: Column | None,
     delimiter: str | None, missing: tuple[str, ...],
 ) -> FileColumns:  # fmt: skip
     """The columns of the file. Raises `DataError` where some are missing, or hold no cells."""
     if not path.is_file():
         what = "is a directory" if path.is_dir() else "is not there"
         raise DataError(Problem("", f"the file {what}", None, str(path)))
-    others = [*targets, *([Column(weights)] if weights else [])]
+    others = [*targets, *([weights] if weights else [])]
     names = [column.name for column in (*columns, *others)]
     try:
         file = open_by_name(path, delimiter, missing)
