@@ -20,8 +20,8 @@ ABOUT: Final = "model.json"
 class Bundle:
     """What goes into a model and comes out. `kind` is `classifier` or `regressor`; `outputs` has
     the type of each column by name (`double`, `float`, `long`, `boolean`, `string`). `example`
-    holds some raw rows by column, `predicted` what the model says of them. `epoch` is the last one
-    that was trained.
+    holds some raw rows by column, `predicted` what the model says of them. `epoch` is the one
+    after which the parameters were so.
     """
 
     kind: str

@@ -33,7 +33,7 @@ from trainer.checkpoints.facts import (
     read_outcome,
     write_json,
 )
-from trainer.checkpoints.journal import Journal, read_journal
+from trainer.checkpoints.journal import Journal, read_journal, read_until
 from trainer.errors import CheckpointError, UsageError
 from trainer.training.events import LoopEvent
 from trainer.training.snapshot import Snapshot
@@ -156,6 +156,18 @@ class RunFolder:
             return [], 0
         job.restore(found, events)
         return events, int(found.position["journal"])
+
+    def go_back(self, job: Job) -> tuple[list[LoopEvent], int]:
+        """Puts a job that was restored after its best epoch; the events until then, and the bytes
+        of the journal that hold them. Raises `CheckpointError`.
+        """
+        with told(self.path):
+            try:
+                events, size = read_until(self.path / JOURNAL, job.progress.best.epoch)
+            except ValueError as error:
+                raise CheckpointError(f"the run {self.path.name} cannot go back: {error}") from None
+        job.go_back(events)
+        return events, size
 
 
 def load_progress(

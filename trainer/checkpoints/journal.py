@@ -73,6 +73,19 @@ def read_journal(path: Path, size: int | None = None) -> Iterator[LoopEvent]:
         raise ValueError(f"its journal is damaged after {follower.place} of {size} bytes")
 
 
+def read_until(path: Path, epoch: int) -> tuple[list[LoopEvent], int]:
+    """The events until the end of an epoch, and the bytes that hold them.
+
+    Raises `OSError`, and `ValueError` where the journal does not tell of its end.
+    """
+    events: list[LoopEvent] = []
+    for event, size in _entries(path.read_bytes()):
+        events.append(event)
+        if isinstance(event, EpochDone) and event.epoch == epoch:
+            return events, size
+    raise ValueError(f"its journal does not tell of epoch {epoch}")
+
+
 class Follower:
     """Reads a journal, while another process may write it; of the first `size` bytes alone, where
     they are given. `place` is the number of bytes that are read.

@@ -161,8 +161,11 @@ def _comparison(recorded: Runs, chosen: Sequence[RecordedRun], names: Sequence[s
     from trainer.report.comparing import Comparison, curve
 
     curves = {
-        name: [curve(recorded.points(run.run_id, name)) if name in run.metrics else ()
-               for run in chosen]
+        name: [
+            curve(recorded.points(run.run_id, name), run.metrics.get(f"last_{name}"))
+            if name in run.metrics else ()
+            for run in chosen
+        ]
         for name in dict.fromkeys(names)
     }  # fmt: skip
     return Comparison(chosen, curves)

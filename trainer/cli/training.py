@@ -81,7 +81,11 @@ def resume(
     run: Annotated[str, typer.Argument(metavar="RUN", help="Name, id, beginning of an id, last.")],
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="sgd.epochs=N", help="Train for more epochs."),
+        typer.Option(
+            "--set",
+            metavar="sgd.epochs=N",
+            help="Train for more epochs; a run that diverged: otherwise from its best epoch.",
+        ),
     ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Go on although something differs; it is recorded.")

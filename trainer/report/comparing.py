@@ -126,9 +126,16 @@ def title(metric: str) -> str:
     return f"{_PARTS[part]} {METRICS[kind].title if kind in METRICS else kind}"
 
 
-def curve(points: Sequence[tuple[int, float]]) -> Curve:
-    """Recorded points as a curve: of a step that was recorded twice, the last value counts."""
-    return sorted((step, value) for step, value in dict(points).items() if math.isfinite(value))
+def curve(points: Sequence[tuple[int, float]], last: float | None = None) -> Curve:
+    """Recorded points as a curve: of a step that was recorded twice, the last value counts.
+
+    `last` is the value after the last epoch, where what was recorded last is the value of the
+    parameters that are kept (the metric `last_…`).
+    """
+    values = dict(points)
+    if last is not None and values:
+        values[max(values)] = last
+    return sorted((step, value) for step, value in values.items() if math.isfinite(value))
 
 
 def _facts(run: RecordedRun) -> dict[str, str]:

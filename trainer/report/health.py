@@ -26,6 +26,7 @@ from trainer.engine import evaluate
 from trainer.graph.ops import BATCH, Array
 from trainer.training import Ended, Job
 from trainer.training.history import History
+from trainer.training.soundness import normalises_batches
 
 Kind: TypeAlias = Literal[
     "vanishing_gradients",
@@ -34,6 +35,7 @@ Kind: TypeAlias = Literal[
     "saturated_units",
     "updates_too_large",
     "updates_too_small",
+    "one_row_batches",
 ]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 """All kinds of findings, in the order in which `examine` gives them."""
@@ -86,6 +88,7 @@ def examine(job: Job, history: History) -> list[Finding]:
         vanishing = list(_vanishing(traces, lost))
         found = [*vanishing, *islice(_exploding(traces, rows, history.ended), 1), *lost]
         found += _moves(traces, hopeless=bool(vanishing and not lost))
+        found += _one_row_batches(job)
     return sorted(found, key=lambda finding: KINDS.index(finding.kind))
 
 
@@ -281,6 +284,18 @@ def _moves(traces: _Traces, hopeless: bool) -> Iterator[Finding]:
         message += f"steps together move them by no more than {way:.1g}"
         advice = f"try {_rate(traces.job, GOOD_MOVE / small)}"
         yield Finding("updates_too_small", names[k], message, advice)
+
+
+def _one_row_batches(job: Job) -> Iterator[Finding]:
+    """A last batch of one row, of which batch normalisation makes 0."""
+    rows, size = len(job.dataset.train), job.batch_size
+    if rows % size != 1 or not normalises_batches(job.spec):
+        return
+    message = f"the last of {job.steps_per_epoch} batches of an epoch has one row, of which "
+    message += "batch_norm makes 0: that step learns nothing of the inputs"
+    better = next(n for n in range(size + 1, rows + 2) if rows % n != 1)
+    advice = f"try `sgd.batch_size: {better}`"
+    yield Finding("one_row_batches", "sgd.batch_size", message, advice)
 
 
 # What to try -----------------------------------------------------------------------------------

@@ -8,8 +8,28 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from trainer.errors import UsageError
+
 FALLBACK: Final = "train_loss"
 """What runs are told apart by where they have no validation loss."""
+DIVERGED_TAG: Final = "trainer.diverged"
+KEPT_TAG: Final = "trainer.kept_epoch"
+"""The epoch whose parameters a run has that diverged; without it they are of no use."""
+
+
+def doubts(run: str, status: str, tags: Mapping[str, str]) -> str | None:
+    """What to know before the parameters of the run, which is called so in messages, are used; None
+    where it came to a good end. Raises `UsageError` where it diverged and kept none of use.
+    """
+    if status != "DIVERGED":
+        return None
+    if KEPT_TAG not in tags:
+        raise UsageError(
+            f"the run {run} diverged, and no epoch of it was better than the start: its parameters "
+            "are of no use\n  hint: train it anew with a lower sgd.learning_rate"
+        )
+    epoch = tags[KEPT_TAG]
+    return f"the run {run} diverged: these are its parameters after epoch {epoch}, its best"
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from trainer.errors import (
 )
 from trainer.network.fingerprint import parameters_sha256
 from trainer.report.health import Finding, examine, verdict
+from trainer.report.recorded import DIVERGED_TAG, KEPT_TAG
 from trainer.runs.describe import describe_result, describe_run
 from trainer.runs.facts import is_placed_by_mlflow
 from trainer.runs.known import remember
@@ -46,6 +47,7 @@ from trainer.training.events import LoopEvent
 
 FAR_SECONDS: Final = 60.0
 """A run that has trained for less is stopped where its store cannot be used."""
+_GO_ON: Final = "\n  hint: go on from there with: train resume {} --set sgd.learning_rate=…"
 
 
 @dataclass
@@ -225,7 +227,8 @@ class Attempt:
         """What is to be told of a run that did not come to its end."""
         ended = self._history.ended
         if ended.status == "DIVERGED":
-            return DivergedError(ended.reason)
+            hint = _GO_ON.format(run.id[:8]) if run.id and self._diverged_late(ended) else ""
+            return DivergedError(ended.reason + hint)
         if ended.status != "KILLED":
             return None
         message = f"after {ended.step} steps ({ended.epoch} whole epochs)"
@@ -236,6 +239,10 @@ class Attempt:
             return TrackingError(f"{text}\n  hint: --offline-ok trains without the store")
         return InterruptedRun(f"interrupted {message}{hint}")
 
+    def _diverged_late(self, ended: Ended) -> bool:
+        """Whether the run diverged after it was good, and keeps the parameters of that time."""
+        return ended.status == "DIVERGED" and self.job.progress.best.learned
+
     # What it leaves ------------------------------------------------------------------------
 
     def _leave(self, run: Run) -> None:
@@ -245,7 +252,7 @@ class Attempt:
             return
         try:
             leave_numbers(kept.folder, self.job)
-            if ended.status == "FINISHED":
+            if ended.status == "FINISHED" or self._diverged_late(ended):
                 leave_model(kept.folder, self.job)
             outcome = self._outcome(ended, run.parameters_sha256, list(run.findings), run.seconds)
             kept.folder.end(replace(outcome, notes=list(run.notes)))
@@ -269,7 +276,9 @@ class Attempt:
         if parameters is not None and (findings or ended.epoch):  # in less there is little to find
             said, tags = findings or ["healthy"], {"trainer.gradients": verdict(self._findings)}
         if ended.status == "DIVERGED":
-            tags["trainer.diverged"] = ended.reason[:5000] or "true"
+            tags[DIVERGED_TAG] = ended.reason[:5000] or "true"
+        if self._diverged_late(ended):
+            tags[KEPT_TAG] = str(self.job.kept_epoch)
         result = describe_result(self.job, self._history.last, ended, said, kept.folder.id)
         return Outcome(
             ended.status, ended.epoch, ended.step, ended.reason, self._history.last, parameters,

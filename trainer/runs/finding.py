@@ -28,7 +28,8 @@ class FoundRun:
     """A run that was found: in its folder, or in the store where it has none here.
 
     `id` is the name of its folder, or its id in the store where it has none; `run_id` its id in
-    the store. `kind` is `train`, or what a run is that trained no model.
+    the store. `kind` is `train`, or what a run is that trained no model; `tags` are what its end
+    told the store.
     """
 
     id: str
@@ -38,6 +39,7 @@ class FoundRun:
     kind: str
     source: str
     hashes: Mapping[str, str]
+    tags: Mapping[str, str]
     _files: Callable[[Sequence[str]], Mapping[str, bytes]]
 
     def files(self, names: Sequence[str]) -> Mapping[str, bytes]:
@@ -62,7 +64,7 @@ def find_run(
     return FoundRun(
         found.tags.get("trainer.run", found.run_id), found.run_id, found.name, found.status,
         found.tags.get(KIND_TAG, "train"), found.tags.get("mlflow.source.name", "spec"), tags,
-        lambda names: runs.files(found.run_id, names),
+        found.tags, lambda names: runs.files(found.run_id, names),
     )  # fmt: skip
 
 
@@ -93,5 +95,5 @@ def _in_folder(path: Path) -> FoundRun:
     return FoundRun(
         path.name, recorded.run_id if recorded else None, facts.name,
         outcome.status if outcome else "RUNNING", facts.kind, facts.spec_file or "spec", hashes,
-        files,
+        outcome.tags if outcome else {}, files,
     )  # fmt: skip

@@ -26,6 +26,9 @@ from trainer.spec.emit import to_yaml
 from trainer.training import Ended, History, Run
 
 KNOWN: Final = ".known"
+OTHERWISE_TAG: Final = "trainer.otherwise"
+"""Of a run that went on although something differed: its bits are not those that its facts decide.
+"""
 PARAMETERS: Final = f"{FILES}/parameters.safetensors"
 
 
@@ -36,7 +39,9 @@ def key_of(facts: Facts) -> str:
 
 
 def remember(folder: Path, facts: Facts) -> None:
-    """Lets `find_known` find the run, as far as the disk allows it."""
+    """Lets `find_known` find the run, as far as the disk allows it, where its facts decide it."""
+    if OTHERWISE_TAG in facts.tags:
+        return
     with suppress(OSError):
         (folder.parent / KNOWN).mkdir(exist_ok=True)
         write_file(folder.parent / KNOWN / key_of(facts), facts.id.encode())
@@ -51,6 +56,8 @@ def find_known(runs: Path, facts: Facts) -> Run | None:
         folder = runs / (runs / KNOWN / key_of(facts)).read_text()
         known = read_facts(folder)
         if key_of(known) != key_of(facts) or here.items() - known.environment.items():
+            return None
+        if OTHERWISE_TAG in known.tags:
             return None
         run = load_run(folder)
     except (OSError, ValueError, CheckpointError):

@@ -59,7 +59,7 @@ def leave_model(folder: RunFolder, job: Job) -> None:
     """The model, whole or not at all. Raises `CheckpointError`."""
     data = job.dataset
     model = Model.from_parts(job.spec, job.parameters, data.preprocessing)
-    epoch = job.progress.epoch - 1
+    epoch = job.kept_epoch
     _place(folder, MODEL, lambda place: write_bundle(model, data.sample, epoch, SERVED, place))
 
 

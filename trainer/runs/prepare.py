@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from trainer.data import Dataset, load_dataset
 from trainer.graph import Graph
@@ -11,6 +11,7 @@ from trainer.network.memory import MemoryEstimate, check_memory
 from trainer.network.summary import describe_model
 from trainer.spec.schema import Spec
 from trainer.training import Listener, Reading, full_batch, nobody, training_graph
+from trainer.training.soundness import check_soundness
 
 
 @dataclass(frozen=True)
@@ -50,4 +51,5 @@ def prepare(spec: Spec, listen: Listener = nobody) -> Prepared:
     """
     dataset = load_dataset(spec, lambda what, rows: listen(Reading(what, rows)))
     model = build_graph(spec, dataset.layout)
+    dataset = replace(dataset, notes=(*dataset.notes, *check_soundness(spec, dataset)))
     return Prepared(spec, dataset, model, check_memory(spec, dataset, model))

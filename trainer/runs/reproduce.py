@@ -192,9 +192,11 @@ def _series(record: Record, found: Run) -> Iterator[tuple[str, Array, Array | No
             yield name, np.array([points[-1][1]]), again
             continue
         values = dict(zip(series.steps.tolist(), series.values.tolist(), strict=True))
-        steps = [step for step, _ in points]
-        again = np.array([values.get(step, np.nan) for step in steps])
-        yield name, np.array([value for _, value in points]), again
+        latest = dict(points)  # of a step that was told twice
+        if f"last_{name}" in record.points:  # the last point is of the parameters that are kept
+            values[max(latest)] = found.metrics.get(name, np.nan)
+        again = np.array([values.get(step, np.nan) for step in latest])
+        yield name, np.array(list(latest.values())), again
     if "trace.parquet" in record.files and "train_loss_step" in found.history:
         import pyarrow.parquet as pq
 

@@ -21,6 +21,7 @@ from trainer.graph.ops import Array
 from trainer.runs.attempt import Attempt, Kept
 from trainer.runs.describe import describe_run
 from trainer.runs.facts import data_facts
+from trainer.runs.known import OTHERWISE_TAG
 from trainer.runs.leave import leave_start
 from trainer.runs.prepare import prepare
 from trainer.runs.profile import DEFAULT, Profile
@@ -42,6 +43,7 @@ from trainer.training import (
 )
 
 EXTENDED: Final = "sgd/epochs"
+TRAINED_BY: Final = "sgd/"
 
 Differences = Mapping[str, tuple[str, str]]
 
@@ -59,7 +61,8 @@ def resume(
 
     The result has every bit of that of a run that was never interrupted. `run` is its id, the
     beginning of its id, its name, or `last`. `changes` may raise `sgd.epochs`
-    (`{"sgd.epochs": 100}`). `force` goes on although the spec, the data, the engine or the numeric
+    (`{"sgd.epochs": 100}`); a run that diverged goes on after its best epoch where they change
+    what else `sgd` says. `force` goes on although the spec, the data, the engine or the numeric
     environment differ from those of the run, and records what did. Of the profile the engine is
     not asked for: it is the run's.
 
@@ -105,7 +108,10 @@ def _restored(
     events, size = folder.restore(job, lambda text: listen(Warned(text)))
     environment = numeric_environment(job.engine.name)
     differences = _differences(facts, spec, dataset, environment)
-    _check(path, facts, job, differences, force)
+    back = _diverged_late(path, job) and any(name.startswith(TRAINED_BY) for name in differences)
+    if back:
+        events, size = folder.go_back(job)
+    _check(path, facts, job, differences, force, back)
     check_room(path, job)
     now = replace(
         facts,
@@ -162,10 +168,20 @@ def changed_facts(old: Mapping[str, Any], new: Mapping[str, Any]) -> Differences
     }
 
 
-def _check(path: Path, facts: Facts, job: Job, differences: Differences, force: bool) -> None:
-    """Raises where the run cannot or need not go on."""
+def _diverged_late(path: Path, job: Job) -> bool:
+    """Whether the run diverged after it was good."""
+    outcome = read_outcome(path)
+    return outcome is not None and outcome.status == "DIVERGED" and job.progress.best.learned
+
+
+def _check(
+    path: Path, facts: Facts, job: Job, differences: Differences, force: bool, back: bool
+) -> None:
+    """Raises where the run cannot or need not go on. One that goes `back` to its best epoch is
+    another training from there, and may be trained otherwise.
+    """
     lines = [f"  {name}: {old} → {new}" for name, (old, new) in differences.items()
-             if name != EXTENDED]  # fmt: skip
+             if name != EXTENDED and not (back and name.startswith(TRAINED_BY))]  # fmt: skip
     if lines and not force:
         raise CheckpointError("\n".join([
             f"the run {path.name[:8]} cannot go on to the bit, since this differs:", *lines,
@@ -177,7 +193,7 @@ def _check(path: Path, facts: Facts, job: Job, differences: Differences, force: 
         more = "more than " if job.progress.done else ""
         trained = f"has trained for {more}{whole} epochs, not {epochs}"
         raise UsageError(f"the run {path.name[:8]} {trained}")
-    if epochs != before:
+    if epochs != before and not back:
         _check_rates(path, facts, job, whole)
     outcome = read_outcome(path)
     if job.ended and outcome is not None and outcome.status == "FINISHED":
@@ -204,4 +220,6 @@ def _tags(differences: Differences, job: Job) -> dict[str, str]:
     """What MLflow is told of going on."""
     tags = {"trainer.resumed_at_step": str(job.progress.step)}
     changed = "; ".join(f"{name}: {old} → {new}" for name, (old, new) in differences.items())
+    if any(name != EXTENDED for name in differences):
+        tags[OTHERWISE_TAG] = "true"
     return tags | ({"trainer.changed": changed[:5000]} if changed else {})

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from trainer.errors import SpecError
+from trainer.errors import SpecError, UsageError
 from trainer.graph import Graph
 from trainer.graph.ops import Array, show_shape
 from trainer.network.fingerprint import parameters_sha256
+from trainer.report.recorded import doubts
 from trainer.runs.finding import PARAMETERS, find_run
 from trainer.runs.profile import Profile
 from trainer.spec.layers import InitFrom
@@ -47,6 +48,10 @@ def _from_run(spec: Spec, start: InitFrom, profile: Profile) -> tuple[str, dict[
 
     assert start.run is not None
     run = find_run(start.run, profile, spec)
+    try:
+        doubts(run.id[:8], run.status, run.tags)
+    except UsageError as error:
+        raise SpecError(spec.problem(("model", "init_from", "run"), str(error))) from None
     files = run.files([PARAMETERS])
     if PARAMETERS not in files:
         message = f"the run {run.id[:8]} ({run.status}) has no parameters"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -14,7 +15,7 @@ from safetensors.numpy import load
 from trainer.data import Preprocessing
 from trainer.errors import TrackingError, UsageError
 from trainer.network.model import Model
-from trainer.report.recorded import RecordedRun
+from trainer.report.recorded import RecordedRun, doubts
 from trainer.runs.finding import (
     PARAMETERS,
     PREPROCESSING,
@@ -38,7 +39,7 @@ REFUSED: Final = r"[^\w\-. :/]"
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """A run and its model, with the parameters after its last step."""
+    """A run and its model, with the parameters that it kept."""
 
     run: FoundRun
     model: Model
@@ -47,12 +48,16 @@ class TrainedRun:
 def load_model(run: str, *, profile: Profile = DEFAULT, warn: Warn | None = None) -> TrainedRun:
     """A run with its model, whose `predict` takes raw rows.
 
-    `run` is a name, an id, the beginning of an id, `last` or `best`. Raises `UsageError` where
-    there is no such run or it has no parameters yet, `TrackingError` and `CheckpointError`.
+    `run` is a name, an id, the beginning of an id, `last` or `best`. `warn` is told what is not as
+    one might think; by default it is a Python warning. Raises `UsageError` where there is no such
+    run, it has no parameters yet, or it diverged and has none of use, `TrackingError` and
+    `CheckpointError`.
     """
     found = find_run(run, profile, warn=warn)
     if found.kind != "train":
         raise UsageError(f"the run {found.id[:8]} ({found.kind}) trained no model")
+    if (doubt := doubts(found.id[:8], found.status, found.tags)) is not None:
+        (warn or warnings.warn)(doubt)
     files = found.files(NEEDED)
     if PARAMETERS not in files:
         raise UsageError(

@@ -118,7 +118,8 @@ def _link_metrics(client: MlflowClient, run_id: str, model_id: str, facts: Facts
     for name in client.get_run(run_id).data.metrics:
         if "/" in name or name.endswith("_step"):
             continue
-        last = client.get_metric_history(run_id, name)[-1]
+        points = client.get_metric_history(run_id, name)
+        last = max(points, key=lambda point: (point.step, point.timestamp, point.value))
         part = next((part for begin, part in parts.items() if name.startswith(begin)), None)
         of = (f"{origin}/{part}", digest) if part else (None, None)
         metrics.append(

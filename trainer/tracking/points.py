@@ -24,6 +24,10 @@ BATCH: Final = 1000  # a call of log_batch takes no more metrics
 class Points:
     """What the store is to have of a run's metrics: epochs in full, series by step as far as a
     chart can show them. `known` are those that it has, the last value by name and step.
+
+    A store shows of each metric the value of the largest step, of several there the latest. Where
+    the parameters that are kept are not those of the last epoch, their metrics are a second point
+    at its step. In a run that goes on from there the series' own value becomes the latest again.
     """
 
     def __init__(self, facts: Facts, known: Mapping[tuple[str, int], float]) -> None:
@@ -32,6 +36,7 @@ class Points:
         self._steps = thinned(facts.charts.get("steps", 0))
         self._epochs = frozenset(thinned(facts.charts.get("epochs", 0)))
         self._epoch_began = 0.0
+        self._last: EpochDone | None = None
         self.unsent: list[Point] = []
 
     def add(self, event: LoopEvent) -> None:
@@ -47,28 +52,42 @@ class Points:
         for step in shown[bisect_left(shown, first) : bisect_left(shown, first + len(losses))]:
             i = step - first
             values = {"train_loss_step": float(losses[i]), "grad_norm_step": float(norms[i])}
-            self._put(values.items(), step)
+            self._put(values.items(), step, again=True)
 
     def _add_epoch(self, event: EpochDone) -> None:
         epoch = event.epoch
+        if self._last is not None:
+            self._put(self._last.metrics.items(), self._last.epoch, again=True)
         self._put(event.metrics.items(), epoch, event.time)
+        self._last = event
         if epoch in self._epochs:
             seconds = max(event.time - self._epoch_began, 1e-9)
             speed = self.facts.charts["rows"] / seconds
             self._put([("perf/examples_per_second", speed)], epoch, event.time)
             norms = ((f"grad_norm/{n}", v) for n, v in event.parameter_norms.items())
-            self._put(norms, epoch, event.time)
+            self._put(norms, epoch, event.time, again=True)
         self._epoch_began = event.time
 
     def end(self, ended: Ended | None, outcome: Outcome) -> None:
         """Takes the values that are known at the end alone: of a summary the last one counts."""
         if outcome.status != "KILLED":  # a run that goes on says it at its end, and once
             own = {} if self.facts.kind == "train" else outcome.metrics
-            self._put((ended.summary if ended else own).items(), 0, again=True)
+            self._end(ended.summary if ended else own)
         for name, (steps, values) in outcome.curves.items():
             shown = [number - 1 for number in thinned(len(steps))]
             for i in shown:
                 self._put([(name, values[i])], int(steps[i]))
+
+    def _end(self, summary: Mapping[str, float]) -> None:
+        """Takes what is known at the end. What is also a series is that of the parameters that are
+        kept, and comes after the last epoch's; no clock is relied on for that.
+        """
+        series = dict(self._last.metrics) if self._last else {}
+        self._put(((n, v) for n, v in summary.items() if n not in series), 0, again=True)
+        if self._last is not None:
+            kept = {name: summary.get(name, value) for name, value in series.items()}
+            after = max(time.time(), self._last.time + 0.002)  # the store counts in ms
+            self._put(kept.items(), self._last.epoch, after, again=True)
 
     def _put(
         self,

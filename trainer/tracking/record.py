@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from trainer.errors import UsageError
-from trainer.report.recorded import RecordedRun
+from trainer.report.recorded import RecordedRun, doubts
 from trainer.tracking.client import answers_of, connect
 from trainer.tracking.model import RegisteredName, register
 from trainer.tracking.runs import Runs
@@ -101,6 +101,8 @@ def kept_model(runs: Runs, reference: str) -> KeptModel:
     Raises `UsageError` where there is no such run or it kept no model, and `TrackingError`.
     """
     run = runs.find(reference)
+    if (doubt := doubts(run.id[:8], run.status, run.tags)) is not None:
+        runs.warn(doubt)
     with answers_of(runs.store):
         outputs = runs.client.get_run(run.run_id).outputs
     models = outputs.model_outputs if outputs else []

@@ -203,7 +203,8 @@ class Recording:
         self._note(run_id=run.info.run_id, experiment=name)
         known = {}
         for metric in run.data.metrics:
-            points = client.get_metric_history(run.info.run_id, metric)
+            history = client.get_metric_history(run.info.run_id, metric)
+            points = sorted(history, key=lambda point: point.timestamp)
             known.update({(metric, point.step): point.value for point in points})
         record_start(client, run, self.facts, self._parent())
         self._upload(client, run.info.run_id)
@@ -236,7 +237,7 @@ class Recording:
             return
         with _scratch(self.folder / SCRATCH) as scratch:
             model_id = log_model(client, run_id, self.facts, self.folder / MODEL, scratch)
-        if self.facts.register is not None:
+        if self.facts.register is not None and outcome.status == "FINISHED":
             register(client, RegisteredName.parse(self.facts.register), model_id, run_id)
         self._note(model_id=model_id)
 

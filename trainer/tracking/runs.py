@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from trainer.checkpoints.choosing import ID_BEGINS, the_one
 from trainer.errors import UsageError
-from trainer.report.recorded import FALLBACK, RecordedRun
+from trainer.report.recorded import DIVERGED_TAG, FALLBACK, RecordedRun
 from trainer.tracking.client import answers_of, connect, words_of
 from trainer.tracking.opening import KIND_TAG, RUN_TAG
 from trainer.tracking.store import Store
@@ -55,7 +55,7 @@ class Runs:
 
     def __init__(self, store: Store, warn: Warn | None = None) -> None:
         self.store = store
-        self._warn = warn or _warn_by_default
+        self.warn = warn or _warn_by_default
         self.client = connect(store)
 
     # One run -------------------------------------------------------------------------------
@@ -138,7 +138,7 @@ class Runs:
         if not found:
             found = self._ranked(name, FALLBACK, False, count)
             if found:
-                self._warn(f"no finished run of '{name}' has {metric}: the best is by {FALLBACK}")
+                self.warn(f"no finished run of '{name}' has {metric}: the best is by {FALLBACK}")
         if not found:
             raise UsageError(f"the experiment '{name}' has no finished run with {metric}")
         return found
@@ -204,7 +204,7 @@ def _warn_by_default(text: str) -> None:
 def _recorded(run: Run, experiment: str) -> RecordedRun:
     info, data = run.info, run.data
     ended: Any = info.end_time
-    diverged = info.status == "FAILED" and "trainer.diverged" in data.tags
+    diverged = info.status == "FAILED" and DIVERGED_TAG in data.tags
     return RecordedRun(
         info.run_id,
         info.run_name or "",

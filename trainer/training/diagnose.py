@@ -66,7 +66,9 @@ def _cause(job: Job, x: Array) -> str:
         advice = f"try `learning_rate: {rate / 10:g}`"
         if spec.sgd.clip_norm is None:
             advice += ", or `clip_norm: 1`"
-        return f"the learning rate {rate:g} is too large and the parameters ran away; {advice}"
+        now = float(job.rates.learning_rate(max(job.progress.step, 1), 1)[0])
+        which = f"{rate:g}" if now == rate else f"{rate:g} (by then {now:.3g})"
+        return f"the learning rate {which} is too large and the parameters ran away; {advice}"
     if spec.model.dtype == "float32":
         return "a value too large for float32; try `dtype: float64`, or rescale the target"
     return "targets or features too large to square; rescale them"

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from trainer.data import Dataset
-from trainer.engine import Engine, EngineName, Steps, make_engine
+from trainer.engine import Engine, EngineName, make_engine
 from trainer.errors import CheckpointError
 from trainer.graph import Graph, Node
 from trainer.graph.initialisers import initial_parameters, initial_state
 from trainer.graph.ops import Array, show_shape
-from trainer.metrics import Scores, default_metric, direction, scores_for
+from trainer.metrics import Scores, default_metric, scores_for
 from trainer.spec.schema import Spec
-from trainer.training.events import LoopEvent, StepsDone
+from trainer.training.best import Best
+from trainer.training.events import EpochDone, LoopEvent, StepsDone
 from trainer.training.masks import masks_of
 from trainer.training.rates import LearningRates, Rates
+from trainer.training.record import EpochRecord
 from trainer.training.sgd import training_graph
 from trainer.training.snapshot import Snapshot
 
@@ -28,7 +30,8 @@ class Progress:
 
     `epoch` is the current one, of which `done` steps are done; 0 before anything was measured,
     and one more than there are when all are done. `step` counts the steps of all epochs.
-    `record` holds what the steps of this epoch add up to.
+    `record` holds what the steps of this epoch add up to, `measured` what was measured of the last
+    whole one. `diverged` is set once a value that must be finite is not.
     """
 
     record: EpochRecord
@@ -36,6 +39,8 @@ class Progress:
     epoch: int = 0
     done: int = 0
     step: int = 0
+    measured: Mapping[str, float] = field(default_factory=dict)
+    diverged: bool = False
 
 
 @dataclass
@@ -58,18 +63,20 @@ class Job:
 
     def __post_init__(self) -> None:
         self.masks = masks_of(self.graph)
-        self.progress = Progress(EpochRecord(self), Best(self.spec))
+        validated = self.dataset.validation is not None
+        self.progress = Progress(EpochRecord(self), Best(self.spec, validated))
         self.initial = self.parameters
 
     @property
     def parameters(self) -> dict[str, Array]:
         """A copy of what the model consists of, as it is now: its parameters and running averages;
         where parameters are averaged, the averages; after the last epoch the best ones, if the
-        spec asks for them.
+        spec asks for them; after a divergence the best ones, if any epoch was better than the
+        start.
         """
-        best = self.progress.best
-        if self.ended and best.restored:
-            return {name: value.copy() for name, value in best.parameters.items()}
+        if self._holds_best:
+            best = self.progress.best.parameters
+            return {name: value.copy() for name, value in best.items()}
         return {
             node.name: self.state.get(f"average/{node.name}", self.state[node.name]).copy()
             for node in self.graph.learned
@@ -78,11 +85,22 @@ class Job:
     @property
     def evaluated(self) -> Mapping[str, Array]:
         """The state with the parameters that are evaluated."""
-        return self.state | self.parameters if self._evaluates_others else self.state
+        return self.state | self.parameters if self.keeps_others else self.state
 
     @property
-    def _evaluates_others(self) -> bool:
-        return self.spec.sgd.average is not None or (self.ended and self.progress.best.restored)
+    def keeps_others(self) -> bool:
+        """Whether the parameters are others than those that the last step left."""
+        return self.spec.sgd.average is not None or self._holds_best
+
+    @property
+    def _holds_best(self) -> bool:
+        best = self.progress.best
+        return best.learned if self.progress.diverged else self.ended and best.restored
+
+    @property
+    def kept_epoch(self) -> int:
+        """The epoch after which the parameters were as they are now."""
+        return self.progress.best.epoch if self._holds_best else max(self.progress.epoch - 1, 0)
 
     @property
     def ended(self) -> bool:
@@ -147,6 +165,7 @@ class Job:
         at, now = snapshot.position, self.progress
         for name, value in self.state.items():
             self.state[name] = _fitting(name, value, snapshot.arrays.get(f"state/{name}")).copy()
+        events = list(past)
         now.epoch, now.done, now.step = at["epoch"], at["done"], snapshot.step
         now.best.value, now.best.epoch = at["best_loss"], at["best_epoch"]
         now.best.parameters = dict(snapshot.best)
@@ -157,8 +176,24 @@ class Job:
         }
         now.record.restore(
             score,
-            [e.steps for e in past if isinstance(e, StepsDone) and e.epoch == now.epoch],
+            [e.steps for e in events if isinstance(e, StepsDone) and e.epoch == now.epoch],
         )
+        epochs = [event.metrics for event in events if isinstance(event, EpochDone)]
+        if epochs:
+            now.best.start, now.measured = epochs[0].get(now.best.watched), epochs[-1]
+
+    def go_back(self, past: Iterable[LoopEvent]) -> None:
+        """Goes on after the best epoch instead, with its parameters and at rest: velocities and
+        gathered gradients are 0. `past` are the events until then.
+        """
+        now, best = self.progress, self.progress.best.parameters
+        for name, value in self.state.items():
+            source = name if name in best else name.removeprefix("average/")
+            self.state[name] = best[source].copy() if source in best else np.zeros_like(value)
+        now.epoch, now.done = now.best.epoch + 1, 0
+        now.step = now.best.epoch * self.steps_per_epoch
+        now.record = EpochRecord(self)
+        now.measured = [event.metrics for event in past if isinstance(event, EpochDone)][-1]
 
 
 def full_batch(spec: Spec, dataset: Dataset) -> int:
@@ -215,78 +250,3 @@ def _fitting(name: str, expected: Array | None, found: Array | None) -> Array:
 
 def _form(array: Array | None) -> str:
     return "nothing" if array is None else f"{array.dtype} of {show_shape(array.shape)}"
-
-
-class EpochRecord:
-    """What the steps of one epoch add up to."""
-
-    def __init__(self, job: Job) -> None:
-        self._job = job
-        self._steps: list[Steps] = []
-        self.scores = job.scores()
-
-    def restore(self, scores: Mapping[str, Array], steps: Sequence[Steps]) -> None:
-        """Takes what another record of the same steps held."""
-        self._steps = list(steps)
-        self.scores.restore(scores)
-
-    def add(self, steps: Steps, predictions: Array, rows: Mapping[str, Array]) -> None:
-        """Takes some steps, what they predicted, and their rows."""
-        self._steps.append(steps)
-        weight = rows.get("weight") if self._job.weighs_scores else None
-        self.scores.add(predictions, rows["y"], weight)
-
-    def metrics(self) -> dict[str, float]:
-        """`train_loss` and the score over the epoch, the mean norm, the last learning rate."""
-        losses = np.concatenate([steps.losses for steps in self._steps])
-        norms = np.concatenate([steps.grad_norms for steps in self._steps])
-        rows = np.full(len(losses), self._job.batch_size)
-        rows[-1] = len(self._job.dataset.train) - self._job.batch_size * (len(losses) - 1)
-        metrics = {"train_loss": float((losses * rows).sum() / rows.sum())}
-        metrics |= {f"train_{name}": value for name, value in self.scores.values().items()}
-        metrics["grad_norm"] = float(norms.mean())
-        rate = self._job.rates.learning_rate(self._job.progress.step, 1)
-        metrics["learning_rate"] = float(rate[0])
-        return metrics
-
-    def parameter_norms(self) -> dict[str, float]:
-        """The mean gradient norm of each parameter that is trained."""
-        norms = np.concatenate([steps.parameter_norms for steps in self._steps]).mean(axis=0)
-        names = [node.name for node in self._job.graph.trainable]
-        return dict(zip(names, norms.tolist(), strict=True))
-
-
-class Best:
-    """The best epoch by the validation rows, where they are there, and the parameters after it.
-
-    What is compared is the loss, or what early stopping watches.
-    """
-
-    def __init__(self, spec: Spec) -> None:
-        stopping = spec.sgd.early_stopping
-        self._name = stopping.monitor if stopping else "loss"
-        self._least = stopping.min_delta if stopping else 0.0
-        self._restores = stopping is not None and stopping.restore_best
-        self.value: float | None = None
-        self.epoch = 0
-        self.parameters: dict[str, Array] = {}
-
-    def see(self, epoch: int, metrics: Mapping[str, float], job: Job) -> None:
-        """Takes what was measured after an epoch."""
-        found = metrics.get(f"val_{self._name}")
-        if found is None:
-            return
-        sign = direction(self._name)
-        if self.value is None or sign * found > sign * self.value + self._least:
-            self.value, self.epoch, self.parameters = found, epoch, job.parameters
-
-    @property
-    def restored(self) -> bool:
-        """Whether the best parameters are the result of the training."""
-        return self._restores and bool(self.parameters)
-
-    def summary(self) -> dict[str, float]:
-        """The best value and its epoch."""
-        if self.value is None:
-            return {}
-        return {f"best_val_{self._name}": self.value, "best_epoch": float(self.epoch)}

@@ -15,8 +15,9 @@ from trainer.graph.ops import Array
 from trainer.randomness import stream
 from trainer.training.diagnose import diagnose
 from trainer.training.events import Ended, EpochDone, LoopEvent, StepsDone, Stop, never
-from trainer.training.job import EpochRecord, Job
+from trainer.training.job import Job
 from trainer.training.masks import draw_masks, mask_bytes
+from trainer.training.record import EpochRecord
 from trainer.training.result import Status
 
 GATHERED: Final = 2**21  # bytes of rows at a time
@@ -36,24 +37,17 @@ def run_job(job: Job, stop: Stop = never) -> Iterator[LoopEvent]:
     nothing. Whenever an event is yielded, `job.state` and `job.progress` belong together: saved,
     and restored in a new job, they lead to the same bits.
     """
-    data, now = job.dataset, job.progress
-
-    def ended(status: Status, reason: str = "") -> Ended:
-        return Ended(status, max(now.epoch - 1, 0), now.step, now.best.summary() | tested, reason)
-
-    tested: dict[str, float] = {}
-
+    now = job.progress
     try:
         if now.epoch == 0:
-            metrics = _evaluate(job, {"train": data.train, "val": data.validation}, stop)
-            now.best.see(0, metrics, job)
+            now.measured = _evaluate(job, _measured_parts(job), stop)
+            now.best.see(0, now.measured, job)
             now.epoch = 1
-            yield EpochDone(0, 0, metrics, {})
+            yield EpochDone(0, 0, now.measured, {})
         while not job.ended:
             for arrays, first, last in _calls(job, now.epoch, now.done):
                 if stop():
-                    yield ended("KILLED")
-                    return
+                    raise _StoppedError("KILLED")
                 rates = job.rates.at(now.step + 1, last - first)
                 steps, predictions = job.engine.train(
                     job.state, arrays, rates, job.batch_size, first, last
@@ -68,25 +62,77 @@ def run_job(job: Job, stop: Stop = never) -> Iterator[LoopEvent]:
                     begin += count * job.batch_size
                     where = f"at step {now.step + 1} (epoch {now.epoch})"
                     rows = _slice(arrays, begin, begin + job.batch_size)
-                    yield ended("DIVERGED", diagnose(job, [rows], where, training=True))
-                    return
+                    reason = diagnose(job, [rows], where, training=True)
+                    raise _StoppedError("DIVERGED", reason)
             yield _end_epoch(job, stop)
-        tested = _evaluate(job, {"test": data.test}, stop)
-    except _StoppedError as end:
-        yield ended(end.status, end.reason)
-        return
-    yield ended("FINISHED", _early(job))
+        end = _ended(job, "FINISHED", _measure_kept(job, stop), _early(job))
+    except _StoppedError as stopped:
+        if stopped.status == "DIVERGED":
+            end = _diverged(job, stopped.reason)
+        else:
+            end = _ended(job, stopped.status, {})
+    yield end
+
+
+def _ended(job: Job, status: Status, measured: Mapping[str, float], reason: str = "") -> Ended:
+    now = job.progress
+    summary = {**now.best.summary(), **measured}
+    return Ended(status, max(now.epoch - 1, 0), now.step, summary, reason)
 
 
 def _end_epoch(job: Job, stop: Stop) -> EpochDone:
-    """What was measured of an epoch whose steps are done; the job stands at the next one then."""
+    """What was measured of an epoch whose steps are done; the job stands at the next one then.
+
+    Raises `_StoppedError` where nothing can be said of what early stopping watches.
+    """
     now = job.progress
     measured = _evaluate(job, {"val": job.dataset.validation}, stop)
     metrics = _finite(now.record.metrics()) | measured
+    if job.spec.sgd.early_stopping is not None and now.best.watched not in metrics:
+        reason = f"{now.best.watched}, which early stopping watches, is no finite number"
+        raise _StoppedError("DIVERGED", f"{reason} after epoch {now.epoch}")
     now.best.see(now.epoch, metrics, job)
     done = EpochDone(now.epoch, now.step, metrics, now.record.parameter_norms())
-    now.epoch, now.done, now.record = now.epoch + 1, 0, EpochRecord(job)
+    now.epoch, now.done, now.record, now.measured = now.epoch + 1, 0, EpochRecord(job), metrics
     return done
+
+
+def _measured_parts(job: Job) -> dict[str, AnyPart | None]:
+    """The rows that each epoch tells of."""
+    return {"train": job.dataset.train, "val": job.dataset.validation}
+
+
+def _measure_kept(job: Job, stop: Stop) -> dict[str, float]:
+    """What is known at the end: the metrics of the parameters that are kept.
+
+    Where the last step left others, those on the training and validation rows too, in place of the
+    last epoch's, which are then called `last_…`.
+    """
+    kept = _evaluate(job, _measured_parts(job) if job.keeps_others else {}, stop)
+    before = job.progress.measured
+    last = {f"last_{name}": before[name] for name in kept if name in before}
+    return kept | last | _evaluate(job, {"test": job.dataset.test}, stop)
+
+
+def _diverged(job: Job, reason: str) -> Ended:
+    """The end of a training that diverged: the best epoch's parameters are its result, where they
+    are better than those of the start.
+    """
+    now = job.progress
+    now.diverged = True
+    measured: Mapping[str, float] = {}
+    try:
+        if now.best.learned:
+            measured = _measure_kept(job, never)
+            now.best.confirm(measured)
+    except _StoppedError:  # nor are these of use
+        now.best.parameters = {}
+    if not now.best.learned:
+        told = "\n  no epoch was better than the start" if now.epoch > 1 else ""
+        return _ended(job, "DIVERGED", {}, reason + told)
+    best = f"{now.best.watched} {now.best.value:.5g}"
+    told = f"best was epoch {now.best.epoch} ({best}), whose parameters are kept"
+    return _ended(job, "DIVERGED", measured, f"{reason}\n  {told}")
 
 
 def _early(job: Job) -> str:
@@ -152,7 +198,7 @@ def _evaluate(job: Job, parts: Mapping[str, AnyPart | None], stop: Stop) -> dict
             total += loss
             scores.add(prediction, rows["y"], rows.get("weight") if job.weighs_scores else None)
         if not math.isfinite(total):
-            where = f"on the {_PART[name]} rows"
+            where = f"on the {_PART[name]} rows (epoch {job.progress.epoch})"
             batches = (part.span(start, start + size) for start in range(0, len(part), size))
             raise _StoppedError("DIVERGED", diagnose(job, batches, where, training=False))
         metrics[f"{name}_loss"] = total / len(part)
