@@ -213,7 +213,8 @@ ROWS = [
         "t.csv:3: expected 3 cells as in the header, found 2"),
     Row("a missing target", "a,y\n1,2\n2,NA\n",
         f"t.csv:3: column 'y': expected a number, found 'NA', {STANDS} "
-        "(fill it in, or leave the row out)", data={"missing": "mean"}),
+        "(fill it in, or leave the row out: `data.drop_rows: {missing: target}`)",
+        data={"missing": "mean"}),
 ]  # fmt: skip
 
 
@@ -300,13 +301,13 @@ LABELS = [
         "-0.001 (use `loss: squared`)", "logistic"),
     Row("empty label", "a,y\n1,b\n2,\n3,c\n",
         "t.csv:3: column 'y': expected a class label, found an empty cell "
-        "(fill it in, or leave the row out)", "logistic"),
+        "(fill it in, or leave the row out: `data.drop_rows: {missing: target}`)", "logistic"),
     Row("blank label", 'a,y\n1,b\n2," "\n',
         "t.csv:3: column 'y': expected a class label, found an empty cell "
-        "(fill it in, or leave the row out)", "logistic"),
+        "(fill it in, or leave the row out: `data.drop_rows: {missing: target}`)", "logistic"),
     Row("NaN label", "a,y\n1,0\n2,NaN\n3,1\n",
         f"t.csv:3: column 'y': expected a class label, found 'NaN', {STANDS} "
-        "(fill it in, or leave the row out)", "logistic"),
+        "(fill it in, or leave the row out: `data.drop_rows: {missing: target}`)", "logistic"),
     Row("labels 1..3, one output", "a,y\n1,1\n2,2\n3,3\n",
         "model.layers[0].units: 'y' has 3 classes (1, 2, 3), found 1 unit (write units: 3)",
         "logistic", error=SpecError),

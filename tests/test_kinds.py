@@ -308,10 +308,10 @@ def test_numbers_of_other_sources_may_be_categories(folder: Path) -> None:
         ("a,w,y\n1,0,1\n2,0,2\n", {"weights": "w"}, "data.weights: all weights are 0"),
         ("a,w,y\n1,0,1\n2,,2\n", {"weights": "w", "missing": "mean"},
          "t.csv:3: column 'w': expected a weight, found an empty cell "
-         "(fill it in, or leave the row out)"),
+         "(fill it in, or leave the row out: `data.drop_rows: {missing: w}`)"),
         ("a,g,y\n1,p,1\n2,,2\n", {"split": {"group": "g"}},
          "t.csv:3: column 'g': expected a group, found an empty cell "
-         "(fill it in, or leave the row out)"),
+         "(fill it in, or leave the row out: `data.drop_rows: {missing: g}`)"),
         ("a,t,y\n1,p,1\n2,q,2\n", {"split": {"time": "t"}},
          "data.split.time: 't' holds neither numbers nor dates "
          "(write dates as 2024-12-31 or 2024-12-31 23:59:59)"),

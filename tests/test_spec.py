@@ -201,7 +201,7 @@ def problems(call: Callable[[], object]) -> list[Found]:
         (SOURCE, "source: {csv: a.csv}\n  target: y\n  features: [a, y]\n",
          (6, 17, "data.features[1]", "'y' is the target and cannot also be a feature", None)),
         (SOURCE, "source: {csv: a.csv}\n  target: y\n  features: [a, a]\n",
-         (6, 17, "data.features[1]", "the feature 'a' is named twice", None)),
+         (6, 17, "data.features[1]", "'a' is named twice", None)),
         (SOURCE, "source: {synthetic: xro}\n",
          (4, 23, "data.source.synthetic", "expected a synthetic data set, found the text 'xro'",
           "did you mean 'xor'?")),

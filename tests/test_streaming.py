@@ -525,7 +525,8 @@ def test_a_fault_far_down_is_told_with_its_place(
             load_dataset(make_spec(kind, NUMBERS))
         row = "" if kind == "csv" else "row 1234: "
         assert tell(error.value) == (
-            f"{place}{row}expected a number, found an empty cell (fill it in, or leave the row out)"
+            f"{place}{row}expected a number, found an empty cell "
+            "(fill it in, or leave the row out: `data.drop_rows: {missing: target}`)"
         )
 
 

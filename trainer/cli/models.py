@@ -120,7 +120,8 @@ def evaluate(
         about = {"id": trained.run.id, "run_id": trained.run.run_id, "data": str(data)}
         print_json(about | {"metrics": metrics})
     elif not quiet:
-        print(f"{_named(trained.run)} on {int(metrics['rows']):,} rows of {data}\n")
+        print(f"{_named(trained.run)} on {int(metrics['rows']):,} rows of {data}")
+        print(*_left_out(metrics), sep="\n")
         print(_table(metrics))
 
 
@@ -167,11 +168,26 @@ def _named(run: FoundRun) -> str:
     return f"{run.name} ({run.id[:8]})"
 
 
+def _left_out(metrics: Mapping[str, float]) -> Iterator[str]:
+    """What is said of the rows that are left out, and an empty line."""
+    from trainer.data import LeftOut
+
+    rows = int(metrics.get("rows_left_out", 0))
+    if rows:
+        parts = ((name.partition("left_out/"), count) for name, count in metrics.items())
+        missing = {name: int(count) for (start, which, name), count in parts if which and not start}
+        yield LeftOut(rows, rows + int(metrics["rows"]), missing).note
+    yield ""
+
+
 def _table(metrics: Mapping[str, float]) -> str:
     """The metrics of all rows a line each, then those of each class or target in a table."""
     from trainer.metrics import fitting_metrics
 
-    whole = {name: value for name, value in metrics.items() if "/" not in name and name != "rows"}
+    counts = ("rows", "rows_left_out")
+    whole = {
+        name: value for name, value in metrics.items() if "/" not in name and name not in counts
+    }
     width = max(map(len, whole))
     lines = [f"{name:<{width}}  {value:.5g}" for name, value in whole.items()]
     labels = [name.partition("/")[2] for name in metrics if name.startswith("recall/")]

@@ -6,8 +6,8 @@ Other rooms import what they need from here.
 """
 
 from trainer.data.columns.blocks import blocks
-from trainer.data.columns.roles import as_written
-from trainer.data.columns.table import Column, Label, Table, listing
+from trainer.data.columns.roles import as_written, required
+from trainer.data.columns.table import Column, Label, LeftOut, Table, listing
 from trainer.data.columns.texts import show_raw, written
 from trainer.data.dataset import Dataset
 from trainer.data.held_out import HeldOut, held_out, some_rows
@@ -20,12 +20,12 @@ from trainer.data.preparing.layout import Field, Layout
 from trainer.data.preparing.preprocessing import Preprocessing
 from trainer.data.preparing.scaling import Scaling
 from trainer.data.reading.formats import PARQUET
-from trainer.data.reading.rows import Rows, read_rows, spellings_of
+from trainer.data.reading.rows import Rows, Told, read_rows, spellings_of
 
 __all__ = [
     "DAY", "FARTHEST", "PARQUET", "AnyPart", "Column", "Dataset", "Field", "HeldOut", "Label",
-    "Layout", "Part", "Preprocessing", "Reading", "Rows", "Rule", "Scaling", "Table", "as_written",
-    "blocks", "held_out", "is_plain", "listing", "load_dataset", "load_table", "matched",
-    "preprocess", "read_rows", "rows_at_a_time", "show_raw", "silent", "some_rows", "spellings_of",
-    "split_rows", "written",
+    "Layout", "LeftOut", "Part", "Preprocessing", "Reading", "Rows", "Rule", "Scaling",
+    "Table", "Told", "as_written", "blocks", "held_out", "is_plain", "listing", "load_dataset",
+    "load_table", "matched", "preprocess", "read_rows", "required", "rows_at_a_time", "show_raw",
+    "silent", "some_rows", "spellings_of", "split_rows", "written",
 ]  # fmt: skip

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sized
 from dataclasses import dataclass
 from typing import Final
 
-from trainer.data.columns.table import Label
+from trainer.data.columns.table import Label, LeftOut
 from trainer.data.parts import AnyPart, Part
 from trainer.data.preparing.fit_table import fit_table
 from trainer.data.preparing.layout import Layout
@@ -71,7 +71,7 @@ def dataset_in_memory(spec: Spec) -> Dataset:
     """The data of a run, all of them in memory. Raises `DataError` or `MisfitError`."""
     table = read_table(spec)
     rows = split_table(spec.data.split, spec.seed, table)
-    notes = [*table.notes, *split_notes(spec.data.split, rows)]
+    notes = [*table.notes, *first_notes(spec.data.split, rows, table.left_out)]
     preprocessing, missing = fit_table(spec, table, rows["train"], notes)
     counts = table.count_classes(rows["train"])
     by_class = class_weights(spec.model.class_weights, table, counts)
@@ -98,8 +98,12 @@ def dataset_in_memory(spec: Spec) -> Dataset:
     )
 
 
-def split_notes(split: SplitSpec, rows: Mapping[str, Sized]) -> list[str]:
-    """What a reader should know of the split."""
+def first_notes(split: SplitSpec, rows: Mapping[str, Sized], left_out: LeftOut | None) -> list[str]:
+    """What a reader should know of the rows: those that are left out, and the split."""
+    return [*([left_out.note] if left_out else []), *_split_notes(split, rows)]
+
+
+def _split_notes(split: SplitSpec, rows: Mapping[str, Sized]) -> list[str]:
     if split.folds is not None and split.fold is None:
         return [f"fold 1 of {split.folds} is for testing; `data.split.fold` names another"]
     if not len(rows["validation"]) and not len(rows["test"]):

@@ -49,8 +49,8 @@ def held_out(spec: Spec, choose: Callable[[int], Array]) -> HeldOut:
         return HeldOut(name, len(rows), some_rows(table, rows[choose(len(rows))]), table.sha256)
 
 
-def some_rows(table: Table, rows: Array) -> Table:
-    """Some rows of a table, by their numbers, copied."""
+def some_rows(table: Table, rows: Array, first: int = 0) -> Table:
+    """Some rows of a table, by their places in it, copied; `first` is the number of its first."""
 
     def some(values: Array | None) -> Array | None:
         return None if values is None else values[rows]
@@ -58,6 +58,7 @@ def some_rows(table: Table, rows: Array) -> Table:
     return replace(
         table, x=table.x[rows], target=table.target[rows], weights=some(table.weights),
         group=some(table.group), time=some(table.time), part=some(table.part),
+        numbers=table.numbered(rows, first),
     )  # fmt: skip
 
 
@@ -75,7 +76,7 @@ def _on_disk(spec: Spec, choose: Callable[[int], Array]) -> HeldOut:
     done, kept = 0, []
     for first, table in source.pieces():
         rows = np.flatnonzero(_dealt(spec, table, first) == number)
-        kept.append(some_rows(table, rows[wanted[done : done + len(rows)]]))
+        kept.append(some_rows(table, rows[wanted[done : done + len(rows)]], first))
         done += len(rows)
     return HeldOut(name, len(wanted), _joined(kept), None)
 
@@ -88,8 +89,10 @@ def _dealt(spec: Spec, table: Table, first: int) -> Array:
 def _joined(tables: Sequence[Table]) -> Table:
     """The rows of tables of the same columns."""
     weights = [table.weights for table in tables if table.weights is not None]
+    numbers = [table.numbered(np.arange(len(table.x))) for table in tables]
     return replace(
         tables[0], x=np.concatenate([table.x for table in tables]),
         target=np.concatenate([table.target for table in tables]),
         weights=np.concatenate(weights) if weights else None, part=None,
+        numbers=np.concatenate(numbers),
     )  # fmt: skip

@@ -15,7 +15,7 @@ from typing import Final, TypeAlias
 import numpy as np
 
 from trainer.data.columns.table import Table
-from trainer.data.dataset import SAMPLE, Dataset, split_notes
+from trainer.data.dataset import SAMPLE, Dataset, first_notes
 from trainer.data.parts import Part
 from trainer.data.preparing.fit_columns import Tally
 from trainer.data.preparing.fit_table import fit_table
@@ -50,7 +50,7 @@ def dataset_on_disk(spec: Spec, told: Reading = silent) -> Dataset:
     source = TableOnDisk.open(spec)
     survey = _survey(spec, source, told)
     by_name = {name: range(size) for name, size in zip(PARTS, survey.sizes, strict=True)}
-    notes = [*source.notes, *split_notes(spec.data.split, by_name)]
+    notes = [*source.notes, *first_notes(spec.data.split, by_name, source.dropping.told())]
     how, missing = _fit(spec, survey, notes)
     by_class = class_weights(spec.model.class_weights, survey.sample, survey.counts[TRAIN])
     parts, sha256 = _encode(spec, source, survey, how, by_class, told)
@@ -76,8 +76,9 @@ def first_rows(spec: Spec, count: int) -> Table:
     """The first rows of the files, in memory. Raises `DataError` or `MisfitError`."""
     tables: list[Table] = []
     for first, table in TableOnDisk.open(spec).pieces():
-        tables.append(_some(table, np.arange(min(count - first, len(table.x)))))
-        if first + len(table.x) >= count:
+        numbers = table.numbered(np.arange(len(table.x)), first)
+        tables.append(_some(table, np.flatnonzero(numbers < count)))
+        if numbers[-1] + 1 >= count:
             break
     return _joined(tables)
 
@@ -171,7 +172,10 @@ class _Sample:
 
 def _some(table: Table, rows: Array) -> Table:
     """Some rows of a table, copied; without weights."""
-    return replace(table, x=table.x[rows], target=table.target[rows], weights=None, part=None)
+    numbers = None if table.numbers is None else table.numbers[rows]
+    return replace(
+        table, x=table.x[rows], target=table.target[rows], weights=None, part=None, numbers=numbers
+    )
 
 
 def _joined(tables: Sequence[Table]) -> Table:
@@ -179,7 +183,10 @@ def _joined(tables: Sequence[Table]) -> Table:
     x, target = (
         np.concatenate([getattr(table, name) for table in tables]) for name in ("x", "target")
     )
-    return replace(tables[0], x=x, target=target)
+    numbers = [table.numbers for table in tables if table.numbers is not None]
+    return replace(
+        tables[0], x=x, target=target, numbers=np.concatenate(numbers) if numbers else None
+    )
 
 
 def _fit(spec: Spec, survey: _Survey, notes: list[str]) -> tuple[Preprocessing, tuple[int, ...]]:

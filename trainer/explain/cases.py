@@ -143,11 +143,23 @@ def _examples(
 
 
 def _of_rows(table: Table, how: Preprocessing, rows: range) -> list[Example]:
-    """Those of the rows that are there; the first must be."""
-    if rows[0] >= len(table.x):
-        raise UsageError(f"there is no row {rows[0]}: the data have {len(table.x)}, from 0")
-    there = [row for row in rows if row < len(table.x)]
-    some = matched(some_rows(table, np.array(there)), how)
+    """Those of the rows that are there; the first must be, or else be row 0: where that is left
+    out, the next one begins.
+    """
+    numbers = table.numbered(np.arange(len(table.x)))
+    places = {row: i for i, row in enumerate(numbers.tolist())}
+    if rows.start not in places:
+        later = numbers[numbers > rows.start].tolist()
+        if not later:
+            raise UsageError(
+                f"there is no row {rows.start}: the data have {numbers[-1] + 1}, from 0"
+            )
+        if rows.start > 0:
+            left = f"row {rows.start} is left out: it has an empty cell (`data.drop_rows`)"
+            raise UsageError(f"{left}\n  hint: the next is row {later[0]}")
+        rows = range(later[0], later[0] + len(rows))
+    there = [row for row in rows if row in places]
+    some = matched(some_rows(table, np.array([places[row] for row in there])), how)
     x, y = how.adopt(some, slice(None)), how.encode_target(some.target)
     return [
         Example(x[i], y[i : i + 1], f"row {row} of {table.origin}") for i, row in enumerate(there)

@@ -131,7 +131,7 @@ def _rows_of_run(run: FoundRun, model: Model, most: int) -> tuple[str, int, _Row
         hint = "which rows it has not seen is not known: name a file of such rows with --data"
         raise DataError(Problem("", message, hint, table.origin))
     raw = how.adopt(table, slice(None))
-    check_rows(how, raw, 0, table.origin)
+    check_rows(how, raw, table.numbered(np.arange(len(raw))), table.origin)
     weight = None if table.weights is None else table.weights[:, None]
     return part.part, part.rows, (raw, table.target, weight)
 

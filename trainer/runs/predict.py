@@ -12,11 +12,14 @@ import numpy as np
 from trainer.data import (
     PARQUET,
     Column,
+    LeftOut,
     Preprocessing,
     Rows,
+    Told,
     as_written,
     blocks,
     read_rows,
+    required,
     spellings_of,
 )
 from trainer.errors import DataError, Problem
@@ -54,8 +57,14 @@ def predict_file(
     return done
 
 
-def checked_rows(model: Model, data: Path, target: bool = False) -> Iterator[Rows]:
-    """The rows, each of which can be encoded in the model's dtype. Raises `DataError`."""
+def checked_rows(
+    model: Model, data: Path, target: bool = False, told: Told = lambda _: None
+) -> Iterator[Rows]:
+    """The rows, each of which can be encoded in the model's dtype. Raises `DataError`.
+
+    With `target` those are left out that the spec leaves out in training, which `told` hears at
+    the end; without, every row is there, and has a prediction.
+    """
     source = model.spec.data.source
     how = model.preprocessing
     delimiter = source.delimiter if isinstance(source, CsvSource) else None
@@ -63,27 +72,22 @@ def checked_rows(model: Model, data: Path, target: bool = False) -> Iterator[Row
     weights = as_written([Column(asked.weights)], asked)[0] if target and asked.weights else None
     targets = as_written(how.target_columns, asked) if target else ()
     missing = spellings_of((*how.columns, *targets), source)
+    needed = required(model.spec.data, how.targets, how.features) if target else ()
     for rows in read_rows(
-        data,
-        how.columns,
-        targets,
-        weights=weights,
-        delimiter=delimiter,
-        missing=missing,
-    ):
+        data, how.columns, targets, weights=weights, delimiter=delimiter, missing=missing,
+        required=needed, told=told,
+    ):  # fmt: skip
         for block in blocks(len(rows.x), max(how.layout.width, len(how.columns))):
-            check_rows(how, rows.x[block], rows.first + block.start, str(data))
+            check_rows(how, rows.x[block], rows.numbers[block], str(data))
         yield rows
 
 
-def check_rows(how: Preprocessing, raw: Array, first: int, file: str) -> None:
-    """Raises `DataError` for a row that cannot be encoded; `first` is the number of the first, and
-    `file` where they are.
-    """
+def check_rows(how: Preprocessing, raw: Array, numbers: Array, file: str) -> None:
+    """Raises `DataError` for a row that cannot be encoded; `numbers` are theirs in the `file`."""
     with np.errstate(over="ignore", invalid="ignore"):
         fault = how.fault(raw, how.encode(raw).astype(how.dtype))
     if fault is not None:
-        message = f"row {first + fault.row}: {fault.message}"
+        message = f"row {numbers[fault.row]}: {fault.message}"
         raise DataError(Problem(f"column {fault.column!r}", message, fault.hint, file))
 
 
@@ -161,17 +165,19 @@ def evaluate_file(
 ) -> dict[str, float]:
     """How well the model predicts the target columns of a file, by name.
 
-    The number of `rows`, and what `score_rows` measures: the loss and every metric that fits, as
+    The number of `rows` and what `score_rows` measures: the loss and every metric that fits, as
     scikit-learn computes them, and figures by class, label or target. Where rows had weights in
-    training, they have them here.
+    training, they have them here; where the spec leaves rows out, so are they here, and counted:
+    `rows_left_out`, and `left_out/<column>` for those without a value in it.
 
-    Raises `DataError` for rows that do not fit or have no target.
+    Raises `DataError` for rows that do not fit or have no target, unless the spec leaves these out.
     """
     outputs: list[Array] = []
     targets: list[Array] = []
     weights: list[Array] = []
+    left_out: list[LeftOut | None] = []
     done = 0
-    for rows in checked_rows(model, data, target=True):
+    for rows in checked_rows(model, data, target=True, told=left_out.append):
         assert rows.target is not None
         outputs.append(model.outputs(rows.x))
         targets.append(rows.target)
@@ -181,4 +187,12 @@ def evaluate_file(
     found, right = np.concatenate(outputs), np.concatenate(targets)
     weight = np.concatenate(weights) if weights else None
     scores = score_rows(model.spec.model, model.preprocessing, found, right, weight)
-    return {"rows": float(len(right)), **scores}
+    return {"rows": float(len(right)), **_figures(left_out[0]), **scores}
+
+
+def _figures(left_out: LeftOut | None) -> dict[str, float]:
+    """The rows that are left out as figures."""
+    if left_out is None:
+        return {}
+    each = {f"left_out/{name}": float(count) for name, count in left_out.missing.items()}
+    return {"rows_left_out": float(left_out.rows), **each}

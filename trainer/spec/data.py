@@ -14,6 +14,7 @@ from pydantic import (
     field_validator,
 )
 
+from trainer.spec.choosing import DropSpec, Features, named
 from trainer.spec.document import show_text
 from trainer.spec.fields import (
     Fraction,
@@ -443,9 +444,10 @@ class DataSpec(Strict):
         default_factory=lambda data: _default_target(data), validate_default=True
     )
     """The column to predict, or several. Tables need it; bundled data sets have `target`."""
-    features: Annotated[tuple[Name, ...], Field(strict=False, min_length=1)] | None = None
+    features: Features | None = None
     """The columns to predict from; by default all but the target and those that `weights` and
-    `split` name."""
+    `split` name. `{except: [id, name]}` leaves some out, `{also: date}` takes one that `split`
+    names."""
     columns: dict[Name, ColumnSpec] = Field(default_factory=dict)
     """What single features are, where that is to be said: `{age: {missing: median}}`."""
     missing: Missing = "error"
@@ -461,6 +463,8 @@ class DataSpec(Strict):
     `robust` (median and quartiles), `log1p`, `quantile` (0 to 1, by rank), or a list of two."""
     target_scale: Scale = ()
     """How numeric targets are scaled; predictions come back in their units."""
+    drop_rows: DropSpec | None = None
+    """Rows that are left out: `{missing: target}`, `{missing: [target, features, …]}`."""
     weights: Name | None = None
     """A column that says how much each row counts."""
     split: SplitSpec = SplitSpec()
@@ -482,15 +486,10 @@ class DataSpec(Strict):
 
     @field_validator("features")
     @classmethod
-    def _features_differ(
-        cls, features: tuple[str, ...] | None, info: ValidationInfo
-    ) -> tuple[str, ...] | None:
-        targets = as_tuple(info.data.get("target") or ())
-        for i, name in enumerate(features or ()):
-            if name in targets:
-                raise wrong(f"'{name}' is the target and cannot also be a feature", at=(i,))
-            if features and name in features[:i]:
-                raise wrong(f"the feature '{name}' is named twice", at=(i,))
+    def _no_targets(cls, features: Features | None, info: ValidationInfo) -> Features | None:
+        for at, name in named(features):
+            if name in as_tuple(info.data.get("target") or ()):
+                raise wrong(f"'{name}' is the target and cannot also be a feature", at=at)
         return features
 
     @field_validator("scale")
@@ -503,9 +502,11 @@ class DataSpec(Strict):
     @field_validator("weights")
     @classmethod
     def _weights_apart(cls, weights: str | None, info: ValidationInfo) -> str | None:
-        for what in ("target", "features"):
-            if weights is not None and weights in as_tuple(info.data.get(what) or ()):
-                raise wrong(f"'{weights}' is among the {what.rstrip('s')}s and cannot be a weight",
+        features = [name for _, name in named(info.data.get("features"))]
+        targets = as_tuple(info.data.get("target") or ())
+        for what, names in (("targets", targets), ("features", features)):
+            if weights is not None and weights in names:
+                raise wrong(f"'{weights}' is among the {what} and cannot be a weight",
                             "name another column")  # fmt: skip
         return weights
 
@@ -545,6 +546,11 @@ class DataSpec(Strict):
     def targets(self) -> tuple[str, ...]:
         """The columns to predict."""
         return as_tuple(self.target or ())
+
+    @property
+    def lists_features(self) -> bool:
+        """Whether the spec names every feature."""
+        return isinstance(self.features, tuple)
 
     @property
     def has_validation(self) -> bool:

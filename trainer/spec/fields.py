@@ -79,11 +79,18 @@ def choose(value: Any, what: str, names: tuple[T, ...], at: Path = (), other: st
 
 def one_or_more(value: Any) -> str | tuple[str, ...]:
     """A text, or a list of texts that differ, as a tuple."""
+    return texts(value, ())
+
+
+def texts(value: Any, base: Path) -> str | tuple[str, ...]:
+    """A text, or a list of texts that differ, as a tuple; `base` is where it stands below the
+    field.
+    """
     items = value if isinstance(value, list | tuple) else [value]
     if not items:
-        raise wrong("expected a text or a list of texts, found an empty list")
+        raise wrong("expected a text or a list of texts, found an empty list", at=base)
     for i, item in enumerate(items):
-        at = (i,) if isinstance(value, list | tuple) else ()
+        at = (*base, i) if isinstance(value, list | tuple) else base
         if not isinstance(item, str):
             number = isinstance(item, bool | int | float)
             hint = "put it in quotes if it is meant as a text" if number else None

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from trainer.data.columns.cells import reader
+from trainer.data.columns.cells import is_missing, reader
 from trainer.data.columns.notation import Notation
 from trainer.data.columns.numerals import GAPS, numeral_pattern
 from trainer.data.columns.table import Column
@@ -116,6 +116,27 @@ def plain_values(cells: Any) -> list[Any]:
         return [None if value is None else short(value) for value in cells.to_pylist()]
     values: list[Any] = cells.to_pylist()
     return [*map(plain, values)] if pa.types.is_decimal(cells.type) else values
+
+
+def is_floating(kind: Any) -> bool:
+    """Whether a pyarrow type may hold NaN."""
+    import pyarrow as pa
+
+    return bool(pa.types.is_floating(kind))
+
+
+def missing_cells(cells: Any, missing: Container[str] = ()) -> Array:
+    """Which cells of one pyarrow array stand for nothing, of shape (rows,); see `is_missing`."""
+    import pyarrow as pa
+
+    if pa.types.is_null(cells.type):
+        return np.ones(len(cells), bool)
+    if is_floating(cells.type):
+        return np.asarray(np.isnan(floats(cells)))
+    if not (is_text(cells.type) or pa.types.is_dictionary(cells.type)):
+        return _nulls(cells)
+    values, places = distinct(cells)
+    return np.array([*(is_missing(value, missing) for value in values), True])[places]
 
 
 def distinct(cells: Any) -> tuple[list[Any], Array]:

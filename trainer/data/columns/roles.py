@@ -11,9 +11,13 @@ from trainer.data.columns.table import Column, Label, listing, show
 from trainer.data.columns.targets import TARGET, Goal
 from trainer.data.misfits import Misfit, MisfitError
 from trainer.errors import SpecError
+from trainer.spec.choosing import named
 from trainer.spec.data import DataSpec, Kind
 from trainer.spec.document import Path
 from trainer.spec.messages import near
+
+ALL: Final = ("target", "features")
+"""The words in `drop_rows.missing` that stand for several columns."""
 
 
 @dataclass(frozen=True)
@@ -42,28 +46,44 @@ def choose(columns: Sequence[str], data: DataSpec, goal: Goal, y: tuple[str, ...
     """
     targets = y if y and data.targets == ("y",) else data.targets
     roles = Roles((), targets, goal, data.weights, data.split.group, data.split.time)
-    features = data.features or tuple(name for name in columns if name not in roles.others)
-    roles = replace(roles, features=features)
+    roles = replace(roles, features=_features(columns, data, roles))
     misfits = list(_misfits(columns, data, roles))
-    if not misfits and not features:
+    if not misfits and not roles.features and data.features:
+        message = "no column is left to predict from"
+        misfits.append(Misfit(("data", "features"), message, "leave fewer out"))
+    elif not misfits and not roles.features:
         misfits.append(Misfit(TARGET, "the data has no column beside the target"))
     if misfits:
         raise MisfitError(SpecError, *misfits)
     return roles
 
 
+def _features(columns: Sequence[str], data: DataSpec, roles: Roles) -> tuple[str, ...]:
+    """The features that the spec names, or all columns but those that it leaves out."""
+    if isinstance(data.features, tuple):
+        return data.features
+    asked = data.features or {}
+    no = {*roles.others, *asked.get("except", ())} - {*asked.get("also", ())}
+    return tuple(name for name in columns if name not in no)
+
+
 def _misfits(columns: Sequence[str], data: DataSpec, roles: Roles) -> Iterator[Misfit]:
     """What is wrong with the names in the spec, in the order in which they are told."""
+    there = set(columns)
 
-    def unknown(name: str, path: Path, *, key: bool = False) -> Iterator[Misfit]:
-        if name not in columns:
-            hint = near(name, columns) or f"the columns are {listing(columns, 12)}"
+    def unknown(
+        name: str, path: Path, *, key: bool = False, words: tuple[str, ...] = ()
+    ) -> Iterator[Misfit]:
+        if name not in there and name not in words:
+            hint = near(name, (*words, *columns)) or f"the columns are {listing(columns, 12)}"
             yield Misfit(path, f"the data has no column '{name}'", hint, key)
 
     for i, name in enumerate(roles.targets):
         yield from unknown(name, TARGET if isinstance(data.target, str) else (*TARGET, i))
-    for i, name in enumerate(data.features or ()):
-        yield from unknown(name, ("data", "features", i))
+    for at, name in _named_features(data):
+        yield from unknown(name, ("data", "features", *at))
+    for at, name in _required(data):
+        yield from unknown(name, ("data", "drop_rows", "missing", *at), words=ALL)
     split: Path = ("data", "split")
     for path, role in (
         (("data", "weights"), roles.weights), ((*split, "group"), roles.group),
@@ -76,11 +96,35 @@ def _misfits(columns: Sequence[str], data: DataSpec, roles: Roles) -> Iterator[M
     for name in data.columns:
         path = ("data", "columns", name)
         yield from unknown(name, path, key=True)
-        if name in columns and name in roles.others and name not in roles.features:
+        if name in there and name in roles.others and name not in roles.features:
             said = data.columns[name].model_fields_set
             if said - WRITTEN:
                 hint = f"of other columns only {listing(sorted(WRITTEN), 4)} are said here"
+                if name not in roles.targets and name != roles.weights:
+                    hint = f"write `data.features: {{also: [{name}]}}` to make it one"
                 yield Misfit(path, f"'{name}' is no feature", hint, key=True)
+
+
+def _named_features(data: DataSpec) -> Iterator[tuple[Path, str]]:
+    """The names in `features`, with their places below it."""
+    yield from named(data.features)
+    if isinstance(data.features, dict):
+        yield from ((("except", i), name) for i, name in enumerate(data.features.get("except", ())))
+
+
+def _required(data: DataSpec) -> list[tuple[Path, str]]:
+    """The words in `drop_rows.missing`, with their places below it."""
+    asked = data.drop_rows.missing if data.drop_rows else ()
+    if isinstance(asked, str):
+        return [((), asked)]
+    return [((i,), name) for i, name in enumerate(asked)]
+
+
+def required(data: DataSpec, targets: Sequence[str], features: Sequence[str]) -> tuple[str, ...]:
+    """The columns without a value in which a row is left out, each once."""
+    words: dict[str, Sequence[str]] = dict(zip(ALL, (targets, features), strict=True))
+    names = (words.get(word, (word,)) for _, word in _required(data))
+    return tuple(dict.fromkeys(name for several in names for name in several))
 
 
 # What is wanted -----------------------------------------------------------------------------------
@@ -144,6 +188,13 @@ class Wanted:
     declarable: bool = False
 
 
+def _leave(name: str) -> str:
+    """What to do about missing cells of a column that must have values."""
+    plain = name.replace(" ", "_").isidentifier()
+    left = f"`data.drop_rows: {{missing: {name if plain else show(name)}}}`"
+    return f"fill it in, or leave the row out: {left}"
+
+
 def declaration(name: str, what: str) -> str:
     """How the spec says something of a column."""
     plain = name.replace(" ", "_").isidentifier()
@@ -187,12 +238,12 @@ def wanted_targets(roles: Roles, data: DataSpec) -> list[Wanted]:
 def _wanted_target(name: str, goal: Goal) -> Wanted:
     match goal:
         case "labels":
-            return Wanted(name, "boolean", "true or false")
+            return Wanted(name, "boolean", "true or false", empty=_leave("target"))
         case "class":
-            return Wanted(name, "categorical", "a class label")
+            return Wanted(name, "categorical", "a class label", empty=_leave("target"))
         case "numbers":
             advice = "use `loss: logistic` if the column names classes"
-            return Wanted(name, "numeric", "a number", advice)
+            return Wanted(name, "numeric", "a number", advice, _leave("target"))
     assert_never(goal)
 
 
@@ -200,11 +251,14 @@ def wanted_extra(roles: Roles, data: DataSpec) -> list[Wanted]:
     """What weights, group and time must be."""
     wanted = []
     if roles.weights:
-        wanted.append(Wanted(roles.weights, "numeric", "a weight"))
+        empty = _leave(roles.weights)
+        wanted.append(Wanted(roles.weights, "numeric", "a weight", empty=empty))
     if roles.group:
-        wanted.append(Wanted(roles.group, "categorical", "a group"))
+        empty = _leave(roles.group)
+        wanted.append(Wanted(roles.group, "categorical", "a group", empty=empty))
     if roles.time:
-        wanted.append(Wanted(roles.time, None, "a time", "write numbers, or dates as 2024-12-31"))
+        advice, empty = "write numbers, or dates as 2024-12-31", _leave(roles.time)
+        wanted.append(Wanted(roles.time, None, "a time", advice, empty))
     return [_written(want, data) for want in wanted]
 
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from trainer.graph.ops import Array
 from trainer.spec.data import Kind
 
 Label: TypeAlias = str | int | float | bool
+
+MOST_NAMES: Final = 8
+"""How many columns a note tells of."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,25 @@ class Column:
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """The rows that the spec left out: how many `of` all, and how many have an empty cell in each
+    of the columns that must have a value; one row may have several.
+    """
+
+    rows: int
+    of: int
+    missing: Mapping[str, int]
+
+    @property
+    def note(self) -> str:
+        """As people read it."""
+        each = [f"{count:,} without {show(name)}" for name, count in self.missing.items()]
+        shown = ", ".join([*each[:MOST_NAMES], *["…"] * (len(each) > MOST_NAMES)])
+        verb = "row is" if self.rows == 1 else "rows are"
+        return f"{self.rows:,} of {self.of:,} {verb} left out: {shown}"
+
+
+@dataclass(frozen=True)
 class Table:
     """The examples as read, before they are split and encoded.
 
@@ -55,6 +77,9 @@ class Table:
     counts; `group`, int64, which rows stay together; `time`, float64, which are the latest;
     `part`, int8, holds 0 for rows to be split, 1 for those of validation files, 2 of test files.
     `notes` say what a reader should know of the cells.
+
+    Where these are not all rows, `numbers`, int64, holds those that they have in their files. Where
+    the spec left some out, `left_out` tells how many; all else is as if the files had none of them.
     """
 
     columns: tuple[Column, ...]
@@ -68,6 +93,14 @@ class Table:
     time: Array | None = None
     part: Array | None = None
     notes: tuple[str, ...] = ()
+    numbers: Array | None = None
+    left_out: LeftOut | None = None
+
+    def numbered(self, rows: Array, first: int = 0) -> Array:
+        """The numbers that rows of the table have in their files, counted from 0; `first` is that
+        of the table's first row, where none was left out.
+        """
+        return first + rows if self.numbers is None else np.asarray(self.numbers[rows])
 
     @property
     def features(self) -> tuple[str, ...]:

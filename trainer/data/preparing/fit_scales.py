@@ -30,7 +30,7 @@ class Fitted:
     """Training rows whose columns are scaled.
 
     `rows` gives some of them, of shape (rows, columns), and `column` all of one. `numbers` are
-    theirs in the table. `misfit` is told the number of a column, and a message with {} for its
+    theirs in the files. `misfit` is told the number of a column, and a message with {} for its
     name and a hint.
     """
 
@@ -95,7 +95,7 @@ def _of_features(data: DataSpec, table: Table, train: Array, how: Preprocessing)
             path = ("data", "columns", name, "scale")
         return Misfit(path, message.format(f"the feature {show(names[number])}"), hint)
 
-    return Fitted(rows, column, train, misfit)
+    return Fitted(rows, column, table.numbered(train), misfit)
 
 
 def _asked(data: DataSpec, how: Preprocessing) -> list[Steps]:
@@ -122,8 +122,9 @@ def _fit_targets(data: DataSpec, table: Table, train: Array) -> Scaling:
         return Misfit(("data", "target_scale"), message.format(name), hint)
 
     fitted = Fitted(
-        lambda some: columns[train[some]], lambda number: columns[train, number], train, misfit
-    )
+        lambda some: columns[train[some]], lambda number: columns[train, number],
+        table.numbered(train), misfit,
+    )  # fmt: skip
     return fit(fitted, [steps] * columns.shape[1])[0]
 
 

@@ -121,7 +121,8 @@ def _times(split: SplitSpec, table: Table) -> Array:
     assert table.time is not None
     missing = np.flatnonzero(np.isnan(table.time))
     if len(missing):
-        message = f"row {missing[0]}, counted from 0, has no value in {show(split.time or '')}"
+        row = table.numbered(missing)[0]
+        message = f"row {row}, counted from 0, has no value in {show(split.time or '')}"
         hint = "fill it in, leave the row out, or split by chance"
         raise MisfitError(DataError, Misfit((*SPLIT, "time"), message, hint))
     return table.time

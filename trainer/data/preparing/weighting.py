@@ -66,7 +66,7 @@ def raw_weights(table: Table, rows: Array, by_class: Array | None, first: int = 
     weights = np.ones(len(rows)) if table.weights is None else table.weights[rows]
     wrong = np.flatnonzero(~((weights >= 0) & np.isfinite(weights)))
     if len(wrong):
-        found, row = weights[wrong[0]], first + rows[wrong[0]]
+        found, row = weights[wrong[0]], table.numbered(rows, first)[wrong[0]]
         shown = "nothing" if np.isnan(found) else f"{found:g}"
         message = f"row {row}, counted from 0: expected a weight of at least 0, found {shown}"
         raise MisfitError(DataError, Misfit(("data", "weights"), message))

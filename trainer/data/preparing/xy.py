@@ -27,7 +27,7 @@ def encode_rows(
     for block in blocks(*y.shape):
         with np.errstate(over="ignore"):
             y[block] = how.encode_target(table.target[rows[block]])
-        _check_targets(y[block], how, first + rows[block])
+        _check_targets(y[block], how, table.numbered(rows[block], first))
     return x, y
 
 
@@ -46,7 +46,8 @@ def _encode_features(
             x[block] = how.encode(raw)
         if not np.isfinite(x[block]).all():
             fault = how.fault(raw, x[block])
-            raise MisfitError(DataError, _misfit(data, how, fault, first + rows[block]))
+            numbers = table.numbered(rows[block], first)
+            raise MisfitError(DataError, _misfit(data, how, fault, numbers))
     return x
 
 

@@ -20,6 +20,7 @@ from trainer.data.columns.table import Column, Table, plain_columns
 from trainer.data.columns.targets import Targets
 from trainer.data.misfits import Misfit, MisfitError
 from trainer.data.reading.csv import CsvFile
+from trainer.data.reading.dropping import ROW, ROW_NUMBERS, Dropping, KeptRows
 from trainer.data.reading.filecolumns import FileColumns, take
 from trainer.data.reading.noting import notes_on
 from trainer.data.reading.tablefile import TableFile, TableInMemory
@@ -51,12 +52,13 @@ def assemble(
     `DataError` with the first faults found: where in which file, what was expected, what stands
     there; and `MisfitError` for targets, weights and times that are none.
     """
-    others = [*wanted_targets(roles, data), *wanted_extra(roles, data)]
+    others, dropping = [*wanted_targets(roles, data), *wanted_extra(roles, data)], Dropping(files)
+    others += [ROW_NUMBERS] * dropping.asked
     encoded = encode_files(files, wanted_features(roles.features, data), others)
     targets = Targets.of(encoded.others[: len(roles.targets)], roles.goal)
     table = Table(
         encoded.columns, encoded.x, roles.targets, targets.read(encoded.rest), targets.classes,
-        origin, notes=encoded.notes, **extra_columns(encoded, roles),
+        origin, notes=encoded.notes, left_out=dropping.told(), **extra_columns(encoded, roles),
     )  # fmt: skip
     return table, encoded.counts
 
@@ -156,7 +158,7 @@ def _parse(
     types = {want.name: pa.float64() for want in numbers} | dict.fromkeys(texts, pa.string())
     tables = []
     for file in files:
-        if not isinstance(file, CsvFile):
+        if not isinstance(file, CsvFile | KeptRows):
             return None
         try:
             table = file.whole(types)
@@ -192,23 +194,27 @@ def _side_by_side(tables: Sequence[TableInMemory], names: Sequence[str], rows: i
 
 
 class Extra(TypedDict, total=False):
-    """What a table has beside features and targets, where the spec asks for it."""
+    """What a table has beside features and targets, where it is asked for."""
 
     weights: Array
     group: Array
     time: Array
+    numbers: Array
 
 
 def extra_columns(encoded: Encoded, roles: Roles) -> Extra:
-    """The weights, group and time that the spec asks for, as a table has them.
+    """The weights, group and time that the spec asks for, and the rows' numbers, as a table has
+    them.
 
     Raises `MisfitError` for weights that are none, and times that are texts.
     """
     found: Extra = {}
     rest, others = encoded.rest, encoded.others
+    if others and others[-1].name == ROW:
+        found["numbers"] = rest[:, -1].astype(np.int64)
     if roles.weights:
         found["weights"] = take(rest, others, roles.weights, "numeric")
-        _check_weights(found["weights"])
+        _check_weights(found["weights"], found.get("numbers"))
     if roles.group:
         found["group"] = take(rest, others, roles.group, "categorical").astype(np.int64)
     if roles.time:
@@ -220,12 +226,13 @@ def extra_columns(encoded: Encoded, roles: Roles) -> Extra:
     return found
 
 
-def _check_weights(weights: Array) -> None:
+def _check_weights(weights: Array, numbers: Array | None) -> None:
     """Raises `MisfitError` where a weight is negative, or all are 0."""
     at = ("data", "weights")
     wrong = np.flatnonzero(weights < 0)
     if len(wrong):
-        message = f"the weight {weights[wrong[0]]:g} is negative (row {wrong[0]}, counted from 0)"
+        row = wrong[0] if numbers is None else numbers[wrong[0]]
+        message = f"the weight {weights[wrong[0]]:g} is negative (row {row}, counted from 0)"
         raise MisfitError(DataError, Misfit(at, message, "weights are 0 or more"))
     if not weights.any():
         raise MisfitError(DataError, Misfit(at, "all weights are 0"))

@@ -16,6 +16,7 @@ import numpy as np
 from trainer.data.columns.roles import Roles, wanted_extra, wanted_features, wanted_targets
 from trainer.data.columns.table import Column, Table
 from trainer.data.columns.targets import Targets
+from trainer.data.reading.dropping import ROW_NUMBERS, Dropping
 from trainer.data.reading.filecolumns import FileColumns, take
 from trainer.data.reading.noting import notes_on
 from trainer.data.reading.sources import open_files, origin_of
@@ -33,7 +34,7 @@ class TableOnDisk:
     """The columns of a spec's files, of which the first are the features.
 
     `parts` says of which part each file is, as in `Table.part`; `stamps` holds what tells that a
-    file was written to.
+    file was written to; `dropping` counts the rows that are left out, pass by pass.
     """
 
     cells: FileColumns
@@ -41,6 +42,7 @@ class TableOnDisk:
     roles: Roles
     targets: Targets
     stamps: Sequence[tuple[int, ...]]
+    dropping: Dropping
 
     @classmethod
     def open(cls, spec: Spec) -> TableOnDisk:
@@ -48,13 +50,15 @@ class TableOnDisk:
         files, parts, roles = open_files(spec, loaded=False)
         stamps = [_stamp(file) for file in files]
         targets, extra = wanted_targets(roles, spec.data), wanted_extra(roles, spec.data)
+        dropping = Dropping(files)
+        extra += [ROW_NUMBERS] * dropping.asked
         wanted = [*wanted_features(roles.features, spec.data), *targets, *extra]
         cells = FileColumns.find(files, wanted, thorough=False)
         columns = cells.columns[len(roles.features) :][: len(targets)]
         if roles.goal == "class" and not columns[0].categories:
             deque(cells.batches(), maxlen=0)  # which tells where labels are missing
             raise cells.empty()
-        return cls(cells, parts, roles, Targets.of(columns, roles.goal), stamps)
+        return cls(cells, parts, roles, Targets.of(columns, roles.goal), stamps, dropping)
 
     @property
     def features(self) -> tuple[Column, ...]:
@@ -128,6 +132,7 @@ class TableOnDisk:
             self.origin,
             weights=take(rest, self.others, weights, "numeric") if weights else None,
             part=part if any(self.parts) else None,
+            numbers=rest[:, -1].astype(np.int64) if self.dropping.asked else None,
         )  # fmt: skip
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
 from trainer.data.columns.categories import text_of
 from trainer.data.columns.cells import codes_of
 from trainer.data.columns.roles import EXPECTED, Wanted
-from trainer.data.columns.table import Column, listing, show
+from trainer.data.columns.table import Column, LeftOut, listing, show
+from trainer.data.reading.dropping import ROW, ROW_NUMBERS, Dropping, keep_rows
 from trainer.data.reading.filecolumns import FileColumns
 from trainer.data.reading.files import unreadable
 from trainer.data.reading.finding import check_types
@@ -22,6 +24,9 @@ from trainer.graph.ops import Array
 from trainer.spec.data import MISSING_VALUES
 from trainer.spec.messages import near
 
+Told: TypeAlias = Callable[[LeftOut | None], None]
+"""Hears which rows were left out."""
+
 
 @dataclass(frozen=True)
 class Rows:
@@ -30,12 +35,14 @@ class Rows:
     `x` is float64 of shape (rows, features): NaN for missing cells, −1 for categories that no
     training row has. `target`, where it was asked for, holds class numbers of shape (rows,), or
     float64 of shape (rows, targets); `weight` likewise how much each row counts, (rows, 1).
+    `numbers` are those of the rows in the file, counted from 0: some may be left out.
     """
 
     first: int
     x: Array
     target: Array | None
-    weight: Array | None = None
+    weight: Array | None
+    numbers: Array
 
 
 def read_rows(
@@ -46,6 +53,8 @@ def read_rows(
     weights: Column | None = None,
     delimiter: str | None = None,
     missing: tuple[str, ...] = MISSING_VALUES,
+    required: Sequence[str] = (),
+    told: Told = lambda _: None,
 ) -> Iterator[Rows]:
     """The features of a file, by the names of their columns; others are left out.
 
@@ -54,26 +63,36 @@ def read_rows(
     for nothing in files of every kind (`spellings_of`).
 
     With `targets` also the columns to predict (`Preprocessing.target_columns`), and with `weights`
-    that column. Raises `DataError` with the columns that are missing, or the first
-    cells that do not fit their columns, are no known classes or no weights.
+    that column. Rows without a value in a column that is `required`, if the file has
+    it, are left out, and `told` hears at the end how many. Raises `DataError` with the columns
+    that are missing, or the first cells that do not fit their columns, are no known classes or no
+    weights.
     """
-    cells = _open(path, columns, targets, weights, delimiter, missing)
+    cells = _open(path, columns, targets, weights, delimiter, missing, required)
+    dropping = Dropping(cells.files)
     first, width = 0, len(columns)
     for _, values in cells.batches():
         if not len(values):
             continue
         weight = None
         if weights:
-            weight = np.ascontiguousarray(values[:, -1:])
-            _check_weights(path, weights.name, weight, first)
+            weight = np.ascontiguousarray(values[:, width + len(targets)][:, None])
+        numbers = first + np.arange(len(values))
+        if dropping.asked:
+            numbers = values[:, -1].astype(np.int64)
         target = values[:, width : width + len(targets)]
-        yield Rows(
+        rows = Rows(
             first, np.ascontiguousarray(values[:, :width]),
-            _checked(path, cells.files[0], targets, target) if targets else None, weight,
+            _checked(path, cells.files[0], targets, target) if targets else None, weight, numbers,
         )  # fmt: skip
+        if weights:
+            _check_weights(path, weights.name, rows)
+        yield rows
         first += len(values)
+    told(dropping.told())
     if first == 0:
-        raise DataError(Problem("", "the file has no rows", None, str(path)))
+        what = "no row that has all it must have" if dropping.told() else "no rows"
+        raise DataError(Problem("", f"the file has {what}", None, str(path)))
 
 
 def spellings_of(columns: Sequence[Column], source: object) -> tuple[str, ...]:
@@ -88,7 +107,7 @@ def spellings_of(columns: Sequence[Column], source: object) -> tuple[str, ...]:
 
 def _open(
     path: Path, columns: Sequence[Column], targets: Sequence[Column], weights: Column | None,
-    delimiter: str | None, missing: tuple[str, ...],
+    delimiter: str | None, missing: tuple[str, ...], required: Sequence[str],
 ) -> FileColumns:  # fmt: skip
     """The columns of the file. Raises `DataError` where some are missing, or hold no cells."""
     if not path.is_file():
@@ -107,14 +126,19 @@ def _open(
     for c in others:
         expected = "a class label" if c.categories else EXPECTED[c.kind]
         wanted.append(Wanted(c.name, c.kind, expected))
-    return FileColumns([file], wanted, (*columns, *others), strict=False, missing=missing)
+    files = keep_rows([file], tuple(name for name in required if name in file.names), missing)
+    if Dropping(files).asked:
+        wanted, others = [*wanted, ROW_NUMBERS], [*others, Column(ROW)]
+    return FileColumns(files, wanted, (*columns, *others), strict=False, missing=missing)
 
 
-def _check_weights(path: Path, name: str, weight: Array, first: int) -> None:
+def _check_weights(path: Path, name: str, rows: Rows) -> None:
     """Raises `DataError` for a weight below 0."""
-    if (weight < 0).any():
+    weight = rows.weight
+    if weight is not None and (weight < 0).any():
         row = int(np.argmax(weight < 0))
-        message = f"row {first + row}: expected a weight of at least 0, found {weight[row, 0]:g}"
+        found = f"expected a weight of at least 0, found {weight[row, 0]:g}"
+        message = f"row {rows.numbers[row]}: {found}"
         raise DataError(Problem(f"column {show(name)}", message, None, str(path)))
 
 
@@ -132,9 +156,9 @@ def _checked(path: Path, file: TableFile, targets: Sequence[Column], values: Arr
 
 def _check_columns(path: Path, header: Sequence[str], wanted: Sequence[str]) -> None:
     """Raises `DataError` for every column that is not there."""
-    problems = []
+    problems, there = [], set(header)
     for name in wanted:
-        if name not in header:
+        if name not in there:
             hint = near(name, header) or f"the columns are {listing(header, 12)}"
             message = f"the model needs the column {show(name)}, which is missing"
             problems.append(Problem("", message, hint, str(path)))

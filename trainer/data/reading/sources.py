@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from trainer.data.columns.roles import Roles, choose
+from trainer.data.columns.roles import Roles, choose, required
 from trainer.data.columns.table import Table, show
 from trainer.data.columns.targets import goal_of
 from trainer.data.misfits import Misfit, MisfitError
@@ -17,6 +17,7 @@ from trainer.data.reading.arrays import from_arrays
 from trainer.data.reading.assembling import assemble
 from trainer.data.reading.bundled import read_bundled
 from trainer.data.reading.csv import CsvFile
+from trainer.data.reading.dropping import keep_rows
 from trainer.data.reading.files import find_files
 from trainer.data.reading.formats import open_source
 from trainer.data.reading.inline import read_inline
@@ -80,7 +81,7 @@ def open_files(spec: Spec, *, loaded: bool = True) -> tuple[list[TableFile], lis
     roles = choose(files[0].names, data, goal_of(spec.model), files[0].y)
     for file in files[1:]:
         _check_same(file, files[0], roles, data)
-    return files, parts, roles
+    return keep_rows(files, required(data, roles.targets, roles.features)), parts, roles
 
 
 def _open(source: FileSource, folder: Path, loaded: bool) -> list[TableFile]:
@@ -118,7 +119,7 @@ def origin_of(files: Sequence[TableFile]) -> str:
 
 
 def _check_names(file: TableFile, data: DataSpec) -> None:
-    if "" in file.names and data.features is None:
+    if "" in file.names and not data.lists_features:
         message = f"column {list(file.names).index('') + 1} has no name"
         hint = "name it, or choose columns with `data.features`"
         line = 1 if file.counts == "line" else None
@@ -128,15 +129,18 @@ def _check_names(file: TableFile, data: DataSpec) -> None:
 def _check_same(file: TableFile, first: TableFile, roles: Roles, data: DataSpec) -> None:
     """Raises `DataError` where a file has not the columns of the first one, in whatever order.
 
-    Where the spec names the features, other columns may differ.
+    Where the spec names the features, or those that are none, other columns may differ.
     """
     problems = []
-    for name in dict.fromkeys((*roles.features, *roles.others)):
-        if name not in file.names:
+    no = data.features.get("except", ()) if isinstance(data.features, dict) else ()
+    theirs, ours = set(file.names), {*first.names, *no}
+    needed = (*roles.features, *roles.others, *required(data, (), ()))
+    for name in dict.fromkeys(needed):
+        if name not in theirs:
             message = f"the column {show(name)} is missing, which {first.label} has"
             problems.append(Problem("", message, near(name, file.names), file.label))
-    for name in file.names if data.features is None else ():
-        if name not in first.names:
+    for name in () if data.lists_features else file.names:
+        if name not in ours:
             message = f"the column {show(name)} is not in {first.label}"
             hint = near(name, first.names) or "choose columns with `data.features`"
             problems.append(Problem("", message, hint, file.label))

@@ -1,0 +1,62 @@
+"""Which columns and rows of the data take part: `features` and `drop_rows`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Literal, TypeAlias, get_args
+
+from pydantic import BeforeValidator, WithJsonSchema
+
+from trainer.spec.document import show_text
+from trainer.spec.fields import TEXTS, Names, Strict, as_tuple, texts, wrong
+from trainer.spec.messages import describe, near
+
+Part: TypeAlias = Literal["except", "also"]
+PARTS: Final[tuple[Part, ...]] = get_args(Part)
+
+
+def _features(value: Any) -> tuple[str, ...] | dict[Part, tuple[str, ...]]:
+    """A list of columns; or which are left out, and which are taken too."""
+    if isinstance(value, dict) and value:
+        found: dict[Part, tuple[str, ...]] = {}
+        for key, names in value.items():
+            part = next((part for part in PARTS if part == key), None)
+            if part is None:
+                advice = near(key, PARTS) or "the keys here are except, also"
+                raise wrong("unknown key", advice, (key,), key=True)
+            found[part] = as_tuple(texts(names, (part,)))
+        for i, name in enumerate(found.get("also", ())):
+            if name in found.get("except", ()):
+                raise wrong(f"'{name}' is left out and taken too", at=("also", i))
+        return found
+    if not isinstance(value, list | tuple):
+        hint = f"write [{show_text(value)}]" if isinstance(value, str) else None
+        raise wrong(f"expected a list, found {describe(value)}", hint)
+    if not value:
+        raise wrong("expected a list of at least 1 item, found an empty list")
+    return as_tuple(texts(value, ()))
+
+
+Features: TypeAlias = Annotated[
+    tuple[str, ...] | dict[Part, tuple[str, ...]],
+    BeforeValidator(_features),
+    WithJsonSchema({"anyOf": [
+        {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1},
+        {"type": "object", "properties": dict.fromkeys(PARTS, TEXTS), "minProperties": 1,
+         "additionalProperties": False},
+    ]}),
+]  # fmt: skip
+
+
+def named(features: Features | None) -> list[tuple[tuple[str | int, ...], str]]:
+    """The features that are named, each with its place below the field."""
+    if isinstance(features, dict):
+        return [(("also", i), name) for i, name in enumerate(features.get("also", ()))]
+    return [((i,), name) for i, name in enumerate(features or ())]
+
+
+class DropSpec(Strict):
+    """Rows that take no part in training and in measuring."""
+
+    missing: Names
+    """The columns in which a row must have a value: `target` (all targets), `features` (all of
+    them), or names of columns; one, or a list."""
