@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
+from itertools import starmap
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,11 @@ import trainer
 from trainer import Profile, load_spec
 from trainer.checkpoints.folder import find_folder, folders
 from trainer.errors import DivergedError, InterruptedRun, UsageError
-from trainer.runs.rate_search import find_learning_rate
+from trainer.runs.prepare import Prepared, prepare
+from trainer.runs.rate_search import CURVE_ALONE, find_learning_rate
+from trainer.runs.rate_trials import affordable
 from trainer.training.range_test import RangeTest, before_rise, smooth
+from trainer.training.trials import Trial, Trials, neighbour, next_rates
 
 UNKEPT = Profile(runs=None)
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -24,10 +29,21 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def test_smoothing_by_hand() -> None:
-    """a₁ = 0.02 · 2, a₂ = 0.98 · a₁ + 0.02 · 1, a₃ = 0.98 · a₂ + 0.02 · 4, over 1 - 0.98ⁱ."""
-    expected = [0.04 / 0.02, 0.0592 / 0.0396, 0.138016 / 0.058808]
-    np.testing.assert_allclose(smooth(np.array([2.0, 1, 4])), expected, rtol=1e-12)
-    np.testing.assert_allclose(smooth(np.full(500, 0.3)), 0.3, rtol=1e-12)
+    """Still 2, 1, 4 with mean 7/3; changes 0, -0.5, -1: a₂ = 0.1 · -0.5, a₃ = 0.9 · a₂ - 0.1."""
+    still = np.array([2.0, 1, 4])
+    expected = 7 / 3 + np.array([0, -0.05 / 0.19, -0.145 / 0.271])
+    np.testing.assert_allclose(smooth(np.array([2, 0.5, 3]), still), expected, rtol=1e-12)
+    np.testing.assert_allclose(smooth(np.full(500, 0.3), np.full(500, 0.5)), 0.3, rtol=1e-12)
+
+
+def test_batches_that_differ_are_no_fall() -> None:
+    """However much batches differ: what a rate does not change stays where it is."""
+    still = np.random.default_rng(0).uniform(0, 9, 60)
+    rates = np.geomspace(1e-6, 1e-2, 60)
+    found = RangeTest.of(rates, still - np.where(rates > 1e-3, 1e3 * rates, 0), still)
+    np.testing.assert_allclose(found.smoothed[rates <= 1e-3], still.mean())
+    assert found.steepest is not None
+    assert found.steepest > 1e-3
 
 
 RISES = [
@@ -49,52 +65,137 @@ def test_where_a_rise_ends_the_curve(smoothed: list[float], count: int) -> None:
     assert before_rise(np.array(smoothed)) == count
 
 
-def sweep(smoothed: list[float], tried: int | None = None) -> RangeTest:
+def sweep(smoothed: list[float]) -> RangeTest:
     """With the rates 0.001, 0.002, 0.004, …"""
     values = np.array(smoothed)
-    return RangeTest(
-        0.001 * 2.0 ** np.arange(len(values)), values, values, tried or len(values), "range"
-    )
+    rates = 0.001 * 2.0 ** np.arange(len(values))
+    return RangeTest(rates, values, values, values, len(values), "range")
 
 
-# smoothed losses, steps of the range, suggestion, rate of the least
+# smoothed losses, the steepest fall, rate of the least
 CURVES = [
-    ([5, 5, 4, 2, 1.5, 1.4, 1.6], 7, 0.004, 0.032),
-    ([5, 5, 4, 3, 1.5, 1.4, 1.6], 7, 0.008, 0.032),
-    ([5, 4.9, 4, 3.5, 3, 0.9, 1.6], 7, 0.016, 0.032),
-    # the first tenth does not count
-    ([9, 5, 4.5, 4.4, 4, 3.5, 6], 20, 0.016, 0.032),
-    # nor does what comes after the least
-    ([5, 4, 3.9, 9, 4.1], 5, 0.001, 0.004),
-    ([5, 6, 7], 3, None, 0.001),
-    ([9, 5, 6, 7], 20, None, 0.002),
-    ([5], 100, None, 0.001),
+    ([5, 5, 4, 2, 1.5, 1.4, 1.6], 0.004, 0.032),
+    ([5, 5, 4, 3, 1.5, 1.4, 1.6], 0.008, 0.032),
+    ([5, 4.9, 4, 3.5, 3, 0.9, 1.6], 0.016, 0.032),
+    # what comes after the least does not count
+    ([5, 4, 3.9, 9, 4.1], 0.001, 0.004),
+    ([5, 6, 7], None, 0.001),
+    ([5], None, 0.001),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("smoothed", "tried", "suggestion", "minimum"), CURVES)
-def test_the_suggestion_is_the_steepest_descent_before_the_least(
-    smoothed: list[float], tried: int, suggestion: float | None, minimum: float
+@pytest.mark.parametrize(("smoothed", "steepest", "minimum"), CURVES)
+def test_the_steepest_fall_is_before_the_least(
+    smoothed: list[float], steepest: float | None, minimum: float
 ) -> None:
-    found = sweep(smoothed, tried)
-    assert found.suggestion == suggestion
+    found = sweep(smoothed)
+    assert found.steepest == steepest
     assert found.minimum == pytest.approx(minimum)
+    assert (found.fall is None) == (steepest is None)
 
 
-def test_a_suggestion_has_two_digits() -> None:
+def test_where_the_fall_is() -> None:
+    """5 to 1 falls from where it is below 4.8 for good, which is after the rate of 4.9."""
+    assert sweep([5, 4.7, 5, 4.9, 4, 2, 1, 3]).fall == pytest.approx((0.008, 0.064))
+
+
+def test_the_steepest_fall_has_two_digits() -> None:
     rates = np.array([0.0123, 0.0345678, 0.0999, 0.2])
     values = np.array([3, 2.9, 1, 0.99])
-    assert RangeTest(rates, values, values, 4, "range").suggestion == 0.035
+    assert RangeTest(rates, values, values, values, 4, "range").steepest == 0.035
 
 
 def test_why_a_sweep_is_over() -> None:
-    rates = np.geomspace(1e-3, 1, 5)
-    risen = RangeTest.of(rates, np.array([1, 1, 500.0, 1]), diverged=True)
+    rates, still = np.geomspace(1e-3, 1, 5), np.ones(5)
+    risen = RangeTest.of(rates, np.array([1, 1, 500.0, 1]), still, diverged=True)
     assert (risen.end, len(risen.rates), risen.tried) == ("rise", 2, 5)
-    assert RangeTest.of(rates, np.array([1, 0.9, 0.8]), diverged=True).end == "divergence"
-    whole = RangeTest.of(rates, np.array([1, 0.9, 0.8, 0.7, 0.6, 99.0]))
-    assert (whole.end, len(whole.rates), whole.still_falls) == ("range", 5, True)
-    assert not RangeTest.of(rates, np.array([1, 0.9, 0.8, 0.7, 0.9])).still_falls
+    assert RangeTest.of(rates, np.array([1, 0.9, 0.8]), still, True).end == "divergence"
+    whole = RangeTest.of(rates, np.array([1, 0.9, 0.8, 0.7, 0.6, 99.0]), np.ones(6))
+    assert (whole.end, len(whole.rates)) == ("range", 5)
+
+
+# The trials -------------------------------------------------------------------------------------
+
+BOUNDS = (1e-6, 10.0)
+
+
+@pytest.mark.parametrize(
+    ("rate", "places", "found"),
+    [(0.01, 0, 0.01), (0.17, 0, 0.2), (0.01, -1, 0.005), (0.01, 2, 0.05), (0.2, 3, 2.0),
+     (7.5, 0, 10.0), (0.0007, -4, 2e-5), (3.0, 0, 2.0)],
+)  # fmt: skip
+def test_the_series_of_rates(rate: float, places: int, found: float) -> None:
+    assert neighbour(rate, places) == found
+
+
+INF = float("inf")
+
+
+@pytest.mark.parametrize(
+    ("losses", "wanted"),
+    [
+        ({}, [0.001, 0.01, 0.1, 1]),
+        # two on each side of the best, which is 0.005, 0.02, 0.1
+        ({0.005: 1, 0.01: 2, 0.02: 3, 0.05: 4, 0.1: 5}, [0.001, 0.002]),
+        ({0.005: 3, 0.01: 2, 0.02: 1, 0.05: 2, 0.1: 3}, []),
+        ({0.02: 3, 0.05: 2, 0.1: 1}, [0.2, 0.5]),
+        # of equal ones the least; beyond one that diverged there is nothing
+        ({0.005: 1, 0.01: 1, 0.02: 1}, [0.001, 0.002]),
+        ({0.01: 2, 0.02: 2, 0.05: 1, 0.1: INF}, []),
+        ({0.02: 1, 0.05: INF}, [0.005, 0.01]),
+        ({0.02: INF, 0.05: INF}, [0.005, 0.01]),
+    ],
+)
+def test_which_rates_are_tried_next(losses: dict[float, float], wanted: list[float]) -> None:
+    assert next_rates(losses, (0.0017, 0.2), BOUNDS) == wanted
+
+
+def test_no_rate_is_tried_beyond_the_ends() -> None:
+    fall = (0.001, 0.1)
+    assert next_rates({}, fall, (0.006, 0.05)) == [0.01]
+    assert next_rates({0.01: 3, 0.02: 2, 0.05: 1}, fall, (0.006, 0.05)) == []
+    assert next_rates({}, fall, (0.02, 0.04)) == [pytest.approx(0.0283, rel=1e-3)]
+    assert next_rates({}, (1.0, 1.0), BOUNDS) == [1.0]
+
+
+@pytest.mark.parametrize("best", [1e-5, 0.003, 0.2, 5.0])
+def test_the_least_of_a_valley_is_found_from_anywhere(best: float) -> None:
+    """In few trials, though the guess is wrong by decades."""
+    done: dict[float, float] = {}
+    while rates := next_rates(done, (0.003, 0.03), BOUNDS):
+        done |= {rate: 1 + np.log10(rate / best) ** 2 for rate in rates}
+    assert abs(np.log10(min(done, key=lambda rate: done[rate]) / best)) < 0.2
+    assert len(done) < 20
+
+
+def trials(losses: dict[float, float], **how: Any) -> Trials:
+    known = {"epochs": 20, "whole": 20, "judged_by": "val_loss", "start": 9.0, "bounds": BOUNDS}
+    return Trials(**{**known, **how}, done=tuple(starmap(Trial, losses.items())))
+
+
+VALLEY = {0.01: 3.0, 0.02: 1.05, 0.05: 1.0, 0.1: 1.09, 0.2: 2.0, 0.5: INF}
+
+
+@pytest.mark.parametrize(
+    ("found", "good", "doubts"),
+    [
+        (trials(VALLEY), (0.02, 0.1), []),
+        (trials(VALLEY, whole=50), (0.02, 0.1), ["the trials had 20 of the 50 epochs"]),
+        (trials(VALLEY, judged_by="train_loss"), (0.02, 0.1), ["no validation rows"]),
+        (trials(VALLEY, start=0.9), (0.02, 0.1), ["no trial ended with a lower loss"]),
+        (trials({**VALLEY, 0.001: 1.01}), (0.02, 0.1), ["0.001 does as well, with worse"]),
+        (trials({5.0: 2.0, 10.0: 1.0}), (10, 10), ["beyond 10 were not tried: --to"]),
+        (trials({1e-6: 1.0, 2e-6: 1.0}), (1e-6, 2e-6), ["beyond 1e-06 were not tried: --from"]),
+        (trials({0.1: -2.0, 0.2: -1.9, 0.5: -1.0}), (0.1, 0.2), []),
+        (trials({0.1: INF}), None, ["every trial diverged"]),
+    ],
+)
+def test_how_sure_it_is(found: Trials, good: tuple[float, float] | None, doubts: list[str]) -> None:
+    assert found.as_good == good
+    told = list(found.doubts())
+    assert len(told) == len(doubts)
+    for doubt, text in zip(doubts, told, strict=True):
+        assert doubt in text
 
 
 # The search -------------------------------------------------------------------------------------
@@ -161,12 +262,84 @@ def test_it_ends_where_the_loss_rises_or_is_not_finite(write_spec) -> None:
     found = find_learning_rate(spec, lowest=1e-2, highest=100, steps=50, profile=UNKEPT).test
     assert found.end == "rise"
     assert len(found.rates) < 50
-    assert found.suggestion is not None
-    assert 0.01 < found.suggestion < found.minimum < 10
+    assert found.steepest is not None
+    assert 0.01 < found.steepest < found.minimum < 10
     values = {"source": {"inline": {"x": [[1e200], [2.0]], "y": [1.0, 3.5]}}}
     diverging = load_spec(write_spec({**LINE, "data": values, "model.dtype": "float64"}))
     with pytest.raises(DivergedError):
         find_learning_rate(diverging, profile=UNKEPT)
+
+
+def test_a_trial_is_the_run_at_its_rate(write_spec) -> None:
+    """To the bit, with schedule, momentum, dropout and what normalises batches."""
+    layers = [{"units": 4}, {"type": "batch_norm"}, {"type": "dropout", "rate": 0.2}, {"units": 1}]
+    changes = {
+        "data": {"source": "diabetes", "split": {"validation": 0.3}, "target_scale": "standard",
+                 "scale": "standard"},
+        "model": {"layers": layers, "loss": "squared"},
+        "sgd.schedule": {"type": "cosine", "warmup": 1},
+        "sgd.momentum": 0.9,
+        "sgd.batch_size": 64,
+    }  # fmt: skip
+    spec = load_spec(write_spec(changes))
+    found = find_learning_rate(spec, profile=UNKEPT)
+    assert found.trials is not None
+    assert found.trials.best is not None
+    run = trainer.train(spec.changed({"sgd.learning_rate": found.suggestion}), profile=UNKEPT)
+    assert run.metrics["val_loss"] == found.trials.best.loss
+    assert run.history["val_loss"].values[0] == found.trials.start
+    again = find_learning_rate(spec, profile=UNKEPT)
+    assert again.as_json() == found.as_json()
+
+
+def test_batches_of_noise_do_not_mislead(write_spec) -> None:
+    """A target with large noise and small batches, on which losses of batches alone say nothing."""
+    drawn = np.random.default_rng(1)
+    x = drawn.normal(size=(300, 5))
+    y = x[:, 0] - x[:, 1] + drawn.standard_t(2, size=300) * 3
+    data = {"source": {"inline": {"x": x.tolist(), "y": y.tolist()}}, "split": {"validation": 0.3},
+            "target_scale": "standard"}  # fmt: skip
+    model = {"layers": [{"units": 16, "activation": "relu"}, {"units": 1}], "loss": "squared"}
+    for seed in range(3):
+        changes = {"data": data, "model": model, "seed": seed, "sgd.batch_size": 10}
+        found = find_learning_rate(load_spec(write_spec(changes)), profile=UNKEPT)
+        assert found.suggestion is not None
+        assert found.test.steepest is not None
+        assert 1e-3 < found.test.steepest < 1
+        assert 1e-3 < found.suggestion < 0.2
+
+
+def test_a_search_without_trials(write_spec, train, folder: Path) -> None:
+    path = write_spec(LINE)
+    found = find_learning_rate(load_spec(path), epochs=0, profile=UNKEPT)
+    assert (found.trials, found.suggestion) == (None, found.test.steepest)
+    assert found.doubts == [CURVE_ALONE]
+    code, out, err = train("lr-find", path, "--no-track", "--epochs", 0)
+    assert (code, err) == (0, "tiny: 100 steps from 1e-06 to 10\n")
+    assert "rate  " not in out
+
+
+def test_rates_that_do_nothing_are_not_suggested(write_spec, train, folder: Path) -> None:
+    """Where nothing is learned, since all is frozen, no rate is better than another."""
+    path = write_spec({"model.layers": [{"units": 3, "freeze": True}, {"units": 1}],
+                       "sgd.batch_size": 4})  # fmt: skip
+    _, out, _ = train("lr-find", path, "--no-track", "--from", 1e-12, "--to", 1e-11)
+    assert "unsure: rates beyond 1e-11 were not tried: --to takes another end" in out
+
+
+@pytest.mark.parametrize(
+    ("epochs", "rows", "found"), [(20, 64, 20), (10**6, 64, 1000), (10, 2 * 10**5, 1), (10, 10**9, 0)]
+)
+def test_how_many_epochs_a_trial_can_have(epochs: int, rows: int, found: int, write_spec) -> None:
+    """As many as the spec, fewer where they take long, none where one takes too long."""
+    prepared = prepare(load_spec(write_spec({"sgd.epochs": epochs})))
+
+    class Many(Prepared):
+        steps_per_epoch = rows // 2
+
+    many = Many(**{each.name: getattr(prepared, each.name) for each in fields(prepared)})
+    each = affordable(many)
+    assert each == found if found < 1000 else 1 < each < epochs
 
 
 WRONG = [
@@ -176,6 +349,7 @@ WRONG = [
     ({"lowest": float("nan")}, "from nan"),
     ({"steps": 9}, "9 steps make no curve: take 10 to 2000"),
     ({"steps": 2001}, "2001 steps"),
+    ({"epochs": -1}, "a trial has no -1 epochs"),
 ]
 
 
@@ -186,7 +360,7 @@ def test_a_range_that_is_none(write_spec, arguments: dict[str, Any], message: st
 
 
 def test_it_can_be_stopped(write_spec, folder: Path) -> None:
-    with pytest.raises(InterruptedRun, match="interrupted after 0 of 100 steps: nothing is rec"):
+    with pytest.raises(InterruptedRun, match="interrupted after 0 steps: nothing is rec"):
         find_learning_rate(load_spec(write_spec()), stop=lambda: True)
     assert not list(folders(Path("runs")))
 
@@ -198,13 +372,18 @@ def test_what_it_prints(train, folder, write_spec) -> None:
     path = write_spec(LINE)
     code, out, err = train("lr-find", path, "--no-track", "--steps", 60, "--png", "curve.png")
     assert code == 0, err
-    assert err == "tiny: 60 steps from 1e-06 to 10\n"
+    head, *told = err.splitlines()
+    assert head == "tiny: 60 steps from 1e-06 to 10"
+    assert told[0].startswith("3 epochs at 0.001: ")
     lines = out.splitlines()
     assert lines[0] == "smoothed training loss by learning rate"
     assert lines[17].endswith("log10(rate)")
     assert lines[-1].startswith("suggestion: sgd.learning_rate: ")
-    assert 1e-6 < float(lines[-1].split()[-1]) < 10
-    assert lines[-2] == "picture: curve.png"
+    assert float(lines[-1].split()[-1]) in (0.05, 0.1, 0.2)
+    assert lines[-3] == "unsure: there are no validation rows: the loss is that of training rows"
+    assert "picture: curve.png" in lines
+    (best,) = (line.split() for line in lines if line.endswith("  best"))
+    assert best[0] == lines[-1].split()[-1]
     assert Path("curve.png").read_bytes().startswith(PNG)
     assert not Path("runs").exists()
 
@@ -216,8 +395,10 @@ def test_quiet_json_and_files_that_cannot_be_written(train, folder, write_spec) 
     assert (code, err, out.count("\n")) == (0, "", 1)
     found = json.loads(out)
     assert list(found) == [
-        "name", "id", "run_id", "experiment", "tracking_uri", "suggested_learning_rate",
-        "minimum_learning_rate", "end", "learning_rates", "losses", "smoothed",
+        "name", "id", "run_id", "experiment", "tracking_uri", "suggested_learning_rate", "sure",
+        "unsure_because", "as_good_from_to", "judged_by", "epochs", "loss_before_training",
+        "trials", "steepest_learning_rate", "minimum_learning_rate", "end", "learning_rates",
+        "losses", "losses_without_training", "smoothed",
     ]  # fmt: skip
     assert (found["id"], found["run_id"]) == (None, None)
     assert found["learning_rates"][0] == 1e-6

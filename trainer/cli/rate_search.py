@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -30,8 +30,11 @@ from trainer.cli.training import heard
 from trainer.runs.ahead import start_ahead
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from trainer.runs.rate_search import Search
     from trainer.training.range_test import RangeTest
+    from trainer.training.trials import Trial, Trials
 
 _ENDS: Final = {
     "range": "all {tried} steps are done",
@@ -52,6 +55,12 @@ def lr_find(
     steps: Annotated[
         int | None, typer.Option(metavar="N", help="SGD steps between them. [default: 100]")
     ] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            min=0, metavar="N", help="Of each trial; 0: none. [default: the spec's, if quick]"
+        ),
+    ] = None,
     png: Annotated[
         Path | None,
         typer.Option(
@@ -67,7 +76,7 @@ def lr_find(
     quiet: Quiet = False,
     json_: Json = False,
 ) -> None:
-    """Look for a learning rate: raise it step by step and see when the loss falls fastest.
+    """Look for a learning rate: raise it until the loss is too large, then try those before it.
 
     Example: train lr-find configs/hidden_layer.yaml
     """
@@ -79,17 +88,18 @@ def lr_find(
     from trainer.spec import load_spec
 
     spec = named(load_spec(config, set_), name)
-    given = _given(lowest=lowest, highest=highest, steps=steps)
+    given: dict[str, Any] = _given(lowest=lowest, highest=highest, steps=steps, epochs=epochs)
     profile = Profile(engine.value, threads, None if no_track else runs, tracking_uri)
     _announce(spec.name, given, quiet or json_)
+    told: Callable[[int, Trial], None] = (lambda *_: None) if quiet or json_ else _tell
     with heard(silent=True) as hear:
-        search = find_learning_rate(spec, profile=profile, **given, **hear)  # type: ignore[arg-type]  # by name
+        search = find_learning_rate(spec, profile=profile, told=told, **given, **hear)
     if png is not None:
         from trainer.outputs import replacing
-        from trainer.report.rates import write_range_test
+        from trainer.report.rates import write_search
 
         with replacing(png, PICTURE) as fresh:
-            write_range_test(search.test, spec.name, fresh)
+            write_search(search.test, search.trials, spec.name, fresh)
     if json_:
         print_json(search.as_json())
     elif not quiet:
@@ -110,27 +120,68 @@ def _announce(name: str, given: dict[str, float], silent: bool) -> None:
     print(text, file=sys.stderr)
 
 
+def _tell(epochs: int, trial: Trial) -> None:
+    """Tells of a trial that is done."""
+    print(f"{epochs} epochs at {trial.rate:g}: {_loss(trial)}", file=sys.stderr)
+
+
 def _show(search: Search, png: Path | None) -> None:
     from trainer.cli.rates import range_chart
     from trainer.cli.tables import Output
 
     output, test = Output(), search.test
     output.show(*range_chart(test, output.width), *_told(test))
+    if search.trials is not None:
+        output.show("", *_trials(search.trials, output.width), "")
     if png is not None:
         output.show(f"picture: {png}")
     if search.run_id is not None and search.folder is not None:
         place = show_store(search.tracking_uri or "")
         output.show(f"run {search.folder.name} in experiment '{search.experiment}', {place}")
-    if test.suggestion is not None:
-        output.show(f"suggestion: sgd.learning_rate: {test.suggestion:g}")
+    output.show(*_verdict(search))
 
 
 def _told(test: RangeTest) -> Iterator[str]:
-    """What was found, in words."""
+    """What the curve says, in words."""
     yield _ENDS[test.end].format(count=len(test.rates), tried=test.tried)
-    if test.suggestion is None:
-        yield "no suggestion: the loss does not fall at any of these rates"
+    if test.steepest is None:
+        yield "the loss does not fall at any of these rates"
+    else:
+        yield f"steepest fall at {test.steepest:g}, least loss at {test.minimum:.2g}"
+
+
+def _trials(trials: Trials, width: int | None) -> Iterator[Text | str]:
+    """The trials as a table; those about as good as the best are marked."""
+    from trainer.cli.tables import Column, table
+
+    good, best = trials.as_good, trials.best
+    marks = [
+        "best" if trial == best else "as good" if good and good[0] <= trial.rate <= good[1] else ""
+        for trial in trials.done
+    ]
+    columns = [
+        Column("rate", [f"{trial.rate:g}" for trial in trials.done]),
+        Column(f"{trials.judged_by} after {trials.epochs} epochs",
+               [_loss(trial) for trial in trials.done], right=True),
+        Column("", marks),
+    ]  # fmt: skip
+    yield from table(columns, width)[0]
+
+
+def _loss(trial: Trial) -> str:
+    return f"{trial.loss:#.5g}" if trial.loss < float("inf") else "diverged"
+
+
+def _verdict(search: Search) -> Iterator[str]:
+    """How sure the search is, and what it suggests."""
+    if search.suggestion is None:
+        yield f"no suggestion: {search.doubts[0] if search.doubts else 'the loss does not fall'}"
         return
-    yield f"least loss at {test.minimum:.2g}, a tenth of which is {test.minimum / 10:.2g}"
-    if test.still_falls:
-        yield "the loss still falls at the last rate: try a larger one with --to"
+    for doubt in search.doubts:
+        yield f"unsure: {doubt}"
+    if search.as_good is not None:
+        low, high = search.as_good
+        same = f"from {low:g} to {high:g} the loss is within a tenth of the best"
+        sure = "" if search.doubts else "sure: "
+        yield sure + (same if low < high else "no other rate comes within a tenth of the best")
+    yield f"suggestion: sgd.learning_rate: {search.suggestion:g}"

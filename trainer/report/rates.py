@@ -27,6 +27,7 @@ from trainer.spec.schema import Spec
 from trainer.spec.sgd import SGDSpec
 from trainer.training.range_test import RangeTest
 from trainer.training.schedule import rates_at
+from trainer.training.trials import Trials
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,10 +45,12 @@ def write_schedule(spec: Spec, steps_per_epoch: int, path: Path) -> None:
         save(_schedule(spec, steps_per_epoch), path)
 
 
-def write_range_test(sweep: RangeTest, name: str, path: Path) -> None:
-    """Draws the losses of a learning-rate finder by the rate as a PNG file. Raises `OSError`."""
+def write_search(sweep: RangeTest, trials: Trials | None, name: str, path: Path) -> None:
+    """Draws what a learning-rate finder found by the rate as a PNG file: the losses while it rises,
+    and those of the trials if there are. Raises `OSError`.
+    """
     with styled():
-        save(_sweep(sweep, name), path)
+        save(_search(sweep, trials, name), path)
 
 
 def _schedule(spec: Spec, steps_per_epoch: int) -> Figure:
@@ -68,31 +71,52 @@ def _schedule(spec: Spec, steps_per_epoch: int) -> Figure:
     return figure
 
 
-def _sweep(sweep: RangeTest, name: str) -> Figure:
-    found = sweep.suggestion
-    told = "the loss does not fall" if found is None else f"suggested learning rate {found:g}"
+def _search(sweep: RangeTest, trials: Trials | None, name: str) -> Figure:
+    best = sweep.steepest if trials is None else trials.best and trials.best.rate
+    told = "no learning rate is suggested" if best is None else f"suggested learning rate {best:g}"
     figure = new_figure(name, told)
-    axes = place(figure, 0.85, 0.55, 8.0, 3.05)
-    smoothed, handles = sweep.smoothed, []
-    shown = thin(len(sweep.rates))
-    handles += axes.plot(sweep.rates[shown], sweep.losses[shown], color=PALE, linewidth=1)
-    handles += axes.plot(sweep.rates[shown], smoothed[shown], color=BLUE)
-    labels = ["loss of the batch", "smoothed"]
-    log_axis(axes, "x", log_limits(sweep.rates))
-    seen = sweep.losses[sweep.losses < smoothed.max()]  # others may be far above
-    axes.set_ylim(*linear_limits(np.append(smoothed, seen)))
-    axes.set_xlabel("learning rate")
-    axes.set_title("training loss")
-    if found is not None:
-        handles.append(_line(axes, found, VERMILLION, "-"))
-        handles.append(_line(axes, sweep.minimum / 10, GREY, "--"))
-        labels += [
-            f"steepest descent, {found:g}",
-            f"a tenth of the least, {sweep.minimum / 10:.2g}",
-        ]
+    width = 8.0 if trials is None else 3.7
+    curve = place(figure, 0.85, 0.55, width, 3.05)
+    handles = _curve(curve, sweep)
+    labels = ["loss of the batch", "smoothed", "steepest fall"][: len(handles)]
+    if trials is not None:
+        handles += _trials(place(figure, 5.1, 0.55, width, 3.05), trials)
+        labels += ["trials", "as good as the best"][: len(handles) - len(labels)]
     key(figure, handles, labels)
     return figure
 
 
-def _line(axes: Axes, rate: float, colour: str, dashes: str) -> Any:
-    return axes.axvline(rate, color=colour, linestyle=dashes, linewidth=1.2)
+def _curve(axes: Axes, sweep: RangeTest) -> list[Any]:
+    """The losses while the rate rises, and what the steps make of them."""
+    smoothed, shown = sweep.smoothed, thin(len(sweep.rates))
+    handles = axes.plot(sweep.rates[shown], sweep.losses[shown], color=PALE, linewidth=1)
+    handles += axes.plot(sweep.rates[shown], smoothed[shown], color=BLUE)
+    log_axis(axes, "x", log_limits(sweep.rates))
+    seen = sweep.losses[sweep.losses < smoothed.max()]  # others may be far above
+    axes.set_ylim(*linear_limits(np.append(smoothed, seen)))
+    axes.set_xlabel("learning rate")
+    axes.set_title("training loss while the rate rises")
+    if sweep.steepest is not None:
+        handles.append(axes.axvline(sweep.steepest, color=GREY, linestyle="--", linewidth=1.2))
+    return handles
+
+
+def _trials(axes: Axes, trials: Trials) -> list[Any]:
+    """The loss at the end of each training, but of those that diverged."""
+    ended = [trial for trial in trials.done if trial.loss < np.inf]
+    rates = np.array([trial.rate for trial in trials.done])
+    losses = np.array([trial.loss for trial in ended])
+    what = "validation" if trials.judged_by == "val_loss" else "training"
+    axes.set_title(f"{what} loss after {trials.epochs} epochs")
+    axes.set_xlabel("learning rate")
+    log_axis(axes, "x", log_limits(rates))
+    handles: list[Any] = axes.plot(
+        [trial.rate for trial in ended], losses, color=VERMILLION, marker="o"
+    )
+    good = trials.as_good
+    if good is not None:
+        least = losses.min()
+        high = np.median(losses) + 2 * (np.median(losses) - least)  # beyond it all are bad
+        axes.set_ylim(*linear_limits(np.append(losses[losses <= high], least)))
+        handles.append(axes.axvspan(good[0] / 1.1, good[1] * 1.1, color=BLUE, alpha=0.12))
+    return handles

@@ -2,14 +2,16 @@
 
 The rate rises by the same factor at each step, from one that does nothing to one that is too large:
 the learning-rate range test of L. N. Smith, "Cyclical learning rates for training neural networks",
-2017, section 3.3. How its losses are smoothed and when it ends is S. Gugger, "How do you find a
-good learning rate", 2018, with β = 0.98:
+2017, section 3.3. Batches differ by far more than a step at a small rate changes, so each loss is
+compared with that of the same batch at the parameters of the start: the difference is 0 where the
+rate does nothing, whatever the batch. The differences are smoothed with β = 0.9, without the bias
+of the average towards 0, and start from the mean loss of all batches:
 
-    a_i = β · a_(i-1) + (1 - β) · loss_i,  a_0 = 0        smoothed_i = a_i / (1 - βⁱ)
+    a_i = β · a_(i-1) + (1 - β) · (loss_i - still_i),  a_0 = 0
+    smoothed_i = mean(still) + a_i / (1 - βⁱ)
 
-It ends where the smoothed loss is above four times its least. The suggestion is the rate at which
-it falls most steeply, on an axis of log(rate), before its least; the first tenth of the range,
-where the mean is one of few losses, does not count.
+It ends where the smoothed loss is above four times its least. The steepest sustained fall is where
+it falls most by step, that is on an axis of log(rate), before its least.
 """
 
 from __future__ import annotations
@@ -21,9 +23,9 @@ import numpy as np
 
 from trainer.graph.ops import Array
 
-SMOOTHING: Final = 0.98
+SMOOTHING: Final = 0.9
+BEGUN: Final = 0.05  # of the whole fall, from which on the loss falls
 RISE: Final = 4.0  # times the least smoothed loss, above which the search is over
-SKIPPED: Final = 10  # one part in so many at the beginning suggests nothing
 
 End: TypeAlias = Literal["range", "rise", "divergence"]
 """Why a sweep is over: all its rates were tried, the loss rose, or it was not finite."""
@@ -33,25 +35,27 @@ End: TypeAlias = Literal["range", "rise", "divergence"]
 class RangeTest:
     """Rates and the losses at them, step by step, up to where the loss rose; float64, (steps,).
 
-    `smoothed` are the means of the losses so far, of which the last ones count most; `tried` is
-    the number of steps of the whole range.
+    `still` are the losses of the same batches without any training, and `smoothed` what the steps
+    make of them; `tried` is the number of steps of the whole range.
     """
 
     rates: Array
     losses: Array
+    still: Array
     smoothed: Array
     tried: int
     end: End
 
     @classmethod
-    def of(cls, rates: Array, losses: Array, diverged: bool = False) -> RangeTest:
-        """The sweep over `rates`, (steps,), whose first steps had these losses; `diverged` tells
-        that the loss of the next was not finite. At least one loss is there.
+    def of(cls, rates: Array, losses: Array, still: Array, diverged: bool = False) -> RangeTest:
+        """The sweep over `rates`, (steps,), whose first steps had these losses, and `still` without
+        training; `diverged` tells that the loss of the next was not finite. At least one is there.
         """
-        smoothed = smooth(losses[: len(rates)])
+        known = min(len(losses), len(rates))
+        smoothed = smooth(losses[:known], still[:known])
         count = before_rise(smoothed)
         end: End = "rise" if count < len(smoothed) else "divergence" if diverged else "range"
-        return cls(rates[:count], losses[:count], smoothed[:count], len(rates), end)
+        return cls(rates[:count], losses[:count], still[:count], smoothed[:count], len(rates), end)
 
     @property
     def minimum(self) -> float:
@@ -59,38 +63,48 @@ class RangeTest:
         return float(self.rates[self.smoothed.argmin()])
 
     @property
-    def still_falls(self) -> bool:
-        """Whether the loss is least at the largest rate of all."""
-        return self.end == "range" and int(self.smoothed.argmin()) == len(self.smoothed) - 1
+    def steepest(self) -> float | None:
+        """The rate of the steepest fall, to two digits; None where the loss does not fall."""
+        last = int(self.smoothed.argmin())
+        if last == 0:
+            return None
+        place = int(np.gradient(self.smoothed)[: last + 1].argmin())
+        return float(f"{self.rates[place]:.2g}")
 
     @property
-    def suggestion(self) -> float | None:
-        """The rate of the steepest descent, to two digits; None where the loss does not fall."""
-        first, last = self.tried // SKIPPED, int(self.smoothed.argmin())
-        if first >= last:
+    def fall(self) -> tuple[float, float] | None:
+        """From which rate on the loss falls, and at which it is least; None where it does not fall.
+
+        It falls from where a twentieth of the whole fall is done, for good.
+        """
+        last = int(self.smoothed.argmin())
+        if last == 0:
             return None
-        steepest = first + int(np.gradient(self.smoothed)[first : last + 1].argmin())
-        return float(f"{self.rates[steepest]:.2g}")
+        first, least = self.smoothed[0], self.smoothed[last]
+        high = self.smoothed[:last] > first - BEGUN * (first - least)
+        return float(self.rates[np.flatnonzero(high)[-1]]), self.minimum
 
     def as_json(self) -> dict[str, Any]:
         """What was found, and the curve, as plain JSON values."""
         return {
-            "suggested_learning_rate": self.suggestion,
+            "steepest_learning_rate": self.steepest,
             "minimum_learning_rate": self.minimum,
             "end": self.end,
             "learning_rates": self.rates.tolist(),
             "losses": self.losses.tolist(),
+            "losses_without_training": self.still.tolist(),
             "smoothed": self.smoothed.tolist(),
         }
 
 
-def smooth(losses: Array) -> Array:
-    """The exponential moving average of the losses, (steps,), without its bias towards 0."""
+def smooth(losses: Array, still: Array) -> Array:
+    """The mean loss without training, and the average of what the steps changed, (steps,)."""
     average, found = 0.0, []
-    for i, loss in enumerate(losses.tolist(), 1):
-        average = SMOOTHING * average + (1 - SMOOTHING) * loss
-        found.append(average / (1 - SMOOTHING**i))
-    return np.array(found)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for i, change in enumerate((losses - still).tolist(), 1):
+            average = SMOOTHING * average + (1 - SMOOTHING) * change
+            found.append(average / (1 - SMOOTHING**i))
+        return np.asarray(still.mean() + np.array(found))
 
 
 def before_rise(smoothed: Array) -> int:

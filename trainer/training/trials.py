@@ -1,0 +1,159 @@
+"""Short trainings at several learning rates: which to try next, and what they say together.
+
+Rates are those of the series 1, 2, 5, 10, … First the powers of ten are tried over all of the range
+in which a loss was seen to fall; then those around the best, and further in the direction in which
+the loss is less, until the best has two on each side: the fall and the rise are then seen, and not
+only the noise between neighbours.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+SIDES: Final = 2  # rates that are tried on each side of the best
+MOST: Final = 24  # trials
+AS_GOOD: Final = 0.1  # of the best loss, up to which a rate is as good
+_DIGITS: Final = (1, 2, 5)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A training at a rate: the `loss` at its end, infinite where it diverged."""
+
+    rate: float
+    loss: float
+
+
+@dataclass(frozen=True)
+class Trials:
+    """Trainings of so many of the spec's epochs each (`epochs` of `whole`), in the order of rates.
+
+    `judged_by` is what their losses are: `val_loss`, or `train_loss` where there are no validation
+    rows. `start` is the loss before training, and `bounds` are the rates that may be tried.
+    """
+
+    epochs: int
+    whole: int
+    judged_by: str
+    start: float
+    bounds: tuple[float, float]
+    done: tuple[Trial, ...] = field(default=())
+
+    @property
+    def best(self) -> Trial | None:
+        """The trial with the least loss; None where all diverged."""
+        best = min(self.done, key=lambda trial: trial.loss, default=None)
+        return None if best is None or math.isinf(best.loss) else best
+
+    @property
+    def as_good(self) -> tuple[float, float] | None:
+        """The least and the largest of the neighbouring rates that are about as good as the best:
+        their losses are at most a tenth larger.
+        """
+        if self.best is None:
+            return None
+        place = self.done.index(self.best)
+        low = high = place
+        while low > 0 and self._is_as_good(self.done[low - 1]):
+            low -= 1
+        while high + 1 < len(self.done) and self._is_as_good(self.done[high + 1]):
+            high += 1
+        return self.done[low].rate, self.done[high].rate
+
+    def doubts(self) -> Iterator[str]:
+        """Why the best rate may be another one; none where that is sure."""
+        if self.best is None:
+            yield "every trial diverged"
+            return
+        if self.epochs < self.whole:
+            yield f"the trials had {self.epochs} of the {self.whole} epochs of the spec"
+        if self.judged_by == "train_loss":
+            yield "there are no validation rows: the loss is that of training rows"
+        if not self.best.loss < self.start:
+            yield "no trial ended with a lower loss than before training"
+        for name, rate, beyond in zip(("--from", "--to"), self.bounds, (-1, 1), strict=True):
+            if not _within(neighbour(self.best.rate, beyond), self.bounds):
+                yield f"rates beyond {rate:g} were not tried: {name} takes another end"
+        yield from self._apart()
+
+    def _apart(self) -> Iterator[str]:
+        """Whether rates that lie apart do as well as the best."""
+        good = self.as_good
+        assert good is not None
+        others = [f"{trial.rate:g}" for trial in self.done
+                  if not good[0] <= trial.rate <= good[1] and self._is_as_good(trial)]  # fmt: skip
+        if others:
+            yield f"{', '.join(others)} does as well, with worse rates between"
+
+    def _is_as_good(self, trial: Trial) -> bool:
+        assert self.best is not None
+        return trial.loss <= self.best.loss + AS_GOOD * abs(self.best.loss)
+
+    def as_json(self) -> dict[str, Any]:
+        """The trials as plain JSON values; the loss of one that diverged is None."""
+        return {
+            "judged_by": self.judged_by,
+            "epochs": self.epochs,
+            "loss_before_training": self.start,
+            "trials": [
+                {"learning_rate": trial.rate,
+                 "loss": trial.loss if math.isfinite(trial.loss) else None}
+                for trial in self.done
+            ],
+        }  # fmt: skip
+
+
+def next_rates(
+    losses: Mapping[float, float], fall: tuple[float, float], bounds: tuple[float, float]
+) -> Sequence[float]:
+    """The rates to try next, ascending: at first the powers of ten around and in the range of the
+    fall, then those that the best still needs; none where it has all. `losses` are those of the
+    rates that were tried.
+    """
+    wanted = _around(losses) if losses else _powers(fall)
+    kept = [rate for rate in wanted if _within(rate, bounds) and rate not in losses]
+    if not kept and not losses:
+        kept = [math.sqrt(bounds[0] * bounds[1])]  # no rate of the series lies between them
+    return sorted(kept)[: max(MOST - len(losses), 0)]
+
+
+def _powers(fall: tuple[float, float]) -> list[float]:
+    """The powers of ten from below the fall to above it."""
+    low, high = (math.log10(rate) for rate in fall)
+    return [float(f"1e{power}") for power in range(math.floor(low), math.ceil(high) + 1)]
+
+
+def _around(losses: Mapping[float, float]) -> list[float]:
+    """The best rate, of equal ones the least, with its neighbours on both sides."""
+    best = min(losses, key=lambda rate: (losses[rate], rate))
+    wanted = [neighbour(best, -places) for places in range(1, SIDES + 1)]
+    for places in range(1, SIDES + 1):
+        wanted.append(neighbour(best, places))
+        if math.isinf(losses.get(wanted[-1], 0.0)):
+            break  # what is larger diverges as well
+    return wanted
+
+
+def neighbour(rate: float, places: int) -> float:
+    """The rate so many places on in the series, from the one that is nearest by its logarithm."""
+    decade, digit = divmod(_place(rate) + places, len(_DIGITS))
+    return float(f"{_DIGITS[digit]}e{decade}")
+
+
+def _place(rate: float) -> int:
+    """The number of the nearest rate of the series."""
+    decade = math.floor(math.log10(rate))
+    candidates = range(len(_DIGITS) * decade, len(_DIGITS) * (decade + 1) + 1)
+
+    def far(place: int) -> float:
+        power, digit = divmod(place, len(_DIGITS))
+        return abs(math.log10(_DIGITS[digit]) + power - math.log10(rate))
+
+    return min(candidates, key=far)
+
+
+def _within(rate: float, bounds: tuple[float, float]) -> bool:
+    return bounds[0] * (1 - 1e-9) <= rate <= bounds[1] * (1 + 1e-9)
