@@ -4,6 +4,7 @@
 # make check  the linters and type checks
 # make bench  sets up .venv-bench and compares with other libraries: benchmarks/RESULTS.md
 # make accuracy  compares with scikit-learn on real tables: benchmarks/ACCURACY.md
+# make rates  holds lr-find against grids of rates on real tables: benchmarks/RATES.md
 # make faults all fault campaigns: an hour or more; FAULTS=--help shows how to choose
 # make lock   renews requirements.lock from what is installed in .venv
 
@@ -15,7 +16,7 @@ BIN := .venv/bin
 ROUNDING := 'tests/test_docs.py::test_page[backprop.md]' tests/test_rounding.py tests/test_export.py
 README := 'tests/test_docs.py::test_page[README.md]'
 
-.PHONY: train test test-cpus check bench accuracy faults lock clean
+.PHONY: train test test-cpus check bench accuracy rates faults lock clean
 
 train: .venv/.run
 	$(BIN)/train $(CONFIG)
@@ -40,6 +41,9 @@ bench: .venv-bench/.done
 
 accuracy: .venv-bench/.done
 	.venv-bench/bin/python -m benchmarks.accuracy $(ACCURACY)
+
+rates: .venv-bench/.done
+	.venv-bench/bin/python -m benchmarks.rate_search $(RATES)
 
 faults: .venv/.dev
 	$(BIN)/python -m tests.faults $(FAULTS)

@@ -24,9 +24,11 @@ import pandas as pd
 
 import trainer
 from benchmarks.tables import file_of
-from trainer.errors import DivergedError
-from trainer.runs.rate_search import Search, find_learning_rate
+from trainer.runs.prepare import prepare
+from trainer.runs.rate_search import find_learning_rate
+from trainer.runs.rate_trials import Course, course_of, train_at
 from trainer.spec.schema import Spec
+from trainer.training import never
 
 PAGE: Final = Path(__file__).with_name("RATES.md")
 GRID: Final = tuple(float(f"{10 ** (half / 2 - 4):.3g}") for half in range(10))
@@ -157,28 +159,19 @@ def measure(name: str, seed: int, folder: Path) -> Measured:
     began = time.perf_counter()
     search = find_learning_rate(spec, profile=UNKEPT)
     seconds = time.perf_counter() - began
-    grid = {rate: loss_at(spec, rate) for rate in GRID}
+    course = course_of(prepare(spec), UNKEPT, EPOCHS, never)
+    grid = {rate: train_at(course, rate)[1] for rate in GRID}
     best = min(grid, key=lambda rate: grid[rate])
     return Measured(
         name, seed, search.suggestion or math.nan, bool(search.suggestion) and not search.doubts,
-        seconds, loss_at(spec, search.suggestion), loss_at(spec, _of_curve(search)), best,
-        grid[best],
+        seconds, *(_loss(course, rate) for rate in (search.suggestion, search.test.steepest)),
+        best, grid[best],
     )  # fmt: skip
 
 
-def _of_curve(search: Search) -> float | None:
-    return search.test.steepest
-
-
-def loss_at(spec: Spec, rate: float | None) -> float:
-    """The validation loss after a training at this rate; infinite where it diverges."""
-    if rate is None:
-        return math.inf
-    try:
-        run = trainer.train(spec.changed({"sgd.learning_rate": rate}), profile=UNKEPT)
-    except DivergedError:
-        return math.inf
-    return run.metrics["val_loss"]
+def _loss(course: Course, rate: float | None) -> float:
+    """The validation loss after a training at this rate; infinite without one."""
+    return math.inf if rate is None else train_at(course, rate)[1]
 
 
 def page(measured: Iterable[Measured]) -> str:

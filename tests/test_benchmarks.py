@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from benchmarks import report
+from benchmarks import rate_search, report
 from benchmarks.command import Timed, time_command, time_known, time_train
 from trainer.checkpoints.facts import read_recorded
 from trainer.checkpoints.folder import folders
@@ -61,3 +61,25 @@ def test_the_own_command_is_timed_to_its_recorded_end(folder: Path) -> None:
 def test_the_table_of_the_command() -> None:
     table = report.command([("a", [Timed(1, 2), Timed(3, 9), Timed(2, 4)]), ("b", [Timed(0.5, 1)])])
     assert table.splitlines()[-2:] == ["| a | 2.00 | 4.00 |", "| b | 0.50 | 1.00 |"]
+
+
+def test_searches_for_rates_are_told() -> None:
+    """A search is good up to a tenth above the best; what diverges is not."""
+    losses = {"wine": (1.09, 1.2), "iris": (1.2, 1.0), "digits": (1.1, float("inf"))}
+    measured = [
+        rate_search.Measured(name, 1, 0.1, name != "iris", 2.0, *pair, 0.316, 1.0)
+        for name, pair in losses.items()
+    ]
+    text = rate_search.page(measured)
+    assert "in **2 of 3** searches; of the 2 that were sure, in 2." in text
+    assert "trials, did in 1." in text
+    assert "| iris | 0 of 1 | 0.1 | 0.316 | 1.200 | 1 | 2.0 |" in text
+
+
+def test_the_specs_of_searches_are_whole(folder: Path) -> None:
+    for name, task in rate_search.TASKS.items():
+        if task.file is not None:
+            (folder / f"{name}.csv").touch()
+        spec = rate_search.spec_of(name, 3, folder)
+        assert (spec.seed, spec.sgd.epochs) == (3, rate_search.EPOCHS)
+    assert rate_search.GRID[:3] == (0.0001, 0.000316, 0.001)

@@ -328,7 +328,8 @@ def test_rates_that_do_nothing_are_not_suggested(write_spec, train, folder: Path
 
 
 @pytest.mark.parametrize(
-    ("epochs", "rows", "found"), [(20, 64, 20), (10**6, 64, 1000), (10, 2 * 10**5, 1), (10, 10**9, 0)]
+    ("epochs", "rows", "found"),
+    [(20, 64, 20), (10**6, 64, 1000), (10, 2 * 10**5, 1), (10, 10**9, 0)],
 )
 def test_how_many_epochs_a_trial_can_have(epochs: int, rows: int, found: int, write_spec) -> None:
     """As many as the spec, fewer where they take long, none where one takes too long."""

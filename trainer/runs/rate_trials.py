@@ -57,6 +57,11 @@ class Course:
     epochs: int
     stop: Stop
 
+    @property
+    def judged_by(self) -> str:
+        """The loss by which trials are judged: of validation rows, where they are there."""
+        return "train_loss" if self.job.dataset.validation is None else "val_loss"
+
     def fresh(self, epochs: int, rates: LearningRates) -> Job:
         """The job at its start, with other rates and so many epochs."""
         spec = self.job.spec.changed({"sgd.epochs": epochs})
@@ -154,39 +159,33 @@ def run_trials(
     """Trains at rates of the fall of the curve, until the best has others on both sides. Raises
     `InterruptedRun`.
     """
-    judged_by = "train_loss" if course.job.dataset.validation is None else "val_loss"
     done: dict[float, float] = {}
     start = math.inf
     while rates := next_rates(done, test.fall or USUAL_FALL, bounds):
         for rate in rates:
-            losses = _train(course, rate, judged_by)
+            start, done[rate] = train_at(course, rate)
             course.check_stop(f"{len(done)} trials")
-            start, done[rate] = losses[0], _judged(course.spec, losses)
             told(course.epochs, Trial(rate, done[rate]))
             if math.isinf(done[rate]):
                 break  # and what is larger would diverge as well
     trials = tuple(Trial(rate, done[rate]) for rate in sorted(done))
-    return Trials(course.epochs, course.spec.sgd.epochs, judged_by, start, bounds, trials)
+    return Trials(course.epochs, course.spec.sgd.epochs, course.judged_by, start, bounds, trials)
 
 
-def _train(course: Course, rate: float, judged_by: str) -> list[float]:
-    """The losses before training and after each epoch; the last is infinite where it diverged."""
+def train_at(course: Course, rate: float) -> tuple[float, float]:
+    """The loss before a training at this rate, and the one that its run would keep: that of its
+    end, or of its best epoch if the spec keeps that; infinite where it diverges.
+    """
     job = course.fresh(course.epochs, _schedule(course, rate))
     losses: list[float] = []
     for event in run_job(job, course.stop):
         if isinstance(event, EpochDone):
-            losses.append(event.metrics.get(judged_by, math.inf))
+            losses.append(event.metrics.get(course.judged_by, math.inf))
         elif isinstance(event, Ended) and event.status == "DIVERGED":
             losses.append(math.inf)
-    return losses
-
-
-def _judged(spec: Spec, losses: list[float]) -> float:
-    """The loss that the run would keep: that of its end, or of its best epoch if it keeps that."""
-    stopping = spec.sgd.early_stopping
-    if stopping is not None and stopping.restore_best:
-        return min(losses[1:])
-    return losses[-1]
+    stopping = course.spec.sgd.early_stopping
+    restores = stopping is not None and stopping.restore_best
+    return losses[0], min(losses[1:], default=math.inf) if restores else losses[-1]
 
 
 def _schedule(course: Course, rate: float) -> LearningRates:
