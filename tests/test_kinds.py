@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from test_data import inline, make_spec
-from test_data_faults import declare, fill, tell
+from test_data_faults import declare, fill, marker, tell
 
 from trainer import DataError, SpecError
-from trainer.data import Column, Preprocessing, Table, load_table, read_rows
+from trainer.data import Column, Preprocessing, Table, load_dataset, load_table, read_rows
 from trainer.data.columns.cells import date
 from trainer.data.columns.notation import Notation
 from trainer.data.columns.values import CellError
@@ -185,6 +185,38 @@ TOLD = [
      f"t.csv:3: column 'a': expected a category, found an empty cell {fill('a', 'most_frequent')}"),
     ({"a": {"encode": "embedding"}}, "a,y\n1,2\n,3\n",
      f"t.csv:3: column 'a': expected a category, found an empty cell {fill('a', 'most_frequent')}"),
+    ({}, "a,y\nyes,2\nno,1\nmaybe,2\n",
+     "t.csv:4: column 'a': expected true or false, found the text 'maybe' (yes, no, 1 and 0 do as "
+     f"well; {marker('maybe')[1:]}"),
+    ({}, "a,y\nyes,2\nno,1\nunknown,2\nunknown,1\n",
+     "t.csv:4: column 'a': expected true or false, found 'unknown' (2 times); the others in line 5 "
+     + marker("unknown")),
+    ({}, "a,y\n2000-01-01,2\n2000-13-01,1\n",
+     "t.csv:3: column 'a': expected a date, found the text '2000-13-01' (write it as 2024-12-31 or "
+     "2024-12-31 23:59:59, or `data.columns: {a: {type: categorical}}`)"),
+    ({}, "a,y\n2000-01-01,2\n0000-00-00,1\n",
+     "t.csv:3: column 'a': expected a date, found '0000-00-00' " + marker('"0000-00-00"')),
+    ({}, "a,y\n31/12/2024,2\n1/2/2024,2\n12/31/2024,1\n30/12/2024,2\n",
+     "t.csv:4: column 'a': expected a date as day/month/year, found the text '12/31/2024' "
+     "(write `data.columns: {a: {format: month/day/year}}`, or all dates in one way, or "
+     "`data.columns: {a: {type: categorical}}`)"),
+    ({}, "a,y\n31/12/2024,2\n1/2/2024,2\n12/31/2024,1\n",
+     "t.csv: column 'a': dates are written in several ways: '31/12/2024' is day/month/year and "
+     "'12/31/2024' is month/day/year (write them in one way)"),
+    ({}, "a,b,y\n1/2/2024,1,2\n3/4/2024,1,1\n,x,1\n",
+     "t.csv: column 'a': dates such as '1/2/2024' may be day/month/year or month/day/year "
+     "(write `data.columns: {a: {format: day/month/year}}`, or whichever it is)\n"
+     f"t.csv:4: column 'b': expected a number, found the text 'x' {declare('b')}"),
+    ({}, "a,b,y\n1,-,2\n2,3,1\nn/a,4,1\n",
+     "t.csv:2: column 'b': expected a number, found '-' " + marker('"-", n/a', "b") + "\n"
+     "t.csv:4: column 'a': expected a number, found 'n/a' " + marker('n/a, "-"')),
+    ({"a": {"decimal": ","}}, "a,y\n\"1,5\",2\n2.5,1\n",
+     "t.csv:3: column 'a': expected a number, found the text '2.5' "
+     "(numbers are declared to be written as 1234,5 here)"),
+    ({}, "a,y\n\"1,5\",2\n$3,1\n€4,1\n",
+     "t.csv:2: column 'a': expected a number, found the text '1,5', a number but for the decimal "
+     "comma, and 2 more like it, in lines 3 and 4 (write it plainly, as -1234.5, in one unit, "
+     "or `data.columns: {a: {type: categorical}}`)"),
     ({"b": {"type": "date"}}, "a,y\n1,2\n",
      "data.columns.b: the data has no column 'b' (the columns are a, y)"),
     ({"aa": {"type": "date"}}, "aaa,y\n1,2\n",
@@ -205,6 +237,65 @@ def test_cells_and_declarations_that_do_not_fit(
     with pytest.raises((DataError, SpecError)) as caught:
         load_table(spec)
     assert tell(caught.value) == expected
+
+
+def test_texts_of_other_files_are_told_alike(folder: Path) -> None:
+    cells = [f"${n}.50" for n in range(60)]
+    pq.write_table(pa.table({"a": cells, "y": list(range(60))}), "t.parquet")
+    np.savez("t.npz", a=np.array(cells), y=np.arange(60))
+    for kind in ("parquet", "npz"):
+        with pytest.raises(DataError) as caught:
+            load_table(make_spec({kind: f"t.{kind}"}, target="y"))
+        assert tell(caught.value) == (
+            f"t.{kind}: column 'a': row 0: expected a number, found the text '$0.50', a number but "
+            "for the unit '$', and 59 more like it, in rows 1, 2, 3, … "
+            '(write `data.columns: {a: {unit: "$"}}`)'
+        )
+        declared = {"a": {"unit": "$"}}
+        table = load_table(make_spec({kind: f"t.{kind}"}, target="y", columns=declared))
+        assert table.x[:, 0].tolist() == [n + 0.5 for n in range(60)]
+
+
+def test_prices_that_are_few_among_texts_that_all_differ_are_told(folder: Path) -> None:
+    cells = [f"${n}" if n % 3 == 0 else f"ask {n}" for n in range(60)]
+    assert told("a,y\n" + "".join(f"{cell},1\n" for cell in cells)) == (
+        "t.csv:2: column 'a': expected a number, found the text '$0', a number but for the unit "
+        "'$', and 19 more like it, in lines 5, 8, 11, … "
+        '(write `data.columns: {a: {unit: "$"}}`)\n'
+        "t.csv:3: column 'a': expected a number, found the text 'ask 1', and 39 more like it, in "
+        f"lines 4, 6, 7, … {declare('a')}"
+    )
+
+
+CATEGORICAL = "`data.columns: {a: {type: categorical}}`"
+NOTES: list[tuple[list[str], str | None]] = [
+    (["1067", "04109", "10115"], "the numbers of 'a' have leading zeros, as 04109 has, so they are "
+     f"probably codes: {CATEGORICAL} keeps them"),
+    (["", "76561198000000007"], "'a' has whole numbers beyond 2**53, such as 76561198000000007, "
+     f"which are rounded; are they ids? {CATEGORICAL} keeps them"),
+    (["20241231", "20240229"], "the numbers of 'a', such as 20241231, look like dates: "
+     "`data.columns: {a: {format: yearmonthday}}` reads them"),
+    (["500 ml", "1 l"] * 3, "the 2 different texts of 'a', such as '500 ml', are taken for "
+     f"categories, not for numbers with a unit or times; {CATEGORICAL} says so"),
+    ([f"who {n}" for n in range(30)], "the 30 different texts of 'a' in 30 rows become a column "
+     f"each; are they identifiers? {CATEGORICAL} says that they are categories"),
+    (["0", "0.5", "10"], None), (["20241231", "20241331"], None), (["9007199254740992"], None),
+    (["yes", "no"], None), (["x", "y", "x"], None), (["2024-12-31"], None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("cells", "note"), NOTES)
+@pytest.mark.parametrize("stream", [False, True])
+def test_notes_on_columns(cells: list[str], note: str | None, stream: bool, folder: Path) -> None:
+    text = "a,y\n" + "".join(f'"{cell}",{i}\n' for i, cell in enumerate(cells))
+    Path("t.csv").write_text(text)
+    source, data = {"csv": "t.csv"}, {"missing": "most_frequent", "split": {}}
+    spec = make_spec(source, target="y", stream=stream, **data)
+    notes = [each for each in load_dataset(spec).notes if "'a'" in each]
+    assert notes == [note] * (note is not None)
+    spec = make_spec(source, target="y", stream=stream, columns={"a": {"type": "categorical"}},
+                     **data)  # fmt: skip
+    assert not [each for each in load_dataset(spec).notes if "'a'" in each]
 
 
 def test_missing_cells_are_kept_where_something_stands_for_them(folder: Path) -> None:

@@ -31,6 +31,7 @@ _NUMERAL: Final = re.compile(
     r"(?P<second>[-+]?)(?P<digits>\d[\d.,'’ ]*|[.,]\d+)([eE][-+]?\d+)?\s?"
     rf"(?P<behind>(?:[^\W\d_]|[%‰°{_MONEY}])[^\s\d,;:()]{{0,9}}[23]?)?(?P<minus>-?)"
 )
+_MAGNITUDE: Final = re.compile("[kK]|M|B|bn|[mM]io|[mM]ln|[mM]rd|[tT]sd")
 _TIME: Final = re.compile(r"-?\d{1,4}:[0-5]?\d(:[0-5]?\d([.,]\d+)?)?( ?[ap]\.?m\.?)?", re.I)
 _CLOCK: Final = re.compile(r"\d{1,2} ?[ap]\.?m\.?", re.I)
 _DURATION: Final = re.compile(
@@ -42,7 +43,7 @@ _LIKE_DATE: Final = re.compile(
     r"(\d{4}([-/. ])\d{1,2}\2\d{1,2}|\d{1,2}([-/. ])\d{1,2}\3(\d{4}|\d\d)"
     r"|(\w+,? +)?\d{1,2}(st|nd|rd|th)?[-/. ]*[^\W\d_]{3,9}\.?[-/., ]+(\d{4}|\d\d)"
     r"|(\w+,? +)?[^\W\d_]{3,9}\.?[-/. ]*\d{1,2}(st|nd|rd|th)?[-/., ]+(\d{4}|\d\d))"
-    r"(\D.*)?", re.ASCII
+    r"([^\d./-].*)?", re.ASCII
 )  # fmt: skip
 _NO_DATE: Final = re.compile(r"\D*0{1,4}\D0{1,2}\D0{1,4}(\D.*)?", re.ASCII)
 
@@ -103,6 +104,8 @@ def numeral_of(text: str) -> Numeral | None:
     if signs is None:
         return None
     before, behind = (match["before"] or "").strip(), (match["behind"] or "").strip()
+    if _MAGNITUDE.fullmatch(behind):
+        odd.append(f"the suffix '{behind}' of thousands or millions")
     if before and behind:
         return None
     if not (before or behind or odd or any(signs)):

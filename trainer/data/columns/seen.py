@@ -23,7 +23,8 @@ class Seen:
     """What the cells of a column look like, counted. `present` are those that are not missing;
     `numerals` numbers as people write them, of which `quantities` may as well be names (500 ml);
     `markers` what often stands for nothing; `formats` the dates that are not of ISO 8601, by each
-    format that they fit. `texts` are the distinct ones, if the column is `whole`.
+    format that they fit, and `samples` one of them for all formats that fit the same. `texts` are
+    the distinct ones, if the column is `whole`.
     """
 
     notation: Notation = PLAIN
@@ -38,7 +39,7 @@ class Seen:
     formats: Counter[str] = field(default_factory=Counter)
     texts: set[str] = field(default_factory=set)
     quantity: str = ""
-    date: str = ""
+    samples: dict[tuple[str, ...], str] = field(default_factory=dict)
     whole: bool = True
 
     def add(self, text: str, count: int) -> None:
@@ -61,9 +62,10 @@ class Seen:
             self.quantity = self.quantity or text * numeral.quantity
         elif looks_like_date(text):
             self.dates += count
-            if days_of(text) is None:
-                self.formats.update(dict.fromkeys(date_formats(text), count))
-                self.date = self.date or text * bool(date_formats(text))
+            forms = date_formats(text)
+            if forms and days_of(text) is None:
+                self.formats.update(dict.fromkeys(forms, count))
+                self.samples.setdefault(forms, text)
 
     @property
     def few(self) -> bool:

@@ -55,15 +55,16 @@ def told(
     want: Wanted,
     column: Column,
     file: TableFile,
+    markers: Collection[str] = (),
 ) -> tuple[str, str | None]:
     """The message of a mistake, and what to do; `cells` counts its different texts, `error`
-    is what was said of the first.
+    is what was said of the first, and `markers` are what in all columns may stand for nothing.
     """
     if not want.declarable:  # rows to predict, which the training has decided
         return error.message, error.hint
     if sort == "marker":
         message = error.message.rpartition(", found ")[0] + f", found {_listed(cells)}"
-        return message, _marker_hint(want, column, cells, file)
+        return message, _marker_hint(want, cells, markers, file)
     if sort == "numeral":
         numerals = [numeral for cell in cells if (numeral := numeral_of(cell))]
         return _but_for(error.message, numerals), _numeral_hint(want, numerals, file)
@@ -73,7 +74,7 @@ def told(
     if sort == "date" or column.kind == "date":
         return error.message, _date_hint(want, column, cells)
     if column.kind == "boolean" and want.kind is None:
-        hint = _marker_hint(want, column, cells, file)
+        hint = _marker_hint(want, cells, markers, file)
         return error.message, f"{error.hint}; {hint}"
     return error.message, error.hint
 
@@ -97,11 +98,15 @@ def _or_categorical(want: Wanted) -> str:
 # Markers -----------------------------------------------------------------------------------------
 
 
-def _marker_hint(want: Wanted, column: Column, cells: Collection[str], file: TableFile) -> str:
+def _marker_hint(
+    want: Wanted, cells: Collection[str], markers: Collection[str], file: TableFile
+) -> str:
     """How cells are said to stand for nothing."""
     if file.counts != "line":
         return f"if {_they(cells)} for nothing, write nulls{_or_categorical(want)}"
-    every = ", ".join(map(_yaml, dict.fromkeys((*file.missing, *(cell.strip() for cell in cells)))))
+    every = ", ".join(
+        map(_yaml, dict.fromkeys((*file.missing, *(cell.strip() for cell in (*cells, *markers)))))
+    )
     write = f"write `source: {{csv: …, missing_values: [{every}]}}`"
     return f"if {_they(cells)} for nothing, {write}{_or_categorical(want)}"
 

@@ -114,6 +114,9 @@ class _Search:
 
     def told(self) -> Iterator[tuple[Place, Problem]]:
         """Every mistake once."""
+        markers = dict.fromkeys(
+            text for each in self.mistakes.values() if each.sort == "marker" for text in each.texts
+        )
         for mistake in self.mistakes.values():
             place, error = mistake.place, mistake.error
             if place[2] < 0:
@@ -122,7 +125,9 @@ class _Search:
                 yield place, Problem("", message, error.hint, mistake.file.label, line)
                 continue
             want, column = self.wanted[place[2]], self.columns[place[2]]
-            message, hint = told(mistake.sort, error, mistake.texts, want, column, mistake.file)
+            message, hint = told(
+                mistake.sort, error, mistake.texts, want, column, mistake.file, markers
+            )
             message = mistake.more(message)
             yield place, place_of(mistake.file, place[1], want.name, message, hint)
 

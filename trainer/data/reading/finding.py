@@ -17,7 +17,7 @@ from trainer.data.columns.table import Column, show
 from trainer.data.reading.tablefile import TableFile
 from trainer.errors import DataError, Problem
 from trainer.spec.data import Kind
-from trainer.spec.messages import either
+from trainer.spec.messages import either, words
 
 MANY: Final = 100
 """So many distinct texts may be categories, whatever the number of rows."""
@@ -175,8 +175,15 @@ def _identifiers(
 def _ambiguous(want: Wanted, seen: Seen, file: TableFile) -> Problem:
     """The problem of dates whose format no cell tells."""
     forms = seen.possible_formats
-    message = f"dates such as {show(seen.date)} may be {either(forms)}"
-    hint = f"write {declaration(want.name, f'format: {forms[0]}')}, or whichever it is"
+    own = {form: text for fits, text in seen.samples.items() for form in fits if len(fits) == 1}
+    if set(forms) <= set(own):
+        ways = words([f"{show(own[form])} is {form}" for form in forms])
+        message, hint = f"dates are written in several ways: {ways}", "write them in one way"
+    else:
+        every = [text for fits, text in seen.samples.items() if set(forms) <= set(fits)]
+        date = [*every, *seen.samples.values()][0]
+        message = f"dates such as {show(date)} may be {either(forms)}"
+        hint = f"write {declaration(want.name, f'format: {forms[0]}')}, or whichever it is"
     return Problem(f"column {show(want.name)}", message, hint, file.label)
 
 
