@@ -260,10 +260,11 @@ CELLS = [
     *(cell(text, f"expected a number, found the text {text!r}, a number but for the unit {unit!r} "
            + signs(f'unit: "{unit}"', source=False,
                    more=", or `data.columns: {a: {type: categorical}}`"))
-      for text, unit in (("12 kg", "kg"), ("1.2k", "k"), ("1e", "e"), ("1f", "f"))),
+      for text, unit in (("12 kg", "kg"), ("1e", "e"), ("1f", "f"))),
     *(cell(text, f"expected a number, found the text {text!r}, a number but for {odd} "
            "(write it plainly, as -1234.5, or `data.columns: {a: {type: categorical}}`)")
       for text, odd in (
+        ("1.2k", "the suffix 'k' of thousands or millions"),
         ("−1", "a minus other than '-'"), ("–1", "a minus other than '-'"),
         ("(1)", "parentheses for negative numbers"), ("1-", "a minus behind the digits"),
         ("١٢", "digits that are not 0 to 9"), ("１２", "digits that are not 0 to 9"),

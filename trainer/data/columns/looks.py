@@ -104,17 +104,18 @@ def numeral_of(text: str) -> Numeral | None:
     if signs is None:
         return None
     before, behind = (match["before"] or "").strip(), (match["behind"] or "").strip()
+    known = bool(before) or bool(re.fullmatch(_CODES, behind.upper()))
+    word = behind.isalpha() and unicodedata.category(behind[0]) != "Sc"
     if _MAGNITUDE.fullmatch(behind):
         odd.append(f"the suffix '{behind}' of thousands or millions")
+        behind = ""
     if before and behind:
         return None
     if not (before or behind or odd or any(signs)):
         if text.strip(" \t") == plain and not (match["sign"] and " " in plain):
             return None
         odd.append("other blanks")
-    word = behind.isalpha() and unicodedata.category(behind[0]) != "Sc"
-    known = before or not word or re.fullmatch(_CODES, behind.upper())
-    return Numeral(*signs, unit=before or behind, odd=", ".join(odd), quantity=not known)
+    return Numeral(*signs, unit=before or behind, odd=", ".join(odd), quantity=word and not known)
 
 
 def _signs(digits: str) -> tuple[str, str, str] | None:
