@@ -42,7 +42,8 @@ class KeptRows:
     """The rows of a file that have a value in each of the columns `by`.
 
     `before` are the counts of the files that are read before it, and `count` those of the last
-    whole pass over this one. `spellings` are the texts that stand for nothing, by default the file's.
+    whole pass over this one. `spellings` are the texts that stand for nothing, by default those of
+    the file.
     """
 
     file: TableFile
