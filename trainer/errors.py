@@ -23,6 +23,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 from unicodedata import east_asian_width
 
+from trainer.addresses import without_secrets
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -47,7 +49,10 @@ class Problem:
         head = ":".join([part for part in place if part])
         lines = [": ".join(part for part in (head, self.path, self.message) if part)]
         if self.source and self.line is not None and self.column is not None:
-            source, column = _window(self.source, self.column)
+            whole = without_secrets(self.source)
+            before = without_secrets(self.source[: self.column - 1])
+            column = self.column if whole == self.source else len(before) + 1
+            source, column = _window(whole, column)
             gutter = f"{self.line:>5} | "
             before = visible(source[: column - 1])
             fault = visible(source[column - 1 : column - 1 + self.width])
@@ -65,8 +70,8 @@ class Problem:
             "line": self.line,
             "column": self.column,
             "path": self.path,
-            "message": self.message,
-            "hint": self.hint,
+            "message": without_secrets(self.message),
+            "hint": self.hint and without_secrets(self.hint),
         }
 
 
@@ -97,10 +102,16 @@ def _window(source: str, column: int, size: int = 100) -> tuple[str, int]:
 
 
 class TrainerError(Exception):
-    """Base of all errors that are a user's to solve. `str()` of it is the whole message."""
+    """Base of all errors that are a user's to solve. `str()` of it is the whole message.
+
+    No password, token or key of an address is in it, whoever wrote the message.
+    """
 
     exit_code = 1
     kind = "error"
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(without_secrets(message))
 
     def as_json(self) -> dict[str, object]:
         """The error as `--json` prints it."""

@@ -61,7 +61,7 @@ def list_runs(
     if json_:
         print_json({"runs": [run.as_json() for run in runs[:limit]]})
     elif not runs:
-        print(_nothing(where, experiment, store.uri))
+        print(_nothing(where, experiment, store.shown))
     else:
         output = Output()
         show_runs(output, runs[:limit], sort.removeprefix("-"))

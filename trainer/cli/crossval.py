@@ -130,4 +130,5 @@ def _ending(cross: CrossValidation) -> Iterator[str]:
     if cross.run_id is not None and cross.folder is not None:
         uri = cross.tracking_uri or ""
         yield f"run {cross.folder.name} in experiment '{cross.experiment}', {show_store(uri)}"
-        yield f"next: {ui_command(uri)}"
+        if look := ui_command(uri):
+            yield f"next: {look}"

@@ -16,10 +16,12 @@ def show_store(uri: str) -> str:
     return os.path.relpath(path) if path != uri and Path(path).is_relative_to(Path.cwd()) else path
 
 
-def ui_command(uri: str) -> str:
-    """The command that shows this store."""
+def ui_command(uri: str) -> str | None:
+    """The command that shows this store; None where there is none, as for PostgreSQL."""
     if uri.startswith(("http://", "https://")):
         return f"open {uri}"
+    if not uri.startswith("sqlite:"):
+        return None
     default = f"sqlite:///{(Path('runs') / 'mlflow.db').resolve()}"
     option = "" if uri == default else f" --tracking-uri {uri}"
     return f"{program()} ui{option}"

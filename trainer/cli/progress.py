@@ -160,7 +160,8 @@ def summarise(run: Run) -> str:
         place = show_store(run.tracking_uri)
         experiment = f"experiment '{run.experiment}', " if run.experiment else ""
         lines.append(f"run {run.id} in {experiment}{place}")
-        lines.append(f"next: {ui_command(run.tracking_uri)}")
+        if look := ui_command(run.tracking_uri):
+            lines.append(f"next: {look}")
     return "\n".join(lines)
 
 

@@ -74,7 +74,8 @@ def _start(arguments: Sequence[str], settings: Mapping[str, str]) -> subprocess.
 def _wait_until_ready(server: subprocess.Popen[bytes], port: int, health: str) -> None:
     """Returns when the server answers, or has ended."""
     while server.poll() is None:
-        with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}{health}"):
+        with suppress(OSError):
+            urllib.request.urlopen(f"http://127.0.0.1:{port}{health}", timeout=5).close()
             return
         time.sleep(0.1)
 

@@ -17,10 +17,10 @@ def serve_ui(tracking_uri: str | None, port: int) -> None:
     store = store_at(tracking_uri).find_store()
     if store.uri.startswith(("http://", "https://")):
         check_store(store)
-        print(f"The runs are in {store.uri}: open it in a browser.")
+        print(f"The runs are in {store.shown}: open it in a browser.")
         return
     if store.database is None:
-        raise UsageError(f"`train ui` shows databases of the kind sqlite:///…, not {store.uri}")
+        raise UsageError(f"`train ui` shows databases of the kind sqlite:///…, not {store.shown}")
     if not store.database.exists():
         raise TrackingError(
             f"there are no runs in '{store.database}' yet\n"

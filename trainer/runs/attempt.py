@@ -204,7 +204,7 @@ class Attempt:
             seconds=time.monotonic() - self.began,
             folder=kept.folder.path if kept else None,
             experiment=self._experiment(),
-            tracking_uri=kept.recorder.store.uri if kept and kept.recorder else None,
+            tracking_uri=kept.recorder.store.shown if kept and kept.recorder else None,
         )
 
     def _experiment(self) -> str | None:

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from trainer.addresses import shown_address, without_secrets
 from trainer.checkpoints.environment import origin
 from trainer.checkpoints.facts import Facts, Kind
 from trainer.checkpoints.folder import new_id
@@ -17,6 +18,7 @@ from trainer.spec.schema import Spec
 
 def facts_of(spec: Spec, profile: Profile, kind: Kind = "train", **others: Any) -> Facts:
     """The facts of a new run; `others` are those that the caller knows."""
+    address = profile.address(spec)
     known: dict[str, Any] = {
         "id": new_id(),
         "kind": kind,
@@ -24,7 +26,7 @@ def facts_of(spec: Spec, profile: Profile, kind: Kind = "train", **others: Any) 
         "experiment": experiment_of(spec),
         "spec": spec.resolved(),
         "spec_sha256": spec.sha256,
-        "spec_text": spec.text,
+        "spec_text": spec.text and without_secrets(spec.text),  # of comments too
         "spec_file": str(Path(spec.file).resolve()) if spec.file else None,
         "origin": origin(spec.file) | {"source": spec.file},
         "data": {},
@@ -33,7 +35,7 @@ def facts_of(spec: Spec, profile: Profile, kind: Kind = "train", **others: Any) 
         "description": [],
         "score": default_metric(spec.model.loss),
         "charts": {},
-        "store": profile.address(spec),
+        "store": address and shown_address(address),
         "record": profile.recorded,
     }
     return Facts(**known | others)

@@ -19,6 +19,7 @@ from trainer.runs.profile import DEFAULT, Profile
 from trainer.runs.resume import changed_facts
 from trainer.runs.start import first_values
 from trainer.spec import read_spec
+from trainer.tracking.names import read, written
 from trainer.tracking.opening import KIND_TAG
 from trainer.tracking.record import Record, read_record, record_proof
 from trainer.training import Listener, Run, Stop, compile_kernels, make_job, never, nobody
@@ -182,12 +183,14 @@ def compare(record: Record, found: Run) -> Proof:
 
 def _series(record: Record, found: Run) -> Iterator[tuple[str, Array, Array | None]]:
     """Each metric as recorded and as found, at the recorded steps; the trace of all steps last."""
+    history = {read(written(name)): series for name, series in found.history.items()}
+    metrics = {read(written(name)): value for name, value in found.metrics.items()}
     for name, points in record.points.items():
         if name.startswith(MEASURED):
             continue
-        series = found.history.get(name)
+        series = history.get(name)
         if series is None:  # a summary: its last value counts
-            last = found.metrics.get(name)
+            last = metrics.get(name)
             again = None if last is None else np.array([last])
             yield name, np.array([points[-1][1]]), again
             continue

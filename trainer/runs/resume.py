@@ -29,7 +29,8 @@ from trainer.runs.recording import open_recorder
 from trainer.spec.changes import Changes
 from trainer.spec.schema import Spec, decides_numbers
 from trainer.spec.sgd import SGDSpec
-from trainer.tracking.names import flatten
+from trainer.tracking.names import flatten, read_all
+from trainer.tracking.store import address_again
 from trainer.training import (
     Job,
     Listener,
@@ -78,7 +79,8 @@ def resume(
         if facts.kind != "train":
             raise UsageError(f"the run {path.name[:8]} ({facts.kind}) cannot be gone on with")
         if profile.recorded:
-            recorder = open_recorder(replace(profile, store=profile.store or facts.store))
+            store = address_again(profile.store, facts.store)
+            recorder = open_recorder(replace(profile, store=store))
         kept, job = _restored(folder, facts, changes, force, profile, listen)
     except BaseException:
         if recorder is not None:
@@ -154,8 +156,12 @@ def _differences(
     facts: Facts, spec: Spec, dataset: Dataset, environment: Mapping[str, str]
 ) -> Differences:
     """What decides the numbers and is not as it was, by name: old and new."""
-    old = {**flatten(facts.spec), "data_sha256": facts.data["sha256"], **facts.environment}
-    new = {**flatten(spec.resolved()), "data_sha256": dataset.sha256, **environment}
+    old = {
+        **read_all(flatten(facts.spec)),
+        "data_sha256": facts.data["sha256"],
+        **facts.environment,
+    }
+    new = {**read_all(flatten(spec.resolved())), "data_sha256": dataset.sha256, **environment}
     return changed_facts(old, new)
 
 

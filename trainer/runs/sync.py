@@ -11,7 +11,7 @@ from trainer.checkpoints.folder import LOCK, find_folder, folders, is_held
 from trainer.errors import CheckpointError, TrackingError
 from trainer.runs.profile import DEFAULT, Profile
 from trainer.tracking.recorder import RECORDER_LOCK, Orders, follow
-from trainer.tracking.store import resolve_store
+from trainer.tracking.store import address_again, resolve_store
 
 
 def unsent_runs(profile: Profile = DEFAULT) -> list[str]:
@@ -38,7 +38,7 @@ def send(run: str, profile: Profile = DEFAULT) -> Recorded:
     """
     path = find_folder(profile.runs or Path("runs"), run)
     facts = read_facts(path)
-    store = resolve_store(profile.store or facts.store, path.parent)
+    store = resolve_store(address_again(profile.store, facts.store), path.parent)
     orders: Orders = Queue()
     orders.put({"folder": str(path.resolve()), "store": store.uri, "attempt": facts.attempt})
     orders.put(None)

@@ -181,12 +181,12 @@ def _known_run(order: Order, run: Run, facts: Facts, recorder: Recorder | None) 
         getattr(was, name) == getattr(facts, name)
         for name in ("name", "experiment", "parent", "register")
     )
-    elsewhere = recorder is not None and recorded and recorded.store != recorder.store.uri
+    elsewhere = recorder is not None and recorded and recorded.store != recorder.store.shown
     if elsewhere or not alike:
         known, recorded = copy_run(known, facts), None
         run = replace(run, name=facts.name, experiment=facts.experiment, folder=known)
     if recorder is not None:
-        run = replace(run, tracking_uri=recorder.store.uri)
+        run = replace(run, tracking_uri=recorder.store.shown)
     if recorded is not None:
         run = found_in(run, recorded)
     order.listen(Trained(run))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,8 +32,6 @@ from trainer.training.history import thinned
 
 TRACE: Final = "trace.parquet"
 NEEDED: Final = (RESOLVED, PREPROCESSING, PARAMETERS)
-REFUSED: Final = r"[^\w\-. :/]"
-"""What MLflow takes in no name of a metric."""
 
 
 @dataclass(frozen=True)
@@ -119,5 +116,5 @@ def record_evaluation(
     """
     if run.run_id is None:
         raise UsageError(f"the run {run.id[:8]} is not recorded yet: send it with train sync")
-    named = {f"eval/{re.sub(REFUSED, '_', name)}": value for name, value in metrics.items()}
+    named = {f"eval/{name}": value for name, value in metrics.items()}
     record_metrics(profile.find_store(), run.run_id, named)

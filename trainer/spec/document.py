@@ -15,6 +15,7 @@ from typing import Final, TypeAlias
 
 import yaml
 
+from trainer.addresses import without_secrets
 from trainer.errors import Problem, visible
 
 MAX_DEPTH: Final = 64
@@ -161,7 +162,10 @@ def show_path(path: Path) -> str:
 
 
 def show_text(text: str, size: int = 40) -> str:
-    """A text as messages print it: in one line, without control characters, not too long."""
+    """A text as messages print it: in one line, without control characters and an address's
+    secrets, not too long.
+    """
+    text = without_secrets(text)
     short = text if len(text) <= size else text[: size - 3] + "..."
     return visible(short, keep="")
 

@@ -22,6 +22,7 @@ from pydantic import (
     model_validator,
 )
 
+from trainer.addresses import has_secret
 from trainer.errors import Problem
 from trainer.metrics import METRICS, fitting_metrics
 from trainer.spec.data import DataSpec
@@ -70,7 +71,17 @@ class TrackingSpec(Strict):
     experiment: Name | None = None
     """The experiment; by default the spec's name."""
     uri: Name | None = None
-    """MLflow's tracking store; by default a database in `runs/`."""
+    """MLflow's tracking store; by default a database in `runs/`. It holds no password."""
+
+    @field_validator("uri")
+    @classmethod
+    def _no_secret(cls, uri: str | None) -> str | None:
+        if uri is not None and has_secret(uri):
+            raise wrong(
+                "a spec is shown and shared, and this address holds a secret",
+                "leave it out here, and set MLFLOW_TRACKING_URI to the whole address",
+            )
+        return uri
 
 
 def _names(model: ModelSpec) -> Iterator[tuple[Path, str]]:

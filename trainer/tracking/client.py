@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from trainer.errors import TrackingError, TrainerError, UsageError
 from trainer.tracking.store import Store, check_store
+from trainer.tracking.waiting import limited
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -62,10 +63,21 @@ def connect(store: Store) -> MlflowClient:
         )
     check_store(store)
     import_mlflow()
+    with answers_of(store), no_collection():
+        return client_of(store)
+
+
+def client_of(store: Store) -> MlflowClient:
+    """A client of the store, which must be there. Its calls have an end unless it is a database
+    on this disk, which has its own. Raises what MLflow raises.
+    """
     from mlflow import MlflowClient
 
-    with answers_of(store), no_collection():
+    if store.database is not None:
         return MlflowClient(tracking_uri=store.uri)
+    return limited(
+        lambda: MlflowClient(tracking_uri=store.uri), f"the tracking store {store.shown}"
+    )
 
 
 @contextmanager
@@ -76,7 +88,8 @@ def answers_of(store: Store) -> Iterator[None]:
     except TrainerError:
         raise
     except Exception as error:
-        raise TrackingError(f"the tracking store {store.uri} refused: {_reason(error)}") from error
+        refused = f"the tracking store {store.shown} refused: {_reason(error)}"
+        raise TrackingError(refused) from error
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from trainer.checkpoints.facts import Facts
 from trainer.errors import TrackingError
-from trainer.tracking.client import no_collection
+from trainer.tracking.client import client_of, no_collection
 from trainer.tracking.names import flatten
 from trainer.tracking.store import Store
 from trainer.tracking.view import VIEW_TAG, shared_view
@@ -54,7 +54,7 @@ def open_client(store: Store) -> MlflowClient:
                 MlflowClient(tracking_uri=f"sqlite:///{fresh}")
                 with suppress(FileExistsError):  # another run was quicker
                     _put_in_place(fresh, database)
-        return MlflowClient(tracking_uri=store.uri)
+        return client_of(store)
 
 
 def _put_in_place(fresh: Path, place: Path) -> None:
@@ -87,7 +87,7 @@ def _find_experiment(client: MlflowClient, store: Store, facts: Facts) -> Experi
         found = client.get_experiment_by_name(name) or _create_experiment(client, store, facts)
     if found.lifecycle_stage == "deleted":
         raise TrackingError(
-            f"the experiment '{found.name}' is deleted in {store.uri}\n"
+            f"the experiment '{found.name}' is deleted in {store.shown}\n"
             "  hint: restore it in the MLflow UI, or name another one in tracking.experiment"
         )
     if found.experiment_id == "0" and store.database is not None:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from trainer.checkpoints.facts import Facts, Outcome
+from trainer.tracking.names import written
 from trainer.training.events import Ended, EpochDone, LoopEvent, StepsDone
 from trainer.training.history import thinned
 
@@ -100,7 +101,8 @@ class Points:
         store has not; with `again` also those of which it has another value.
         """
         moment = int((when or time.time()) * 1000)
-        for name, value in values:
+        for own, value in values:
+            name = written(own)
             known = self._known.get((name, step))
             if math.isfinite(value) and (known is None or (again and known != value)):
                 self._known[name, step] = value

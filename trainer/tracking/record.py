@@ -14,6 +14,7 @@ from trainer.errors import UsageError
 from trainer.report.recorded import RecordedRun, doubts
 from trainer.tracking.client import answers_of, connect
 from trainer.tracking.model import RegisteredName, register
+from trainer.tracking.names import written
 from trainer.tracking.runs import Runs
 from trainer.tracking.store import Store
 
@@ -66,7 +67,7 @@ def record_metrics(store: Store, run_id: str, metrics: Mapping[str, float]) -> N
     client = connect(store)
     with answers_of(store):
         for name, value in metrics.items():
-            client.log_metric(run_id, name, value)
+            client.log_metric(run_id, written(name), value)
 
 
 def record_files(store: Store, run_id: str, files: Mapping[str, bytes]) -> None:

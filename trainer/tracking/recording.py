@@ -82,8 +82,8 @@ class Recording:
         self._told = False
         self._noted: Recorded | None = None  # what recorded.json says
         before = read_recorded(folder)
-        if before is None or before.store != store.uri:
-            before = Recorded(store.uri, self.facts.attempt)
+        if before is None or before.store != store.shown:
+            before = Recorded(store.shown, self.facts.attempt)
         self._state = replace(
             before, attempt=self.facts.attempt, whole=False, problem=None, model_id=None
         )

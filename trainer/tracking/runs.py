@@ -16,6 +16,7 @@ from trainer.checkpoints.choosing import ID_BEGINS, the_one
 from trainer.errors import UsageError
 from trainer.report.recorded import DIVERGED_TAG, FALLBACK, RecordedRun
 from trainer.tracking.client import answers_of, connect, words_of
+from trainer.tracking.names import read_all, written
 from trainer.tracking.opening import KIND_TAG, RUN_TAG
 from trainer.tracking.store import Store
 
@@ -92,7 +93,7 @@ class Runs:
         return []
 
     def _where(self, experiment: str | None) -> str:
-        return f"in {self.store.uri}" if experiment is None else f"in experiment '{experiment}'"
+        return f"in {self.store.shown}" if experiment is None else f"in experiment '{experiment}'"
 
     # Several runs --------------------------------------------------------------------------
 
@@ -169,7 +170,7 @@ class Runs:
         names = [found.name for found in self._experiments]
         near = difflib.get_close_matches(name, names, 1)
         hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(names)}"
-        raise UsageError(f"there is no experiment '{name}' in {self.store.uri}\n  hint: {hint}")
+        raise UsageError(f"there is no experiment '{name}' in {self.store.shown}\n  hint: {hint}")
 
     # Files ---------------------------------------------------------------------------------
 
@@ -193,7 +194,7 @@ class Runs:
     def points(self, run_id: str, metric: str) -> list[tuple[int, float]]:
         """Every point of a metric as (step, value), in the order in which they came."""
         with answers_of(self.store):
-            history = self.client.get_metric_history(run_id, metric)
+            history = self.client.get_metric_history(run_id, written(metric))
         return [(p.step, p.value) for p in sorted(history, key=lambda p: p.timestamp)]
 
 
@@ -212,7 +213,7 @@ def _recorded(run: Run, experiment: str) -> RecordedRun:
         "DIVERGED" if diverged else info.status,
         datetime.fromtimestamp(info.start_time / 1000).astimezone(),
         (ended - info.start_time) / 1000 if ended and info.status != "RUNNING" else None,
-        data.params,
-        data.metrics,
+        read_all(data.params),
+        read_all(data.metrics),
         data.tags,
     )

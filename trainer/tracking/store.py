@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import sqlite3
 import ssl
 from contextlib import closing
@@ -14,10 +15,22 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
+from trainer.addresses import HIDDEN, shown_address
 from trainer.errors import TrackingError
+from trainer.tracking.waiting import within
 
 DATABASE: Final = "mlflow.db"
 ANSWER_SECONDS: Final = 4.0
+WORKSPACES: Final = ("databricks", "databricks-uc", "uc")
+"""What MLflow takes for a workspace or catalogue of Databricks, as a word or a scheme."""
+PORTS: Final = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
+"""The servers of databases that MLflow can use, and where they answer by default."""
+DRIVERS: Final = {
+    "psycopg": "'psycopg[binary]'",
+    "psycopg2": "psycopg2-binary",
+    "MySQLdb": "mysqlclient, or pymysql and write mysql+pymysql://…",
+}
+"""How the packages of drivers are installed whose modules have another name."""
 _SET_BOTH: Final = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
 
 
@@ -27,6 +40,11 @@ class Store:
 
     uri: str
     database: Path | None = None
+
+    @property
+    def shown(self) -> str:
+        """The address without its secrets, as it is printed, recorded and kept."""
+        return shown_address(self.uri)
 
     @property
     def folder(self) -> Path | None:
@@ -54,19 +72,39 @@ def resolve_store(uri: str | None, runs: Path) -> Store:
     """
     if not uri:
         return _sqlite(str(runs / DATABASE))
-    if uri.startswith("sqlite:"):
-        return _sqlite(uri.removeprefix("sqlite:").removeprefix("///"))
-    if uri.startswith("file:") or ":" not in uri:
+    scheme, colon, rest = uri.partition(":")
+    scheme = scheme.lower()
+    if uri in WORKSPACES or (colon and scheme in WORKSPACES):
+        return Store(uri if not colon else f"{scheme}:{rest}")
+    if scheme in ("sqlite", "sqlite+pysqlite") and colon:
+        return _sqlite(rest.removeprefix("///"))
+    if not colon or scheme == "file" or len(scheme) == 1:  # a letter names a drive of Windows
         raise TrackingError(
             f"the tracking store '{uri}' is a folder, which MLflow no longer writes to\n"
             "  hint: use sqlite:///path/mlflow.db, or the address of a server"
         )
-    if re.match("https?://[^/]*@", uri):
+    if scheme in ("http", "https") and re.match("//[^/]*@", rest):
         raise TrackingError(
             "the address of the MLflow server holds a user, who would be recorded with each run\n"
             f"  hint: leave it out, and {_SET_BOTH}"
         )
-    return Store(uri)
+    return Store(f"{scheme}:{rest}")
+
+
+def address_again(asked: str | None, kept: str | None) -> str | None:
+    """The address for a run that is there: the one that is asked for, else the one that it keeps.
+
+    Raises `TrackingError` where that one lacks its secret, which is never kept.
+    """
+    if asked or kept is None or HIDDEN not in kept:
+        return asked or kept
+    named = os.environ.get("MLFLOW_TRACKING_URI")
+    if named and shown_address(named) == kept:
+        return named
+    raise TrackingError(
+        f"the run is recorded in {kept}, and its password is not kept\n"
+        "  hint: set MLFLOW_TRACKING_URI to the whole address"
+    )
 
 
 def _sqlite(path: str) -> Store:
@@ -90,8 +128,12 @@ def check_store(store: Store) -> None:
     """
     if store.database is not None:
         check_database(store.database)
-    elif store.uri.startswith(("http://", "https://")):
+    elif store.uri.startswith(("http:", "https:")):
         _check_server(store.uri)
+    elif store.uri.partition(":")[0] in WORKSPACES:
+        _check_workspace(store)
+    elif store.uri.partition(":")[0].partition("+")[0] in PORTS:
+        _check_database_server(store)
 
 
 def check_database(file: Path) -> None:
@@ -130,10 +172,10 @@ def _check_server(uri: str) -> None:
     who = get_default_host_creds(uri)
     todo = "start the server, or leave the address out to record in runs/mlflow.db"
     try:
-        code = http_request(
+        code = within(2 * ANSWER_SECONDS, lambda: http_request(
             who, "/api/2.0/mlflow/experiments/search", "GET", params={"max_results": 1},
             timeout=ANSWER_SECONDS, max_retries=0, raise_on_status=False,
-        ).status_code  # fmt: skip
+        ).status_code, "it")  # fmt: skip
     except Exception as error:  # whatever MLflow and requests raise
         cause = _first_cause(error)
         reason = str(cause)
@@ -146,6 +188,50 @@ def _check_server(uri: str) -> None:
             return
         reason = f"it answers {code}"
     raise TrackingError(f"no MLflow server at {uri}: {reason}\n  hint: {todo}")
+
+
+def _check_workspace(store: Store) -> None:
+    """Whether MLflow finds out which Databricks workspace is meant, and who asks."""
+    from trainer.tracking.client import import_mlflow
+
+    import_mlflow()
+    from mlflow.utils.databricks_utils import get_databricks_host_creds
+
+    try:
+        get_databricks_host_creds(store.uri)
+    except Exception as error:  # whatever MLflow and Databricks' own package raise
+        raise TrackingError(
+            f"'{store.uri}' is a workspace of Databricks, and MLflow finds no way into it\n"
+            "  hint: set DATABRICKS_HOST and DATABRICKS_TOKEN, or leave the address out to record "
+            "in runs/mlflow.db"
+        ) from error
+
+
+def _check_database_server(store: Store) -> None:
+    """Whether a driver for the database is installed, and something answers at its address."""
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+
+    kind = store.uri.partition(":")[0].partition("+")[0]
+    try:
+        url = make_url(store.uri)
+        url.get_dialect().import_dbapi()
+    except (ArgumentError, NoSuchModuleError, ValueError) as error:
+        raise TrackingError(f"{store.shown} is no address of a database: {error}") from None
+    except ImportError as error:
+        raise TrackingError(
+            f"the tracking store {store.shown} needs the package {error.name}\n"
+            f"  hint: pip install {DRIVERS.get(error.name or '', error.name)}"
+        ) from None
+    if url.host is None:  # a socket, or ODBC's own text
+        return
+    try:
+        socket.create_connection((url.host, url.port or PORTS[kind]), ANSWER_SECONDS).close()
+    except OSError as error:
+        raise TrackingError(
+            f"no database answers at {store.shown}: {error.strerror or error}\n"
+            "  hint: start it, or leave the address out to record in runs/mlflow.db"
+        ) from None
 
 
 def _first_cause(error: BaseException) -> BaseException:
