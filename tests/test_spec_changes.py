@@ -12,7 +12,7 @@ from specs import INLINE, SKETCH, SKETCHES, SPECS, read
 
 from trainer.errors import SpecError, UsageError
 from trainer.spec import Sketch, Spec, load_any, load_spec, read_spec
-from trainer.spec.changes import Changes
+from trainer.spec.changes import Changes, parts_of
 
 TEXT = """\
 name: tiny
@@ -212,3 +212,30 @@ def test_the_fingerprint_of_a_change() -> None:
     named = spec.changed({"name": "other", "tracking.experiment": "e", "tracking.uri": "u"})
     assert named != spec
     assert named.sha256 == spec.sha256 != spec.changed({"seed": 1}).sha256
+
+
+@pytest.mark.parametrize(
+    ("key", "parts"),
+    [
+        ("sgd.learning_rate", ["sgd", "learning_rate"]),
+        ("model.layers[0].units", ["model", "layers", "0", "units"]),
+        ("model.layers.0.units", ["model", "layers", "0", "units"]),
+        ('data.columns."w.h".missing', ["data", "columns", "w.h", "missing"]),
+        ('data.columns["w.h"].missing', ["data", "columns", "w.h", "missing"]),
+        ("columns.'a \"b\" [c]'", ["columns", 'a "b" [c]']),
+        ("columns.Price (€).scale", ["columns", "Price (€)", "scale"]),
+        ("columns.it's.scale", ["columns", "it's", "scale"]),
+        ('columns.6" pipe.scale', ["columns", '6" pipe', "scale"]),
+        ("a..b", ["a", "", "b"]),
+        ("a[0", ["a", "0"]),
+        ('"', ['"']),
+    ],
+)
+def test_the_parts_of_a_key(key: str, parts: list[str]) -> None:
+    assert parts_of(key) == parts
+
+
+def test_messages_name_keys_as_set_takes_them() -> None:
+    with pytest.raises(SpecError) as caught:
+        of_file().changed(['data.columns."w.h".missing=medain'])
+    assert 'data.columns."w.h".missing: expected a way to treat missing' in str(caught.value)

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
@@ -25,6 +26,8 @@ from trainer.runs.profile import Profile
 from trainer.runs.recording import Following, Recorder
 from trainer.runs.sync import send, unsent_runs
 from trainer.tracking import store as store_module
+from trainer.tracking.runs import Runs
+from trainer.tracking.store import resolve_store
 from trainer.training import EpochDone, Event, Warned
 
 LATER = "\n  the run is trained, and kept on this disk; send it later with: train sync"
@@ -263,6 +266,53 @@ def test_a_server_that_hangs(
         with pytest.raises(TrackingError, match=r"no MLflow server at .*: timed out"):
             train(load_spec(write_spec()), profile=Profile(store=uri))
         done.set()
+
+
+def trickles(request: Any) -> None:
+    """A byte now and then, for ever: no piece of the answer is late."""
+    request.send_response(200)
+    request.end_headers()
+    with suppress(OSError):
+        while True:
+            request.wfile.write(b" ")
+            request.wfile.flush()
+            time.sleep(0.05)
+
+
+def answers_then_trickles(request: Any) -> None:
+    """The check of the server passes, all that follows does not end."""
+    if "experiments/search" in request.path and "max_results=1" in request.path:
+        request.send_response(200)
+        request.send_header("Content-Length", "2")
+        request.end_headers()
+        request.wfile.write(b"{}")
+        return
+    trickles(request)
+
+
+@pytest.mark.parametrize(
+    ("respond", "message"),
+    [
+        (trickles, r"no MLflow server at .*: it has not answered to the end within 0\.6 s"),
+        (answers_then_trickles, r"the tracking store .* has not answered to the end within 0\.4 s"),
+    ],
+)
+def test_a_server_that_answers_a_byte_now_and_then(
+    folder: Path,
+    write_spec: WriteSpec,
+    monkeypatch: pytest.MonkeyPatch,
+    respond: Callable[[Any], None],
+    message: str,
+) -> None:
+    monkeypatch.setattr(store_module, "ANSWER_SECONDS", 0.3)
+    monkeypatch.setattr("trainer.tracking.waiting.CALL_SECONDS", 0.4)
+    began = time.monotonic()
+    with server(respond) as uri:
+        with pytest.raises(TrackingError, match=message):
+            train(load_spec(write_spec()), profile=Profile(store=uri))
+        with pytest.raises(TrackingError, match=message):
+            Runs(resolve_store(uri, Path("runs"))).search()
+    assert time.monotonic() - began < 20
 
 
 @pytest.mark.parametrize(

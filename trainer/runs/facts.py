@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from trainer.addresses import shown_address, without_secrets
+from trainer.addresses import shown_address
 from trainer.checkpoints.environment import origin
 from trainer.checkpoints.facts import Facts, Kind
 from trainer.checkpoints.folder import new_id
@@ -26,7 +26,7 @@ def facts_of(spec: Spec, profile: Profile, kind: Kind = "train", **others: Any) 
         "experiment": experiment_of(spec),
         "spec": spec.resolved(),
         "spec_sha256": spec.sha256,
-        "spec_text": spec.text and without_secrets(spec.text),  # of comments too
+        "spec_text": spec.text,
         "spec_file": str(Path(spec.file).resolve()) if spec.file else None,
         "origin": origin(spec.file) | {"source": spec.file},
         "data": {},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from numbers import Integral, Real
 from os import PathLike
@@ -125,10 +126,36 @@ def _place(label: str, key: str) -> str:
     return f"{label} {show_text(key, 80)}"
 
 
+_PART = re.compile(
+    r"""(?:\A|\.|(?=\[))                       # a part begins, follows a dot, or is in brackets
+    (?: \[ \s* (?: "(?P<a>[^"]*)" | '(?P<b>[^']*)' | (?P<c>[^]]*) ) \s* \]
+      | "(?P<d>[^"]*)" (?=\Z|[.[])
+      | '(?P<e>[^']*)' (?=\Z|[.[])
+      | (?P<f>[^.[]*) )""",
+    re.VERBOSE,
+)
+
+
+def parts_of(key: str) -> list[str]:
+    """The keys on the way to a value: `a.b`, `layers[0].units`, and where a key holds a dot or a
+    bracket, `columns."w.h".missing` or `columns["w.h"].missing`.
+    """
+    parts: list[str] = []
+    at = 0
+    while at < len(key) or not parts:
+        found = _PART.match(key, at)
+        if found is None or found.end() == at < len(key):
+            # a bracket that is never closed, or stands alone, is a sign as others
+            return key.replace("[", ".").replace("]", "").split(".")
+        parts.append(next(part for part in found.groups() if part is not None))
+        at = found.end()
+    return parts
+
+
 def _put(root: Map, key: str, value: Node) -> list[Problem]:
     """Puts the value of one change into the tree; returns what is wrong with its key."""
     mark = value.mark
-    parts = key.replace("[", ".").replace("]", "").split(".")
+    parts = parts_of(key)
     if len(parts) > MAX_DEPTH:
         return [mark.problem("", f"more than {MAX_DEPTH} levels of nesting")]
     path: Path = ()

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias, get_args
 from pydantic import BeforeValidator, WithJsonSchema
 
 from trainer.spec.document import show_text
-from trainer.spec.fields import TEXTS, Names, Strict, as_tuple, texts, wrong
+from trainer.spec.fields import TEXTS, ColumnNames, Strict, as_tuple, column_names, wrong
 from trainer.spec.messages import describe, near
 
 Part: TypeAlias = Literal["except", "also"]
@@ -23,7 +23,7 @@ def _features(value: Any) -> tuple[str, ...] | dict[Part, tuple[str, ...]]:
             if part is None:
                 advice = near(key, PARTS) or "the keys here are except, also"
                 raise wrong("unknown key", advice, (key,), key=True)
-            found[part] = as_tuple(texts(names, (part,)))
+            found[part] = as_tuple(column_names(names, (part,)))
         for i, name in enumerate(found.get("also", ())):
             if name in found.get("except", ()):
                 raise wrong(f"'{name}' is left out and taken too", at=("also", i))
@@ -33,7 +33,7 @@ def _features(value: Any) -> tuple[str, ...] | dict[Part, tuple[str, ...]]:
         raise wrong(f"expected a list, found {describe(value)}", hint)
     if not value:
         raise wrong("expected a list of at least 1 item, found an empty list")
-    return as_tuple(texts(value, ()))
+    return as_tuple(column_names(value, ()))
 
 
 Features: TypeAlias = Annotated[
@@ -57,6 +57,6 @@ def named(features: Features | None) -> list[tuple[tuple[str | int, ...], str]]:
 class DropSpec(Strict):
     """Rows that take no part in training and in measuring."""
 
-    missing: Names
+    missing: ColumnNames
     """The columns in which a row must have a value: `target` (all targets), `features` (all of
     them), or names of columns; one, or a list."""

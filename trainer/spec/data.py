@@ -17,8 +17,9 @@ from pydantic import (
 from trainer.spec.choosing import DropSpec, Features, named
 from trainer.spec.document import show_text
 from trainer.spec.fields import (
+    ColumnName,
+    ColumnNames,
     Fraction,
-    Name,
     Names,
     OneOf,
     Row,
@@ -387,9 +388,9 @@ class SplitSpec(Strict):
     """Fraction evaluated after each epoch."""
     test: Fraction = 0.0
     """Fraction evaluated once, after the last epoch."""
-    group: Name | None = None
+    group: ColumnName | None = None
     """A column: rows with the same value in it stay together."""
-    time: Name | None = None
+    time: ColumnName | None = None
     """A column of numbers or dates: the latest rows are for testing, those before them for
     validation."""
     folds: Annotated[int, Field(ge=2)] | None = None
@@ -440,7 +441,7 @@ class DataSpec(Strict):
     source: SourceSpec
     """A bundled data set's name, or `{csv: path}`, `{parquet: path}`, `{arrow: path}`,
     `{npz: path}`, `{npy: path, y: path}`, `{inline: {x: …, y: …}}`, `{synthetic: name}`."""
-    target: Names | None = Field(
+    target: ColumnNames | None = Field(
         default_factory=lambda data: _default_target(data), validate_default=True
     )
     """The column to predict, or several. Tables need it; bundled data sets have `target`."""
@@ -448,7 +449,7 @@ class DataSpec(Strict):
     """The columns to predict from; by default all but the target and those that `weights` and
     `split` name. `{except: [id, name]}` leaves some out, `{also: date}` takes one that `split`
     names."""
-    columns: dict[Name, ColumnSpec] = Field(default_factory=dict)
+    columns: dict[ColumnName, ColumnSpec] = Field(default_factory=dict)
     """What single features are, where that is to be said: `{age: {missing: median}}`."""
     missing: Missing = "error"
     """What stands for missing values: `mean`, `median`, `most_frequent` (of the training rows),
@@ -465,7 +466,7 @@ class DataSpec(Strict):
     """How numeric targets are scaled; predictions come back in their units."""
     drop_rows: DropSpec | None = None
     """Rows that are left out: `{missing: target}`, `{missing: [target, features, …]}`."""
-    weights: Name | None = None
+    weights: ColumnName | None = None
     """A column that says how much each row counts."""
     split: SplitSpec = SplitSpec()
     """Rows held back; by default none, and every row trains."""
@@ -479,7 +480,7 @@ class DataSpec(Strict):
 
     @field_validator("target")
     @classmethod
-    def _target_fits(cls, target: Names | None, info: ValidationInfo) -> Names | None:
+    def _target_fits(cls, target: ColumnNames | None, info: ValidationInfo) -> ColumnNames | None:
         if isinstance(info.data.get("source"), FileSource) and target is None:
             raise wrong("required key is missing", "name the column to predict: `target: …`")
         return target

@@ -7,6 +7,7 @@ from typing import Any, Final, Self
 
 from pydantic import PrivateAttr, ValidationError
 
+from trainer.addresses import without_secrets
 from trainer.errors import Problem, SpecError
 from trainer.spec.changes import Changes, as_document, with_changes
 from trainer.spec.document import Map, Path, Value, locate, plain, show_path
@@ -42,7 +43,8 @@ class Declaration(Strict):
         except ValidationError as error:
             found += _located(error, cls, root, values)
         else:
-            made._document, made._file, made._text = root, file, text
+            made._document, made._file = root, file
+            made._text = text and without_secrets(text)  # its comments may hold some
             found = found or made.faults()
         if made is None or found:
             raise SpecError(in_order(found, file))
@@ -82,7 +84,7 @@ class Declaration(Strict):
 
     @property
     def text(self) -> str | None:
-        """The YAML as it was written, where it came from a file."""
+        """The YAML as it was written, where it came from a file; addresses without secrets."""
         return self._text
 
     @property

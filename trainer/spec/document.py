@@ -156,9 +156,15 @@ def show_path(path: Path) -> str:
     """`model.layers[0].units`: a path as messages write it."""
     text = ""
     for part in path:
-        name = f"[{part}]" if isinstance(part, int) else show_text(part)
+        name = f"[{part}]" if isinstance(part, int) else _show_key(part)
         text += f".{name}" if text and isinstance(part, str) else name
     return text
+
+
+def _show_key(key: str) -> str:
+    """A key of a path, in quotation marks where `--set` needs them."""
+    text = show_text(key)
+    return f'"{text}"' if set(key) & set(".[") else text
 
 
 def show_text(text: str, size: int = 40) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeAlias, TypeVar
+from typing import Annotated, Any, Final, TypeAlias, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -82,10 +83,27 @@ def one_or_more(value: Any) -> str | tuple[str, ...]:
     return texts(value, ())
 
 
+def one_or_more_columns(value: Any) -> str | tuple[str, ...]:
+    """The name of a column, or a list of names that differ, as a tuple."""
+    return column_names(value, ())
+
+
 def texts(value: Any, base: Path) -> str | tuple[str, ...]:
     """A text, or a list of texts that differ, as a tuple; `base` is where it stands below the
     field.
     """
+    return _texts(value, base, 1000, ", none of them control characters", lambda t: min(t) >= " ")
+
+
+def column_names(value: Any, base: Path) -> str | tuple[str, ...]:
+    """The same of names of columns, which may hold line breaks."""
+    return _texts(value, base, LONGEST_COLUMN, "", lambda _: True)
+
+
+def _texts(
+    value: Any, base: Path, longest: int, more: str, fits: Callable[[str], bool]
+) -> str | tuple[str, ...]:
+    """Texts of up to so many characters; `more` says what else makes them fit."""
     items = value if isinstance(value, list | tuple) else [value]
     if not items:
         raise wrong("expected a text or a list of texts, found an empty list", at=base)
@@ -95,9 +113,8 @@ def texts(value: Any, base: Path) -> str | tuple[str, ...]:
             number = isinstance(item, bool | int | float)
             hint = "put it in quotes if it is meant as a text" if number else None
             raise wrong(f"expected a text, found {describe(item)}", hint, at)
-        if not item or any(ord(c) < 32 for c in item) or len(item) > 1000:
-            raise wrong("expected a text of 1 to 1000 characters, none of them control characters",
-                        at=at)  # fmt: skip
+        if not item or len(item) > longest or not fits(item):
+            raise wrong(f"expected a text of 1 to {longest} characters{more}", at=at)
         if item in items[:i]:
             raise wrong(f"'{item}' is named twice", at=at)
     return value if isinstance(value, str) else tuple(value)
@@ -116,11 +133,18 @@ Fraction: TypeAlias = Annotated[float, Field(ge=0, lt=1)]
 Positive: TypeAlias = Annotated[float, Field(gt=0)]
 NotNegative: TypeAlias = Annotated[float, Field(ge=0)]
 Name: TypeAlias = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]+$")]
+LONGEST_COLUMN: Final = 10_000
+ColumnName: TypeAlias = Annotated[str, Field(min_length=1, max_length=LONGEST_COLUMN)]
+"""What a header may hold: line breaks too."""
 Word: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=60)]
 Names: TypeAlias = Annotated[
     str | tuple[str, ...], BeforeValidator(one_or_more), WithJsonSchema(TEXTS)
 ]
 """A text, or a list of texts that differ."""
+ColumnNames: TypeAlias = Annotated[
+    str | tuple[str, ...], BeforeValidator(one_or_more_columns), WithJsonSchema(TEXTS)
+]
+"""The name of a column, or a list of names that differ."""
 Row: TypeAlias = Annotated[tuple[float, ...], Field(strict=False)]
 
 
