@@ -24,7 +24,7 @@ from trainer.tracking.opening import KIND_TAG
 from trainer.tracking.record import Record, read_record, record_proof
 from trainer.training import Listener, Run, Stop, compile_kernels, make_job, never, nobody
 
-MEASURED: Final = "perf/"  # metrics that tell of the machine
+LATER: Final = ("perf/", "eval/")  # metrics of the machine, and of evaluations after the run
 
 
 @dataclass(frozen=True)
@@ -186,7 +186,7 @@ def _series(record: Record, found: Run) -> Iterator[tuple[str, Array, Array | No
     history = {read(written(name)): series for name, series in found.history.items()}
     metrics = {read(written(name)): value for name, value in found.metrics.items()}
     for name, points in record.points.items():
-        if name.startswith(MEASURED):
+        if name.startswith(LATER):
             continue
         series = history.get(name)
         if series is None:  # a summary: its last value counts
