@@ -131,3 +131,16 @@ def test_schema_to_a_full_disk_is_one_line() -> None:
         )  # fmt: skip
     message = "train: standard output cannot be written: No space left on device\n"
     assert (done.returncode, done.stderr) == (7, message)
+
+
+def test_no_thread_outlives_the_command() -> None:
+    """What a library still does there would abort Python where it ends as usual, or hold it."""
+    code = (
+        "import atexit, sys, threading, time; from trainer.cli import main\n"
+        "threading.Thread(target=time.sleep, args=[60]).start()\n"
+        "atexit.register(print, 'the end', flush=True); sys.argv[1:] = ['--version']; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, timeout=30, check=True
+    )
+    assert done.stdout.splitlines()[1:] == ["the end"]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import os
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -24,7 +25,7 @@ import numpy as np
 
 from trainer.data.columns.encoding import floats
 from trainer.data.columns.table import Column, show
-from trainer.data.reading.files import open_bytes, read_bytes, unreadable
+from trainer.data.reading.files import COMPRESSED, open_bytes, read_bytes, unreadable
 from trainer.errors import DataError, Problem
 
 SMALL: Final = 2**26
@@ -202,10 +203,15 @@ class CsvFile:
         return quoted
 
     def _bytes(self) -> Any:
-        """The text as a stream of bytes."""
+        """The text as a stream of bytes: none of Python's, since pyarrow reads it in a thread that
+        nothing waits for, and which must not need Python's lock while Python ends.
+        """
         import pyarrow as pa
 
-        return open_bytes(self.path) if self.data is None else pa.BufferReader(self.data)
+        if self.data is not None:
+            return pa.BufferReader(self.data)
+        plain = self.path.suffix.lower() not in COMPRESSED
+        return pa.OSFile(os.fsencode(self.path)) if plain else open_bytes(self.path)
 
     def _rows(self) -> _Rows:
         source = open_bytes(self.path) if self.data is None else io.BytesIO(self.data)
