@@ -135,20 +135,29 @@ def test_the_beginning_of_an_id_needs_four_characters(runs: Store) -> None:
         find(begins[:3])
 
 
-def test_a_name_of_several_runs(runs: Store) -> None:
-    ids = [runs.add("same", {"val_loss": [i]}) for i in range(6)]
-    ids.append(runs.add("same", {"train_loss": [9.0]}, status="KILLED"))
-    ids.append(runs.add("same", status="RUNNING"))
+def test_a_name_is_that_of_the_newest_run(runs: Store) -> None:
+    """The newest that trained a model, where one did: a search has the spec's name too."""
+    searched = [runs.add("same", tags={"trainer.kind": "lr-find"}) for _ in range(2)]
+    assert find("same", None) == "same"
+    assert find_run(resolve_store(None, RUNS), "same").run_id == searched[-1]
+    ids = [runs.add("same", status=status) for status in ("FINISHED", "KILLED")]
+    runs.add("same", tags={"trainer.kind": "lr-find"})
+    assert find_run(resolve_store(None, RUNS), "same").run_id == ids[-1]
+
+
+def test_a_beginning_of_several_ids(runs: Store) -> None:
+    ids = [f"abcd{i}" + 27 * "0" for i in range(7)]
+    for i, each in enumerate(ids[:-1]):
+        runs.add(f"n{i}", {"val_loss": [i]}, tags={"trainer.run": each})
+    runs.add("n6", {"train_loss": [9.0]}, status="KILLED", tags={"trainer.run": ids[-1]})
     with pytest.raises(UsageError) as caught:
-        find("same")
+        find("abcd")
     lines = str(caught.value).splitlines()
-    assert lines[0] == "'same' may be any of several runs: choose one by its id"
-    started = datetime(2024, 3, 1, 12, 8, tzinfo=UTC).astimezone().strftime("%Y-%m-%d %H:%M")
-    assert lines[1] == f"  {ids[7][:8]}  {started}  RUNNING"
-    assert lines[2].endswith("  KILLED    train_loss 9")
-    assert [line.split()[0] for line in lines[1:6]] == [run[:8] for run in ids[:2:-1]]
-    assert lines[5].endswith("  val_loss 3")
-    assert lines[6:] == ["  … and 3 before them"]
+    assert lines[0] == "'abcd' may be any of several runs: choose one by its id"
+    assert lines[1].endswith("  KILLED    train_loss 9")
+    assert [line.split()[0] for line in lines[1:6]] == [each[:8] for each in ids[:1:-1]]
+    assert lines[5].endswith("  val_loss 2")
+    assert lines[6] == "  … and 2 before them"
 
 
 def test_the_best_run(runs: Store, recwarn: pytest.WarningsRecorder) -> None:

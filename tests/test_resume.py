@@ -449,8 +449,7 @@ def test_the_package_gives_the_function(name: str) -> None:
         ("last", "abcd2"),
         ("abcd", "'abcd' may be any of several runs: choose one by its id\n"
                  "  abcd2  DAY  KILLED\n  abcd1  DAY  KILLED"),
-        ("twice", "'twice' may be any of several runs: choose one by its id\n"
-                  "  abcd2  DAY  KILLED\n  def34  DAY  KILLED"),
+        ("twice", "abcd2"),
         ("abc", "there is no run 'abc' in runs\n"
                 "  hint: give at least four characters of an id"),
         ("nobody", "there is no run 'nobody' in runs\n"

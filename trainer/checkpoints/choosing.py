@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, Protocol, TypeVar
 
 from trainer.errors import UsageError
@@ -24,6 +24,10 @@ class Candidate(Protocol):
         """What it is called."""
 
     @property
+    def trains(self) -> bool:
+        """Whether it trained a model: searches and cross-validations have a spec's name too."""
+
+    @property
     def about(self) -> str:
         """What else tells it from others, in a line."""
 
@@ -32,13 +36,19 @@ T = TypeVar("T", bound=Candidate)
 
 
 def matching(reference: str, candidates: Sequence[T]) -> list[T]:
-    """Those that are called so; where there is none, those whose id begins so, with at least four
-    characters.
+    """The newest that is called so, if it can be one that trained a model; where there is none,
+    those whose id begins so, with at least four characters. The newest stand first.
     """
-    named = [each for each in candidates if each.name == reference]
+    named = newest(each for each in candidates if each.name == reference)
     if named or not ID_BEGINS.fullmatch(reference):
         return named
     return [each for each in candidates if each.id.startswith(reference)]
+
+
+def newest(named: Iterable[T]) -> list[T]:
+    """The first of these that trained a model, else the first, if there is one."""
+    found = list(named)
+    return [each for each in found if each.trains][:1] or found[:1]
 
 
 def the_one(reference: str, found: Sequence[T], where: str, latest: Sequence[T] = ()) -> T:

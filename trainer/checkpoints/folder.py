@@ -22,7 +22,7 @@ from typing import IO, TYPE_CHECKING, Final
 from uuid import uuid4
 
 from trainer.checkpoints.checkpoint import load_checkpoint
-from trainer.checkpoints.choosing import matching, the_one
+from trainer.checkpoints.choosing import matching, newest, the_one
 from trainer.checkpoints.disk import flush_folder, told, write_file
 from trainer.checkpoints.facts import (
     FACTS,
@@ -226,6 +226,10 @@ class _Kept:
     def id(self) -> str:
         return self.path.name
 
+    @property
+    def trains(self) -> bool:
+        return self.kind == "train"
+
     @classmethod
     def of(cls, path: Path) -> _Kept:
         try:
@@ -238,8 +242,8 @@ class _Kept:
 
 
 def find_folder(runs: Path, reference: str) -> Path:
-    """The folder of the run with this name, id or beginning of an id; `last` is the latest that
-    trained a model.
+    """The folder of the run with this id or beginning of an id, or the newest with this name;
+    `last` is the newest that trained a model.
 
     Raises `UsageError` where there is none, or where several may be meant.
     """
@@ -247,5 +251,5 @@ def find_folder(runs: Path, reference: str) -> Path:
     if not there:
         raise UsageError(f"there is no run in {runs}")
     if reference == "last":
-        return next((each for each in there if each.kind == "train"), there[0]).path
+        return newest(there)[0].path
     return the_one(reference, matching(reference, there), f"in {runs}", there).path

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from trainer.cli.hints import warn
-from trainer.cli.options import HTML, Json, TrackingUri, ends_in, store_at
+from trainer.cli.options import HTML, Json, Kept, TrackingUri, ends_in, store_at
 from trainer.cli.streams import print_json
 from trainer.errors import UsageError
 
@@ -45,6 +45,7 @@ def list_runs(
         str, typer.Option(metavar="KEY", help="A column or metric; -KEY begins with the largest.")
     ] = "-started",
     limit: Annotated[int, typer.Option(min=1, metavar="N", help="Show so many.")] = 20,
+    kept: Kept = None,
     tracking_uri: TrackingUri = None,
     json_: Json = False,
 ) -> None:
@@ -56,7 +57,7 @@ def list_runs(
     from trainer.cli.tables import Output
     from trainer.tracking.runs import Runs
 
-    store = store_at(tracking_uri).find_store()
+    store = store_at(tracking_uri, kept).find_store()
     runs = _sorted(Runs(store, warn), where or "", experiment, sort, limit + 1)
     if json_:
         print_json({"runs": [run.as_json() for run in runs[:limit]]})
@@ -87,6 +88,7 @@ def compare(
             metavar="FILE", callback=ends_in(*HTML), help="Also write a page with charts."
         ),
     ] = None,
+    kept: Kept = None,
     tracking_uri: TrackingUri = None,
     json_: Json = False,
 ) -> None:
@@ -102,7 +104,7 @@ def compare(
             f"more than {MOST_RUNS} runs cannot be told apart: name fewer of them, "
             f"or take the best by --experiment NAME --best {MOST_RUNS}"
         )
-    recorded = Runs(store_at(tracking_uri).find_store(), warn)
+    recorded = Runs(store_at(tracking_uri, kept).find_store(), warn)
     chosen = _chosen(recorded, runs or (), experiment, best)
     drawn = _drawn(chosen, metric)
     names = [drawn, *(curve_names(chosen) if html or json_ else ())]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from trainer.cli.hints import warn
-from trainer.cli.options import HTML, Json, Set, TrackingUri, ends_in, store_at
+from trainer.cli.options import HTML, Json, Kept, Set, TrackingUri, ends_in, store_at
 from trainer.cli.streams import print_json
 from trainer.errors import UsageError
 from trainer.outputs import replacing
@@ -18,6 +18,7 @@ from trainer.outputs import replacing
 if TYPE_CHECKING:
     from trainer.explain.cases import Case
     from trainer.explain.explanation import Explanation
+    from trainer.runs.profile import Profile
 
 LATEX: Final = (".tex",)
 SVG: Final = (".svg",)
@@ -60,6 +61,7 @@ def explain(
         Path | None,
         typer.Option(metavar="FILE", callback=ends_in(*SVG), help="Write the graph as a drawing."),
     ] = None,
+    kept: Kept = None,
     tracking_uri: TrackingUri = None,
     json_: Json = False,
 ) -> None:
@@ -70,7 +72,8 @@ def explain(
     from trainer.explain.text import describe
 
     rows = range(row, row + (1 if html is None else EXAMPLES))
-    cases = _cases(config, rows, at, of_run, set_, tracking_uri)
+    profile = store_at(tracking_uri, kept)
+    cases = _cases(config, rows, at, of_run, set_, profile)
     explanation = cases[0].explain()
     if json_:
         print_json(explanation.as_json())
@@ -78,7 +81,7 @@ def explain(
         print(describe(explanation, full))
     if html is not None:
         others = [case.explain() for case in cases[1:]]
-        _write_page([explanation, *others], html, of_run, tracking_uri)
+        _write_page([explanation, *others], html, of_run, profile)
     if latex is not None:
         from trainer.explain.latex import write_latex
 
@@ -97,6 +100,7 @@ def gradcheck(
     at: At = None,
     of_run: OfRun = None,
     set_: Set = None,
+    kept: Kept = None,
     tracking_uri: TrackingUri = None,
     json_: Json = False,
 ) -> None:
@@ -106,7 +110,7 @@ def gradcheck(
     """
     from trainer.explain.gradcheck import check_gradients
 
-    (case,) = _cases(config, range(row, row + 1), at, of_run, set_, tracking_uri)
+    (case,) = _cases(config, range(row, row + 1), at, of_run, set_, store_at(tracking_uri, kept))
     result = check_gradients(case)
     if json_:
         print_json(result.as_json())
@@ -126,20 +130,20 @@ def gradcheck(
 
 
 def _write_page(
-    explanations: Sequence[Explanation], html: Path, of_run: str | None, tracking_uri: str | None
+    explanations: Sequence[Explanation], html: Path, of_run: str | None, profile: Profile
 ) -> None:
     """The page of these examples, and of a run the norms of its gradients."""
     from trainer.explain.page import write_page
     from trainer.runs.use import gradient_norms
 
-    norms = gradient_norms(of_run, profile=store_at(tracking_uri)) if of_run else None
+    norms = gradient_norms(of_run, profile=profile) if of_run else None
     with replacing(html, HTML) as fresh:
         write_page(explanations, fresh, history=norms)
 
 
 def _cases(
     config: Path | None, rows: range, at: list[str] | None, of_run: str | None,
-    set_: list[str] | None, tracking_uri: str | None,
+    set_: list[str] | None, profile: Profile,
 ) -> list[Case]:  # fmt: skip
     """What the arguments ask for: one case, or one for each row that is there."""
     from trainer.explain.cases import case_of_sketch, cases_of_spec
@@ -151,7 +155,7 @@ def _cases(
 
         if set_:
             raise UsageError("--set has no place with --run: a run has its own spec")
-        model = load_model(of_run, profile=store_at(tracking_uri), warn=warn).model
+        model = load_model(of_run, profile=profile, warn=warn).model
         return cases_of_spec(
             model.spec, rows=rows, at=given, parameters=model.parameters,
             preprocessing=model.preprocessing,

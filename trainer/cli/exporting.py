@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from trainer.cli.hints import warn
-from trainer.cli.options import Json, RunReference, TrackingUri, ends_in, store_at
+from trainer.cli.options import Json, Kept, RunReference, TrackingUri, ends_in, store_at
 from trainer.cli.streams import print_json
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def export(
             help="[default: the run's name, in this folder]",
         ),
     ] = None,
+    kept: Kept = None,
     tracking_uri: TrackingUri = None,
     json_: Json = False,
 ) -> None:
@@ -54,7 +55,7 @@ def export(
     form = FORMATS[to.value]
     if out is not None:
         check_place(out, [form.suffix])
-    trained = load_model(run, profile=store_at(tracking_uri), warn=warn)
+    trained = load_model(run, profile=store_at(tracking_uri, kept), warn=warn)
     path = out or Path(_file_name(trained.run.name) + form.suffix)
     made = export_model(trained.model, to.value, path, _facts(trained.run))
     if json_:

@@ -7,6 +7,7 @@ import shutil
 import sys
 from pathlib import Path
 
+from trainer.cli.options import kept_runs
 from trainer.errors import DataError, SpecError, TrainerError, UsageError, visible
 
 
@@ -22,7 +23,7 @@ def ui_command(uri: str) -> str | None:
         return f"open {uri}"
     if not uri.startswith("sqlite:"):
         return None
-    default = f"sqlite:///{(Path('runs') / 'mlflow.db').resolve()}"
+    default = f"sqlite:///{(kept_runs() / 'mlflow.db').resolve()}"
     option = "" if uri == default else f" --tracking-uri {uri}"
     return f"{program()} ui{option}"
 

@@ -14,6 +14,7 @@ from trainer.cli.hints import warn
 from trainer.cli.options import (
     PICTURE,
     Json,
+    Kept,
     Quiet,
     RunReference,
     TrackingUri,
@@ -47,6 +48,7 @@ def importance(
             metavar="FILE", callback=ends_in(*PICTURE), help="Also write the picture to this file."
         ),
     ] = None,
+    kept: Kept = None,
     tracking_uri: TrackingUri = None,
     no_track: Annotated[bool, typer.Option("--no-track", help="Record nothing.")] = False,
     quiet: Quiet = False,
@@ -61,7 +63,7 @@ def importance(
     from trainer.runs.importance import importance as measure
     from trainer.runs.importance import record_importance
 
-    profile = store_at(tracking_uri)
+    profile = store_at(tracking_uri, kept)
     asked = {"repeats": repeats, "rows": rows}
     with _counting(quiet or json_) as progress:
         found = measure(

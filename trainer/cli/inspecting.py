@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from trainer.cli.options import PICTURE, Config, Json, Set, TrackingUri, ends_in
+from trainer.cli.options import PICTURE, Config, Json, Kept, Set, TrackingUri, ends_in
 from trainer.cli.streams import print_json
 from trainer.errors import DataError, SpecError
 
@@ -132,6 +132,7 @@ def schema() -> None:
 
 
 def ui(
+    kept: Kept = None,
     tracking_uri: TrackingUri = None,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")] = 5000,
 ) -> None:
@@ -143,4 +144,4 @@ def ui(
     """
     from trainer.cli.ui import serve_ui
 
-    serve_ui(tracking_uri, port)
+    serve_ui(tracking_uri, kept, port)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from trainer.cli.hints import warn
-from trainer.cli.options import Json, Quiet, RunReference, TrackingUri, ends_in, store_at
+from trainer.cli.options import Json, Kept, Quiet, RunReference, TrackingUri, ends_in, store_at
 from trainer.cli.streams import binary_output, console, print_json
 from trainer.errors import UsageError
 
@@ -47,6 +47,7 @@ def predict(
             help="A .csv or .parquet file. [default: standard output]",
         ),
     ] = None,
+    kept: Kept = None,
     tracking_uri: TrackingUri = None,
     quiet: Quiet = False,
     json_: Json = False,
@@ -61,7 +62,10 @@ def predict(
 
     if json_ and out is None:
         raise UsageError("--json needs --out FILE: the predictions themselves are no JSON")
-    trained, began = load_model(run, profile=store_at(tracking_uri), warn=warn), time.monotonic()
+    trained, began = (
+        load_model(run, profile=store_at(tracking_uri, kept), warn=warn),
+        time.monotonic(),
+    )
     with _counting(quiet or json_ or out is None) as progress:
         rows = _predicted(trained.model, data, out, progress)
     if json_:
@@ -100,6 +104,7 @@ def evaluate(
     log: Annotated[
         bool, typer.Option("--log", help="Record the metrics with the run, as eval/….")
     ] = False,
+    kept: Kept = None,
     tracking_uri: TrackingUri = None,
     quiet: Quiet = False,
     json_: Json = False,
@@ -111,11 +116,11 @@ def evaluate(
     from trainer.runs.predict import evaluate_file
     from trainer.runs.use import load_model, record_evaluation
 
-    trained = load_model(run, profile=store_at(tracking_uri), warn=warn)
+    trained = load_model(run, profile=store_at(tracking_uri, kept), warn=warn)
     with _counting(quiet or json_) as progress:
         metrics = evaluate_file(trained.model, data, progress)
     if log:
-        record_evaluation(trained.run, metrics, profile=store_at(tracking_uri))
+        record_evaluation(trained.run, metrics, profile=store_at(tracking_uri, kept))
     if json_:
         about = {"id": trained.run.id, "run_id": trained.run.run_id, "data": str(data)}
         print_json(about | {"metrics": metrics})
@@ -128,6 +133,7 @@ def evaluate(
 def promote(
     run: RunReference,
     name: Annotated[str, typer.Argument(metavar="NAME[@ALIAS]", help="As flats@champion.")],
+    kept: Kept = None,
     tracking_uri: TrackingUri = None,
     quiet: Quiet = False,
     json_: Json = False,
@@ -138,7 +144,7 @@ def promote(
     """
     from trainer.runs.use import promote as register
 
-    found, known, version = register(run, name, profile=store_at(tracking_uri), warn=warn)
+    found, known, version = register(run, name, profile=store_at(tracking_uri, kept), warn=warn)
     uri = f"models:/{name}" if known.alias else f"models:/{name}/{version}"
     if json_:
         about = {"id": found.id, "run_id": found.run_id, "name": known.name}
@@ -149,6 +155,7 @@ def promote(
 
 def serve(
     run: RunReference,
+    kept: Kept = None,
     tracking_uri: TrackingUri = None,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")] = 5001,
 ) -> None:
@@ -160,7 +167,7 @@ def serve(
     """
     from trainer.cli.ui import serve_model
 
-    serve_model(run, tracking_uri, port)
+    serve_model(run, tracking_uri, kept, port)
 
 
 def _named(run: FoundRun) -> str:

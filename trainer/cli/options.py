@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
@@ -38,6 +39,12 @@ Name = Annotated[
 ]
 Engine = Annotated[EngineChoice, typer.Option(help="What computes; `auto` compiles long runs.")]
 Runs = Annotated[Path, typer.Option("--runs", metavar="FOLDER", help="Where runs are kept.")]
+Kept = Annotated[
+    Path | None,
+    typer.Option(
+        "--runs", metavar="FOLDER", help="Where runs are kept. [default: runs, here or above]"
+    ),
+]
 Again = Annotated[bool, typer.Option("--again", help="Train also what was trained before.")]
 TrackingUri = Annotated[
     str | None,
@@ -74,8 +81,23 @@ HTML: Final = (".html", ".htm")
 PICTURE: Final = (".png",)
 
 
-def store_at(tracking_uri: str | None) -> Profile:
+def kept_runs() -> Path:
+    """The folder `runs` of the current folder, or of the nearest above it that has one with runs;
+    as in git, not one of another user.
+    """
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        runs = folder / RUNS
+        if (runs / "mlflow.db").is_file() or next(runs.glob("*/run.json"), None) is not None:
+            if folder == here:
+                break
+            if runs.stat().st_uid == os.geteuid():
+                return runs
+    return RUNS
+
+
+def store_at(tracking_uri: str | None, runs: Path | None = None) -> Profile:
     """The profile of a command that looks at recorded runs."""
     from trainer.runs.profile import Profile
 
-    return Profile(store=tracking_uri)
+    return Profile(runs=runs or kept_runs(), store=tracking_uri)

@@ -18,6 +18,7 @@ from trainer.cli.options import (
     Engine,
     EngineChoice,
     Json,
+    Kept,
     Name,
     OfflineOk,
     Quiet,
@@ -26,6 +27,7 @@ from trainer.cli.options import (
     Set,
     Threads,
     TrackingUri,
+    kept_runs,
 )
 from trainer.cli.streams import print_json
 from trainer.errors import RunError, TrainerError
@@ -90,7 +92,7 @@ def resume(
     force: Annotated[
         bool, typer.Option("--force", help="Go on although something differs; it is recorded.")
     ] = False,
-    runs: Runs = RUNS,
+    kept: Kept = None,
     tracking_uri: TrackingUri = None,
     threads: Threads = None,
     checkpoint_every: CheckpointEvery = "30s",
@@ -109,7 +111,8 @@ def resume(
     from trainer.runs.resume import resume as go_on
 
     profile = Profile(
-        "auto", threads, runs, tracking_uri, offline_ok=offline_ok, save_every=checkpoint_every
+        "auto", threads, kept or kept_runs(), tracking_uri, offline_ok=offline_ok,
+        save_every=checkpoint_every,
     )  # fmt: skip
     show_run(
         lambda **heard: go_on(run, changes=set_ or (), force=force, profile=profile, **heard),
@@ -119,6 +122,7 @@ def resume(
 
 def reproduce(
     run: RunReference,
+    kept: Kept = None,
     tracking_uri: TrackingUri = None,
     threads: Threads = None,
     quiet: Quiet = False,
@@ -133,7 +137,7 @@ def reproduce(
     from trainer.runs.profile import Profile
     from trainer.runs.reproduce import reproduce as again
 
-    profile = Profile(threads=threads, store=tracking_uri)
+    profile = Profile(threads=threads, runs=kept or kept_runs(), store=tracking_uri)
     with heard(quiet or json_, results=False) as hear:
         proof = again(run, profile=profile, **hear)
     if json_:
@@ -148,7 +152,7 @@ def sync(
     run: Annotated[
         str | None, typer.Argument(metavar="[RUN]", help="Only this one, whether it waits or not.")
     ] = None,
-    runs: Runs = RUNS,
+    kept: Kept = None,
     tracking_uri: TrackingUri = None,
     quiet: Quiet = False,
 ) -> None:
@@ -159,7 +163,7 @@ def sync(
     from trainer.runs.profile import Profile
     from trainer.runs.sync import send, unsent_runs
 
-    profile = Profile(runs=runs, store=tracking_uri)
+    profile = Profile(runs=kept or kept_runs(), store=tracking_uri)
     waiting, failure = [run] if run else unsent_runs(profile), None
     for each in waiting:
         try:

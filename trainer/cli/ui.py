@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from trainer.cli.options import store_at
 from trainer.cli.servers import serve
 from trainer.errors import TrackingError, UsageError
@@ -9,12 +11,12 @@ from trainer.tracking.store import check_store, latest_experiment
 from trainer.tracking.view import view_path
 
 
-def serve_ui(tracking_uri: str | None, port: int) -> None:
+def serve_ui(tracking_uri: str | None, kept: Path | None, port: int) -> None:
     """Serves the UI until it is stopped by Ctrl-C. A store that is a server is only named.
 
     Raises `TrackingError` when there are no runs yet, `UsageError` when the port is taken.
     """
-    store = store_at(tracking_uri).find_store()
+    store = store_at(tracking_uri, kept).find_store()
     if store.uri.startswith(("http://", "https://")):
         check_store(store)
         print(f"The runs are in {store.shown}: open it in a browser.")
@@ -40,14 +42,14 @@ def serve_ui(tracking_uri: str | None, port: int) -> None:
     serve(arguments, port, "/health", ready, {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"})
 
 
-def serve_model(run: str, tracking_uri: str | None, port: int) -> None:
+def serve_model(run: str, tracking_uri: str | None, kept: Path | None, port: int) -> None:
     """Serves the model of a run until it is stopped by Ctrl-C: `mlflow models serve`.
 
     Raises `UsageError` where there is no such run, it kept no model, or the port is taken.
     """
     from trainer.runs.use import find_model
 
-    profile = store_at(tracking_uri)
+    profile = store_at(tracking_uri, kept)
     model, store = find_model(run, profile=profile), profile.find_store()
     arguments = ["models", "serve", "--model-uri", model.uri, "--env-manager", "local"]
     ready = (

@@ -57,6 +57,11 @@ class RecordedRun:
         return self.tags.get("trainer.run", self.run_id)
 
     @property
+    def trains(self) -> bool:
+        """Whether it trained a model."""
+        return "trainer.kind" not in self.tags
+
+    @property
     def about(self) -> str:
         """When it began, how it ended, and how well."""
         metric = next((m for m in ("val_loss", FALLBACK) if m in self.metrics), None)

@@ -41,6 +41,15 @@ def facts_of(spec: Spec, profile: Profile, kind: Kind = "train", **others: Any) 
     return Facts(**known | others)
 
 
+def spec_place(file: str | None, written: str | None) -> str | None:
+    """The file of a run's spec, beside which its data are found: where it was, or where that folder
+    is gone, since the run was moved, as it was `written`, from the current folder.
+    """
+    if file is None or Path(file).parent.is_dir():
+        return file or written
+    return written if written and not Path(written).is_absolute() else Path(file).name
+
+
 def data_facts(data: Dataset) -> dict[str, Any]:
     """What is known of the data."""
     parts = {"train": data.train, "validation": data.validation, "test": data.test}

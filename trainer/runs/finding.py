@@ -11,9 +11,10 @@ from typing import Final
 from trainer.checkpoints.facts import read_facts, read_outcome, read_recorded
 from trainer.checkpoints.folder import FILES, find_folder
 from trainer.errors import CheckpointError, UsageError
+from trainer.runs.facts import spec_place
 from trainer.runs.profile import Profile
 from trainer.spec.schema import Spec
-from trainer.tracking.opening import KIND_TAG
+from trainer.tracking.opening import KIND_TAG, SPEC_FILE
 from trainer.tracking.runs import Runs
 
 RESOLVED: Final = "config/resolved.yaml"
@@ -63,9 +64,14 @@ def find_run(
     tags = {name: found.tags.get(f"trainer.{name}", "") for name in HASHES}
     return FoundRun(
         found.tags.get("trainer.run", found.run_id), found.run_id, found.name, found.status,
-        found.tags.get(KIND_TAG, "train"), found.tags.get("mlflow.source.name", "spec"), tags,
-        found.tags, lambda names: runs.files(found.run_id, names),
+        found.tags.get(KIND_TAG, "train"), spec_file_of(found.tags), tags, found.tags,
+        lambda names: runs.files(found.run_id, names),
     )  # fmt: skip
+
+
+def spec_file_of(tags: Mapping[str, str]) -> str:
+    """The file of the spec of a recorded run, as `spec_place` finds it."""
+    return spec_place(tags.get(SPEC_FILE), tags.get("mlflow.source.name")) or "spec"
 
 
 HASHES: Final = ("spec_sha256", "data_sha256", "parameters_sha256")
@@ -94,6 +100,7 @@ def _in_folder(path: Path) -> FoundRun:
 
     return FoundRun(
         path.name, recorded.run_id if recorded else None, facts.name,
-        outcome.status if outcome else "RUNNING", facts.kind, facts.spec_file or "spec", hashes,
+        outcome.status if outcome else "RUNNING", facts.kind,
+        spec_place(facts.spec_file, facts.origin["source"]) or "spec", hashes,
         outcome.tags if outcome else {}, files,
     )  # fmt: skip

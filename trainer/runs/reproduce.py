@@ -14,6 +14,7 @@ from trainer.checkpoints.environment import numeric_environment
 from trainer.errors import DataError, DivergedError, TrackingError, UsageError
 from trainer.graph.ops import Array
 from trainer.runs.attempt import Attempt
+from trainer.runs.finding import spec_file_of
 from trainer.runs.prepare import prepare
 from trainer.runs.profile import DEFAULT, Profile
 from trainer.runs.resume import changed_facts
@@ -140,7 +141,7 @@ def _check_whole(record: Record) -> None:
 
 def _train_again(record: Record, profile: Profile, listen: Listener, stop: Stop) -> Run:
     """What the record's spec, data and engine give now."""
-    file = record.tags.get("mlflow.source.name", "spec")
+    file = spec_file_of(record.tags)
     spec = read_spec(record.files["config/resolved.yaml"].decode(), file)
     expected = record.tags.get("trainer.data_sha256")
     try:

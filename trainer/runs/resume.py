@@ -20,7 +20,7 @@ from trainer.errors import CheckpointError, UsageError
 from trainer.graph.ops import Array
 from trainer.runs.attempt import Attempt, Kept
 from trainer.runs.describe import describe_run
-from trainer.runs.facts import data_facts
+from trainer.runs.facts import data_facts, spec_place
 from trainer.runs.known import OTHERWISE_TAG
 from trainer.runs.leave import leave_start
 from trainer.runs.prepare import prepare
@@ -135,11 +135,8 @@ def _restored(
 
 
 def spec_of(facts: Facts) -> Spec:
-    """The resolved spec of a run; its data are found where they were, beside its file or, on
-    another machine, from the current folder.
-    """
-    file = facts.spec_file
-    here = file if file is None or Path(file).parent.is_dir() else Path(file).name
+    """The resolved spec of a run; its data are found as `spec_place` says."""
+    here = spec_place(facts.spec_file, facts.origin["source"])
     return Spec.from_resolved(facts.spec, file=here, text=facts.spec_text)
 
 

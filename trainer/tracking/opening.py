@@ -29,6 +29,8 @@ RUN_TAG: Final = "trainer.run"
 """The name of a run's folder."""
 KIND_TAG: Final = "trainer.kind"
 """What a run is that trained no model, such as `lr-find`; trainings have no such tag."""
+SPEC_FILE: Final = "trainer.spec_file"
+"""Where the spec's file was, from the root: its data are beside it, whatever the current folder."""
 DESCRIPTION: Final = "mlflow.note.content"
 PARENT: Final = "mlflow.parentRunId"
 EXPERIMENT_TAGS: Final = {
@@ -157,6 +159,7 @@ def start_tags(facts: Facts) -> dict[str, str]:
         DESCRIPTION: "\n".join(facts.description),
         "mlflow.source.name": facts.origin["source"] or "python",
         "mlflow.source.type": "LOCAL",
+        **({SPEC_FILE: facts.spec_file} if facts.spec_file else {}),
         "mlflow.user": facts.origin["user"],
         "trainer.version": facts.origin["version"],
         "trainer.spec_sha256": facts.spec_sha256,

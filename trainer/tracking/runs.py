@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from trainer.checkpoints.choosing import ID_BEGINS, the_one
+from trainer.checkpoints.choosing import ID_BEGINS, newest, the_one
 from trainer.errors import UsageError
 from trainer.report.recorded import DIVERGED_TAG, FALLBACK, RecordedRun
 from trainer.tracking.client import answers_of, connect, words_of
@@ -38,10 +38,11 @@ def find_run(
 ) -> RecordedRun:
     """The run that `reference` stands for, of all experiments or of the one with this name.
 
-    It is a name, an id (of the run's folder or MLflow's), at least four characters that one id
-    alone begins with, `last` for the training that started last, or `best`: the finished run with
-    the best primary metric of the experiment, or without one given of that of the last run. Where
-    none of its runs has that metric, the best is by `train_loss`, and `warn` is told.
+    It is a name, which stands for the newest run that has it, an id (of the run's folder or
+    MLflow's), at least four characters that one id alone begins with, `last` for the training that
+    started last, or `best`: the finished run with the best primary metric of the experiment, or
+    without one given of that of the last run. Where none of its runs has that metric, the best is
+    by `train_loss`, and `warn` is told.
 
     Raises `UsageError` where there is no such run, or more than one, and `TrackingError`.
     """
@@ -81,7 +82,7 @@ class Runs:
         """Filters have no way to write a quote, so a pattern stands for it."""
         test = f"= '{name}'" if "'" not in name else f"LIKE '{name.replace(chr(39), '_')}'"
         found = self.search(f"attributes.run_name {test}", experiment=experiment)
-        return [run for run in found if run.name == name]
+        return newest(run for run in found if run.name == name)
 
     def _beginning(self, text: str, experiment: str | None) -> list[RecordedRun]:
         if not ID_BEGINS.fullmatch(text):

@@ -1,0 +1,79 @@
+"""Commands from any folder: where runs are found, and where the data of a run are."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from conftest import Train, WriteSpec
+
+from trainer import Profile, load_spec, resume
+from trainer import train as begin
+from trainer.cli.options import kept_runs
+from trainer.runs.facts import spec_place
+
+ROWS = "a,y\n" + "".join(f"{i},{2 * i}\n" for i in range(12))
+
+
+@pytest.fixture
+def project(folder: Path, write_spec: WriteSpec) -> Path:
+    """A folder with a spec, its data beside it, and a run that no store knows of."""
+    (folder / "project").mkdir()
+    os.chdir(folder / "project")
+    Path("rows.csv").write_text(ROWS)
+    spec = write_spec({
+        "data": {"source": {"csv": "rows.csv"}, "target": "y", "split": {"test": 0.25}},
+        "model.layers": [{"units": 1}], "model.loss": "squared", "sgd.learning_rate": 0.001,
+    }, "project/spec.yaml")  # fmt: skip
+    begin(load_spec(os.path.relpath(spec)), profile=Profile(record=False))
+    return folder / "project"
+
+
+@pytest.mark.parametrize("arguments", [
+    ["predict", "tiny", "--data", "{}/rows.csv"], ["evaluate", "last", "--data", "{}/rows.csv"],
+    ["export", "tiny", "--to", "safetensors"], ["explain", "--run", "tiny"],
+    ["gradcheck", "--run", "tiny"], ["importance", "tiny", "--no-track"],
+])  # fmt: skip
+@pytest.mark.parametrize("where", ["below", "elsewhere"])
+def test_a_run_is_used_from_any_folder(
+    arguments: list[str], where: str, project: Path, train: Train
+) -> None:
+    """Below the folder with its runs as in it; elsewhere with `--runs`."""
+    there = project / "a" / "b" if where == "below" else project.parent / "elsewhere"
+    there.mkdir(parents=True)
+    os.chdir(there)
+    options = ["--runs", project / "runs"] if where == "elsewhere" else []
+    code, out, err = train(*(text.format(project) for text in arguments), *options)
+    assert (code, err) == (0, "")
+    assert out
+    if arguments[0] == "export":
+        assert "checked with safetensors on 3 test rows" in out  # so the data were found
+
+
+def test_going_on_from_another_folder(project: Path) -> None:
+    os.chdir(project.parent)
+    profile = Profile(runs=Path("project/runs"), record=False)
+    assert resume("tiny", changes={"sgd.epochs": 5}, profile=profile).epochs == 5
+
+
+def test_runs_are_looked_for_upwards(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not in a folder of another user, and an own one that is empty does not count."""
+    assert kept_runs() == Path("runs")
+    (project / "below" / "runs").mkdir(parents=True)
+    os.chdir(project / "below")
+    assert kept_runs() == project / "runs"
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+        assert kept_runs() == Path("runs")
+
+
+def test_where_a_spec_is_looked_for(folder: Path) -> None:
+    here = str(folder / "configs" / "s.yaml")
+    (folder / "configs").mkdir()
+    assert spec_place(here, "configs/s.yaml") == here
+    shutil.rmtree(folder / "configs")
+    assert spec_place(here, "configs/s.yaml") == "configs/s.yaml"
+    assert spec_place(here, here) == "s.yaml"
+    assert spec_place(None, None) is None
