@@ -17,8 +17,8 @@ import pytest
 from mlflow import MlflowClient
 
 from trainer import Profile, crossval, load_spec
-from trainer.checkpoints.facts import read_facts
-from trainer.checkpoints.folder import folders
+from trainer.checkpoints.facts import OUTCOME, read_facts, read_outcome
+from trainer.checkpoints.folder import RunFolder, folders
 from trainer.data import load_table, split_rows
 from trainer.errors import DataError, DivergedError, InterruptedRun, SpecError, UsageError
 from trainer.report.folds import write_folds
@@ -473,3 +473,31 @@ def test_without_mlflow(folder: Path, write_spec: WriteSpec) -> None:
     assert (cross.run_id, cross.folder, cross.status) == (None, None, "FINISHED")
     assert len(cross.runs) == 2
     assert not (folder / "runs").exists()
+
+
+def test_a_killed_cross_validation_is_closed_by_the_next(
+    folder: Path, write_spec: WriteSpec
+) -> None:
+    """With the fold that it was at; what is of other folds, or of a process that lives, is left."""
+    spec, profile = load_spec(write_spec(IRIS)), Profile("reference", record=False)
+    other = crossval(spec, 3, profile=profile)
+    first = crossval(spec, 2, profile=profile)
+    assert first.folder is not None
+    assert other.folder is not None
+    fold = first.folder.parent / first.runs[1].id
+    for killed in (other.folder, first.folder, fold):
+        (killed / OUTCOME).unlink()
+    alive = RunFolder(fold)
+    again = crossval(spec, 2, profile=profile)
+    for path, reason in (
+        (first.folder, f"killed; gone on with by {again.folder.name[:8]}"),
+        (fold, None),
+        (other.folder, None),
+    ):
+        outcome = read_outcome(path)
+        assert (outcome and outcome.reason) == reason
+    alive.release()
+    crossval(spec, 2, profile=profile)
+    outcome = read_outcome(fold)
+    assert outcome is not None
+    assert outcome.status == "KILLED"

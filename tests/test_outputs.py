@@ -132,7 +132,8 @@ WRITES = sorted(
     (command, name)
     for command, function in COMMANDS.items()
     for name, parameter in inspect.signature(function, eval_str=True).parameters.items()
-    if Path in get_args(get_args(parameter.annotation)[0]) and name not in ("config", "data")
+    if Path in get_args(get_args(parameter.annotation)[0])
+    and name not in ("config", "data", "kept")
 )
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +14,8 @@ from conftest import Train, WriteSpec
 
 from trainer import Profile, load_spec, resume
 from trainer import train as begin
-from trainer.cli.options import kept_runs
+from trainer.cli.completing import run_names, spec_files
+from trainer.cli.places import kept_runs
 from trainer.runs.facts import spec_place
 
 ROWS = "a,y\n" + "".join(f"{i},{2 * i}\n" for i in range(12))
@@ -77,3 +81,63 @@ def test_where_a_spec_is_looked_for(folder: Path) -> None:
     assert spec_place(here, "configs/s.yaml") == "configs/s.yaml"
     assert spec_place(here, here) == "s.yaml"
     assert spec_place(None, None) is None
+
+
+# Words --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("word", "said"), [
+    ("trian", "did you mean `train CONFIG`?"), ("complare", "did you mean `train compare`?"),
+    ("spec", "did you mean `train spec.yaml`?"), ("qqq", "the commands are run, crossval, "),
+    ("spec.yml", "spec.yml: no such file\n      hint: did you mean 'spec.yaml'?"),
+])  # fmt: skip
+def test_a_word_that_is_no_command(
+    word: str, said: str, train: Train, write_spec: WriteSpec
+) -> None:
+    write_spec()
+    code, _, err = train(word)
+    assert code == 2
+    assert said in err
+
+
+@pytest.mark.parametrize("command", [[], ["check"]])
+def test_short_help(command: list[str], train: Train) -> None:
+    assert train(*command, "-h") == train(*command, "--help")
+
+
+def test_what_is_completed(folder: Path) -> None:
+    """Names that a shell would take apart are left to the ids."""
+    for name in ("a.yaml", "b.yml", "c.txt", "configs/d.yaml", ".hid/e.yaml", "configs/f/g.yaml"):
+        Path(name).parent.mkdir(exist_ok=True, parents=True)
+        Path(name).touch()
+    assert spec_files("") == ["a.yaml", "b.yml", "configs/d.yaml"]
+    assert spec_files("configs/") == ["configs/d.yaml", "configs/f/g.yaml"]
+    assert spec_files(".h") == [".hid/e.yaml"]
+    assert spec_files("no/such/") == []
+    for i, name in enumerate(["old", "two words", "new", "new", "a\x1b"]):
+        run = Path("runs", f"{i}abcdef0" + 24 * "0")
+        run.mkdir(parents=True)
+        (run / "run.json").write_text(json.dumps({"name": name}))
+        os.utime(run / "run.json", (i, i))
+    Path("runs/damaged").mkdir()
+    Path("runs/damaged/run.json").write_text("{")
+    assert run_names("") == ["last", "best", "new", "old"]
+    assert run_names("n") == ["new"]
+    assert run_names("1a") == ["1abcdef0"]
+
+
+def test_completion_in_bash(write_spec: WriteSpec, project: Path) -> None:
+    """Commands, specs, names of runs and options, by the script that `train` shows."""
+    bin_ = Path(sys.executable).parent
+    script = """
+        eval "$(_TRAIN_COMPLETE=source_bash train)"
+        for words in "train comp" "train run s" "train predict t" "train spec.yaml --ag"; do
+            COMP_WORDS=($words); COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _train_completion train
+            echo "${COMPREPLY[@]}"
+        done
+    """
+    done = subprocess.run(
+        ["bash", "-c", script], capture_output=True, text=True, check=True,
+        env=os.environ | {"PATH": f"{bin_}:{os.environ['PATH']}"},
+    )  # fmt: skip
+    assert done.stdout.splitlines() == ["compare", "spec.yaml", "tiny", "--again"]

@@ -9,10 +9,15 @@ import atexit
 import os
 import sys
 from collections.abc import Callable
+from difflib import get_close_matches
+from pathlib import Path
 from typing import Annotated, Any, Final, NoReturn
 
 import typer
-from typer.core import TyperGroup
+from typer.core import (  # type: ignore[attr-defined]  # where typer keeps its own copy of it
+    CompletionItem,
+    TyperGroup,
+)
 
 from trainer.cli import (
     compare,
@@ -25,10 +30,11 @@ from trainer.cli import (
     rate_search,
     training,
 )
+from trainer.cli.completing import spec_files
 from trainer.cli.hints import headline
 from trainer.cli.signals import signals_caught
 from trainer.cli.streams import keep_descriptors, print_json, safe_streams, told_of
-from trainer.errors import InterruptedRun, MachineError, RunError, TrainerError
+from trainer.errors import InterruptedRun, MachineError, RunError, TrainerError, UsageError
 
 EXIT_CODES: Final = (
     "Exit codes: 0 done, 2 spec or usage, 3 data, 4 diverged, 5 tracking, 6 checkpoint, "
@@ -37,6 +43,7 @@ EXIT_CODES: Final = (
 ONE_THREAD: Final = (
     "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
 )  # fmt: skip
+OWN_OPTIONS: Final = ("--help", "-h", "--version", "--install-completion", "--show-completion")
 COMMANDS: Final[dict[str, Callable[..., None]]] = {
     "run": training.run,
     "crossval": crossval.crossval,
@@ -64,10 +71,29 @@ class _RunByDefault(TyperGroup):
     """`train CONFIG …` means `train run CONFIG …`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        own = {"--help", "-h", "--version", *self.commands}
-        if args and args[0] not in own:
+        if args and args[0] not in (*OWN_OPTIONS, *self.commands):
+            if not ctx.resilient_parsing:
+                self._check(args[0])
             args = ["run", *args]
         return super().parse_args(ctx, args)
+
+    def _check(self, word: str) -> None:
+        """Raises `UsageError` for a word that is neither a command nor can be a file's name."""
+        if word.startswith("-") or Path(word).suffix or "/" in word or os.path.lexists(word):
+            return
+        files = spec_files("")
+        known = {**{Path(file).stem: f"train {file}" for file in files},
+                 **{command: f"train {command}" for command in self.commands},
+                 "train": "train CONFIG"}  # fmt: skip
+        near = dict.fromkeys(known[name] for name in get_close_matches(word, known, 3))
+        hint = f"did you mean {' or '.join(f'`{each}`' for each in near)}?" if near else ""
+        hint = hint or f"the commands are {', '.join(self.commands)}"
+        raise UsageError(f"there is no command and no file '{word}'\n  hint: {hint}")
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> Any:
+        """The commands, and the specs: `train CONFIG` needs no command."""
+        files = [CompletionItem(path) for path in spec_files(incomplete)]
+        return [*super().shell_complete(ctx, incomplete), *files]
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -78,7 +104,6 @@ class _RunByDefault(TyperGroup):
 
 app = typer.Typer(
     cls=_RunByDefault,
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,

@@ -9,7 +9,6 @@ import typer
 
 from trainer.cli.hints import show_store, ui_command
 from trainer.cli.options import (
-    RUNS,
     Again,
     Config,
     Engine,
@@ -22,6 +21,7 @@ from trainer.cli.options import (
     Threads,
     TrackingUri,
 )
+from trainer.cli.places import RUNS
 from trainer.cli.streams import print_json
 from trainer.cli.training import heard
 from trainer.errors import RunError, SpecError

@@ -7,7 +7,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from trainer.cli.options import kept_runs
+from trainer.cli.places import kept_runs
 from trainer.errors import DataError, SpecError, TrainerError, UsageError, visible
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
@@ -10,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from trainer.cli.completing import run_names, spec_files
+from trainer.cli.places import kept_runs
 from trainer.outputs import check_place
 
 if TYPE_CHECKING:
     from trainer.runs.profile import Profile
-
-RUNS = Path("runs")
 
 
 class EngineChoice(StrEnum):
@@ -26,9 +25,15 @@ class EngineChoice(StrEnum):
     reference = "reference"
 
 
-Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="The spec: a YAML file.")]
+Config = Annotated[
+    Path,
+    typer.Argument(metavar="CONFIG", help="The spec: a YAML file.", autocompletion=spec_files),
+]
 RunReference = Annotated[
-    str, typer.Argument(metavar="RUN", help="Name, id, beginning of an id, last, best.")
+    str,
+    typer.Argument(
+        metavar="RUN", help="Name, id, beginning of an id, last, best.", autocompletion=run_names
+    ),
 ]
 Set = Annotated[
     list[str] | None,
@@ -79,21 +84,6 @@ def ends_in(*endings: str) -> Callable[[Path | None], Path | None]:
 
 HTML: Final = (".html", ".htm")
 PICTURE: Final = (".png",)
-
-
-def kept_runs() -> Path:
-    """The folder `runs` of the current folder, or of the nearest above it that has one with runs;
-    as in git, not one of another user.
-    """
-    here = Path.cwd()
-    for folder in (here, *here.parents):
-        runs = folder / RUNS
-        if (runs / "mlflow.db").is_file() or next(runs.glob("*/run.json"), None) is not None:
-            if folder == here:
-                break
-            if runs.stat().st_uid == os.geteuid():
-                return runs
-    return RUNS
 
 
 def store_at(tracking_uri: str | None, runs: Path | None = None) -> Profile:

@@ -12,7 +12,6 @@ import typer
 from trainer.cli.hints import show_store
 from trainer.cli.options import (
     PICTURE,
-    RUNS,
     Config,
     Engine,
     EngineChoice,
@@ -25,6 +24,7 @@ from trainer.cli.options import (
     TrackingUri,
     ends_in,
 )
+from trainer.cli.places import RUNS
 from trainer.cli.streams import print_json
 from trainer.cli.training import heard
 from trainer.runs.ahead import start_ahead

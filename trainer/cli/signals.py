@@ -7,10 +7,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from trainer.errors import InterruptedRun
-from trainer.training import Event, Started, Trained
+
+if TYPE_CHECKING:
+    from trainer.training import Event
 
 ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -38,6 +40,8 @@ class Interrupt:
 
     def hear(self, event: Event) -> None:
         """Learns from the events of a run whether it trains."""
+        from trainer.training import Started, Trained
+
         if isinstance(event, Started | Trained):
             self._training = isinstance(event, Started)
             self._begun = True

@@ -11,7 +11,6 @@ import typer
 
 from trainer.cli.hints import headline
 from trainer.cli.options import (
-    RUNS,
     Again,
     CheckpointEvery,
     Config,
@@ -27,8 +26,8 @@ from trainer.cli.options import (
     Set,
     Threads,
     TrackingUri,
-    kept_runs,
 )
+from trainer.cli.places import RUNS, kept_runs
 from trainer.cli.streams import print_json
 from trainer.errors import RunError, TrainerError
 from trainer.runs.ahead import start_ahead

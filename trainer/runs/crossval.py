@@ -29,6 +29,7 @@ from trainer.runs.folds import CrossValidation, Plan, plan_folds
 from trainer.runs.profile import DEFAULT, Profile
 from trainer.runs.recording import Following, Recorder, found_in, open_recorder
 from trainer.runs.train import Order, carry_out
+from trainer.runs.unfinished import DATA_TAG, close_killed
 from trainer.spec.emit import to_yaml
 from trainer.spec.schema import Spec
 from trainer.tracking.recorder import JOINS
@@ -59,7 +60,8 @@ def crossval(
     """Trains one fold of the spec after the other; see `plan_folds` and `train` for the arguments.
 
     `listen` hears the events of each fold in turn. A fold that was trained before is not trained
-    twice, unless `again` says otherwise. What stops one fold stops the whole. Raises what
+    twice, unless `again` says otherwise. An earlier one of the same folds that was killed, and the
+    fold that it was at, are closed as such. What stops one fold stops the whole. Raises what
     `plan_folds` and `train` raise; the `run` of a `RunError` is the cross-validation as far as it
     came.
     """
@@ -85,7 +87,7 @@ class _Folds:
         self._following: Following | None = None
         self._facts = facts_of(
             named(self.plan.spec, f"{self.plan.spec.name} {len(self.plan.specs)} folds"),
-            self.profile, KIND, tags={"trainer.data_sha256": self.plan.data_sha256},
+            self.profile, KIND, tags={DATA_TAG: self.plan.data_sha256},
         )  # fmt: skip
 
     def train(self) -> CrossValidation:
@@ -128,6 +130,7 @@ class _Folds:
         if self._facts.spec_text is not None:
             self._folder.write(f"{FILES}/config/spec.yaml", self._facts.spec_text)
         self._folder.begin(replace(self._facts, description=self._description(None)))
+        close_killed(self._facts, profile.runs, self._recorder)
         if self._recorder is not None:
             self._following = self._recorder.follow(self._folder.path, 1)
 
