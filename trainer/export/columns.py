@@ -155,12 +155,14 @@ def _pieces(how: Preprocessing, place: int) -> Iterator[str | tuple[int, int]]:
     raw, checked = f"raw[:, {number}]", _is_checked(column, rule)
     if checked:
         raw = f"known({raw}, {count}, gap[:, {number}])"
+    if rule.grouped:
+        raw = f"grouped({raw}, {count})"
     if column.kind == "date":
         yield from (f"part({raw}, {literal(name)})" for name in rule.parts)
     elif column.kind == "categorical" and rule.dimensions is None:
         yield f"one_hot({raw}, {count})"
     else:
-        yield raw if checked else (place, place + 1)
+        yield raw if checked or rule.grouped else (place, place + 1)
     if rule.indicator:
         yield f"gap[:, {number}]"
 

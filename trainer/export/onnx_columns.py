@@ -115,6 +115,9 @@ def _columns(w: Writer, how: Preprocessing, place: int, raw: str, gaps: str) -> 
         if gaps:
             inside = w.apply("Or", inside, _slice(w, gaps, place, place + 1))
         values = w.apply("Where", inside, values, w.constant(np.nan))
+    if rule.grouped:
+        inside = w.apply("Or", _inside(w, values, count), w.apply("IsNaN", values))
+        values = w.apply("Where", inside, values, w.constant(count - 1))
     if column.kind == "date":
         yield from (_date_part(w, values, part) for part in rule.parts)
     elif column.kind == "categorical" and rule.dimensions is None:

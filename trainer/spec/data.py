@@ -287,6 +287,13 @@ class ColumnSpec(Strict):
     `days` counts from 1970-01-01."""
     unknown: Literal["zeros", "error"] = "zeros"
     """What a category becomes that no training row has."""
+    max_categories: Annotated[int, Field(ge=2)] | None = None
+    """The most categories of the column: the rarest of the training rows become one, `other`, which
+    counts; so does then every category that no training row has. By default
+    `data.max_categories`."""
+    min_count: Annotated[int, Field(ge=1)] | None = None
+    """The fewest training rows of a category that stays alone: the others become one, as with
+    `max_categories`. By default `data.min_count`."""
     decimal: Decimal | None = None
     """The decimal sign of the column's numbers, where it is not that of the source. It may be said
     of every column, also of the target; so may `thousands`, `unit` and `format`."""
@@ -365,6 +372,14 @@ class ColumnSpec(Strict):
             if part in parts[:i]:
                 raise wrong(f"'{part}' is named twice", at=(i,))
         return parts
+
+    @field_validator("max_categories", "min_count")
+    @classmethod
+    def _none_is_unknown(cls, limit: int | None, info: ValidationInfo) -> int | None:
+        if limit is not None and info.data.get("unknown") == "error":
+            raise wrong("where rare categories become one, unknown ones are in it and no error",
+                        "leave it out, or unknown")  # fmt: skip
+        return limit
 
     @property
     def kind(self) -> Kind | None:
@@ -454,6 +469,11 @@ class DataSpec(Strict):
     missing: Missing = "error"
     """What stands for missing values: `mean`, `median`, `most_frequent` (of the training rows),
     `{constant: …}`, or `error`. Categories take the most frequent instead of a mean or median."""
+    max_categories: Annotated[int, Field(ge=2)] | None = None
+    """The most categories of every categorical feature whose unknown ones are no errors: the rarest
+    become one, see `columns`."""
+    min_count: Annotated[int, Field(ge=1)] | None = None
+    """The fewest training rows of a category that stays alone, likewise."""
     standardize: bool = False
     """The same as `scale: standard`: subtract each feature's mean and divide by its deviation, as
     found in the training rows."""

@@ -39,8 +39,13 @@ def write(value: float, column: Column) -> str | bool:
         return str(moment)
     if 0 <= value < len(column.categories):
         return column.categories[int(value)]
-    other = "other"
-    while other in column.categories:
+    return other_than(column.categories)
+
+
+def other_than(categories: Sequence[str]) -> str:
+    """A text that is none of these categories: `other`, where it is none."""
+    known, other = set(categories), "other"
+    while other in known:
         other += "_"
     return other
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias, assert_never
 
@@ -26,7 +26,8 @@ class Rule:
     `fill` stands for a missing value (for categories the number of one, or -1 for none); where it
     is None a missing value is an error. With `indicator` a further column is 1 where a value was
     missing. `dimensions` is the length of the vectors of a column that is embedded. `parts` are
-    what is taken of a date. With `strict` an unknown category is an error.
+    what is taken of a date. With `strict` an unknown category is an error; where the last category
+    is a group (`grouped`), it is in that.
     """
 
     fill: float | None = None
@@ -34,12 +35,13 @@ class Rule:
     dimensions: int | None = None
     parts: tuple[DatePart, ...] = ()
     strict: bool = False
+    grouped: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """Its fields."""
         return {
             "fill": self.fill, "indicator": self.indicator, "dimensions": self.dimensions,
-            "parts": list(self.parts), "strict": self.strict,
+            "parts": list(self.parts), "strict": self.strict, "grouped": self.grouped,
         }  # fmt: skip
 
     @classmethod
@@ -47,7 +49,7 @@ class Rule:
         """From what `as_json` gave. Raises `KeyError` where something is missing."""
         return cls(
             fields["fill"], fields["indicator"], fields["dimensions"], tuple(fields["parts"]),
-            fields["strict"],
+            fields["strict"], fields.get("grouped", False),  # older runs have none
         )  # fmt: skip
 
 
@@ -98,8 +100,10 @@ def expand(values: Array, column: Column, rule: Rule) -> Array:
 
 def _of_categories(values: Array, column: Column, rule: Rule, missing: Array) -> Array:
     count = len(column.categories)
-    known = (values >= 0) & (values < count)
-    wrong = np.isnan(values)
+    known, wrong = (values >= 0) & (values < count), np.isnan(values)
+    if rule.grouped:
+        values = np.where(known | wrong, values, count - 1)
+        known = ~wrong
     if rule.strict or (column.kind == "ordinal" and rule.dimensions is None):
         wrong = wrong | ~(known | missing)
     if column.kind == "ordinal" or rule.dimensions is not None:
@@ -107,6 +111,15 @@ def _of_categories(values: Array, column: Column, rule: Rule, missing: Array) ->
     columns: Array = (values[:, None] == np.arange(count)).astype(np.float64)
     columns[wrong] = np.nan
     return columns
+
+
+def new_codes(before: Sequence[str], after: Sequence[str], grouped: bool) -> Array:
+    """The number that each category has among others; of one that is not there that of the group,
+    or -1 where there is none.
+    """
+    places: Mapping[str, int] = {name: i for i, name in enumerate(after)}
+    none = len(after) - 1 if grouped else -1
+    return np.array([places.get(name, none) for name in before] or [-1], np.float64)
 
 
 def date_part(days: Array, part: DatePart) -> Array:

@@ -6,18 +6,18 @@ No other row has a part in it, and weights have none. `fit_scales.py` does the s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 
 from trainer.data.columns.categories import text_of
-from trainer.data.columns.cells import codes_of, reader
-from trainer.data.columns.table import Column, Table, listing, show
+from trainer.data.columns.cells import reader
+from trainer.data.columns.table import Column, Table, show
 from trainer.data.columns.values import CellError
 from trainer.data.misfits import Misfit, MisfitError
 from trainer.data.preparing.expand import Rule
+from trainer.data.preparing.fit_categories import Limits, fit_categories, recoded
 from trainer.data.preparing.preprocessing import Preprocessing
 from trainer.errors import DataError, SpecError
 from trainer.graph.ops import Array
@@ -100,16 +100,21 @@ def _fit_column(
         message = f"all training rows miss {show(column.name)}"
         hint = "leave it out of `data.features`, or fill it with {constant: …}"
         raise MisfitError(DataError, Misfit(_missing_path(asked, column), message, hint))
+    grouped = False
     if column.kind == "categorical":
-        column = _kept(column, tally.counts, missing if tally.missing else None, notes)
-    fill_from = _recoded(present, table.columns[number], column)
-    fill = _fill(column, asked, missing, fill_from)
+        limits = Limits.of(data, asked)
+        column, grouped = fit_categories(
+            column, tally.counts, tally.missing, missing, limits, notes
+        )
+    fill_from = recoded(present, table.columns[number], column, grouped)
+    fill = _fill(column, asked, missing, fill_from, grouped)
     rule = Rule(
         fill,
         indicator=asked.indicator,
         dimensions=_dimensions(column, asked),
         parts=(asked.parts or DEFAULT_PARTS) if column.kind == "date" else (),
         strict=asked.unknown == "error",
+        grouped=grouped,
     )
     return column, rule, tally.missing
 
@@ -119,7 +124,8 @@ def _check_asked(data: DataSpec, column: Column, asked: ColumnSpec) -> None:
     path: Path = ("data", "columns", column.name)
     kinds = {"encode": ("categorical", "ordinal"), "dimensions": ("categorical", "ordinal"),
              "parts": ("date",), "order": ("ordinal",),
-             "unknown": ("categorical", "ordinal")}  # fmt: skip
+             "unknown": ("categorical", "ordinal"),
+             "max_categories": ("categorical",), "min_count": ("categorical",)}  # fmt: skip
     for key, fitting in kinds.items():
         if getattr(asked, key) != ColumnSpec.model_fields[key].default and (
             column.kind not in fitting
@@ -143,35 +149,6 @@ def _missing_path(asked: ColumnSpec, column: Column) -> Path:
     return ("data", "missing")
 
 
-def _kept(column: Column, counts: Array, missing: Any, notes: list[str]) -> Column:
-    """The column with the categories of the training rows; a constant that fills missing values
-    becomes one of them.
-    """
-    kept = [name for name, count in zip(column.categories, counts, strict=True) if count]
-    lost = [name for name, count in zip(column.categories, counts, strict=True) if not count]
-    if lost:
-        one = len(lost) == 1
-        notes.append(
-            f"{len(lost)} {'category' if one else 'categories'} of {show(column.name)} "
-            f"{'is' if one else 'are'} in no training row: {listing(lost, 3)}"
-        )
-    if isinstance(missing, dict):
-        constant = text_of(missing["constant"])
-        with suppress(CellError):  # which is told where it is read
-            if codes_of(tuple(kept))(constant) < 0:
-                kept.append(constant)
-    return replace(column, categories=tuple(kept))
-
-
-def _recoded(codes: Array, before: Column, after: Column) -> Array:
-    """The values by the numbers that their categories have after, all of which are there."""
-    if before.categories == after.categories:
-        return codes
-    places = {name: i for i, name in enumerate(after.categories)}
-    numbers = [places.get(name, -1) for name in before.categories]
-    return np.asarray(np.array(numbers or [-1], np.float64)[codes.astype(np.int64)])
-
-
 def _dimensions(column: Column, asked: ColumnSpec) -> int | None:
     if asked.encode != "embedding":
         return None
@@ -181,12 +158,21 @@ def _dimensions(column: Column, asked: ColumnSpec) -> int | None:
 # Fills ------------------------------------------------------------------------------------------
 
 
-def _fill(column: Column, asked: ColumnSpec, missing: Any, present: Array) -> float | None:
-    """What stands for a missing value, as a raw number; None where that is an error."""
+def _fill(
+    column: Column, asked: ColumnSpec, missing: Any, present: Array, grouped: bool
+) -> float | None:
+    """What stands for a missing value, as a raw number; None where that is an error.
+
+    A group is no most frequent category, unless there is no other.
+    """
     if missing == "error":
         return None
+    group = len(column.categories) - 1
     if isinstance(missing, dict):
-        return _constant(column, asked, missing["constant"])
+        constant = _constant(column, asked, missing["constant"])
+        return float(group) if grouped and constant < 0 else constant
+    if grouped and (present < group).any():
+        present = present[present < group]
     if missing == "most_frequent" or column.kind not in ("numeric", "date"):
         values, counts = np.unique(present, return_counts=True)
         return float(values[np.argmax(counts)])  # of several the smallest

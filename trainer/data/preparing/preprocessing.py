@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 
 from trainer.data.columns.table import Column, Label, Table, listing
-from trainer.data.preparing.expand import Rule, expand, fields_of, is_plain, names_of
+from trainer.data.preparing.expand import Rule, expand, fields_of, is_plain, names_of, new_codes
 from trainer.data.preparing.layout import Field, Layout
 from trainer.data.preparing.scaling import Scaling
 from trainer.graph.ops import Array
@@ -217,9 +217,8 @@ class Preprocessing:
         found = {}
         for number, (theirs, own) in enumerate(zip(columns, self.columns, strict=True)):
             if theirs.categories != own.categories:
-                places = {category: i for i, category in enumerate(own.categories)}
-                codes = [places.get(category, -1) for category in theirs.categories]
-                found[number] = np.array(codes or [-1], dtype=np.float64)
+                grouped = self.rules[number].grouped
+                found[number] = new_codes(theirs.categories, own.categories, grouped)
         return found
 
     def fault(self, raw: Array, x: Array) -> Fault | None:

@@ -39,6 +39,12 @@ def one_hot(numbers: Array, count: int) -> Array:
     return found
 
 
+def grouped(numbers: Array, count: int) -> Array:
+    """The numbers of categories, of which the last stands for all others; nan stays."""
+    inside = (numbers >= 0) & (numbers < count)
+    return np.where(inside | np.isnan(numbers), numbers, count - 1)
+
+
 def known(numbers: Array, count: int, exempt: Array) -> Array:
     """The numbers of categories; nan for others, unless they are exempt."""
     inside = (numbers >= 0) & (numbers < count)
