@@ -358,7 +358,7 @@ def test_the_block_on_imports_works(tmp_path: Path) -> None:
     ("given", "message"),
     [
         ("", "missing columns: a, b, c"),
-        ("a,c\n1,2\n", "missing columns: b"),
+        ("a,c\n1,2\n", "missing columns: b (there are a, c)"),
         ("a,b,c,a\n1,2,3,4\n", "columns that stand twice: a"),
         ("a,b,c\n1,2,3\n1,2\n", "row 1: expected 3 cells, found 2"),
         ("a,b,c\n1,2,3\n\n1,x,3\n", "row 1, column 'b': expected a number, found the text 'x'"),
@@ -366,7 +366,7 @@ def test_the_block_on_imports_works(tmp_path: Path) -> None:
         ("a,b,c\n1,nan,3\n", "row 0, column 'b': expected a finite number, found 'nan'"),
         ("a,b,c\n1,2,1e39\n", "row 0, column 'c': expected a number that is finite in float32, "
          "found 1e+39"),
-        ('a,b,c\n"1,2,3\n', "row 0: expected 3 cells, found 1"),
+        ('a,b,c\n"1,2,3\n', "row 0: no CSV (unexpected end of data)"),
     ],
 )  # fmt: skip
 def test_faults_of_a_table_are_told(
@@ -375,14 +375,18 @@ def test_faults_of_a_table_are_told(
     write_program(make_model(scaled=False), tmp_path / "m.py")
     scope = runpy.run_path(str(tmp_path / "m.py"))
     with pytest.raises(ValueError) as error:  # noqa: PT011 (the message is compared in full)
-        scope["predict"](scope["read"](io.StringIO(given)), scope["P"])
+        scope["predict"](scope["read_csv"](io.StringIO(given)), scope["P"])
     assert str(error.value) == message
 
 
 def test_a_fault_of_a_table_ends_a_program(tmp_path: Path) -> None:
     write_program(make_model(), tmp_path / "m.py")
     code, out, err = script(tmp_path / "m.py", given="a,b\n1,2\n")
-    assert (code, out, err) == (1, "", f"{tmp_path / 'm.py'}: missing columns: c\n")
+    assert (code, out, err) == (
+        1,
+        "",
+        f"{tmp_path / 'm.py'}: missing columns: c (there are a, b)\n",
+    )
 
 
 def test_a_program_takes_large_numbers_where_scaling_makes_them_small(tmp_path: Path) -> None:

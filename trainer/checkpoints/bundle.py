@@ -18,14 +18,15 @@ ABOUT: Final = "model.json"
 
 @dataclass(frozen=True)
 class Bundle:
-    """What goes into a model and comes out. `kind` is `classifier` or `regressor`; `outputs` has
-    the type of each column by name (`double`, `float`, `long`, `boolean`, `string`). `example`
-    holds some raw rows by column, `predicted` what the model says of them. `epoch` is the one
-    after which the parameters were so.
+    """What goes into a model and comes out. `kind` is `classifier` or `regressor`; `texts` are the
+    inputs with categories that are no numbers; `outputs` has the type of each column by name
+    (`double`, `float`, `long`, `boolean`, `string`). `example` holds some raw rows by column,
+    `predicted` what the model says of them. `epoch` is the one after which the parameters were so.
     """
 
     kind: str
     inputs: list[str]
+    texts: list[str]
     outputs: Mapping[str, str]
     example: Mapping[str, list[Any]]
     predicted: Mapping[str, list[Any]]

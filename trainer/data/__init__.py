@@ -8,7 +8,7 @@ Other rooms import what they need from here.
 from trainer.data.columns.blocks import blocks
 from trainer.data.columns.roles import as_written, required
 from trainer.data.columns.table import Column, Label, LeftOut, Table, listing
-from trainer.data.columns.texts import show_raw, written
+from trainer.data.columns.texts import holds_texts, show_raw, written
 from trainer.data.dataset import Dataset
 from trainer.data.held_out import HeldOut, held_out, some_rows
 from trainer.data.loading import load_dataset, load_table, preprocess, split_rows
@@ -25,7 +25,7 @@ from trainer.data.reading.rows import Rows, Told, read_rows, spellings_of
 __all__ = [
     "DAY", "FARTHEST", "PARQUET", "AnyPart", "Column", "Dataset", "Field", "HeldOut", "Label",
     "Layout", "LeftOut", "Part", "Preprocessing", "Reading", "Rows", "Rule", "Scaling",
-    "Table", "Told", "as_written", "blocks", "held_out", "is_plain", "listing", "load_dataset",
-    "load_table", "matched", "preprocess", "read_rows", "required", "rows_at_a_time", "show_raw",
-    "silent", "some_rows", "spellings_of", "split_rows", "written",
+    "Table", "Told", "as_written", "blocks", "held_out", "holds_texts", "is_plain", "listing",
+    "load_dataset", "load_table", "matched", "preprocess", "read_rows", "required",
+    "rows_at_a_time", "show_raw", "silent", "some_rows", "spellings_of", "split_rows", "written",
 ]  # fmt: skip

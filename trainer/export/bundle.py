@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from trainer.checkpoints.bundle import CODE, WEIGHTS, Bundle
-from trainer.data import written
+from trainer.data import holds_texts, written
 from trainer.export.program import model_arrays, program_code
 from trainer.graph.ops import Array
 from trainer.network.model import Model
@@ -24,6 +24,7 @@ def write_bundle(model: Model, rows: Array, epoch: int, ending: str, folder: Pat
     about = Bundle(
         kind="regressor" if how.classes is None and not how.multi_label else "classifier",
         inputs=list(how.features),
+        texts=[column.name for column in how.columns if holds_texts(column)],
         outputs=_types(model),
         example={name: _plain(values) for name, values in written(rows, how.columns).items()},
         predicted={name: _plain(values) for name, values in model.predict(rows).items()},

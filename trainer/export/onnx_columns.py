@@ -213,7 +213,10 @@ def _between(w: Writer, values: str, name: str, place: str, steps: int) -> str:
 
 
 def _two(w: Writer, name: str, place: str) -> tuple[str, str]:
-    """The quantiles at a place and behind it."""
+    """The quantiles at a place and behind it; those of NaN are any, for onnxruntime refuses all
+    rows where one has no place.
+    """
+    place = w.apply("Where", w.apply("IsNaN", place), w.constant(0), place)
     number = w.apply("Cast", place, to=kind(np.int64))
     behind = w.apply("Add", number, w.constant(1, np.int64))
     return w.apply("Gather", name, number), w.apply("Gather", name, behind)

@@ -42,9 +42,7 @@ def write_program(model: Model, path: Path, about: Mapping[str, str] | None = No
     """
     from safetensors.numpy import save
 
-    program, source = _program(model), model.spec.data.source
-    delimiter = source.separator if isinstance(source, CsvSource) else ","
-    program.set("DELIMITER", delimiter)
+    program = _program(model)
     weights = base64.encodebytes(save(model_arrays(model))).decode().splitlines()
     program.give("WEIGHTS", f"WEIGHTS = {long_text(['', *weights])}")
     text = program.text(_title(model, about or {}), _FIRST, alone.__name__)
@@ -66,13 +64,14 @@ def answer_program(model: Model, path: Path, x: Array) -> Answer:
 
 def _program(model: Model) -> Program:
     """What all programs of the model have."""
-    how = model.preprocessing
+    how, source = model.preprocessing, model.spec.data.source
     program = Program()
     program.set("FEATURES", list(how.features))
     program.set("COLUMNS", list(model.columns))
     program.set("CLASSES", list(how.classes or ()))
     program.give("DTYPE", f"DTYPE = np.dtype({literal(how.dtype)})", facts.__name__)
-    give_preprocessing(program, how, model.spec.data.source)
+    program.set("DELIMITER", source.separator if isinstance(source, CsvSource) else ",")
+    give_preprocessing(program, how, source)
     what = "logits" if model.spec.model.loss == "logistic" else "outputs"
     given, made = (f"(rows, {literal(n)})" for n in (how.layout.width, how.outputs))
     about = f"The {what}, of shape {made}, for x of shape {given}."

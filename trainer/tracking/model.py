@@ -218,15 +218,21 @@ def _name_modules(packages: Sequence[str]) -> None:
 def _signature(about: Bundle) -> ModelSignature:
     """The columns that go in and come out.
 
-    MLflow refuses whole numbers for a column of real ones, which tables mix; so the type of the
-    inputs is left open there, and the model's code tells what is no number.
+    Categories that are no numbers are texts. MLflow refuses whole numbers for a column of real
+    ones, which tables mix; so the type of other inputs is left open, and the model's code tells
+    what is no number.
     """
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema
     from mlflow.types.schema import AnyType
 
     return ModelSignature(
-        inputs=Schema([ColSpec(AnyType(), name) for name in about.inputs]),
+        inputs=Schema(
+            [
+                ColSpec(DataType.string if name in about.texts else AnyType(), name)
+                for name in about.inputs
+            ]
+        ),
         outputs=Schema([ColSpec(DataType[kind], name) for name, kind in about.outputs.items()]),
     )
 

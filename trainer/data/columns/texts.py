@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from trainer.data.columns.cells import labels_of
 from trainer.data.columns.table import Column
 from trainer.graph.ops import Array
 
@@ -48,6 +49,11 @@ def other_than(categories: Sequence[str]) -> str:
     while other in known:
         other += "_"
     return other
+
+
+def holds_texts(column: Column) -> bool:
+    """Whether the column has categories, and not all of them are written as numbers."""
+    return any(isinstance(label, str) for label in labels_of(column.categories))
 
 
 def show_raw(value: float, column: Column) -> str:

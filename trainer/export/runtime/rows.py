@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from trainer.export.runtime.bodies import check_names, check_present
 from trainer.export.runtime.facts import DTYPE, FEATURES, network
 from trainer.export.runtime.model import answer, check, expand, numbers, scaled
 from trainer.graph.ops import Array
@@ -31,16 +32,21 @@ def arrays(data: bytes) -> dict[str, Array]:
 def matrix(rows: Any) -> Array:
     """The rows as float64 of shape (rows, features), from columns by name or from lists."""
     if hasattr(rows, "keys"):
-        missing = [name for name in FEATURES if name not in rows]
-        if missing:
-            raise ValueError(f"missing columns: {', '.join(missing)}")
+        check_names(list(rows.keys()))
+        check_present(rows.keys())
         columns: list[Any] = [rows[name] for name in FEATURES]
     else:
         rows = list(rows)
         for i, row in enumerate(rows):
-            if len(row) != len(FEATURES):
-                raise ValueError(f"row {i}: expected {len(FEATURES)} numbers, found {len(row)}")
+            if not hasattr(row, "__len__") or len(row) != len(FEATURES):
+                found = len(row) if hasattr(row, "__len__") else repr(row)
+                raise ValueError(f"row {i}: expected {len(FEATURES)} numbers, found {found}")
         columns = list(zip(*rows, strict=True)) if rows else [[] for _ in FEATURES]
+    for name, column in zip(FEATURES, columns, strict=True):
+        if isinstance(column, str) or not hasattr(column, "__len__"):
+            raise ValueError(f"column {name!r}: expected its cells in a list, found {column!r}")
+        if len(column) != len(columns[0]):
+            raise ValueError(f"column {name!r}: {len(column)} cells, not {len(columns[0])}")
     return np.stack([numbers(*pair) for pair in zip(FEATURES, columns, strict=True)], axis=1)
 
 
