@@ -663,6 +663,21 @@ def test_what_is_not_as_it_should_be_is_told(train, trained, folder: Path) -> No
 # Columns of every kind --------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("name", TYPED)
+def test_an_odd_row_changes_no_other(name: str, tmp_path: Path) -> None:
+    """In an ONNX file, whatever stands in which column: no row may fail the batch."""
+    model, raw = typed_model(**TYPED[name])
+    session = session_of(model, tmp_path / "m.onnx")
+    three = raw[1:4]
+    expected = session.run(None, {"x": three})
+    for column in range(raw.shape[1]):
+        for odd in (nan, inf, -inf, 1e300, -7.0, 99.0, 0.5):
+            x = np.insert(three, 1, three[0], axis=0)
+            x[1, column] = odd
+            for found, others in zip(session.run(None, {"x": x}), expected, strict=True):
+                assert found[[0, 2, 3]].tolist() == others.tolist()
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", TYPED)
 def test_columns_of_every_kind(name: str, dtype: str, tmp_path: Path) -> None:

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from . import damage, pairs, runs, saves, server, specs
+from . import cells, damage, pairs, runs, saves, server, specs
 from .tally import Tally
 
 CAMPAIGNS: Final = (
     "truncations", "flips", "failures", "loads", "kills", "full", "runs", "recorder", "training",
-    "disk", "server", "specs",
+    "disk", "server", "specs", "cells",
 )  # fmt: skip
 SAMPLE: Final = 37
 """A sample takes one case of so many."""
@@ -128,6 +128,7 @@ ALL: Final[dict[str, Callable[[Path, Size], Iterator[Tally]]]] = {
     "disk": _disk,
     "server": _server,
     "specs": lambda folder, size: iter([specs.mutations(folder, size.mutations)]),
+    "cells": lambda folder, size: iter([cells.campaign(folder, 2 if size.every > 1 else 300)]),
 }
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import pytest
 
 from trainer.checkpoints import checkpoint, journal, keeper
 
-from . import damage, pairs, runs, saves, specs
+from . import cells, damage, pairs, runs, saves, specs
 from .tally import Tally
 
 SAMPLE = 37
@@ -23,6 +23,7 @@ CAMPAIGNS: dict[str, Callable[[Path], Tally]] = {
     "calls of a load that fail": saves.failing_loads,
     "disks full": lambda folder: saves.full_disks(folder, SAMPLE),
     "mutated configs": lambda folder: specs.mutations(folder, 300),
+    "one meaning for a cell": lambda folder: cells.campaign(folder, 2),
 }
 
 

@@ -199,7 +199,7 @@ def _save(about: Bundle, bundle: Path, place: Path, logged: Any, run_id: str, fa
             mlflow_model=description,
             python_model=str(code),
             artifacts={"weights": str(bundle / WEIGHTS)},
-            signature=_signature(about),
+            signature=signature_of(about),
             input_example=pd.DataFrame(about.example),
             pip_requirements=[f"{name}=={importlib.metadata.version(name)}" for name in packages],
         )
@@ -215,7 +215,7 @@ def _name_modules(packages: Sequence[str]) -> None:
         requirements_utils._PACKAGES_TO_MODULES = {name: [name] for name in packages}
 
 
-def _signature(about: Bundle) -> ModelSignature:
+def signature_of(about: Bundle) -> ModelSignature:
     """The columns that go in and come out.
 
     Categories that are no numbers are texts. MLflow refuses whole numbers for a column of real

@@ -10,7 +10,7 @@ from typing import Any
 import mlflow
 import pandas
 
-from trainer.export.runtime.bodies import read_csv_text, read_json
+from trainer.export.runtime.bodies import check_present, read_csv_text, read_json
 from trainer.export.runtime.rows import arrays, predict
 
 
@@ -36,7 +36,11 @@ def told(compute: Callable[[], Any]) -> Any:
 
 
 def frame(columns: Mapping[str, Sequence[Any]]) -> pandas.DataFrame:
-    """Columns as a table whose cells no library makes others of: long whole numbers are texts."""
+    """Columns as a table whose cells no library makes others of: long whole numbers are texts.
+
+    Raises ValueError where one is missing, which MLflow would answer with 500.
+    """
+    check_present(columns)
     cells = {
         name: [str(v) if type(v) is int and abs(v) >= 2**53 else v for v in values]
         for name, values in columns.items()
@@ -54,7 +58,7 @@ def read_requests() -> None:
 
     def of_json(data: Any, metadata: Any, input_schema: Any) -> Any:
         columns, params = told(lambda: read_json(data))
-        return server.ParsedJsonInput(frame(columns), params, False)
+        return server.ParsedJsonInput(told(lambda: frame(columns)), params, False)
 
     def of_csv(csv_input: Any, schema: Any = None) -> pandas.DataFrame:
         if hasattr(csv_input, "read"):
@@ -62,14 +66,14 @@ def read_requests() -> None:
         else:
             with open(csv_input, encoding="utf-8", newline="") as file:
                 text = file.read()
-        return frame(told(lambda: read_csv_text(text)))
+        return told(lambda: frame(read_csv_text(text)))
 
     def of_parquet(parquet_input: Any) -> pandas.DataFrame:
         from pyarrow import parquet
 
         source = BytesIO(parquet_input.read()) if hasattr(parquet_input, "read") else parquet_input
         table = told(lambda: parquet.read_table(source).to_pandas(integer_object_nulls=True))
-        return frame({name: list(table[name]) for name in table})
+        return told(lambda: frame({name: list(table[name]) for name in table}))
 
     server._parse_json_data = of_json
     server.parse_csv_input = of_csv

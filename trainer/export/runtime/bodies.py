@@ -28,7 +28,7 @@ def read_csv(file: Iterable[str], delimiter: str = DELIMITER) -> dict[str, Seque
     for i, row in enumerate(rows):
         if len(row) != len(header):
             raise ValueError(f"row {i}: expected {len(header)} cells, found {len(row)}")
-    check_names(header)
+    check_names(header, FEATURES)
     columns = zip(*rows, strict=True) if rows else [[] for _ in header]
     return dict(zip(header, columns, strict=True))
 
@@ -62,13 +62,15 @@ def read_json(text: str | bytes) -> tuple[dict[str, list[Any]], Any]:
 
 def unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     """A mapping of JSON in which no name stands twice."""
-    check_names([name for name, _ in pairs], [name for name, _ in pairs])
-    return dict(pairs)
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        check_names([name for name, _ in pairs], [*found])
+    return found
 
 
-def check_names(names: Sequence[Any], which: Sequence[str] = FEATURES) -> None:
+def check_names(names: Sequence[Any], which: Sequence[str]) -> None:
     """Raises ValueError where a column of these stands twice."""
-    twice = [name for name in dict.fromkeys(which) if names.count(name) > 1]
+    twice = [name for name in which if names.count(name) > 1]
     if twice:
         raise ValueError(f"columns that stand twice: {', '.join(twice)}")
 
@@ -89,7 +91,7 @@ def columns_of_split(table: Any) -> dict[str, list[Any]]:
     )
     if not isinstance(names, list) or not isinstance(rows, list):
         raise ValueError("expected the lists `columns` and `data` in dataframe_split")
-    check_names(names)
+    check_names(names, FEATURES)
     check_present(names)
     for i, row in enumerate(rows):
         if not isinstance(row, list) or len(row) != len(names):

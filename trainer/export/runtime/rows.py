@@ -32,7 +32,7 @@ def arrays(data: bytes) -> dict[str, Array]:
 def matrix(rows: Any) -> Array:
     """The rows as float64 of shape (rows, features), from columns by name or from lists."""
     if hasattr(rows, "keys"):
-        check_names(list(rows.keys()))
+        check_names(list(rows.keys()), FEATURES)
         check_present(rows.keys())
         columns: list[Any] = [rows[name] for name in FEATURES]
     else:
