@@ -42,6 +42,7 @@ MATCHED: list[tuple[Sequence[str], Any, Any]] = [  # the categories, a cell, and
     (ZIP, "1067.0", "01067"),
     (ZIP, np.int32(4109), "04109"),
     (ZIP, Decimal("4109.00"), "04109"),
+    (("0.1", "0.2"), Decimal("0.10"), "0.1"),
     (ZIP, "001067", "expected a known category, found '001067'"),
     (ZIP, "010115", "expected a known category, found '010115'"),
     (ZIP, 1068, None),

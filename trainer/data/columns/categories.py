@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from trainer.data.columns.values import CellError, Plain, plain
+from trainer.data.columns.values import CellError, Plain, decimal_text, plain
 
 TRUTH = {
     "true": True, "yes": True, "y": True, "t": True, "1": True,
@@ -43,6 +43,8 @@ def text_of(value: Any) -> str:
         return cell.strip()
     if isinstance(cell, bool):
         return str(cell).lower()
+    if isinstance(cell, Decimal):
+        return decimal_text(cell)
     if isinstance(cell, float | np.floating) and float(cell).is_integer():
         return str(int(cell)) if is_exact(cell) else str(cell)
     return str(cell)
@@ -65,6 +67,8 @@ def exact_number(cell: Plain, text: str) -> Any:
     """
     if isinstance(cell, bool | int):
         return None if isinstance(cell, bool) else cell
+    if isinstance(cell, Decimal):
+        return float(cell) if is_exact(float(cell)) else cell
     if not isinstance(cell, str):
         return float(str(cell)) if cell is not None and is_exact(cell) else None
     real = real_of(text)
@@ -94,7 +98,7 @@ def matcher(categories: Sequence[str]) -> Callable[[Any], float]:
         text = text_of(cell)
         number = exact_number(cell, text)
         if text in known and (
-            isinstance(cell, str) or (number is None and cell not in (True, False))
+            isinstance(cell, str) or (number is None and not isinstance(cell, bool))
         ):
             return known[text]
         if number is None and not isinstance(cell, bool):

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-Plain: TypeAlias = str | bool | int | float | np.floating[Any] | None
+Plain: TypeAlias = str | bool | int | float | Decimal | np.floating[Any] | None
 """What a cell is: nothing, or a text, a truth value, a number. NumPy's shorter reals stay what they
 are, since they hold fewer digits.
 """
@@ -26,8 +26,8 @@ class CellError(ValueError):
 def plain(value: Any) -> Plain:
     """A cell as a text, a truth value or a number; None for NaN and what else stands for nothing.
 
-    Dates and times are texts in ISO 8601, decimals texts with all their digits. Raises `CellError`
-    for a list and whatever else is no single value.
+    Dates and times are texts in ISO 8601. Raises `CellError` for a list and whatever else is no
+    single value.
     """
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value[()]
@@ -40,7 +40,7 @@ def plain(value: Any) -> Plain:
     if type(value).__name__ in ("NAType", "NaTType"):  # of pandas, which may not be here
         return None
     if isinstance(value, Decimal):
-        return decimal_text(value) if value.is_finite() else None if value.is_nan() else str(value)
+        return None if value.is_nan() else value
     if isinstance(value, np.datetime64):
         unit = {"Y": "D", "M": "D", "W": "D", "h": "s", "m": "s"}.get(np.datetime_data(value)[0])
         value = value.astype(f"datetime64[{unit}]") if unit else value
