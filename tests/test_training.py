@@ -35,7 +35,8 @@ def test_events_of_a_run(write_spec) -> None:
     assert kinds == ["EpochDone", *["StepsDone", "StepsDone", "EpochDone"] * 3, "Ended"]
     assert [event.first for event in events if isinstance(event, StepsDone)] == [1, 2, 3, 4, 5, 6]
     assert [event.step for event in events if isinstance(event, EpochDone)] == [0, 2, 4, 6]
-    assert events[-1] == Ended("FINISHED", 3, 6, {}, "")
+    trivial = {"trivial_train_loss": np.log(2), "trivial_train_accuracy": 0.5}
+    assert events[-1] == Ended("FINISHED", 3, 6, trivial, "")
 
 
 def test_metrics_by_epoch(write_spec) -> None:
@@ -72,6 +73,9 @@ def test_metrics_by_epoch(write_spec) -> None:
             assert sorted(event.summary) == [
                 "best_epoch", "best_val_loss", "test_accuracy", "test_auc",
                 "test_balanced_accuracy", "test_f1", "test_log_loss", "test_loss",
+                "trivial_test_accuracy", "trivial_test_auc", "trivial_test_balanced_accuracy",
+                "trivial_test_f1", "trivial_test_log_loss", "trivial_test_loss",
+                "trivial_val_accuracy", "trivial_val_loss",
             ]  # fmt: skip
 
 

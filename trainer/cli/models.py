@@ -190,13 +190,21 @@ def _left_out(metrics: Mapping[str, float]) -> Iterator[str]:
 def _table(metrics: Mapping[str, float]) -> str:
     """The metrics of all rows a line each, then those of each class or target in a table."""
     from trainer.metrics import fitting_metrics
+    from trainer.report.comparing import TRIVIAL
 
     counts = ("rows", "rows_left_out")
+    beside = {name.removeprefix(TRIVIAL): value for name, value in metrics.items()
+              if name.startswith(TRIVIAL)}  # fmt: skip
     whole = {
-        name: value for name, value in metrics.items() if "/" not in name and name not in counts
+        name: value
+        for name, value in metrics.items()
+        if "/" not in name and name not in counts and not name.startswith(TRIVIAL)
     }
     width = max(map(len, whole))
-    lines = [f"{name:<{width}}  {value:.5g}" for name, value in whole.items()]
+    lines = [f"{'':<{width}}  {'model':<9}  trivial"] * bool(beside)
+    for name, value in whole.items():
+        trivial = f"{beside[name]:.5g}" if name in beside else ""
+        lines.append(f"{name:<{width}}  {f'{value:.5g}':<9}  {trivial}".rstrip())
     labels = [name.partition("/")[2] for name in metrics if name.startswith("recall/")]
     if labels:
         size = max(*map(len, labels), len("class"))

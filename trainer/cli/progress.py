@@ -150,7 +150,7 @@ def summarise(run: Run) -> str:
         name, epoch = best.removeprefix("best_val_"), int(run.metrics["best_epoch"])
         lines.append(f"best validation {name} {run.metrics[best]:.5g} after epoch {epoch}")
     lines += [f"note: {note}" for note in run.notes]
-    lines += [f"gradients: {finding}" for finding in run.findings]
+    lines += [f"finding: {finding}" for finding in run.findings]
     known = "; trained before, --again trains it anew" if run.known else ""
     done = f"{run.epochs} epochs, {run.steps} steps{known}"
     lines += ["", f"{run.status} in {run.seconds:.1f} s: {done}"]

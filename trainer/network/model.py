@@ -14,23 +14,29 @@ from trainer.graph import Graph
 from trainer.graph.ops import Array, show_shape
 from trainer.metrics import Classes
 from trainer.network.build import build_graph
+from trainer.network.decision import UNDECIDED, Decision
 from trainer.spec.schema import Spec
 
 
 @dataclass(frozen=True)
 class Model:
     """What is needed to predict: the graph from x to its output `prediction`, the parameters by
-    name, and the preprocessing. `spec` tells how it was trained.
+    name, the preprocessing, and what its run decided. `spec` tells how it was trained.
     """
 
     spec: Spec
     graph: Graph
     parameters: Mapping[str, Array]
     preprocessing: Preprocessing
+    decision: Decision = UNDECIDED
 
     @classmethod
     def from_parts(
-        cls, spec: Spec, parameters: Mapping[str, Array], preprocessing: Preprocessing
+        cls,
+        spec: Spec,
+        parameters: Mapping[str, Array],
+        preprocessing: Preprocessing,
+        decision: Decision = UNDECIDED,
     ) -> Model:
         """Builds the graph of the spec. Raises `CheckpointError` for parameters of another one."""
         graph = build_graph(spec, preprocessing.layout, training=False)
@@ -39,7 +45,7 @@ class Model:
             if found is None or found.shape != node.shape or found.dtype != node.dtype:
                 expected = f"{node.dtype} of {show_shape(node.shape)}"
                 raise CheckpointError(f"expected the parameter '{node.name}' to be {expected}")
-        return cls(spec, graph, parameters, preprocessing)
+        return cls(spec, graph, parameters, preprocessing, decision)
 
     @property
     def columns(self) -> tuple[str, ...]:

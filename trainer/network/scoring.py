@@ -56,7 +56,7 @@ def measure_rows(
     numbers as those of `score_rows`.
     """
     found, y = outputs.astype(np.float64), how.encode_target(targets).astype(np.float64)
-    loss = _loss(model, found, y, weight)
+    loss = loss_of(model, found, y, weight)
     if model.loss != "logistic":
         found, y = how.decode_target(found), how.decode_target(y)
     scores = scores_for(model.loss, how.outputs, names, multi_label=model.multi_label)
@@ -64,8 +64,8 @@ def measure_rows(
     return ({"loss": loss} if np.isfinite(loss) else {}) | scores.values()
 
 
-def _loss(model: LossSpec, outputs: Array, y: Array, weight: Array | None) -> float:
-    """The loss of all rows, in float64, by the nodes that training has."""
+def loss_of(model: LossSpec, outputs: Array, y: Array, weight: Array | None) -> float:
+    """The loss of all rows, in float64, by the nodes that training has; `y` as it takes them."""
     builder = GraphBuilder("float64")
     shape = (BATCH, outputs.shape[1])
     prediction, target = (builder.leaf("input", name, shape) for name in ("prediction", "y"))

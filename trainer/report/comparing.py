@@ -14,6 +14,7 @@ from trainer.spec.schema import decides_numbers
 MOST_RUNS: Final = 20  # more cannot be told apart
 LETTERS: Final = "ABCDEFGHIJKLMNOPQRST"
 SETTINGS: Final = frozenset({"learning_rate"})  # recorded as metrics, but no results
+TRIVIAL: Final = "trivial_"
 FACTS: Final = ("data_sha256", "engine", "version")
 _FIRST: Final = ("val_loss", "best_val_loss", "best_epoch", "test_loss", "train_loss")
 _PARTS: Final = {"val": "Validation", "test": "Test", "train": "Training"}
@@ -57,8 +58,12 @@ class Comparison:
 
     @property
     def results(self) -> dict[str, list[float | None]]:
-        """The metrics without those that are settings."""
-        return {name: row for name, row in self.metrics.items() if name not in SETTINGS}
+        """The metrics without those that are settings, or of the trivial result."""
+        return {
+            name: row
+            for name, row in self.metrics.items()
+            if name not in SETTINGS and not name.startswith(TRIVIAL)
+        }
 
     def best(self, metric: str) -> set[int]:
         """Which runs have the best value of a metric.

@@ -23,9 +23,11 @@ from trainer.errors import (
     TrackingError,
 )
 from trainer.network.fingerprint import parameters_sha256
+from trainer.report.comparing import TRIVIAL
 from trainer.report.health import Finding, examine, verdict
 from trainer.report.recorded import DIVERGED_TAG, KEPT_TAG
-from trainer.runs.describe import describe_result, describe_run
+from trainer.report.standing import no_better, standing
+from trainer.runs.describe import HEALTHY, describe_result, describe_run
 from trainer.runs.facts import is_placed_by_mlflow
 from trainer.runs.known import remember
 from trainer.runs.leave import leave_model, leave_numbers, leave_pictures
@@ -188,18 +190,24 @@ class Attempt:
         notes = list(job.dataset.notes)
         if ended.status == "FINISHED" and ended.reason:
             notes.append(ended.reason)
+        metrics = self._history.last
+        findings = [f"{found.message}; {found.advice}" for found in self._findings]
+        if any(name.startswith(TRIVIAL) for name in metrics):
+            says = job.trivial.says(job.spec.model, job.dataset.preprocessing)
+            notes += filter(None, [standing(metrics, says)])
+            findings += filter(None, [no_better(metrics, says)])
         return Run(
             name=job.spec.name,
             status=ended.status,
             epochs=ended.epoch,
             steps=ended.step,
             parameters=job.parameters,
-            metrics=self._history.last,
+            metrics=metrics,
             history=self._history.series(),
             parameters_sha256=parameters_sha256(job.parameters),
             spec_sha256=job.spec.sha256,
             data_sha256=job.dataset.sha256,
-            findings=tuple(f"{found.message}; {found.advice}" for found in self._findings),
+            findings=tuple(findings),
             notes=tuple(notes),
             seconds=time.monotonic() - self.began,
             folder=kept.folder.path if kept else None,
@@ -274,7 +282,7 @@ class Attempt:
         kept, said, tags = self.kept, findings, {}
         assert kept is not None
         if parameters is not None and (findings or ended.epoch):  # in less there is little to find
-            said, tags = findings or ["healthy"], {"trainer.gradients": verdict(self._findings)}
+            said, tags = findings or [HEALTHY], {"trainer.gradients": verdict(self._findings)}
         if ended.status == "DIVERGED":
             tags[DIVERGED_TAG] = ended.reason[:5000] or "true"
         if self._diverged_late(ended):

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from trainer.metrics import DEFAULTS
 from trainer.spec.layers import LayersSpec
 from trainer.training import Ended, Job
+
+HEALTHY: Final = "healthy"
+"""What is said of a run without findings."""
 
 
 def describe_run(job: Job, result: Sequence[str] = ()) -> list[str]:
@@ -35,7 +39,7 @@ def describe_result(
 ) -> list[str]:
     """What the description says once the run has ended, a line each.
 
-    `metrics` are the last values; `findings` what is to be said of the gradients; `run` the id.
+    `metrics` are the last values; `findings` what is wrong, or `HEALTHY`; `run` the id.
     """
     part = "test" if "test_loss" in metrics else "val"
     shown = [
@@ -52,7 +56,7 @@ def describe_result(
     if ended.status != "FINISHED":
         how = f"{ended.status.lower()} after {how}"
     lines = [f"- Result: {', '.join([*shown, how])}"]
-    lines += [f"- Gradients: {text}" for text in findings]
+    lines += [f"- {'Gradients' if text == HEALTHY else 'Finding'}: {text}" for text in findings]
     if ended.status == "FINISHED":
         lines.append(f"- Predict: `train predict {run[:8]} --data rows.csv`")
     if ended.status in ("KILLED", "FAILED"):

@@ -20,6 +20,7 @@ from trainer.tracking.runs import Runs
 RESOLVED: Final = "config/resolved.yaml"
 PREPROCESSING: Final = "preprocessing.json"
 PARAMETERS: Final = "parameters.safetensors"
+DECISION: Final = "decision.json"
 
 Warn = Callable[[str], None]
 

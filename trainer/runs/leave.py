@@ -20,6 +20,7 @@ from trainer.export.bundle import write_bundle
 from trainer.graph.ops import Array
 from trainer.network.model import Model
 from trainer.report.pictures import draw_pictures
+from trainer.runs.finding import DECISION
 from trainer.runs.trace import write_trace
 from trainer.spec.emit import to_yaml
 from trainer.tracking.model import SERVED
@@ -48,8 +49,10 @@ def leave_start(folder: RunFolder, job: Job, summary: str, git: Mapping[str, str
 
 
 def leave_numbers(folder: RunFolder, job: Job) -> None:
-    """The last parameters and the record of every step. Raises `CheckpointError`."""
+    """The parameters, what was decided, and the record of every step. Raises `CheckpointError`."""
     _write_arrays(folder, "parameters.safetensors", job.parameters)
+    decision = json.dumps(job.decision.as_json(), indent=1)
+    folder.write(f"{FILES}/{DECISION}", decision + "\n")
     names = [node.name for node in job.graph.trainable]
     with told(folder.path):
         write_trace(read_journal(folder.path / JOURNAL), names, folder.files / "trace.parquet")
@@ -58,7 +61,7 @@ def leave_numbers(folder: RunFolder, job: Job) -> None:
 def leave_model(folder: RunFolder, job: Job) -> None:
     """The model, whole or not at all. Raises `CheckpointError`."""
     data = job.dataset
-    model = Model.from_parts(job.spec, job.parameters, data.preprocessing)
+    model = Model.from_parts(job.spec, job.parameters, data.preprocessing, job.decision)
     epoch = job.kept_epoch
     _place(folder, MODEL, lambda place: write_bundle(model, data.sample, epoch, SERVED, place))
 

@@ -25,7 +25,7 @@ from trainer.data import (
 from trainer.errors import DataError, Problem
 from trainer.graph.ops import Array
 from trainer.network.model import Model
-from trainer.network.scoring import score_rows
+from trainer.network.scoring import measure_rows, score_rows
 from trainer.outputs import replacing
 from trainer.spec.data import CsvSource
 
@@ -166,8 +166,9 @@ def evaluate_file(
     """How well the model predicts the target columns of a file, by name.
 
     The number of `rows` and what `score_rows` measures: the loss and every metric that fits, as
-    scikit-learn computes them, and figures by class, label or target. Where rows had weights in
-    training, they have them here; where the spec leaves rows out, so are they here, and counted:
+    scikit-learn computes them, and figures by class, label or target; what the trivial result of
+    the training rows gives for these stands in `trivial_…`. Where rows had weights in training,
+    they have them here; where the spec leaves rows out, so are they here, and counted:
     `rows_left_out`, and `left_out/<column>` for those without a value in it.
 
     Raises `DataError` for rows that do not fit or have no target, unless the spec leaves these out.
@@ -187,7 +188,8 @@ def evaluate_file(
     found, right = np.concatenate(outputs), np.concatenate(targets)
     weight = np.concatenate(weights) if weights else None
     scores = score_rows(model.spec.model, model.preprocessing, found, right, weight)
-    return {"rows": float(len(right)), **_figures(left_out[0]), **scores}
+    trivial = _trivial(model, right, weight)
+    return {"rows": float(len(right)), **_figures(left_out[0]), **scores, **trivial}
 
 
 def _figures(left_out: LeftOut | None) -> dict[str, float]:
@@ -196,3 +198,16 @@ def _figures(left_out: LeftOut | None) -> dict[str, float]:
         return {}
     each = {f"left_out/{name}": float(count) for name, count in left_out.missing.items()}
     return {"rows_left_out": float(left_out.rows), **each}
+
+
+def _trivial(model: Model, right: Array, weight: Array | None) -> dict[str, float]:
+    """What the trivial result gives for these rows, by `trivial_…`."""
+    trivial, how, of = model.decision.trivial, model.preprocessing, model.spec.model
+    if trivial is None:
+        return {}
+    by_loss = trivial.metrics if of.class_weights is not None else trivial.loss  # not weighed here
+    outputs = [trivial.rows(len(right), each) for each in (by_loss, trivial.metrics)]
+    with np.errstate(all="ignore"):
+        loss, metrics = (measure_rows(of, how, each, right, weight) for each in outputs)
+    found = {"loss": loss["loss"]} | {n: v for n, v in metrics.items() if n != "loss"}
+    return {f"trivial_{name}": value for name, value in found.items()}

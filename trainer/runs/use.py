@@ -13,9 +13,11 @@ from safetensors.numpy import load
 
 from trainer.data import Preprocessing
 from trainer.errors import TrackingError, UsageError
+from trainer.network.decision import UNDECIDED, Decision
 from trainer.network.model import Model
 from trainer.report.recorded import RecordedRun, doubts
 from trainer.runs.finding import (
+    DECISION,
     PARAMETERS,
     PREPROCESSING,
     RESOLVED,
@@ -55,7 +57,7 @@ def load_model(run: str, *, profile: Profile = DEFAULT, warn: Warn | None = None
         raise UsageError(f"the run {found.id[:8]} ({found.kind}) trained no model")
     if (doubt := doubts(found.id[:8], found.status, found.tags)) is not None:
         (warn or warnings.warn)(doubt)
-    files = found.files(NEEDED)
+    files = found.files((*NEEDED, DECISION))
     if PARAMETERS not in files:
         raise UsageError(
             f"the run {found.id[:8]} ({found.status}) has no parameters: it did not come to its end"
@@ -65,7 +67,10 @@ def load_model(run: str, *, profile: Profile = DEFAULT, warn: Warn | None = None
         raise TrackingError(f"the run {found.id[:8]} has no {' and no '.join(missing)}")
     spec = read_spec(files[RESOLVED].decode(), found.source)
     how = Preprocessing.from_json(json.loads(files[PREPROCESSING]))
-    return TrainedRun(found, Model.from_parts(spec, load(files[PARAMETERS]), how))
+    decision = UNDECIDED
+    if DECISION in files:
+        decision = Decision.from_json(json.loads(files[DECISION]))
+    return TrainedRun(found, Model.from_parts(spec, load(files[PARAMETERS]), how, decision))
 
 
 def gradient_norms(run: str, *, profile: Profile = DEFAULT) -> dict[str, Any] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -14,6 +15,8 @@ from trainer.graph import Graph, Node
 from trainer.graph.initialisers import initial_parameters, initial_state
 from trainer.graph.ops import Array, show_shape
 from trainer.metrics import Scores, default_metric, scores_for
+from trainer.network.decision import Decision
+from trainer.network.trivial import Trivial, fit_trivial
 from trainer.spec.schema import Spec
 from trainer.training.best import Best
 from trainer.training.events import EpochDone, LoopEvent, StepsDone
@@ -138,6 +141,16 @@ class Job:
         return scores_for(
             model.loss, self.dataset.outputs, names, multi_label=model.multi_label, decode=decode
         )
+
+    @cached_property
+    def trivial(self) -> Trivial:
+        """What one says who knows no feature."""
+        return fit_trivial(self.spec, self.dataset, self.weighs_scores)
+
+    @property
+    def decision(self) -> Decision:
+        """What is known beside the parameters, for those who use the model."""
+        return Decision(self.trivial)
 
     @property
     def weighs_scores(self) -> bool:

@@ -10,6 +10,8 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+import numpy as np
+
 from trainer.data import AnyPart, rows_at_a_time
 from trainer.graph.ops import Array
 from trainer.randomness import stream
@@ -111,7 +113,26 @@ def _measure_kept(job: Job, stop: Stop) -> dict[str, float]:
     kept = _evaluate(job, _measured_parts(job) if job.keeps_others else {}, stop)
     before = job.progress.measured
     last = {f"last_{name}": before[name] for name in kept if name in before}
-    return kept | last | _evaluate(job, {"test": job.dataset.test}, stop)
+    tested = _evaluate(job, {"test": job.dataset.test}, stop)
+    return kept | last | tested | _measure_trivial(job)
+
+
+def _measure_trivial(job: Job) -> dict[str, float]:
+    """What the trivial result gives on the validation and test rows, by `trivial_…`; where there
+    are none, on the training rows.
+    """
+    data = job.dataset
+    found: dict[str, float] = {}
+    parts: dict[str, AnyPart | None] = {"val": data.validation, "test": data.test}
+    if data.validation is None and data.test is None:
+        parts = {"train": data.train}
+    for name, part in parts.items():
+        if part is not None:
+            scores = job.scores(every=name == "test", more=name == "val")
+            with np.errstate(all="ignore"):  # what overflows is left out
+                values = job.trivial.measure(job.spec.model, part, scores, job.weighs_scores)
+            found |= {f"trivial_{name}_{metric}": value for metric, value in values.items()}
+    return _finite(found)
 
 
 def _diverged(job: Job, reason: str) -> Ended:

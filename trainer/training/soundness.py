@@ -18,6 +18,10 @@ from trainer.training.job import full_batch
 from trainer.training.schedule import rates_at
 
 GATHERED: Final = 2**21  # bytes of rows at a time
+ROWS: Final = 100_000  # whose targets are looked at
+FEW: Final = 20  # rows, of which no such thing can be told
+SKEWED: Final = 2.0  # an exponential distribution's skewness
+SMALL: Final = 10  # a count; half of them or more are at most that
 NO_RATE: Final = 1e-9  # of the largest one: steps with less do nothing
 OF_CLASSES: Final = ("accuracy", "balanced_accuracy", "f1", "auc")
 PARTS: Final = {"train": "training", "validation": "validation", "test": "test"}
@@ -82,7 +86,7 @@ def check_soundness(spec: Spec, dataset: Dataset) -> list[str]:
             notes.append(f"all training rows have the same {names}: there is nothing to learn")
     if problems:
         raise SpecError(problems)
-    return [*dict.fromkeys(notes), *_no_rate(spec, dataset)]
+    return [*dict.fromkeys(notes), *_no_rate(spec, dataset), *_long_tails(spec, dataset)]
 
 
 @dataclass(frozen=True)
@@ -169,3 +173,43 @@ def _no_rate(spec: Spec, dataset: Dataset) -> Iterator[str]:
             f"the schedule has taken the learning rate to 0 by epoch {epoch} of "
             f"{spec.sgd.epochs}: what comes after does nothing"
         )
+
+
+def _long_tails(spec: Spec, dataset: Dataset) -> Iterator[str]:
+    """That some targets have a long tail, by which R² and RMSE go; a line for all of them."""
+    model, how, train = spec.model, dataset.preprocessing, dataset.train
+    if model.loss == "logistic" or len(train) < FEW:
+        return
+    count = min(len(train), ROWS)
+    some = train.take(np.arange(count) * len(train) // count)["y"].astype(np.float64)
+    with np.errstate(all="ignore"):
+        columns = how.decode_target(some).T
+    found = [(name, word, values) for name, values in zip(how.output_names, columns, strict=True)
+             if (word := tail_of(values)) is not None]  # fmt: skip
+    if not found:
+        return
+    which = ", ".join(f"{name} {word}" for name, word, _ in found[:3]) + ", …" * (len(found) > 3)
+    bent = {"log1p", "quantile"} & set(spec.data.target_scale or ())
+    advice = []
+    if not bent:
+        advice += ["`target_scale: log1p`"] if all(v.min() >= 0 for *_, v in found) else []
+        advice += ["`loss: huber`"] if model.loss != "huber" else []
+    text = f"{which}: R² and RMSE are in its own units, where the largest values decide"
+    yield text + (f"; {' or '.join(advice)} may fit better" if advice else "")
+
+
+def tail_of(values: Array) -> str | None:
+    """How numbers of shape (rows,) are spread: that they are skewed or counts; None else.
+
+    Skewness is the third moment about the mean by the cube of the standard deviation.
+    """
+    apart = values - values.mean()
+    spread = float(np.sqrt(np.mean(apart**2)))
+    if not (np.isfinite(spread) and spread > 0):
+        return None
+    if (values == np.round(values)).all() and values.min() >= 0 and len(np.unique(values)) > 2:
+        median = float(np.median(values))
+        if median <= SMALL and values.max() > 2 * max(median, 1):
+            return f"counts (half of them at most {median:g}, the largest {values.max():g})"
+    skewness = float(np.mean((apart / spread) ** 3))
+    return f"is skewed (skewness {skewness:.1f})" if abs(skewness) > SKEWED else None
