@@ -11,8 +11,10 @@ import pytest
 
 from trainer.data import load_dataset
 from trainer.errors import Problem, SpecError
+from trainer.graph.initialisers import initial_parameters
 from trainer.machine import machine_memory
 from trainer.network.build import build_graph
+from trainer.network.model import Model
 from trainer.spec import Spec, load_spec
 
 GB = 10**9
@@ -153,3 +155,17 @@ def test_time_grows_with_the_columns_and_not_with_their_square(tmp_path: Path) -
         build_graph(spec, load_dataset(spec).layout)
 
     assert seconds(lambda: prepare(many)) < 20 * seconds(lambda: prepare(few))
+
+
+def test_curves_are_as_many_onnx_nodes_for_any_number_of_columns(tmp_path: Path) -> None:
+    pytest.importorskip("onnx")
+    from trainer.export.onnx import onnx_model
+
+    def nodes(columns: int) -> int:
+        spec = load_spec(wide(tmp_path / str(columns), columns))
+        dataset = load_dataset(spec)
+        parameters = initial_parameters(build_graph(spec, dataset.layout), spec.seed)
+        model = Model.from_parts(spec, parameters, dataset.preprocessing)
+        return len(onnx_model(model, {}).graph.node)
+
+    assert nodes(50) == nodes(5)

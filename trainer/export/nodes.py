@@ -103,7 +103,7 @@ class Writer:
         array = np.asarray(value, dtype=dtype or self.dtype)
         key = (array.dtype, array.shape, array.tobytes())
         if key not in self._known:
-            self._known[key] = f"constant_{len(self.constants)}"
+            self._known[key] = f"constant_{len(self._known)}"
             self.constants[self._known[key]] = array
         return self._known[key]
 

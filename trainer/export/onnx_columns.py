@@ -53,6 +53,7 @@ def write_encoding(writer: Writer, how: Preprocessing, x: str) -> str:
         x = w.apply("Where", gaps, "x/fill", x)
     pieces = list(_pieces(w, how, x, gaps))
     x = pieces[0] if len(pieces) == 1 else w.apply("Concat", *pieces, axis=1)
+    x = _bent(w, how, x)
     if how.scaling.shift is not None:
         x = w.apply("Div", w.apply("Sub", x, "x/mean"), "x/scale")
     return x
@@ -85,16 +86,13 @@ def write_decoding(writer: Writer, how: Preprocessing, out: str) -> str:
 
 
 def _pieces(w: Writer, how: Preprocessing, raw: str, gaps: str) -> Iterator[str]:
-    """The columns of x from left to right, before they are shifted and scaled."""
+    """The columns of x from left to right, before they are bent, shifted and scaled."""
     first = 0  # of a run of columns that stay
-    start = 0
     for place in range(len(how.columns)):
-        if not (is_plain(how.columns[place], how.rules[place]) and start not in how.scaling.curves):
+        if not is_plain(how.columns[place], how.rules[place]):
             yield from _run(w, how, raw, first, place)
-            for number, piece in enumerate(_columns(w, how, place, raw, gaps)):
-                yield _bent(w, how, piece, start + number)
+            yield from _columns(w, how, place, raw, gaps)
             first = place + 1
-        start += how.widths[place]
     yield from _run(w, how, raw, first, len(how.columns))
 
 
@@ -172,44 +170,89 @@ def _needed(part: str) -> set[str]:
 # Curves -----------------------------------------------------------------------------------------
 
 
-def _bent(w: Writer, how: Preprocessing, values: str, column: int) -> str:
-    if column not in how.scaling.curves:
-        return values
-    quantiles = how.scaling.curves[column]
-    if quantiles is None:
-        return w.call("log1p", [values])
-    return _rank(w, values, f"x/quantiles/{column}", quantiles)
+def _bent(w: Writer, how: Preprocessing, x: str) -> str:
+    """The columns of x with their curves; all of one kind at once, however many there are."""
+    curves = how.scaling.curves
+    alike: dict[int, list[int]] = {}  # by the number of their quantiles: -1 for none, 0 for log1p
+    for column in range(how.layout.width):
+        quantiles = curves.get(column)
+        number = -1 if column not in curves else 0 if quantiles is None else len(quantiles)
+        alike.setdefault(number, []).append(column)
+    pieces = []
+    for number, columns in alike.items():
+        piece = x
+        if len(alike) > 1:
+            piece = w.apply("Gather", x, w.constant(columns, np.int64), axis=1)
+        if number > 0:
+            each = [w.constants.pop(f"x/quantiles/{column}") for column in columns]
+            piece = _rank(w, piece, np.stack(each))
+        pieces.append(w.call("log1p", [piece]) if number == 0 else piece)
+    if len(pieces) == 1:
+        return pieces[0]
+    order = w.constant(np.argsort(np.concatenate([*alike.values()])), np.int64)
+    return w.apply("Gather", w.apply("Concat", *pieces, axis=1), order, axis=1)
 
 
-def _rank(w: Writer, values: str, name: str, quantiles: Array) -> str:
-    """Where values (N, 1) stand among the quantiles, the constant of this name; see `rank`."""
-    steps = len(quantiles) - 1
-    after = _count(w, w.apply("LessOrEqual", name, values))  # the first quantile above
-    last = _between(w, values, name, w.apply("Sub", after, w.constant(1)), steps)
-    before = _count(w, w.apply("Less", name, values))  # the first that is not below
-    first = _between(w, values, name, w.apply("Sub", before, w.constant(1)), steps)
-    ties = w.apply("Less", w.apply("Add", before, w.constant(0)), after)
-    lower = w.apply("Where", ties, w.apply("Div", before, w.constant(steps)), first)
+def _rank(w: Writer, values: str, quantiles: Array) -> str:
+    """Where values (N, columns) stand among the quantiles (columns, number); see `rank`."""
+    known, steps, whole = (
+        _Quantiles(w, quantiles),
+        quantiles.shape[1] - 1,
+        replace(w, dtype="int64"),
+    )
+    after = known.count("LessOrEqual", values)  # the first quantile above
+    last = known.between(values, whole.apply("Sub", after, whole.constant(1)))
+    before = known.count("Less", values)  # the first that is not below
+    first = known.between(values, whole.apply("Sub", before, whole.constant(1)))
+    ties = w.apply("Less", before, after)
+    share = w.apply("Div", w.cast(before, "float64"), w.constant(steps))
+    lower = w.apply("Where", ties, share, first)
     middle = w.apply("Mul", w.apply("Add", last, lower), w.constant(0.5))
-    high = w.apply("GreaterOrEqual", values, w.constant(quantiles[-1]))
-    low = w.apply("LessOrEqual", values, w.constant(quantiles[0]))
+    high = w.apply("GreaterOrEqual", values, w.constant(quantiles[:, -1]))
+    low = w.apply("LessOrEqual", values, w.constant(quantiles[:, 0]))
     inner = w.apply("Where", high, w.constant(1), middle)
     found = w.apply("Where", low, w.constant(0), inner)
     return w.apply("Where", w.apply("IsNaN", values), values, found)
 
 
-def _count(w: Writer, which: str) -> str:
-    """How many are true in each row, of shape (N, 1)."""
-    ones = w.apply("Cast", which, to=kind("float64"))
-    return w.apply("ReduceSum", ones, w.constant([1], np.int64), keepdims=1)
+class _Quantiles:
+    """The quantiles of columns, of shape (columns, number), one column behind the other."""
 
+    def __init__(self, w: Writer, quantiles: Array) -> None:
+        columns, self._number = quantiles.shape
+        self._w, self._whole = w, replace(w, dtype="int64")
+        self._all = w.constant(quantiles.ravel())
+        self._starts = self._whole.constant(np.arange(columns) * self._number)
 
-def _between(w: Writer, values: str, name: str, place: str, steps: int) -> str:
-    """(place + the way from the quantile there to the next) / steps."""
-    place = w.apply("Max", w.constant(0), w.apply("Min", place, w.constant(steps - 1)))
-    left, right = _two(w, name, place)
-    way = w.apply("Div", w.apply("Sub", values, left), w.apply("Sub", right, left))
-    return w.apply("Div", w.apply("Add", place, way), w.constant(steps))
+    def at(self, places: str) -> str:
+        """Those at places (N, columns), each counted from the first of its column."""
+        return self._w.apply("Gather", self._all, self._whole.apply("Add", self._starts, places))
+
+    def count(self, test: str, values: str) -> str:
+        """How many of its column fulfil the test before each value, of shape (N, columns).
+
+        They do up to some place, which is searched for by halving: so memory grows with the values
+        alone.
+        """
+        w, whole, number = self._w, self._whole, self._number
+        found = whole.constant(0)
+        for power in reversed(range(number.bit_length())):
+            more = whole.apply("Add", found, whole.constant(2**power))
+            place = whole.apply("Sub", more, whole.constant(1))
+            there = self.at(whole.apply("Min", place, whole.constant(number - 1)))
+            inside = whole.apply("LessOrEqual", more, whole.constant(number))
+            fits = w.apply("And", inside, w.apply(test, there, values))
+            found = whole.apply("Where", fits, more, found)
+        return found
+
+    def between(self, values: str, place: str) -> str:
+        """(place + the way from the quantile there to the next) / steps."""
+        w, whole, steps = self._w, self._whole, self._number - 1
+        place = whole.apply("Min", place, whole.constant(steps - 1))
+        place = whole.apply("Max", whole.constant(0), place)
+        left, right = self.at(place), self.at(whole.apply("Add", place, whole.constant(1)))
+        way = w.apply("Div", w.apply("Sub", values, left), w.apply("Sub", right, left))
+        return w.apply("Div", w.apply("Add", w.cast(place, "float64"), way), w.constant(steps))
 
 
 def _two(w: Writer, name: str, place: str) -> tuple[str, str]:
