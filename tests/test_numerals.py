@@ -151,6 +151,17 @@ def test_columns_and_the_target_may_be_written_in_other_ways(folder: Path) -> No
     assert table.target[:, 0].tolist() == [5, 6.5]
 
 
+@pytest.mark.parametrize(
+    ("kind", "notation", "words"),
+    [("numeric", PLAIN, "numeric"), ("numeric", Notation(",", "."), "numeric, 1.234,5"),
+     ("numeric", Notation(unit="$"), "numeric, 1234.5 $"), ("date", PLAIN, "date"),
+     ("date", Notation(",", format="day/month/year"), "date, day/month/year"),
+     ("categorical", Notation(","), "categorical")],
+)  # fmt: skip
+def test_a_notation_is_described(kind: Any, notation: Notation, words: str) -> None:
+    assert notation.describe(kind) == words
+
+
 def test_rows_to_predict_are_read_as_the_training_rows(folder: Path) -> None:
     how = Preprocessing((Column("a", "numeric", (), Notation(",", ".", "€")),
                          Column("d", "date", (), Notation(format="day.month.year"))),

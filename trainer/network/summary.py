@@ -81,7 +81,8 @@ def column_rows(spec: Spec, dataset: Dataset) -> list[tuple[str, str, str, str]]
         if count:
             assert rule.fill is not None
             missing = f"{count:,}, filled with {show_raw(rule.fill, column)}"
-        rows.append((column.name, column.kind, "; ".join(filter(None, parts)), missing))
+        kind = column.notation.describe(column.kind)
+        rows.append((column.name, kind, "; ".join(filter(None, parts)), missing))
     return rows
 
 

@@ -85,6 +85,15 @@ def are_all(cells: Any, kind: Any) -> bool:
     return True
 
 
+def are_numbers(cells: Any, notation: Notation) -> bool:
+    """Whether the cells are texts that are all numbers of this notation, or else null."""
+    import pyarrow as pa
+
+    if notation.has_plain_numbers:
+        return are_all(cells, pa.float64())
+    return is_text(cells.type) and _parsed(cells, notation) is not None
+
+
 def is_date(kind: Any) -> bool:
     """Whether a pyarrow type holds dates, with or without a time."""
     import pyarrow as pa

@@ -33,6 +33,19 @@ class Notation:
         """Whether numbers are written as programs write them."""
         return self.of("numeric") == PLAIN
 
+    @property
+    def sample(self) -> str:
+        """A number as it is written so: `1.234,5 €`."""
+        number = f"1{self.thousands}234{self.decimal}5"
+        return f"{number} {self.unit}" if self.unit else number
+
+    def describe(self, kind: Kind) -> str:
+        """A kind, and how its cells are written where that is not plain: `date, day/month/year`."""
+        own = self.of(kind)
+        if own == PLAIN:
+            return kind
+        return f"{kind}, {own.format if kind == 'date' else own.sample}"
+
     def number(self, text: str) -> float | None:
         """The number of a text, which is infinite where it is too large; None for others."""
         return number_of(text, self.decimal, self.thousands, self.unit)

@@ -69,7 +69,7 @@ def told(
         numerals = [numeral for cell in cells if (numeral := numeral_of(cell))]
         return _but_for(error.message, numerals), _numeral_hint(want, numerals, file)
     if sort == "point":
-        hint = f"numbers are declared to be written as {_sample(column)} here"
+        hint = f"numbers are declared to be written as {column.notation.sample} here"
         return error.message, hint
     if sort == "date" or column.kind == "date":
         return error.message, _date_hint(want, column, cells)
@@ -173,12 +173,6 @@ def _clash(decimals: Sequence[str], thousands: Sequence[str]) -> bool:
     return len(decimals) > 1 or (bool(thousands) and thousands[0] in decimals) or (
         "." in decimals and thousands == ["."]
     )  # fmt: skip
-
-
-def _sample(column: Column) -> str:
-    """A number as the column's notation writes it."""
-    signs = column.notation
-    return f"1{signs.thousands}234{signs.decimal}5" + (f" {signs.unit}" if signs.unit else "")
 
 
 # Dates -------------------------------------------------------------------------------------------

@@ -10,7 +10,14 @@ import numpy as np
 
 from trainer.data.columns.categories import text_of
 from trainer.data.columns.cells import categories_of, is_missing
-from trainer.data.columns.encoding import are_all, distinct, is_cell, is_date, is_number
+from trainer.data.columns.encoding import (
+    are_all,
+    are_numbers,
+    distinct,
+    is_cell,
+    is_date,
+    is_number,
+)
 from trainer.data.columns.roles import Wanted, declaration
 from trainer.data.columns.seen import Seen
 from trainer.data.columns.table import Column, show
@@ -128,8 +135,7 @@ def _look_at(seen: Seen, cells: Any, missing: Sequence[str], alone: bool) -> Non
     seen.rows += len(cells)
     if pa.types.is_null(cells.type):
         return
-    plain = not alone and seen.notation.has_plain_numbers
-    if not alone and (is_number(cells.type) or (plain and are_all(cells, pa.float64()))):
+    if not alone and (is_number(cells.type) or are_numbers(cells, seen.notation)):
         seen.numbers += len(cells) - cells.null_count
     elif not alone and (is_date(cells.type) or are_all(cells, pa.date32())):
         seen.dates += len(cells) - cells.null_count

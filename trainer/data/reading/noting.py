@@ -18,6 +18,7 @@ _BLANKS: Final = r"[ \t]*"
 _CODE: Final = rf"^{_BLANKS}0\d+{_BLANKS}$"
 _LONG: Final = rf"^{_BLANKS}-?[1-9]\d{{15,}}{_BLANKS}$"
 _DATE: Final = rf"^{_BLANKS}(19|20)\d\d(0[1-9]|1[0-2])([0-2]\d|3[01]){_BLANKS}$"
+_ODD: Final = f"{_CODE}|{_LONG}|{_DATE}"
 
 
 def notes_on(
@@ -49,6 +50,8 @@ def _note(name: str, cells: Any) -> str | None:
     if not is_text(cells.type):
         return None
     cells = cells.cast(pa.large_string()).drop_null()
+    if not pc.any(pc.match_substring_regex(cells, _ODD)).as_py():
+        return None
     keeps = f"{declaration(name, 'type: categorical')} keeps them"
     code, number = _first(cells, _CODE), _first(cells, _LONG)
     if code is not None:
