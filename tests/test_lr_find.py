@@ -366,6 +366,20 @@ def test_it_can_be_stopped(write_spec, folder: Path) -> None:
     assert not list(folders(Path("runs")))
 
 
+@pytest.mark.parametrize("last", [1, 2])
+def test_a_trial_can_be_stopped(last: int, write_spec, folder: Path) -> None:
+    """Before its first step as well; what went before is not kept."""
+    told: list[Trial] = []
+    with pytest.raises(InterruptedRun, match="interrupted in the trial at "):
+        find_learning_rate(
+            load_spec(write_spec()),
+            stop=lambda: len(told) >= last,
+            told=lambda _, trial: told.append(trial),
+        )
+    assert len(told) == last
+    assert not list(folders(Path("runs")))
+
+
 # The command ------------------------------------------------------------------------------------
 
 

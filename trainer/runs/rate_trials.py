@@ -69,10 +69,10 @@ class Course:
         given = Rates(spec.sgd, self.job.rates.rows, self.job.rates.batch_size, rates)
         return replace(self.job, spec=spec, state=state, rates=given)
 
-    def check_stop(self, done: str) -> None:
+    def check_stop(self, where: str) -> None:
         """Raises `InterruptedRun` where it is to stop."""
         if self.stop():
-            raise InterruptedRun(f"interrupted after {done}: nothing is recorded")
+            raise InterruptedRun(f"interrupted {where}: nothing is recorded")
 
 
 def course_of(prepared: Prepared, profile: Profile, epochs: int | None, stop: Stop) -> Course:
@@ -145,7 +145,7 @@ def _losses(course: Course, job: Job, is_over: Callable[[Array], bool]) -> tuple
             found.append(event.steps.losses)
         elif isinstance(event, Ended) and event.status == "DIVERGED":
             return so_far(), event.reason
-    course.check_stop(f"{len(so_far())} steps")
+    course.check_stop(f"after {len(so_far())} steps")
     return so_far(), ""
 
 
@@ -164,7 +164,6 @@ def run_trials(
     while rates := next_rates(done, test.fall or USUAL_FALL, bounds):
         for rate in rates:
             start, done[rate] = train_at(course, rate)
-            course.check_stop(f"{len(done)} trials")
             told(course.epochs, Trial(rate, done[rate]))
             if math.isinf(done[rate]):
                 break  # and what is larger would diverge as well
@@ -183,6 +182,7 @@ def train_at(course: Course, rate: float) -> tuple[float, float]:
             losses.append(event.metrics.get(course.judged_by, math.inf))
         elif isinstance(event, Ended) and event.status == "DIVERGED":
             losses.append(math.inf)
+    course.check_stop(f"in the trial at {rate:g}")
     stopping = course.spec.sgd.early_stopping
     restores = stopping is not None and stopping.restore_best
     return losses[0], min(losses[1:], default=math.inf) if restores else losses[-1]

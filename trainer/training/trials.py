@@ -97,10 +97,9 @@ class Trials:
         return {
             "judged_by": self.judged_by,
             "epochs": self.epochs,
-            "loss_before_training": self.start,
+            "loss_before_training": _plain(self.start),
             "trials": [
-                {"learning_rate": trial.rate,
-                 "loss": trial.loss if math.isfinite(trial.loss) else None}
+                {"learning_rate": trial.rate, "loss": _plain(trial.loss)}
                 for trial in self.done
             ],
         }  # fmt: skip
@@ -153,6 +152,10 @@ def _place(rate: float) -> int:
         return abs(math.log10(_DIGITS[digit]) + power - math.log10(rate))
 
     return min(candidates, key=far)
+
+
+def _plain(loss: float) -> float | None:
+    return loss if math.isfinite(loss) else None
 
 
 def _within(rate: float, bounds: tuple[float, float]) -> bool:
