@@ -137,13 +137,19 @@ INF = float("inf")
         ({}, [0.001, 0.01, 0.1, 1]),
         # two on each side of the best, which is 0.005, 0.02, 0.1
         ({0.005: 1, 0.01: 2, 0.02: 3, 0.05: 4, 0.1: 5}, [0.001, 0.002]),
-        ({0.005: 3, 0.01: 2, 0.02: 1, 0.05: 2, 0.1: 3}, []),
         ({0.02: 3, 0.05: 2, 0.1: 1}, [0.2, 0.5]),
         # of equal ones the least; beyond one that diverged there is nothing
         ({0.005: 1, 0.01: 1, 0.02: 1}, [0.001, 0.002]),
-        ({0.01: 2, 0.02: 2, 0.05: 1, 0.1: INF}, []),
         ({0.02: 1, 0.05: INF}, [0.005, 0.01]),
         ({0.02: INF, 0.05: INF}, [0.005, 0.01]),
+        # then the middles, but for neighbours that are about as good
+        ({0.005: 3, 0.01: 2, 0.02: 1, 0.05: 2, 0.1: 3}, [0.015, 0.03]),
+        ({0.02: 2, 0.05: 1.05, 0.1: 1, 0.2: INF}, [0.15]),
+        ({0.01: 2, 0.02: 2, 0.05: 1, 0.1: INF}, [0.03, 0.07]),
+        ({0.005: 3, 0.01: 1.1, 0.02: 1, 0.05: 1.1, 0.1: 3}, []),
+        # and that is all
+        ({0.005: 3, 0.01: 2, 0.015: 1.5, 0.02: 1, 0.03: 2, 0.05: 2, 0.1: 3}, []),
+        ({0.005: 3, 0.01: 2, 0.015: 2, 0.02: 1, 0.03: 0.5, 0.05: 2, 0.1: 3}, []),
     ],
 )
 def test_which_rates_are_tried_next(losses: dict[float, float], wanted: list[float]) -> None:
@@ -153,7 +159,7 @@ def test_which_rates_are_tried_next(losses: dict[float, float], wanted: list[flo
 def test_no_rate_is_tried_beyond_the_ends() -> None:
     fall = (0.001, 0.1)
     assert next_rates({}, fall, (0.006, 0.05)) == [0.01]
-    assert next_rates({0.01: 3, 0.02: 2, 0.05: 1}, fall, (0.006, 0.05)) == []
+    assert next_rates({0.01: 3, 0.02: 2, 0.03: 2, 0.05: 1}, fall, (0.006, 0.05)) == []
     assert next_rates({}, fall, (0.02, 0.04)) == [pytest.approx(0.0283, rel=1e-3)]
     assert next_rates({}, (1.0, 1.0), BOUNDS) == [1.0]
 

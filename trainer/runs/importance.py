@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from trainer.data import held_out, matched
+from trainer.engine.blas_threads import one_blas_thread
 from trainer.errors import DataError, Problem, UsageError
 from trainer.graph.ops import Array
 from trainer.metrics import default_metric, fitting_metrics
@@ -91,10 +92,11 @@ def importance(
     else:
         where, (there, found) = str(data), _rows_of_file(model, data, rows)
     columns = len(model.preprocessing.columns)
-    measured = permutation_importance(
-        model, *found, metric=chosen, repeats=repeats,
-        progress=lambda done: progress(done, columns),
-    )  # fmt: skip
+    with one_blas_thread():
+        measured = permutation_importance(
+            model, *found, metric=chosen, repeats=repeats,
+            progress=lambda done: progress(done, columns),
+        )  # fmt: skip
     return Measured(trained.run, where, there, measured)
 
 

@@ -3,13 +3,14 @@
 Rates are those of the series 1, 2, 5, 10, … First the powers of ten are tried over all of the range
 in which a loss was seen to fall; then those around the best, and further in the direction in which
 the loss is less, until the best has two on each side: the fall and the rise are then seen, and not
-only the noise between neighbours.
+only the noise between neighbours. Last, between the best and a neighbour that is not about as good,
+the rate in the middle is tried.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ SIDES: Final = 2  # rates that are tried on each side of the best
 MOST: Final = 24  # trials
 AS_GOOD: Final = 0.1  # of the best loss, up to which a rate is as good
 _DIGITS: Final = (1, 2, 5)
+_MIDDLES: Final = (1.5, 3, 7)  # of each and the next
 
 
 @dataclass(frozen=True)
@@ -112,11 +114,21 @@ def next_rates(
     fall, then those that the best still needs; none where it has all. `losses` are those of the
     rates that were tried.
     """
-    wanted = _around(losses) if losses else _powers(fall)
-    kept = [rate for rate in wanted if _within(rate, bounds) and rate not in losses]
-    if not kept and not losses:
-        kept = [math.sqrt(bounds[0] * bounds[1])]  # no rate of the series lies between them
-    return sorted(kept)[: max(MOST - len(losses), 0)]
+    if losses:
+        best = min(losses, key=lambda rate: (losses[rate], rate))
+        kept = _new(_around(best, losses), losses, bounds)
+        kept = kept or _new(_middles(best, losses), losses, bounds)
+    else:
+        kept = _new(_powers(fall), losses, bounds)
+        kept = kept or [math.sqrt(bounds[0] * bounds[1])]  # no power of ten lies between them
+    return kept[: max(MOST - len(losses), 0)]
+
+
+def _new(
+    rates: Iterable[float], losses: Mapping[float, float], bounds: tuple[float, float]
+) -> list[float]:
+    """Those of the rates that may be tried and were not, ascending."""
+    return sorted(rate for rate in rates if _within(rate, bounds) and rate not in losses)
 
 
 def _powers(fall: tuple[float, float]) -> list[float]:
@@ -125,14 +137,30 @@ def _powers(fall: tuple[float, float]) -> list[float]:
     return [float(f"1e{power}") for power in range(math.floor(low), math.ceil(high) + 1)]
 
 
-def _around(losses: Mapping[float, float]) -> list[float]:
-    """The best rate, of equal ones the least, with its neighbours on both sides."""
-    best = min(losses, key=lambda rate: (losses[rate], rate))
+def _around(best: float, losses: Mapping[float, float]) -> list[float]:
+    """The neighbours of the best rate on both sides, if it is of the series itself."""
+    if best != neighbour(best, 0):
+        return []
     wanted = [neighbour(best, -places) for places in range(1, SIDES + 1)]
     for places in range(1, SIDES + 1):
         wanted.append(neighbour(best, places))
         if math.isinf(losses.get(wanted[-1], 0.0)):
             break  # what is larger diverges as well
+    return wanted
+
+
+def _middles(best: float, losses: Mapping[float, float]) -> list[float]:
+    """What lies between the best rate and its neighbours, where these are not about as good; if it
+    is of the series itself.
+    """
+    if best != neighbour(best, 0) or math.isinf(losses[best]):
+        return []
+    bound, place = losses[best] + AS_GOOD * abs(losses[best]), _place(best)
+    wanted = []
+    for lower, beside in ((place - 1, neighbour(best, -1)), (place, neighbour(best, 1))):
+        if losses.get(beside, math.inf) > bound:
+            decade, digit = divmod(lower, len(_DIGITS))
+            wanted.append(float(f"{_MIDDLES[digit]}e{decade}"))
     return wanted
 
 
