@@ -262,7 +262,7 @@ def test_many_columns_show_the_first(capsys: pytest.CaptureFixture[str]) -> None
     from trainer.runs.finding import FoundRun
     from trainer.runs.importance import Measured
 
-    run = FoundRun("0123456789", None, "wide", "FINISHED", "train", "spec", {}, lambda _: {})
+    run = FoundRun("0123456789", None, "wide", "FINISHED", "train", "spec", {}, {}, lambda _: {})
     _show(Measured(run, "train", 90, many(50)), None)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "wide (01234567) on 9 of 90 training rows"
