@@ -177,10 +177,26 @@ def _carried_out(arguments: list[str]) -> int:
         return _told(error, arguments)
     except MemoryError as error:
         return _told(MachineError(f"there is not enough memory: {error}".rstrip(": ")), arguments)
-    except OSError as error:
-        place = f": {error.filename}" if error.filename else ""
-        return _told(MachineError(f"{error.strerror or error}{place}"), arguments)
+    except (OSError, ImportError, RuntimeError) as error:
+        refused = _refused(error)
+        if refused is None:
+            raise
+        return _told(refused, arguments)
     return 0
+
+
+def _refused(error: OSError | ImportError | RuntimeError) -> MachineError | None:
+    """What the machine refused, in a line; None for what is no refusal of it."""
+    try:
+        os.getcwd()
+    except OSError:
+        return MachineError("the current folder is not there any more: go to one that is")
+    if isinstance(error, OSError):
+        place = f": {error.filename}" if error.filename else ""
+        return MachineError(f"{error.strerror or error}{place}")
+    if isinstance(error, ImportError) or "can't start new thread" in str(error):
+        return MachineError(f"{error}\n  hint: there may not be enough memory, or processes")
+    return None
 
 
 def _told(error: TrainerError, arguments: list[str]) -> int:

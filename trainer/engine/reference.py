@@ -108,7 +108,8 @@ class ReferenceEngine:
         for step in range(first, last):
             rows = slice(step * batch_size, (step + 1) * batch_size)
             feeds = state | {name: arrays[name][rows] for name in self._rows}
-            feeds |= {name: rates[name].astype(dtype)[step - first] for name in self._rates}
+            with np.errstate(over="ignore"):  # an infinite rate is told as a divergence
+                feeds |= {name: rates[name].astype(dtype)[step - first] for name in self._rates}
             values = self._step(feeds)
             loss, norm = float(values[self._loss]), float(values[self._norm])
             if not (np.isfinite(loss) and np.isfinite(norm)):

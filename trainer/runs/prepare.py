@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from trainer.data import Dataset, load_dataset
 from trainer.graph import Graph
 from trainer.network.build import build_graph
+from trainer.network.magnitudes import check_magnitudes
 from trainer.network.memory import MemoryEstimate, check_memory
 from trainer.network.summary import describe_model
 from trainer.spec.schema import Spec
@@ -49,6 +50,7 @@ def prepare(spec: Spec, listen: Listener = nobody) -> Prepared:
     `listen` hears how far the reading of tables is that stay on disk. Raises `SpecError` and
     `DataError`.
     """
+    check_magnitudes(spec)
     dataset = load_dataset(spec, lambda what, rows: listen(Reading(what, rows)))
     model = build_graph(spec, dataset.layout)
     dataset = replace(dataset, notes=(*dataset.notes, *check_soundness(spec, dataset)))
