@@ -12,7 +12,7 @@ import pytest
 
 from trainer.checkpoints import checkpoint, journal, keeper
 
-from . import cells, damage, pairs, runs, saves, specs
+from . import cells, damage, outputs, pairs, runs, saves, specs
 from .tally import Tally
 
 SAMPLE = 37
@@ -24,6 +24,8 @@ CAMPAIGNS: dict[str, Callable[[Path], Tally]] = {
     "disks full": lambda folder: saves.full_disks(folder, SAMPLE),
     "mutated configs": lambda folder: specs.mutations(folder, 300),
     "one meaning for a cell": lambda folder: cells.campaign(folder, 2),
+    "files written": lambda folder: outputs.files(folder, SAMPLE),
+    "streams printed to": lambda folder: outputs.streams(folder, SAMPLE),
 }
 
 
