@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pytest
@@ -16,8 +17,11 @@ from trainer import DataError, SpecError
 from trainer.data import Dataset, load_dataset
 from trainer.data.reading import bundled, csv
 from trainer.spec import load_spec
+from trainer.spec.data import CsvSource
 
-SAVE = "(save the table as CSV in UTF-8)"
+CODE = "(write `encoding: cp1252` in the source, or what else it was saved in)"
+CUT = "(the file ends within a character: is it whole?)"
+BINARY = "a NUL byte stands here: the file is binary (save the table as CSV)"
 OUT = "(leave the row or column out)"
 STANDS = "which stands for an empty cell"
 CLASSES = "(use `loss: logistic` if the column names classes)"
@@ -116,20 +120,22 @@ FILES = [
     Row("blank line first", "\na,y\n1,2\n",
         "t.csv:1: expected the names of the columns, found an empty line"),
     Row("latin-1 in the header", "é,y\n1,2\n".encode("latin-1"),
-        f"t.csv:1: the byte 0xe9 is not UTF-8 {SAVE}"),
+        f"t.csv:1: the byte 0xe9 is not UTF-8 {CODE}"),
     Row("latin-1 in a label", "a,y\r\n1,b\r\n2,é\r\n".encode("latin-1"),
-        f"t.csv:3: the byte 0xe9 is not UTF-8 {SAVE}", "logistic"),
+        f"t.csv:3: the byte 0xe9 is not UTF-8 {CODE}", "logistic"),
     Row("latin-1 in a column not used", "a,n,y\r1,b,1\r2,é,1\r".encode("latin-1"),
-        f"t.csv:3: the byte 0xe9 is not UTF-8 {SAVE}", data={"features": ["a"]}),
+        f"t.csv:3: the byte 0xe9 is not UTF-8 {CODE}", data={"features": ["a"]}),
     Row("cut in a character", "a,y\n1,é".encode()[:-1],
-        f"t.csv:2: the byte 0xc3 is not UTF-8 {SAVE}", "logistic"),
-    Row("utf-16", "a,y\n1,2\n".encode("utf-16"), f"t.csv: this file is UTF-16 {SAVE}"),
+        f"t.csv:2: the byte 0xc3 is not UTF-8 {CUT}", "logistic"),
+    Row("utf-16", "a,y\n1,2\n".encode("utf-16"),
+        "t.csv: this file is UTF-16 (write `encoding: utf-16` in the source)"),
     Row("utf-16 without a mark", "a,y\n1,2\n".encode("utf-16-le"),
-        f"t.csv:1: a NUL byte stands here: the file is binary or UTF-16 {SAVE}"),
+        "t.csv:1: a NUL byte stands here: the file is UTF-16 without a mark that says so "
+        "(write `encoding: utf-16-le` in the source)"),
     Row("NUL", "a,y\n1,\0\n",
-        f"t.csv:2: a NUL byte stands here: the file is binary or UTF-16 {SAVE}"),
+        f"t.csv:2: {BINARY}"),
     Row("NUL far down, as a label", "a,y\n" + "1,2\n2,3\n" * 5000 + "1,\0\n",
-        f"t.csv:10002: a NUL byte stands here: the file is binary or UTF-16 {SAVE}", "logistic"),
+        f"t.csv:10002: {BINARY}", "logistic"),
 ]  # fmt: skip
 
 HEADERS = [
@@ -142,8 +148,8 @@ HEADERS = [
     Row("missing target", "size,price\n1,2\n",
         "data.target: the data has no column 'prise' (did you mean 'price'?)",
         data={"target": "prise"}, error=SpecError),
-    Row("missing target, none is near", "a;y\n1;2\n",
-        "data.target: the data has no column 'y' (the columns are a;y)", error=SpecError),
+    Row("missing target, none is near", "a,z\n1,2\n",
+        "data.target: the data has no column 'y' (the columns are a, z)", error=SpecError),
     Row("many columns and a long one", ",".join([LONG, *"abcdefghijklmn"]) + "\n",
         "data.target: the data has no column 'y' "
         f"(the columns are {'x' * 37}..., a, b, c, d, e, f, g, h, i, j, k, …)", error=SpecError),
@@ -166,7 +172,8 @@ ROWS = [
         "t.csv:3: expected 3 cells as in the header, found 4"),
     Row("spaces alone", "a,y\n1,2\n   \n", "t.csv:3: expected 2 cells as in the header, found 1"),
     Row("rows end in a comma", "a,y\n1,2,\n",
-        "t.csv:2: expected 2 cells as in the header, found 3"),
+        "t.csv:2: the header has 2 cells, the first row 3: rows end in a delimiter, the header "
+        "does not (let the header end in one too, and choose columns with `data.features`)"),
     Row("unclosed quote", 'a,n,y\n1,b,2\n3,"c,4\n5,d,6\n', f"t.csv:3: {UNCLOSED}",
         data={"features": ["a"]}),
     Row("unclosed quote in the last column", 'a,y\n1,b\n2,"c\n3,b\n4,c\n', f"t.csv:3: {UNCLOSED}",
@@ -447,8 +454,14 @@ def test_one_exact_message(row: Row, write_spec: Callable[..., Path]) -> None:
         ("tabel.csv", "there is no file 'tabel.csv' (did you mean 'table.csv'?)"),
         ("zzz", "there is no file 'zzz' (the path is relative to the spec file)"),
         ("no/t.csv", "there is no file 'no/t.csv' (there is no directory 'no')"),
-        ("folder.csv", "'folder.csv' is a directory (give the path of a CSV file)"),
-        ("pipe.csv", "'pipe.csv' is no regular file (give the path of a CSV file)"),
+        (
+            "folder.csv",
+            "the folder 'folder.csv' holds no CSV files (their names end in .csv, .tsv, .txt)",
+        ),
+        (
+            "pipe.csv",
+            "'pipe.csv' is a named pipe, which is not read (write what comes out of it to a file)",
+        ),
         ("table.csv/t", "'table.csv/t' cannot be read: Not a directory"),
         ("a" * 300, f"'{'a' * 300}' cannot be read: File name too long"),
     ],
@@ -484,16 +497,16 @@ def test_a_file_is_read_once(
     after = Row("", "a,y\n5,6\n7,8\n", "", loss)
     changed, expected = load(after, write_spec), load(before, write_spec)
     reads = []
-    read_bytes = Path.read_bytes
+    text_of = csv.text_of
 
-    def read_and_change(path: Path) -> bytes:
-        data = read_bytes(path)
-        if path.name == "t.csv":
-            reads.append(path)
-            path.write_text("a,y\n5,6\n7,8\n")
-        return data
+    @contextmanager
+    def read_and_change(path: Path, form: CsvSource) -> Iterator[IO[bytes]]:
+        with text_of(path, form) as text:
+            yield text
+        reads.append(path)
+        path.write_text("a,y\n5,6\n7,8\n")
 
-    monkeypatch.setattr(Path, "read_bytes", read_and_change)
+    monkeypatch.setattr(csv, "text_of", read_and_change)
     dataset = load(before, write_spec)
     assert len(reads) == 1
     assert dataset.sha256 == expected.sha256 != changed.sha256
@@ -507,7 +520,7 @@ def test_a_byte_that_is_not_utf8_is_found_where_it_stands(
     monkeypatch.setattr(csv, "BLOCKS", (size, 2**20))
     with pytest.raises(DataError) as caught:
         load(Row("", "a,y\n1,é€😀\n2,€".encode() + b"\xe9\n", "", "logistic"), write_spec)
-    assert tell(caught.value) == f"t.csv:3: the byte 0xe9 is not UTF-8 {SAVE}"
+    assert tell(caught.value) == f"t.csv:3: the byte 0xe9 is not UTF-8 {CODE}"
 
 
 def test_a_row_that_is_too_long(
@@ -517,8 +530,8 @@ def test_a_row_that_is_too_long(
     row = Row("", f"a,n,y\n1,{LONG},2\n", "", data={"features": ["a"]})
     with pytest.raises(DataError) as caught:
         load(row, write_spec)
-    unknown = "t.csv: this file cannot be read as CSV (is every row shorter than 1 MB?)"
-    assert tell(caught.value) == unknown
+    long = "t.csv:2: the line is longer than 1 MB (is this a table, with a line for each row?)"
+    assert tell(caught.value) == long
 
 
 # How it is told --------------------------------------------------------------------------------

@@ -541,7 +541,8 @@ def test_bytes_far_down_that_are_no_text(monkeypatch: pytest.MonkeyPatch) -> Non
     with pytest.raises(DataError) as error:
         load_dataset(make_spec("csv"))
     assert tell(error.value) == (
-        "t.csv:1001: the byte 0xe9 is not UTF-8 (save the table as CSV in UTF-8)"
+        "t.csv:1001: the byte 0xe9 is not UTF-8 (write `encoding: cp1252` in the source, or what "
+        "else it was saved in)"
     )
 
 

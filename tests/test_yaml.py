@@ -413,7 +413,7 @@ def test_file_that_is_no_spec() -> None:
     table = {
         "sub": "sub: this is a directory\n      hint: it holds a.yaml, b.yaml",
         "empty": "empty: this is a directory\n      hint: give the path of a YAML file",
-        "pipe.yaml": "pipe.yaml: this is no regular file\n      hint: give the path of a YAML file",
+        "pipe.yaml": "pipe.yaml: this is a named pipe\n      hint: give the path of a YAML file",
         "huge.yaml": "huge.yaml: a spec of 100.0 MiB is too large (at most 1 MiB)\n"
         "      hint: keep data in a file of its own: `source: {csv: …}`",
         "Iris.yml": "Iris.yml: no such file\n      hint: did you mean 'iris.yaml'?",

@@ -65,17 +65,15 @@ def checked_rows(
     With `target` those are left out that the spec leaves out in training, which `told` hears at
     the end; without, every row is there, and has a prediction.
     """
-    source = model.spec.data.source
-    how = model.preprocessing
-    delimiter = source.delimiter if isinstance(source, CsvSource) else None
-    asked = model.spec.data
+    asked, how = model.spec.data, model.preprocessing
+    form = asked.source if isinstance(asked.source, CsvSource) else None
     weights = as_written([Column(asked.weights)], asked)[0] if target and asked.weights else None
     targets = as_written(how.target_columns, asked) if target else ()
-    missing = spellings_of((*how.columns, *targets), source)
-    needed = required(model.spec.data, how.targets, how.features) if target else ()
+    missing = spellings_of((*how.columns, *targets), asked.source)
+    needed = required(asked, how.targets, how.features) if target else ()
     for rows in read_rows(
-        data, how.columns, targets, weights=weights, delimiter=delimiter, missing=missing,
-        required=needed, told=told,
+        data, how.columns, targets, weights=weights, form=form, missing=missing,
+        absent=() if target else asked.targets, required=needed, told=told,
     ):  # fmt: skip
         for block in blocks(len(rows.x), max(how.layout.width, len(how.columns))):
             check_rows(how, rows.x[block], rows.numbers[block], str(data))

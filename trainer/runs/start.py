@@ -8,6 +8,7 @@ from pathlib import Path
 from trainer.errors import SpecError, UsageError
 from trainer.graph import Graph
 from trainer.graph.ops import Array, show_shape
+from trainer.inputs import open_regular, remark_on
 from trainer.network.fingerprint import parameters_sha256
 from trainer.report.recorded import doubts
 from trainer.runs.finding import PARAMETERS, find_run
@@ -68,11 +69,17 @@ def _from_file(spec: Spec, start: InitFrom) -> tuple[None, dict[str, Array]]:
     assert start.file is not None
     path = Path(spec.file).parent / start.file if spec.file else Path(start.file)
     try:
-        arrays = load(path.read_bytes())
-    except (OSError, SafetensorError) as error:
+        with open_regular(path) as file:
+            arrays = load(file.read())
+    except (OSError, ValueError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or "it is no safetensors file"
-        message = f"'{path}' cannot be read: {reason}"
-        hint = "train export RUN --to safetensors writes such a file"
+        remark = None
+        if isinstance(error, FileNotFoundError):
+            remark = remark_on(start.file, "--set model.init_from.file")
+        message, hint = remark or (
+            f"'{path}' cannot be read: {reason}",
+            "train export RUN --to safetensors writes such a file",
+        )
         raise SpecError(spec.problem(("model", "init_from", "file"), message, hint)) from None
     # what an exported model holds besides stands under x/ and y/
     return None, {n: array for n, array in arrays.items() if not n.startswith(("x/", "y/"))}

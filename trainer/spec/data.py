@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import math
 from pathlib import PurePath
 from typing import Annotated, Any, Final, Literal, TypeAlias, get_args
@@ -28,13 +29,30 @@ from trainer.spec.fields import (
     choose,
     wrong,
 )
-from trainer.spec.messages import describe
+from trainer.spec.messages import describe, near_or_all
 from trainer.spec.tagged import Tagged, by_key
 from trainer.spec.writing import DateFormat, Decimal, Thousands, Unit, apart
 
 BUNDLED = ("iris", "wine", "breast_cancer", "digits", "diabetes")
 SYNTHETIC = ("xor", "two_moons", "spirals", "linear")
 MISSING_VALUES: Final[tuple[str, ...]] = ("", "NA", "N/A", "NaN", "nan", "null", "NULL")
+
+ENCODINGS: Final = frozenset((
+    "utf-8", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be", "ascii",
+    *(f"iso8859-{part}" for part in range(1, 17) if part != 12),
+    *(f"cp{page}" for page in range(1250, 1259)),
+    "cp437", "cp737", "cp775", "cp850", "cp852", "cp855", "cp857", "cp858", "cp860", "cp861",
+    "cp862", "cp863", "cp865", "cp866", "cp869", "cp874", "koi8-r", "koi8-u", "mac-roman",
+    "mac-cyrillic", "mac-latin2", "cp932", "shift_jis", "euc_jp", "gb2312", "gbk", "gb18030",
+    "big5", "cp950", "euc_kr", "cp949", "tis-620",
+))  # fmt: skip
+"""How texts may be encoded, by the names that Python gives."""
+
+
+def not_at(default: Any) -> Any:
+    """A field that is left out of a resolved spec, and so of its fingerprint, at its default."""
+    return Field(exclude_if=lambda value: value == default)
+
 
 # Sources ---------------------------------------------------------------------------------------
 
@@ -48,30 +66,72 @@ class FileSource(Tagged):
         return as_tuple(getattr(self, self.tag()))
 
 
+def _encoding(value: Any) -> str:
+    """The one name of an encoding of texts."""
+    try:
+        found = codecs.lookup(value).name if isinstance(value, str) else ""
+    except (LookupError, ValueError):
+        found = ""
+    found = found.removesuffix("-sig")
+    if found not in ENCODINGS:
+        hint = near_or_all(value, ("utf-8", "utf-16", "cp1252", "latin-1", "cp1251", "shift_jis"))
+        raise wrong(f"expected how a text is encoded, found {describe(value)}", hint)
+    return found
+
+
 class CsvSource(FileSource):
-    """Text files with a header line."""
+    """Text files, with a header line or without."""
 
     csv: Names
-    """Path of the file, relative to the spec file; or several, or a pattern such as `day-*.csv`.
-    Files that end with `.gz` or `.zst` are decompressed."""
-    delimiter: Literal[",", ";", "\t", "|", ":", " "] | None = None
-    """The character between cells; by default a tab in files called `.tsv`, else a comma."""
+    """Path of the file, relative to the spec file; or several, a pattern such as `day-*.csv`, or a
+    folder. Files that end with `.gz`, `.zst`, `.bz2`, `.xz` or `.zip` are decompressed."""
+    delimiter: Literal[",", ";", "\t", "|", ":", " ", "blanks"] | None = None
+    """The character between cells; `blanks` stands for any number of blanks and tabs. By default a
+    tab in files called `.tsv`, else a comma."""
     missing_values: Annotated[tuple[str, ...], Field(strict=False)] = MISSING_VALUES
     """The cells that stand for nothing."""
     decimal: Decimal = "."
     """The decimal sign of numbers."""
     thousands: Thousands | None = None
     """The sign between thousands, as in 1,234,567; by default there is none."""
+    encoding: Annotated[str, BeforeValidator(_encoding), not_at("utf-8")] = "utf-8"
+    """How the text is encoded, such as `cp1252`, `latin-1` or `utf-16`."""
+    skip_lines: Annotated[int, Field(ge=0, le=10**6), not_at(0)] = 0
+    """How many lines stand before the header, or before the first row."""
+    header: Annotated[bool, not_at(True)] = True
+    """Whether a line with the names of the columns comes first."""
+    names: Annotated[
+        tuple[ColumnName, ...] | None, Field(strict=False, min_length=1), not_at(None)
+    ] = None
+    """The names of the columns of a file without a header; by default `column_1` and so on."""
+    quote: Annotated[Literal['"', "'", "none"], not_at('"')] = '"'
+    """The mark around cells in which a delimiter or a line end may stand."""
+    comment: Annotated[Literal["#", "%", "//", "--"] | None, not_at(None)] = None
+    """How lines begin that are left out."""
 
     @field_validator("thousands")
     @classmethod
     def _signs_differ(cls, thousands: str | None, info: ValidationInfo) -> str | None:
         return apart(thousands, info.data.get("decimal"))
 
+    @field_validator("names")
+    @classmethod
+    def _names_fit(
+        cls, names: tuple[str, ...] | None, info: ValidationInfo
+    ) -> tuple[str, ...] | None:
+        if names is not None and info.data.get("header"):
+            raise wrong("the header names the columns", "write header: false, or leave names out")
+        for i, name in enumerate(names or ()):
+            if names and name in names[:i]:
+                raise wrong(f"'{name}' is named twice", at=(i,))
+        return names
+
     @property
     def separator(self) -> str:
-        """The character between cells."""
+        """The character between cells, once blanks are one."""
         tabs = ".tsv" in PurePath(self.paths[0]).suffixes
+        if self.delimiter == "blanks":
+            return "\t"
         return self.delimiter or ("\t" if tabs else ",")
 
 

@@ -20,6 +20,7 @@ from pydantic_core import PydanticCustomError, core_schema
 
 from trainer.spec.document import Path
 from trainer.spec.messages import describe, near_or_all
+from trainer.spec.names import clean_names
 
 T = TypeVar("T", bound=str)
 
@@ -96,8 +97,8 @@ def texts(value: Any, base: Path) -> str | tuple[str, ...]:
 
 
 def column_names(value: Any, base: Path) -> str | tuple[str, ...]:
-    """The same of names of columns, which may hold line breaks."""
-    return _texts(value, base, LONGEST_COLUMN, "", lambda _: True)
+    """The same of names of columns, in their one form; they may hold line breaks."""
+    return _texts(clean_names(value), base, LONGEST_COLUMN, "", lambda _: True)
 
 
 def _texts(
@@ -134,8 +135,10 @@ Positive: TypeAlias = Annotated[float, Field(gt=0)]
 NotNegative: TypeAlias = Annotated[float, Field(ge=0)]
 Name: TypeAlias = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]+$")]
 LONGEST_COLUMN: Final = 10_000
-ColumnName: TypeAlias = Annotated[str, Field(min_length=1, max_length=LONGEST_COLUMN)]
-"""What a header may hold: line breaks too."""
+ColumnName: TypeAlias = Annotated[
+    str, BeforeValidator(clean_names), Field(min_length=1, max_length=LONGEST_COLUMN)
+]
+"""What a header may hold, line breaks too, in its one form."""
 Word: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=60)]
 Names: TypeAlias = Annotated[
     str | tuple[str, ...], BeforeValidator(one_or_more), WithJsonSchema(TEXTS)

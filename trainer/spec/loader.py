@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import codecs
-import stat
 from pathlib import Path as FilePath
 from typing import Final
 
 from trainer.errors import Problem, SpecError, UsageError
+from trainer.inputs import NotAFileError, check_regular, open_regular
 from trainer.spec.changes import Changes, with_changes
 from trainer.spec.declaration import in_order
 from trainer.spec.document import Map, Source, parse, plain
@@ -79,16 +79,16 @@ def _read(file: FilePath) -> str:
         return SpecError(Problem("", message, hint, file=str(file)))
 
     try:
-        status = file.stat()
-        if stat.S_ISDIR(status.st_mode):
-            raise fail("this is a directory", _specs_in(file))
-        if not stat.S_ISREG(status.st_mode):
-            raise fail("this is no regular file", "give the path of a YAML file")
+        status = check_regular(file)
         if status.st_size > MAX_BYTES:
             size = f"{status.st_size / 2**20:.1f} MiB"
             raise fail(f"a spec of {size} is too large (at most {MAX_BYTES // 2**20} MiB)",
                        "keep data in a file of its own: `source: {csv: …}`")  # fmt: skip
-        data = file.read_bytes()
+        with open_regular(file) as opened:
+            data = opened.read()
+    except NotAFileError as error:
+        hint = _specs_in(file) if error.what == "a directory" else "give the path of a YAML file"
+        raise fail(f"this is {error.what}", hint) from None
     except FileNotFoundError:
         raise fail("no such file", _near_file(file)) from None
     except OSError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, assert_never
 
@@ -14,7 +14,7 @@ from trainer.errors import SpecError
 from trainer.spec.choosing import named
 from trainer.spec.data import DataSpec, Kind
 from trainer.spec.document import Path
-from trainer.spec.messages import near
+from trainer.spec.names import like
 
 ALL: Final = ("target", "features")
 """The words in `drop_rows.missing` that stand for several columns."""
@@ -38,15 +38,23 @@ class Roles:
         return tuple(dict.fromkeys((*self.targets, *(name for name in extra if name))))
 
 
-def choose(columns: Sequence[str], data: DataSpec, goal: Goal, y: tuple[str, ...] = ()) -> Roles:
+def choose(
+    columns: Sequence[str],
+    data: DataSpec,
+    goal: Goal,
+    y: tuple[str, ...] = (),
+    index: Container[str] = (),
+) -> Roles:
     """Which of `columns` are features, targets and so on, as the spec asks.
 
-    `y` are columns that the target `y` means all together. Raises `MisfitError` for every name
+    `y` are columns that the target `y` means all together, and `index` those that number the rows:
+    they are features only where the spec names them. Raises `MisfitError` for every name
     that is no column, and for what is declared of a column that is no feature.
     """
     targets = y if y and data.targets == ("y",) else data.targets
     roles = Roles((), targets, goal, data.weights, data.split.group, data.split.time)
-    roles = replace(roles, features=_features(columns, data, roles))
+    plain = [name for name in columns if name not in index or name in data.columns]
+    roles = replace(roles, features=_features(plain, data, roles))
     misfits = list(_misfits(columns, data, roles))
     if not misfits and not roles.features and data.features:
         message = "no column is left to predict from"
@@ -75,7 +83,7 @@ def _misfits(columns: Sequence[str], data: DataSpec, roles: Roles) -> Iterator[M
         name: str, path: Path, *, key: bool = False, words: tuple[str, ...] = ()
     ) -> Iterator[Misfit]:
         if name not in there and name not in words:
-            hint = near(name, (*words, *columns)) or f"the columns are {listing(columns, 12)}"
+            hint = like(name, (*words, *columns)) or f"the columns are {listing(columns, 12)}"
             yield Misfit(path, f"the data has no column '{name}'", hint, key)
 
     for i, name in enumerate(roles.targets):

@@ -76,7 +76,7 @@ class Table:
     Where the spec asks for them: `weights`, float64 of shape (rows,), says how much each row
     counts; `group`, int64, which rows stay together; `time`, float64, which are the latest;
     `part`, int8, holds 0 for rows to be split, 1 for those of validation files, 2 of test files.
-    `notes` say what a reader should know of the cells.
+    `notes` say what a reader should know of the files and their cells.
 
     Where these are not all rows, `numbers`, int64, holds those that they have in their files. Where
     the spec left some out, `left_out` tells how many; all else is as if the files had none of them.

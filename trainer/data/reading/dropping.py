@@ -73,9 +73,24 @@ class KeptRows:
         return self.file.counts
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader should know of how the file is read."""
+        return self.file.notes
+
+    @property
+    def index(self) -> tuple[str, ...]:
+        """The columns that number the rows."""
+        return self.file.index
+
+    @property
     def names(self) -> Sequence[str]:
         """The names of the file's columns. Raises `DataError`."""
         return self.file.names
+
+    @property
+    def raw_names(self) -> Sequence[str]:
+        """The names as they are written."""
+        return self.file.raw_names
 
     @cached_property
     def types(self) -> Mapping[str, Any]:

@@ -1,74 +1,167 @@
-"""Files that the spec names: patterns, reading, decompression."""
+"""Files that the spec names: paths, patterns, folders; and what is said of those that are none."""
 
 from __future__ import annotations
 
 import glob
-import stat
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
-from typing import IO, Any, Final
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
+from typing import Final
+from urllib.parse import unquote
 
 from trainer.data.misfits import Misfit, MisfitError
-from trainer.errors import DataError, Problem
+from trainer.data.reading.contents import Contents, contents_of, looks_like_text
+from trainer.data.reading.packed import COMPRESSED, DAMAGED, is_packed, opened
+from trainer.errors import DataError, Problem, UsageError
+from trainer.inputs import NotAFileError, check_regular, remark_on
 from trainer.spec.document import Path as Place
+from trainer.spec.document import show_text
 from trainer.spec.messages import near
 
-COMPRESSED: Final = {".gz": "gzip", ".zst": "zstd"}
-"""Suffixes of compressed text files, and what pyarrow calls the way they are compressed."""
+
+@dataclass(frozen=True)
+class FileKind:
+    """What files of a source are called, and how their names end; one is enough."""
+
+    title: str
+    suffixes: tuple[str, ...]
 
 
-def find_files(patterns: Sequence[str], folder: Path, place: Place, kind: str) -> list[Path]:
-    """The files that the patterns name, relative to the folder; those of one pattern by name.
+KINDS: Final[Mapping[str, FileKind]] = {
+    "csv": FileKind("CSV", (".csv", ".tsv", ".txt")),
+    "parquet": FileKind("Parquet", (".parquet", ".pq")),
+    "arrow": FileKind("Arrow", (".arrow", ".feather", ".ipc")),
+    "npz": FileKind("NumPy", (".npz",)),
+    "npy": FileKind("NumPy", (".npy",)),
+}
+"""Every source of files, by its key."""
 
-    `place` is where the spec names them, and `kind` what they are, for messages. Raises
-    `MisfitError` for a path that is no regular file, a pattern without files, and a file that is
-    named twice.
+_NO_VALUE: Final = "__HIVE_DEFAULT_PARTITION__"
+
+
+@dataclass(frozen=True)
+class FoundFile:
+    """A file, and what its folders say of every row, as `year=2024` of a column `year`."""
+
+    path: Path
+    keys: Mapping[str, str | None] = field(default_factory=dict)
+
+
+def find_files(patterns: Sequence[str], folder: Path, place: Place, kind: str) -> list[FoundFile]:
+    """The files that the patterns name, relative to the folder; those of one pattern, or in one
+    folder, by name.
+
+    `place` is where the spec names them, and `kind` the key of their source. Raises `MisfitError`
+    for a path that is no file or folder, one without files, and a file that is named twice.
     """
-    found: list[Path] = []
+    found: dict[Path, FoundFile] = {}
     for i, pattern in enumerate(patterns):
         at = place if len(patterns) == 1 else (*place, i)
-        for path in _matches(folder, pattern, at):
-            _check_file(path, at, kind)
-            if path in found:
+        for file in _Pattern(pattern, folder, at, kind).files():
+            if file.path in found:
                 hint = "its rows would count twice"
-                raise MisfitError(DataError, Misfit(at, f"'{path}' is named twice", hint))
-            found.append(path)
-    return found
+                raise MisfitError(DataError, Misfit(at, f"'{file.path}' is named twice", hint))
+            found[file.path] = file
+    return list(found.values())
 
 
-def _matches(folder: Path, pattern: str, place: Place) -> list[Path]:
-    plain = folder / pattern
-    if not glob.has_magic(pattern):
-        return [plain]
+@dataclass(frozen=True)
+class _Pattern:
+    """A path, or a pattern of paths, as it stands in the spec."""
+
+    text: str
+    folder: Path
+    place: Place
+    kind: str
+
+    def files(self) -> Iterator[FoundFile]:
+        plain = self.folder / self.text
+        if not glob.has_magic(self.text) or _is_there(plain):
+            yield from self._at(plain, plain)
+            return
+        names = glob.glob(str(Path(glob.escape(str(self.folder))) / self.text), recursive=True)
+        paths = sorted(Path(name) for name in names)
+        files = [path for path in paths if not path.is_dir()] or paths
+        if not files:
+            remark = remark_on(self.text, self._option)
+            hint = "the pattern is relative to the spec file, and * stands for any part of a name"
+            raise self._fail(*(remark or (f"no file is called '{plain}'", hint)))
+        parts = list(self._fixed())
+        for path in files:
+            yield from self._at(path, self.folder.joinpath(*parts))
+
+    def _fixed(self) -> Iterator[str]:
+        """The folders before the first part of the pattern that stands for several."""
+        for part in PurePath(self.text).parts:
+            if glob.has_magic(part):
+                return
+            yield part
+
+    def _at(self, path: Path, base: Path) -> Iterator[FoundFile]:
+        """The file, or the files in the folder; folders below `base` may tell of columns."""
+        try:
+            check_regular(path)
+            yield FoundFile(path, keys_of(path.relative_to(base)) if path != base else {})
+        except NotAFileError as error:
+            if error.what != "a directory":
+                hint = "write what comes out of it to a file" if "pipe" in error.what else None
+                message = f"'{path}' is {error.what}, which is not read"
+                raise self._fail(message, hint) from None
+            yield from self._within(path, base)
+        except FileNotFoundError:
+            remark = remark_on(self.text, self._option)
+            raise self._fail(
+                *(remark or (f"there is no file '{path}'", _near_file(path)))
+            ) from None
+        except (OSError, ValueError) as error:
+            raise self._fail(f"'{path}' cannot be read: {reason(error)}") from None
+
+    def _within(self, folder: Path, base: Path) -> Iterator[FoundFile]:
+        """The files of the kind in a folder and in those below it."""
+        kind, seen = KINDS[self.kind], sorted(_below(folder))
+        files = [path for path in seen if suffix_of(path) in kind.suffixes]
+        if not files:
+            message = f"the folder '{folder}' holds no {kind.title} files"
+            endings = ", ".join(kind.suffixes)
+            hint = f"their names end in {endings}"
+            raise self._fail(message, f"{hint}; it holds {seen[0].name}" if seen else hint)
+        for path in files:
+            yield FoundFile(path, keys_of(path.relative_to(base)))
+
+    @property
+    def _option(self) -> str:
+        names = [name for name in self.place if isinstance(name, str)]
+        return f"--set {'.'.join(names)}"
+
+    def _fail(self, message: str, hint: str | None = None) -> MisfitError:
+        return MisfitError(DataError, Misfit(self.place, message, hint))
+
+
+def _is_there(path: Path) -> bool:
     with suppress(OSError, ValueError):
-        if plain.exists():
-            return [plain]
-    names = glob.glob(str(Path(glob.escape(str(folder))) / pattern), recursive=True)
-    paths = sorted(Path(name) for name in names)
-    files = [path for path in paths if not path.is_dir()]
-    if not files:
-        hint = "the pattern is relative to the spec file, and * stands for any part of a name"
-        raise MisfitError(DataError, Misfit(place, f"no file is called '{plain}'", hint))
-    return files
+        return path.exists()
+    return False
 
 
-def _check_file(path: Path, place: Place, kind: str) -> None:
-    """Raises `MisfitError` for what is no regular file."""
+def _below(folder: Path) -> Iterator[Path]:
+    """All files in a folder and those below it, without hidden ones and those called `_…`, which
+    tools leave beside their tables. A folder is entered once, whatever links lead to it.
+    """
+    entered = set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        folders[:] = [] if real in entered else [name for name in folders if name[0] not in "._"]
+        if real not in entered:
+            yield from (Path(place, name) for name in names if name[0] not in "._")
+        entered.add(real)
 
-    def fail(message: str, hint: str | None = None) -> MisfitError:
-        return MisfitError(DataError, Misfit(place, message, hint))
 
-    try:
-        mode = path.stat().st_mode
-    except FileNotFoundError:
-        raise fail(f"there is no file '{path}'", _near_file(path)) from None
-    except (OSError, ValueError) as error:
-        raise fail(f"'{path}' cannot be read: {reason(error)}") from None
-    if stat.S_ISDIR(mode):
-        raise fail(f"'{path}' is a directory", f"give the path of a {kind} file")
-    if not stat.S_ISREG(mode):
-        raise fail(f"'{path}' is no regular file", f"give the path of a {kind} file")
+def keys_of(path: PurePath) -> dict[str, str | None]:
+    """What the folders of a path say, as in `year=2024/town=New%20York/part-0.parquet`."""
+    pairs = (part.split("=", 1) for part in path.parts[:-1] if "=" in part[1:])
+    return {unquote(key): None if value == _NO_VALUE else unquote(value) for key, value in pairs}
 
 
 def _near_file(path: Path) -> str:
@@ -82,51 +175,69 @@ def _near_file(path: Path) -> str:
     return near(path.name, names) or "the path is relative to the spec file"
 
 
-def read_bytes(path: Path) -> bytes:
-    """All bytes of a file, decompressed. Raises `DataError` where it cannot be read."""
+def check_named(path: Path) -> None:
+    """Raises `DataError` where a path on the command line names no regular file, and `UsageError`
+    for `-`, which names none.
+    """
+    if str(path) == "-":
+        raise UsageError("'-': standard input is not read; write the rows to a file and name it")
     try:
-        data = path.read_bytes()
-        if path.suffix.lower() not in COMPRESSED:
-            return data
-        import pyarrow as pa
-
-        with _decompressor(pa.BufferReader(data), path) as stream:
-            decompressed: bytes = stream.read()
-            return decompressed
+        check_regular(path)
+    except NotAFileError as error:
+        raise DataError(Problem("", f"this is {error.what}, not a file", None, str(path))) from None
+    except FileNotFoundError:
+        remark = remark_on(str(path), "--data")
+        message, hint = remark or ("the file is not there", _near_name(path))
+        raise DataError(Problem("", message, hint, str(path))) from None
     except (OSError, ValueError) as error:
         raise DataError(unreadable(path, error)) from None
 
 
-def open_bytes(path: Path) -> IO[bytes]:
-    """The file's bytes as a stream that decompresses them. It raises `OSError` for damaged ones."""
-    if path.suffix.lower() not in COMPRESSED:
-        return path.open("rb")
-    import pyarrow as pa
-
-    stream: IO[bytes] = _decompressor(pa.OSFile(str(path)), path)
-    return stream
+def _near_name(path: Path) -> str | None:
+    hint = _near_file(path)
+    return hint if hint.startswith(("did", "there")) else None
 
 
-def _decompressor(source: Any, path: Path) -> Any:
-    import pyarrow as pa
+# Reading -----------------------------------------------------------------------------------------
 
-    return pa.CompressedInputStream(source, COMPRESSED[path.suffix.lower()])
+
+def read_bytes(path: Path) -> bytes:
+    """All bytes of a file, decompressed. Raises `DataError` where it cannot be read."""
+    try:
+        with opened(path) as file:
+            return file.read()
+    except DAMAGED as error:
+        raise DataError(unreadable(path, error)) from None
 
 
 def suffix_of(path: Path) -> str:
     """The suffix that tells the kind of a table: `.csv` for `day.csv.gz`."""
-    suffixes: Iterable[str] = (suffix.lower() for suffix in reversed(path.suffixes))
+    suffixes = (suffix.lower() for suffix in reversed(path.suffixes))
     return next((suffix for suffix in suffixes if suffix not in COMPRESSED), "")
+
+
+def refuse(contents: Contents | None, path: Path) -> None:
+    """Raises `DataError` for contents that are no plain text."""
+    if contents is not None:
+        raise DataError(Problem("", f"this is {contents.what}", contents.hint, str(path)))
 
 
 def unreadable(path: Path, error: Exception, kind: str | None = None) -> Problem:
     """The problem of a file that the system or a library refused, in the first line of its words.
 
-    `kind` says what the file should have been, where it is readable but something else.
+    `kind` says what the file should have been, where it is readable but something else; what it
+    is instead is told where that is known.
     """
     what = f" as {kind}" if kind else ""
     hint = None
-    if path.suffix.lower() in COMPRESSED:
+    if kind:
+        with suppress(OSError, ValueError):
+            contents = contents_of(path)
+            if contents is not None and not {kind, "whole"} & {*contents.what.split()}:
+                return Problem("", f"this is {contents.what}", contents.hint, str(path))
+            if looks_like_text(path):
+                return Problem("", "this is text", "write `source: {csv: …}`", str(path))
+    if is_packed(path):
         hint = "is it whole, and compressed as its name says?"
     return Problem("", f"this file cannot be read{what}: {reason(error)}", hint, str(path))
 
@@ -134,4 +245,4 @@ def unreadable(path: Path, error: Exception, kind: str | None = None) -> Problem
 def reason(error: Exception) -> str:
     """The words of an error: its first line, or those of the system."""
     words = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return str(words).splitlines()[0]
+    return show_text(str(words).splitlines()[0], 200)

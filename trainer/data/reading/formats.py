@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,10 +13,11 @@ from typing import Any, Final
 
 from trainer.data.columns.table import Column
 from trainer.data.reading.csv import CsvFile
-from trainer.data.reading.files import suffix_of, unreadable
+from trainer.data.reading.files import KINDS, suffix_of, unreadable
 from trainer.data.reading.numpyfiles import read_npy, read_npz
 from trainer.data.reading.tablefile import CELLS, ROWS, BinaryFile, TableFile
 from trainer.errors import DataError
+from trainer.inputs import open_regular
 from trainer.spec.data import (
     MISSING_VALUES,
     ArrowSource,
@@ -23,13 +26,51 @@ from trainer.spec.data import (
     NpzSource,
     ParquetSource,
 )
+from trainer.spec.names import clean_name
 
-PARQUET: Final = (".parquet", ".pq")
+PARQUET: Final = KINDS["parquet"].suffixes
 _PIECE: Final = 2**20
 """Bytes of a column of a Parquet file that are read at a time."""
 
 NUMPY: Final = (".npz", ".npy")
-ARROW: Final = (".arrow", ".feather", ".ipc")
+ARROW: Final = KINDS["arrow"].suffixes
+
+
+class SchemaFile(BinaryFile):
+    """A file that says itself what its columns are."""
+
+    @property
+    @abstractmethod
+    def schema(self) -> Any:
+        """The pyarrow schema. Raises `DataError`."""
+
+    @cached_property
+    def raw_names(self) -> tuple[str, ...]:
+        """The names as the file writes them. Raises `DataError`."""
+        names = tuple(self.schema.names)
+        self.check_names(names)
+        return names
+
+    @cached_property
+    def types(self) -> Mapping[str, Any]:
+        """The pyarrow types of the columns. Raises `DataError`."""
+        return dict(zip(map(clean_name, self.raw_names), self.schema.types, strict=True))
+
+    @cached_property
+    def index(self) -> tuple[str, ...]:
+        """The columns that the file's own metadata calls the index of pandas."""
+        try:
+            found = json.loads((self.schema.metadata or {})[b"pandas"])["index_columns"]
+        except (KeyError, ValueError, TypeError):
+            return ()
+        # the index of plain numbers is no column, and is described by a mapping
+        columns = [each for each in found or () if isinstance(each, str) and each in self.raw_names]
+        return tuple(map(clean_name, columns))
+
+    def written(self, names: Sequence[str]) -> list[str]:
+        """How the file writes these names."""
+        raw = {clean_name(name): name for name in self.raw_names}
+        return [raw[name] for name in names]
 
 
 @contextmanager
@@ -46,19 +87,18 @@ def _told(path: Path, kind: str) -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class ParquetFile(BinaryFile):
+class ParquetFile(SchemaFile):
     """A Parquet file, of which some thousand rows are in memory at a time."""
 
     path: Path
 
     @cached_property
-    def types(self) -> Mapping[str, Any]:
-        """The pyarrow types of the columns. Raises `DataError`."""
+    def schema(self) -> Any:
+        """The pyarrow schema. Raises `DataError`."""
         import pyarrow.parquet as pq
 
         with _told(self.path, "Parquet"), pq.ParquetFile(self.path) as file:
-            self.check_names(file.schema_arrow.names)
-            return {field.name: field.type for field in file.schema_arrow}
+            return file.schema_arrow
 
     def batches(self, columns: Sequence[Column]) -> Iterator[Any]:
         """The columns, up to `ROWS` rows and `CELLS` cells at a time. Raises `DataError`."""
@@ -69,28 +109,30 @@ class ParquetFile(BinaryFile):
         # in pieces of a row group, which may be the whole table
         options = {"pre_buffer": False, "buffer_size": _PIECE}
         with _told(self.path, "Parquet"), pq.ParquetFile(self.path, **options) as file:
-            yield from file.iter_batches(rows, columns=names, use_threads=False)
+            raw = self.written(names)
+            for batch in file.iter_batches(rows, columns=raw, use_threads=False):
+                yield batch.select(raw).rename_columns(names)
 
 
 @dataclass(frozen=True)
-class ArrowFile(BinaryFile):
+class ArrowFile(SchemaFile):
     """An Arrow file or stream, also called Feather (version 2)."""
 
     path: Path
 
     @cached_property
-    def types(self) -> Mapping[str, Any]:
-        """The pyarrow types of the columns. Raises `DataError`."""
+    def schema(self) -> Any:
+        """The pyarrow schema. Raises `DataError`."""
         with _told(self.path, "Arrow"), self._open() as batches:
-            self.check_names(batches.schema.names)
-            return {field.name: field.type for field in batches.schema}
+            return batches.schema
 
     def batches(self, columns: Sequence[Column]) -> Iterator[Any]:
         """The columns, up to `ROWS` rows at a time. Raises `DataError`."""
         names = list(dict.fromkeys(column.name for column in columns))
         with _told(self.path, "Arrow"), self._open() as reader:
+            raw = self.written(names)
             for batch in _each(reader):
-                chosen = batch.select(names)
+                chosen = batch.select(raw).rename_columns(names)
                 chosen.validate(full=True)  # wrong offsets would reach beyond the memory
                 for start in range(0, chosen.num_rows, ROWS):
                     yield chosen.slice(start, ROWS)
@@ -99,7 +141,7 @@ class ArrowFile(BinaryFile):
     def _open(self) -> Iterator[Any]:
         import pyarrow as pa
 
-        with self.path.open("rb") as file:
+        with open_regular(self.path) as file:
             magic = file.read(6)
         if magic[:4] == b"FEA1":
             raise pa.ArrowInvalid("it is Feather of version 1, which no longer is written")
@@ -123,7 +165,7 @@ def _each(reader: Any) -> Iterator[Any]:
 def open_source(source: FileSource, path: Path) -> TableFile:
     """A file of the source, which stays on disk; NumPy's arrays are read. Raises `DataError`."""
     if isinstance(source, CsvSource):
-        return CsvFile(path, source.separator, source.missing_values)
+        return CsvFile(path, source)
     if isinstance(source, ParquetSource):
         return ParquetFile(path)
     if isinstance(source, ArrowSource):
@@ -133,12 +175,16 @@ def open_source(source: FileSource, path: Path) -> TableFile:
 
 
 def open_by_name(
-    path: Path, delimiter: str | None = None, missing: tuple[str, ...] = MISSING_VALUES
+    path: Path,
+    form: CsvSource | None = None,
+    missing: tuple[str, ...] = MISSING_VALUES,
+    absent: tuple[str, ...] = (),
 ) -> TableFile:
     """A file of the kind that its suffix tells; CSV where it tells none. Raises `DataError`.
 
-    `delimiter` and `missing` are those of text files; by default a tab in files called `.tsv`,
-    else a comma.
+    `form` is how text files are written; by default cells stand between tabs in files called
+    `.tsv`, else between commas. `missing` are the cells of them that stand for nothing, and
+    `absent` are columns that one without a header may lack.
     """
     suffix = suffix_of(path)
     if suffix in PARQUET:
@@ -147,4 +193,8 @@ def open_by_name(
         return ArrowFile(path)
     if suffix in NUMPY:
         return read_npz(path) if suffix == ".npz" else read_npy(path)
-    return CsvFile(path, delimiter or ("\t" if suffix == ".tsv" else ","), missing)
+    form = form or CsvSource(csv=path.name)
+    update: dict[str, Any] = {"missing_values": missing}
+    if form.delimiter is None:
+        update["csv"] = path.name  # which tells the delimiter
+    return CsvFile(path, form.model_copy(update=update), absent=absent)

@@ -93,11 +93,14 @@ def _numpy(path: Path) -> Iterator[None]:
     try:
         yield
     except _REFUSALS as error:
+        problem = unreadable(path, error, kind)
+        if problem.message.startswith("this is"):  # something else
+            raise DataError(problem) from None
         if "allow_pickle" in str(error) or "pickled" in str(error):
             message = "this file holds Python objects, or is no file of NumPy arrays"
             hint = "save arrays of numbers or texts, not of objects"
             raise DataError(Problem("", message, hint, str(path))) from None
-        raise DataError(unreadable(path, error, kind)) from None
+        raise DataError(problem) from None
 
 
 def _paired(path: Path, x: Array, y: Array | None = None) -> ArraysFile:

@@ -19,7 +19,7 @@ from trainer.data.columns.targets import Targets
 from trainer.data.reading.dropping import ROW_NUMBERS, Dropping
 from trainer.data.reading.filecolumns import FileColumns, take
 from trainer.data.reading.noting import notes_on
-from trainer.data.reading.sources import open_files, origin_of
+from trainer.data.reading.sources import notes_of, open_files, origin_of
 from trainer.data.reading.tablefile import CELLS, ROWS, TableFile
 from trainer.errors import DataError, Problem
 from trainer.graph.ops import Array
@@ -34,7 +34,8 @@ class TableOnDisk:
     """The columns of a spec's files, of which the first are the features.
 
     `parts` says of which part each file is, as in `Table.part`; `stamps` holds what tells that a
-    file was written to; `dropping` counts the rows that are left out, pass by pass.
+    file was written to; `dropping` counts the rows that are left out, pass by pass;
+    `of_files` are notes on how files are read.
     """
 
     cells: FileColumns
@@ -43,6 +44,7 @@ class TableOnDisk:
     targets: Targets
     stamps: Sequence[tuple[int, ...]]
     dropping: Dropping
+    of_files: tuple[str, ...]
 
     @classmethod
     def open(cls, spec: Spec) -> TableOnDisk:
@@ -58,7 +60,8 @@ class TableOnDisk:
         if roles.goal == "class" and not columns[0].categories:
             deque(cells.batches(), maxlen=0)  # which tells where labels are missing
             raise cells.empty()
-        return cls(cells, parts, roles, Targets.of(columns, roles.goal), stamps, dropping)
+        notes = notes_of(files, roles)
+        return cls(cells, parts, roles, Targets.of(columns, roles.goal), stamps, dropping, notes)
 
     @property
     def features(self) -> tuple[Column, ...]:
@@ -74,7 +77,11 @@ class TableOnDisk:
     def notes(self) -> tuple[str, ...]:
         """What a reader should know of the cells."""
         wanted = self.cells.wanted[: len(self.features)]
-        return (*self.cells.notes, *notes_on(self.cells.files, wanted, self.features))
+        return (
+            *self.of_files,
+            *self.cells.notes,
+            *notes_on(self.cells.files, wanted, self.features),
+        )
 
     @property
     def origin(self) -> str:
@@ -139,4 +146,5 @@ class TableOnDisk:
 def _stamp(file: TableFile) -> tuple[int, ...]:
     """What differs after someone wrote to a file."""
     found = os.stat(str(file.label))
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+    # whoever writes to a file may set the time of that back, but not the time of its last change
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns

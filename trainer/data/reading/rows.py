@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -13,16 +13,19 @@ from trainer.data.columns.categories import text_of
 from trainer.data.columns.cells import codes_of
 from trainer.data.columns.roles import EXPECTED, Wanted
 from trainer.data.columns.table import Column, LeftOut, listing, show
+from trainer.data.reading.csv import CsvFile
 from trainer.data.reading.dropping import ROW, ROW_NUMBERS, Dropping, keep_rows
 from trainer.data.reading.filecolumns import FileColumns
-from trainer.data.reading.files import unreadable
+from trainer.data.reading.files import check_named, keys_of, unreadable
 from trainer.data.reading.finding import check_types
 from trainer.data.reading.formats import open_by_name
+from trainer.data.reading.keyed import with_keys
 from trainer.data.reading.tablefile import TableFile
 from trainer.errors import DataError, Problem
 from trainer.graph.ops import Array
-from trainer.spec.data import MISSING_VALUES
+from trainer.spec.data import MISSING_VALUES, CsvSource
 from trainer.spec.messages import near
+from trainer.spec.names import clean_name, like
 
 Told: TypeAlias = Callable[[LeftOut | None], None]
 """Hears which rows were left out."""
@@ -51,16 +54,18 @@ def read_rows(
     targets: Sequence[Column] = (),
     *,
     weights: Column | None = None,
-    delimiter: str | None = None,
+    form: CsvSource | None = None,
     missing: tuple[str, ...] = MISSING_VALUES,
+    absent: tuple[str, ...] = (),
     required: Sequence[str] = (),
     told: Told = lambda _: None,
 ) -> Iterator[Rows]:
     """The features of a file, by the names of their columns; others are left out.
 
     The suffix tells the kind of the file: `.parquet`, `.pq`, `.arrow`, `.feather`, `.npz`, else
-    CSV, also `.tsv`, and with `.gz` or `.zst` behind. `delimiter` is of CSV files; `missing` stand
-    for nothing in files of every kind (`spellings_of`).
+    CSV, also `.tsv`, and with `.gz` and the like behind. `form` is how CSV files are written, and
+    `absent` are columns that one without a header may lack; `missing` stand for nothing in files of
+    every kind (`spellings_of`).
 
     With `targets` also the columns to predict (`Preprocessing.target_columns`), and with `weights`
     that column. Rows without a value in a column that is `required`, if the file has
@@ -68,7 +73,9 @@ def read_rows(
     that are missing, or the first cells that do not fit their columns, are no known classes or no
     weights.
     """
-    cells = _open(path, columns, targets, weights, delimiter, missing, required)
+    columns, targets = _clean(columns), _clean(targets)
+    weights = _clean([weights])[0] if weights else None
+    cells = _open(path, columns, targets, weights, form, missing, absent, required)
     dropping = Dropping(cells.files)
     first, width = 0, len(columns)
     for _, values in cells.batches():
@@ -105,19 +112,26 @@ def spellings_of(columns: Sequence[Column], source: object) -> tuple[str, ...]:
     return tuple(text for text in missing if text not in known)
 
 
+def _clean(columns: Sequence[Column]) -> list[Column]:
+    """The columns by the names that files' columns have, which those of old runs may not."""
+    return [replace(column, name=clean_name(column.name)) for column in columns]
+
+
 def _open(
     path: Path, columns: Sequence[Column], targets: Sequence[Column], weights: Column | None,
-    delimiter: str | None, missing: tuple[str, ...], required: Sequence[str],
+    form: CsvSource | None, missing: tuple[str, ...], absent: tuple[str, ...],
+    required: Sequence[str],
 ) -> FileColumns:  # fmt: skip
     """The columns of the file. Raises `DataError` where some are missing, or hold no cells."""
-    if not path.is_file():
-        what = "is a directory" if path.is_dir() else "is not there"
-        raise DataError(Problem("", f"the file {what}", None, str(path)))
+    check_named(path)
     others = [*targets, *([weights] if weights else [])]
     names = [column.name for column in (*columns, *others)]
     try:
-        file = open_by_name(path, delimiter, missing)
-        _check_columns(path, file.names, names)
+        file = open_by_name(path, form, missing, absent)
+        if isinstance(file, CsvFile):
+            file.check_start()
+        file = with_keys(file, {k: v for k, v in keys_of(path).items() if k in names})
+        _check_columns(path, file, names)
         check_types(file, names)
     except OSError as error:
         raise DataError(unreadable(path, error)) from None
@@ -154,14 +168,17 @@ def _checked(path: Path, file: TableFile, targets: Sequence[Column], values: Arr
 # Faults -----------------------------------------------------------------------------------------
 
 
-def _check_columns(path: Path, header: Sequence[str], wanted: Sequence[str]) -> None:
+def _check_columns(path: Path, file: TableFile, wanted: Sequence[str]) -> None:
     """Raises `DataError` for every column that is not there."""
-    problems, there = [], set(header)
-    for name in wanted:
-        if name not in there:
-            hint = near(name, header) or f"the columns are {listing(header, 12)}"
-            message = f"the model needs the column {show(name)}, which is missing"
-            problems.append(Problem("", message, hint, str(path)))
+    missing = [name for name in wanted if name not in {*file.names}]
+    doubt = file.doubt(wanted) if missing and isinstance(file, CsvFile) else None
+    if doubt is not None:
+        raise DataError(doubt)
+    problems = []
+    for name in missing:
+        hint = like(name, file.names) or f"the columns are {listing(file.names, 12)}"
+        message = f"the model needs the column {show(name)}, which is missing"
+        problems.append(Problem("", message, hint, str(path)))
     if problems:
         raise DataError(problems)
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 
 from trainer.data.columns.roles import Roles, choose, required
-from trainer.data.columns.table import Table, show
+from trainer.data.columns.table import Table, listing, show
 from trainer.data.columns.targets import goal_of
 from trainer.data.misfits import Misfit, MisfitError
 from trainer.data.reading.arrays import from_arrays
@@ -18,21 +17,19 @@ from trainer.data.reading.assembling import assemble
 from trainer.data.reading.bundled import read_bundled
 from trainer.data.reading.csv import CsvFile
 from trainer.data.reading.dropping import keep_rows
-from trainer.data.reading.files import find_files
+from trainer.data.reading.files import FoundFile, find_files
 from trainer.data.reading.formats import open_source
 from trainer.data.reading.inline import read_inline
+from trainer.data.reading.keyed import with_keys
 from trainer.data.reading.numpyfiles import read_npy
 from trainer.data.reading.synthetic import draw_synthetic
-from trainer.data.reading.tablefile import TableFile
+from trainer.data.reading.tablefile import TableFile, show_visible
 from trainer.errors import DataError, Problem
+from trainer.spec.choosing import named
 from trainer.spec.data import DataSpec, FileSource, InlineSource, NpySource, SyntheticSource
 from trainer.spec.fields import as_tuple
-from trainer.spec.messages import near
+from trainer.spec.names import like
 from trainer.spec.schema import Spec
-
-_KINDS: Final = {
-    "csv": "CSV", "parquet": "Parquet", "arrow": "Arrow", "npz": "NumPy", "npy": "NumPy",
-}  # fmt: skip
 
 
 def read_table(spec: Spec) -> Table:
@@ -54,7 +51,9 @@ def _read_files(spec: Spec) -> Table:
     A text file is read once into memory, so that what is hashed is what trains.
     """
     files, parts, roles = open_files(spec)
+    notes = notes_of(files, roles)
     table, counts = assemble(files, roles, spec.data, origin_of(files))
+    table = replace(table, notes=(*notes, *table.notes))
     if any(parts):
         return replace(table, part=np.repeat(np.array(parts, np.int8), counts))
     return table
@@ -74,40 +73,36 @@ def open_files(spec: Spec, *, loaded: bool = True) -> tuple[list[TableFile], lis
     parts = [0] * len(files)
     for part, name in enumerate(("validation", "test"), 1):
         patterns = as_tuple(getattr(data, name) or ())
-        paths = find_files(patterns, folder, ("data", name), _KINDS[_kind(source)])
-        files += [_opened(source, path, loaded) for path in paths]
-        parts += [part] * len(paths)
+        found = find_files(patterns, folder, ("data", name), source.tag())
+        files += [_opened(source, file, loaded) for file in found]
+        parts += [part] * len(found)
     _check_names(files[0], data)
-    roles = choose(files[0].names, data, goal_of(spec.model), files[0].y)
+    roles = choose(files[0].names, data, goal_of(spec.model), files[0].y, files[0].index)
     for file in files[1:]:
         _check_same(file, files[0], roles, data)
     return keep_rows(files, required(data, roles.targets, roles.features)), parts, roles
 
 
 def _open(source: FileSource, folder: Path, loaded: bool) -> list[TableFile]:
-    kind, place = _kind(source), ("data", "source")
-    paths = find_files(source.paths, folder, (*place, kind), _KINDS[kind])
+    kind, place = source.tag(), ("data", "source")
+    found = find_files(source.paths, folder, (*place, kind), kind)
     if not isinstance(source, NpySource):
-        return [_opened(source, path, loaded) for path in paths]
-    targets = find_files(as_tuple(source.y), folder, (*place, "y"), _KINDS[kind])
-    if len(targets) != len(paths):
-        message = f"expected as many files as of features, {len(paths)}, found {len(targets)}"
+        return [_opened(source, file, loaded) for file in found]
+    targets = find_files(as_tuple(source.y), folder, (*place, "y"), kind)
+    if len(targets) != len(found):
+        message = f"expected as many files as of features, {len(found)}, found {len(targets)}"
         raise MisfitError(DataError, Misfit((*place, "y"), message))
-    return [read_npy(*pair) for pair in zip(paths, targets, strict=True)]
+    return [read_npy(x.path, y.path) for x, y in zip(found, targets, strict=True)]
 
 
-def _kind(source: FileSource) -> str:
-    return next(iter(type(source).model_fields))
-
-
-def _opened(source: FileSource, path: Path, loaded: bool) -> TableFile:
-    file = open_source(source, path)
-    if not isinstance(file, CsvFile):
-        return file
-    if loaded:
-        return file.loaded()
-    file.check_start()
-    return file
+def _opened(source: FileSource, found: FoundFile, loaded: bool) -> TableFile:
+    file = open_source(source, found.path)
+    if isinstance(file, CsvFile):
+        if loaded:
+            file = file.loaded()
+        else:
+            file.check_start()
+    return with_keys(file, found.keys)
 
 
 def origin_of(files: Sequence[TableFile]) -> str:
@@ -118,12 +113,52 @@ def origin_of(files: Sequence[TableFile]) -> str:
     return f"{names[0]} … {names[-1]} ({len(names)} files)"
 
 
+def notes_of(files: Sequence[TableFile], roles: Roles) -> tuple[str, ...]:
+    """What a reader should know of how the files were read, each once."""
+    used = {*roles.features, *roles.others}
+    notes = [
+        f"{file.label}: {note}" for file in files for note in (*file.notes, *_renamed(file, used))
+    ]
+    index = [name for name in files[0].index if name not in used]
+    if index:
+        notes.append(
+            f"the index of pandas is no feature: {listing(list(map(show, index)), 4)}; "
+            "`data.features` may name it"
+        )
+    if len(notes) > 3:
+        notes[2:] = [f"{notes[2]}; {len(notes) - 3} more of the like"]
+    return tuple(notes)
+
+
+def _renamed(file: TableFile, used: Container[str]) -> Iterator[str]:
+    """What is said of names that are read in another form than they are written in."""
+    pairs = zip(file.names, file.raw_names, strict=True)
+    changed = [show_visible(raw) for name, raw in pairs if name in used and name != raw.strip(" ")]
+    if changed:
+        yield f"names are read in their plain form, as of {listing(changed, 3)}"
+
+
 def _check_names(file: TableFile, data: DataSpec) -> None:
-    if "" in file.names and not data.lists_features:
-        message = f"column {list(file.names).index('') + 1} has no name"
+    """Raises `DataError` for a column without a name, and for a header that seems to be none."""
+    wanted = _named(data)
+    nameless = "" in file.names and not data.lists_features
+    if isinstance(file, CsvFile) and (nameless or not wanted <= {*file.names}):
+        doubt = file.doubt(sorted(wanted))
+        if doubt is not None:
+            raise DataError(doubt)
+    if nameless:
+        place = list(file.names).index("") + 1
+        message = f"column {place} has no name"
         hint = "name it, or choose columns with `data.features`"
         line = 1 if file.counts == "line" else None
         raise DataError(Problem("", message, hint, file.label, line))
+
+
+def _named(data: DataSpec) -> set[str]:
+    """All columns that the spec names."""
+    others = (data.weights, data.split.group, data.split.time)
+    features = (name for _, name in named(data.features))
+    return {*data.targets, *features, *data.columns, *filter(None, others)}
 
 
 def _check_same(file: TableFile, first: TableFile, roles: Roles, data: DataSpec) -> None:
@@ -138,11 +173,11 @@ def _check_same(file: TableFile, first: TableFile, roles: Roles, data: DataSpec)
     for name in dict.fromkeys(needed):
         if name not in theirs:
             message = f"the column {show(name)} is missing, which {first.label} has"
-            problems.append(Problem("", message, near(name, file.names), file.label))
+            problems.append(Problem("", message, like(name, file.names), file.label))
     for name in () if data.lists_features else file.names:
-        if name not in ours:
+        if name not in ours and name not in file.index:
             message = f"the column {show(name)} is not in {first.label}"
-            hint = near(name, first.names) or "choose columns with `data.features`"
+            hint = like(name, first.names) or "choose columns with `data.features`"
             problems.append(Problem("", message, hint, file.label))
     if problems:
         raise DataError(problems)

@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol, TypeAlias
 from trainer.data.columns.encoding import plain_values
 from trainer.data.columns.table import Column, show
 from trainer.errors import DataError, Problem
+from trainer.spec.names import collisions, visible
 
 ROWS: Final = 2**16
 """Rows that are read at a time, where the file does not say."""
@@ -42,8 +43,20 @@ class TableFile(Protocol):
         """What the places of `records` are numbers of: `line` or `row`."""
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader should know of how the file is read."""
+
+    @property
+    def index(self) -> tuple[str, ...]:
+        """The columns that number the rows, which are no features unless they are named."""
+
+    @property
     def names(self) -> Sequence[str]:
         """The names of the columns, of which none stands twice. Raises `DataError`."""
+
+    @property
+    def raw_names(self) -> Sequence[str]:
+        """The names as they are written, in the same order."""
 
     @property
     def types(self) -> Mapping[str, Any]:
@@ -70,6 +83,12 @@ class BinaryFile(ABC):
     missing: tuple[str, ...] = ()
     y: tuple[str, ...] = ()
     counts = "row"
+    notes: tuple[str, ...] = ()
+
+    @property
+    def index(self) -> tuple[str, ...]:
+        """The columns that number the rows."""
+        return ()
 
     @property
     def label(self) -> str | None:
@@ -95,6 +114,11 @@ class BinaryFile(ABC):
         """The names of the columns."""
         return tuple(self.types)
 
+    @property
+    def raw_names(self) -> Sequence[str]:
+        """The names as they are written."""
+        return self.names
+
     def records(self, names: Sequence[str]) -> Iterator[Record]:
         """Each row's number, counted from 0, and its cells."""
         first = 0
@@ -106,12 +130,22 @@ class BinaryFile(ABC):
             yield Problem("", "the file has no rows", None, self.label)
 
     def check_names(self, names: Sequence[str]) -> None:
-        """Raises `DataError` where a name stands twice."""
+        """Raises `DataError` where a name stands twice, or two cannot be told from each other."""
         repeated = [name for name, count in Counter(names).items() if count > 1]
+        alike = collisions(names)
         if repeated:
             message = f"the column {show(repeated[0])} stands {names.count(repeated[0])} times"
-            hint = "give each column its own name"
-            raise DataError(Problem("", message, hint, self.label))
+        elif alike:
+            both = " and ".join(show_visible(name) for name in alike[0])
+            message = f"the names {both} differ in nothing that can be seen"
+        else:
+            return
+        raise DataError(Problem("", message, "give each column its own name", self.label))
+
+
+def show_visible(name: str) -> str:
+    """A name for messages, with all that cannot be seen written out."""
+    return show(visible(name)).replace("\\\\", "\\")
 
 
 @dataclass(frozen=True)
