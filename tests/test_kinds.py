@@ -194,6 +194,9 @@ TOLD = [
     ({}, "a,y\n2000-01-01,2\n2000-13-01,1\n",
      "t.csv:3: column 'a': expected a date, found the text '2000-13-01' (write it as 2024-12-31 or "
      "2024-12-31 23:59:59, or `data.columns: {a: {type: categorical}}`)"),
+    ({"a": {"type": "date"}}, "a,y\n20240506,2\n20240507,1\n",
+     "t.csv:2: column 'a': expected a date, found the text '20240506', and 1 more like it, in "
+     "line 3 (write `data.columns: {a: {format: yearmonthday}}`)"),
     ({}, "a,y\n2000-01-01,2\n0000-00-00,1\n",
      "t.csv:3: column 'a': expected a date, found '0000-00-00' " + marker('"0000-00-00"')),
     ({}, "a,y\n31/12/2024,2\n1/2/2024,2\n12/31/2024,1\n30/12/2024,2\n",
@@ -279,6 +282,10 @@ NOTES: list[tuple[list[str], str | None]] = [
      f"categories, not for numbers with a unit or times; {CATEGORICAL} says so"),
     ([f"who {n}" for n in range(30)], "the 30 different texts of 'a' in 30 rows become a column "
      f"each; are they identifiers? {CATEGORICAL} says that they are categories"),
+    (["1.234", "850", "12.500", "0"], "'a' has three digits behind every point, as in 1.234, or no "
+     "point: if they are thousands, write "
+     '`data.columns: {a: {decimal: ",", thousands: "."}}`'),
+    (["1.234", "12.500"], None), (["1.234", "850", "0.123"], None), (["1.234", "1000"], None),
     (["0", "0.5", "10"], None), (["20241231", "20241331"], None), (["9007199254740992"], None),
     (["yes", "no"], None), (["x", "y", "x"], None), (["2024-12-31"], None),
 ]  # fmt: skip

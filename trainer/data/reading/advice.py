@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final, Literal, TypeAlias
 
 from trainer.data.columns.cells import looks_numeric
+from trainer.data.columns.dates import days_of
 from trainer.data.columns.looks import (
     Numeral,
     date_formats,
@@ -178,8 +179,10 @@ def _clash(decimals: Sequence[str], thousands: Sequence[str]) -> bool:
 # Dates -------------------------------------------------------------------------------------------
 
 
-def _date_hint(want: Wanted, column: Column, cells: Iterable[str]) -> str:
+def _date_hint(want: Wanted, column: Column, cells: Collection[str]) -> str:
     """What to do about texts that are no dates of the column's format."""
+    if all(days_of(cell.strip(), "yearmonthday") is not None for cell in cells):
+        return f"write {declaration(want.name, 'format: yearmonthday')}"
     fitting = [set(forms) for cell in cells if (forms := date_formats(cell))]
     common = sorted(set.intersection(*fitting)) if fitting else []
     others = [form for form in common if form != column.notation.format]

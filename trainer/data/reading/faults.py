@@ -57,8 +57,9 @@ class _Mistake:
         self.count += 1
         if self.count > 1 and len(self.lines) < _LINES and place[0] == self.place[0]:
             self.lines.append(place[1])
-        if isinstance(cell, str) and (cell in self.texts or len(self.texts) < _TEXTS):
-            self.texts[cell] = self.texts.get(cell, 0) + 1
+        text = str(cell)
+        if text in self.texts or len(self.texts) < _TEXTS:
+            self.texts[text] = self.texts.get(text, 0) + 1
 
     def more(self, message: str) -> str:
         """The message, and where the others are."""

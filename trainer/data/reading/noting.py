@@ -1,4 +1,5 @@
-"""Notes on columns of numbers that are probably none: codes, long ids, dates of eight digits.
+"""Notes on columns of numbers that probably mean something else: codes, long ids, dates of eight
+digits, thousands with points.
 
 Only the first rows of each file are looked at, as texts where they are texts.
 """
@@ -18,7 +19,9 @@ _BLANKS: Final = r"[ \t]*"
 _CODE: Final = rf"^{_BLANKS}0\d+{_BLANKS}$"
 _LONG: Final = rf"^{_BLANKS}-?[1-9]\d{{15,}}{_BLANKS}$"
 _DATE: Final = rf"^{_BLANKS}(19|20)\d\d(0[1-9]|1[0-2])([0-2]\d|3[01]){_BLANKS}$"
-_ODD: Final = f"{_CODE}|{_LONG}|{_DATE}"
+_GROUPS: Final = rf"^{_BLANKS}-?[1-9]\d{{0,2}}\.\d{{3}}{_BLANKS}$"
+_SMALL: Final = rf"^{_BLANKS}-?(0|[1-9]\d{{0,2}}){_BLANKS}$"
+_ODD: Final = f"{_CODE}|{_LONG}|{_DATE}|{_GROUPS}"
 
 
 def notes_on(
@@ -67,7 +70,22 @@ def _note(name: str, cells: Any) -> str | None:
     if len(cells) and pc.all(pc.match_substring_regex(cells, _DATE)).as_py():
         date, what = cells[0].as_py().strip(), declaration(name, "format: yearmonthday")
         return f"the numbers of {show(name)}, such as {date}, look like dates: {what} reads them"
-    return None
+    return _grouped(name, cells)
+
+
+def _grouped(name: str, cells: Any) -> str | None:
+    """What is said of 1.234 beside 850: with three decimals there would be 850.000."""
+    import pyarrow.compute as pc
+
+    groups, small = (pc.match_substring_regex(cells, each) for each in (_GROUPS, _SMALL))
+    if not (pc.all(pc.or_(groups, small)).as_py() and pc.any(small).as_py()):
+        return None
+    what = declaration(name, 'decimal: ",", thousands: "."')
+    first = _first(cells, _GROUPS)
+    return (
+        f"{show(name)} has three digits behind every point, as in {first}, or no point: if they "
+        f"are thousands, write {what}"
+    )
 
 
 def _first(cells: Any, pattern: str) -> str | None:
