@@ -61,7 +61,7 @@ sgd:
   epochs: 40
   average: {type: ema, decay: 0.99}
   early_stopping: {patience: 5, min_delta: 0.01, monitor: f1, restore_best: false}
-evaluation: {batch_size: 64, metrics: [auc, f1]}
+evaluation: {batch_size: 64, metrics: [auc, f1], threshold: f1}
 tracking: {experiment: e, uri: "sqlite:///a.db"}
 """ % ("0a" * 32)
 NUMBERS = """\

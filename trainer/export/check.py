@@ -159,7 +159,14 @@ def _check_labels(found: Answer, expected: Answer, model: Model, allowed: Array)
                 "the file is not kept, since it predicts other labels than the model"
             )
         return
-    classes = list(model.preprocessing.classes or ())
+    classes, cut = list(model.preprocessing.classes or ()), model.decision.cut
+    if cut:  # of two classes
+        unsure = np.abs(expected.numbers[:, 1] - model.decision.threshold) <= allowed.max(axis=1)
+        if not ((found.labels == expected.labels) | unsure).all():
+            raise TrainerError(
+                "the file is not kept, since it predicts other labels than the model"
+            )
+        return
     for row in np.flatnonzero(found.labels != expected.labels):
         label, probable = found.labels[row], expected.numbers[row]
         if probable.max() - probable[classes.index(label)] > 2 * allowed[row].max():

@@ -15,7 +15,9 @@ from trainer.export.runtime import answers, cells, columns, plain_cells, scales
 from trainer.graph.ops import Array
 
 
-def give_preprocessing(program: Program, how: Preprocessing, source: object) -> None:
+def give_preprocessing(
+    program: Program, how: Preprocessing, source: object, cut: float = 0.0
+) -> None:
     """Gives the program what it knows of columns and scales, and its functions for them.
 
     The source that the model was trained on says which texts stand for nothing.
@@ -31,7 +33,7 @@ def give_preprocessing(program: Program, how: Preprocessing, source: object) -> 
     else:
         program.give("expand", _expand(how), columns.__name__)
     program.choose("scaled", _SCALED[bool(how.scaling.curves), how.scaling.shift is not None])
-    program.choose("answer", _answer(how))
+    program.choose("answer", _answer(how, cut))
     _give_cells(program, how, source)
     for prefix, scaling in (("", how.scaling), ("TARGET_", how.target_scaling)):
         logs, ranked = _curves(scaling)
@@ -47,12 +49,14 @@ _SCALED = {  # by whether there are curves, and whether there is a shift
 }
 
 
-def _answer(how: Preprocessing) -> answers.Answer:
+def _answer(how: Preprocessing, cut: float) -> answers.Answer:
     if how.multi_label:
         return answers.of_labels
     if how.classes is None:
         return answers.of_scaled_numbers if how.target_scaling.changes else answers.of_numbers
-    return answers.of_one_logit if how.outputs == 1 else answers.of_logits
+    if how.outputs == 1:
+        return answers.of_one_logit
+    return answers.of_two_logits if cut and how.outputs == 2 else answers.of_logits
 
 
 def scaling_arrays(how: Preprocessing) -> dict[str, Array]:

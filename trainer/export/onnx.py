@@ -117,7 +117,7 @@ def _network(writer: Writer, model: Model) -> str:
 
 def _outputs(writer: Writer, model: Model, out: str) -> list[ValueInfoProto]:
     """From the outputs or logits to what is asked for."""
-    how, writer.place = model.preprocessing, "prediction"
+    how, cut, writer.place = model.preprocessing, model.decision.cut, "prediction"
     if how.multi_label:
         writer.apply("Sigmoid", out, name="probabilities")
         above = writer.apply("Greater", out, writer.constant(0))
@@ -133,9 +133,13 @@ def _outputs(writer: Writer, model: Model, out: str) -> list[ValueInfoProto]:
     if how.outputs == 1:
         sides = [writer.apply("Sigmoid", z) for z in (writer.apply("Neg", out), out)]
         writer.apply("Concat", *sides, axis=1, name="probabilities")
-        above = writer.apply("Greater", out, writer.constant(0))
-        column = writer.apply("Cast", above, to=kind(np.int64))
-        number = writer.apply("Squeeze", column, writer.constant([1], np.int64))
+        number = _above(writer, out, cut)
+    elif how.outputs == 2 and cut:
+        writer.apply("Softmax", out, axis=1, name="probabilities")
+        sides = [
+            writer.apply("Gather", out, writer.constant([i], np.int64), axis=1) for i in (1, 0)
+        ]
+        number = _above(writer, writer.apply("Sub", *sides), cut)
     else:
         writer.apply("Softmax", out, axis=1, name="probabilities")
         number = writer.apply("ArgMax", out, axis=1, keepdims=0)
@@ -146,6 +150,13 @@ def _outputs(writer: Writer, model: Model, out: str) -> list[ValueInfoProto]:
         _declared("prediction", labels.dtype, ("N",)),
         _declared("probabilities", how.dtype, ("N", len(how.classes))),
     ]
+
+
+def _above(writer: Writer, logits: str, cut: float) -> str:
+    """1 where a logit, of shape (N, 1), is above the cut, else 0; of shape (N,)."""
+    above = writer.apply("Greater", logits, writer.constant(cut))
+    column = writer.apply("Cast", above, to=kind(np.int64))
+    return writer.apply("Squeeze", column, writer.constant([1], np.int64))
 
 
 def _labels(model: Model) -> Array:

@@ -71,7 +71,8 @@ def _program(model: Model) -> Program:
     program.set("CLASSES", list(how.classes or ()))
     program.give("DTYPE", f"DTYPE = np.dtype({literal(how.dtype)})", facts.__name__)
     program.set("DELIMITER", source.separator if isinstance(source, CsvSource) else ",")
-    give_preprocessing(program, how, source)
+    program.set("CUT", model.decision.cut)
+    give_preprocessing(program, how, source, model.decision.cut)
     what = "logits" if model.spec.model.loss == "logistic" else "outputs"
     given, made = (f"(rows, {literal(n)})" for n in (how.layout.width, how.outputs))
     about = f"The {what}, of shape {made}, for x of shape {given}."

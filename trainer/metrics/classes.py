@@ -18,13 +18,15 @@ class Classes:
 
     Of several outputs the class is the first largest, and softmax gives the probabilities. One
     output tells two classes apart: the class is 1 where it is above 0, with the probability
-    sigmoid(z). With `multi_label` each output is such a yes or no of its own.
+    sigmoid(z). With `multi_label` each output is such a yes or no of its own. Of two classes the
+    second can be said from another logit than 0 on, the `cut`.
 
     All that speaks of classes asks here; exported programs say the same in their own words.
     """
 
     outputs: int
     multi_label: bool = False
+    cut: float = 0.0
 
     @property
     def exclusive(self) -> bool:
@@ -38,7 +40,15 @@ class Classes:
 
     def predicted(self, logits: Array) -> Array:
         """The numbers of the predicted classes, of shape (rows, labels); of two as booleans."""
-        return logits.argmax(axis=1)[:, None] if self.exclusive else logits > 0
+        if not self.exclusive:
+            return np.asarray(logits > self.cut)
+        if self.outputs == 2 and self.cut:
+            return (self.margins(logits) > self.cut).astype(np.intp)[:, None]
+        return np.asarray(logits.argmax(axis=1)[:, None])
+
+    def margins(self, logits: Array) -> Array:
+        """Of two classes the logits of the second, of shape (rows,)."""
+        return np.asarray(logits[:, 0] if self.outputs == 1 else logits[:, 1] - logits[:, 0])
 
     def right(self, y: Array) -> Array:
         """The numbers of the right classes, likewise, for targets as the loss takes them."""

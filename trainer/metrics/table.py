@@ -71,20 +71,22 @@ def scores_for(
     *,
     multi_label: bool = False,
     decode: Callable[[Array], Array] | None = None,
+    cut: float = 0.0,
 ) -> Scores:
     """Empty scores of the metrics `names` for a network with so many outputs; by default of all
     that fit the loss.
 
     With `multi_label` each output is a yes or no: accuracy and log_loss are means over rows and
     outputs, the others over outputs. `decode` is for numbers: it brings them back to the target's
-    units. Raises `ValueError` for names that do not fit the loss.
+    units. `cut` is that of two classes (see `Classes`). Raises `ValueError` for names that do not
+    fit the loss.
     """
     fitting = fitting_metrics(loss)
     wanted = fitting if names is None else names
     unfit = [name for name in wanted if name not in fitting]
     if unfit:
         raise ValueError(f"no metrics of the loss '{loss}': {', '.join(unfit)}")
-    classes = Classes(outputs, multi_label)
+    classes = Classes(outputs, multi_label, cut)
     chosen = [METRICS[name] for name in fitting if name in wanted]
     return Scores({row.name: partial(row.score, classes) for row in chosen}, decode)
 

@@ -102,7 +102,7 @@ def permutation_importance(
 
     def measured() -> tuple[float, float]:
         found = measure_rows(model.spec.model, model.preprocessing, model.outputs_of(x), targets,
-                             weight, [metric])  # fmt: skip
+                             weight, [metric], model.decision.cut)  # fmt: skip
         return found.get(metric, np.nan), found.get("loss", np.nan)
 
     score, loss = measured()

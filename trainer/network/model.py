@@ -107,7 +107,8 @@ class Model:
 
     @property
     def _classes(self) -> Classes:
-        return Classes(self.preprocessing.outputs, self.preprocessing.multi_label)
+        how = self.preprocessing
+        return Classes(how.outputs, how.multi_label, self.decision.cut)
 
     def predict(self, rows: Array) -> dict[str, Array]:
         """A value a row for each of `columns`; `rows` as in `outputs`.

@@ -22,22 +22,23 @@ def score_rows(
     outputs: Array,
     targets: Array,
     weight: Array | None = None,
+    cut: float = 0.0,
 ) -> dict[str, float]:
     """The metrics of some rows by name; those that are not defined or not finite are left out.
 
     `outputs` are the network's, of shape (rows, outputs): logits for classes, numbers that are
     still to be decoded otherwise. `targets` are as a table holds them, and `weight`, of shape
-    (rows, 1), says how much each row counts.
+    (rows, 1), says how much each row counts; `cut` is that of two classes (see `Classes`).
 
     First `loss`, as it is trained but without class weights; where `target_scale` is set, of scaled
     numbers. Then all metrics that fit. Then, of each class or label, `precision/<class>`,
     `recall/<class>`, `f1/<class>` and `rows/<class>`; of several numeric targets `r2/<target>`,
     `rmse/<target>` and `mae/<target>`.
     """
-    whole = measure_rows(model, how, outputs, targets, weight)
+    whole = measure_rows(model, how, outputs, targets, weight, cut=cut)
     found, y = outputs.astype(np.float64), how.encode_target(targets).astype(np.float64)
     if model.loss == "logistic":
-        classes = Classes(how.outputs, model.multi_label)
+        classes = Classes(how.outputs, model.multi_label, cut)
         names = how.output_names if how.classes is None else how.classes
         return whole | by_class(classes, names, found, y, weight)
     found, y = how.decode_target(found), how.decode_target(y)
@@ -51,6 +52,7 @@ def measure_rows(
     targets: Array,
     weight: Array | None = None,
     names: Sequence[str] | None = None,
+    cut: float = 0.0,
 ) -> dict[str, float]:
     """The `loss` and the metrics `names` of all rows together, by default all that fit; the same
     numbers as those of `score_rows`.
@@ -59,7 +61,7 @@ def measure_rows(
     loss = loss_of(model, found, y, weight)
     if model.loss != "logistic":
         found, y = how.decode_target(found), how.decode_target(y)
-    scores = scores_for(model.loss, how.outputs, names, multi_label=model.multi_label)
+    scores = scores_for(model.loss, how.outputs, names, multi_label=model.multi_label, cut=cut)
     scores.add(found, y, weight)
     return ({"loss": loss} if np.isfinite(loss) else {}) | scores.values()
 

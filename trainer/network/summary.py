@@ -13,6 +13,7 @@ from trainer.machine import show_bytes
 from trainer.network.features import VECTORS
 from trainer.network.memory import MemoryEstimate, count_parameters
 from trainer.spec.equations import EquationsSpec
+from trainer.spec.evaluation import EVEN, EvaluationSpec
 from trainer.spec.expressions import names_in, parse_equation
 from trainer.spec.layers import LayersSpec, layer_names
 from trainer.spec.schema import Spec
@@ -112,6 +113,20 @@ def _column_table(spec: Spec, dataset: Dataset) -> list[str]:
     return ["", *lines, *[f"… and {more:,} more"] * (more > 0)]
 
 
+def describe_threshold(
+    evaluation: EvaluationSpec, label: object, chosen: float | None = None
+) -> str:
+    """When the second of two classes is said, in words; by which threshold, once it is `chosen`."""
+    threshold = evaluation.threshold if isinstance(evaluation.threshold, float) else chosen
+    how = ""
+    if evaluation.chooses:
+        by = "f1" if evaluation.threshold == "f1" else "cost"
+        how = f"chosen by {by} on the validation rows"
+    if threshold is None:
+        return f"{label!r} above a probability that is {how}"
+    return f"{label!r} above a probability of {threshold:.4g}" + (f", {how}" if how else "")
+
+
 def describe_model(spec: Spec, dataset: Dataset, model: Graph, memory: MemoryEstimate) -> str:
     """What is trained on what: data, layers, loss, memory. Plain text of several lines."""
     layers = isinstance(spec.model, LayersSpec)
@@ -135,6 +150,8 @@ def describe_model(spec: Spec, dataset: Dataset, model: Graph, memory: MemoryEst
     if dataset.classes is not None:
         shown = ", ".join(map(str, dataset.classes[:10]))
         lines.append(f"classes {shown}{', …' if len(dataset.classes) > 10 else ''}")
+    if spec.evaluation.threshold != EVEN and dataset.classes is not None:
+        lines.append(f"answer  {describe_threshold(spec.evaluation, dataset.classes[-1])}")
     lines.append(
         f"memory  about {show_bytes(memory.total)} (data {show_bytes(memory.data)}, parameters "
         f"{show_bytes(memory.parameters)}, batch {show_bytes(memory.batch)})"

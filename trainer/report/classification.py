@@ -48,9 +48,9 @@ def class_names(job: Job) -> list[str]:
     return [short(label, 14) for label in job.dataset.classes or ()]
 
 
-def class_numbers(outcome: Outcome) -> tuple[Array, Array]:
-    """The numbers of the right and of the predicted class of each row."""
-    classes = Classes(outcome.y.shape[1])
+def class_numbers(outcome: Outcome, cut: float = 0.0) -> tuple[Array, Array]:
+    """The numbers of the right and of the predicted class of each row; `cut` as in `Classes`."""
+    classes = Classes(outcome.y.shape[1], cut=cut)
     right, predicted = classes.right(outcome.y), classes.predicted(outcome.prediction)
     return right[:, 0].astype(int), predicted[:, 0].astype(int)
 
@@ -61,7 +61,7 @@ def class_numbers(outcome: Outcome) -> tuple[Array, Array]:
 def confusion(job: Job, outcome: Outcome) -> Figure:
     """Which classes are taken for which, and how well each is found."""
     names = class_names(job)
-    true, predicted = class_numbers(outcome)
+    true, predicted = class_numbers(outcome, job.cut)
     counts = confusion_matrix(true, predicted, len(names))
     right = int(np.trace(counts))
     told = f"{right:,} right ({right / counts.sum():.1%}) of {outcome.where}"
@@ -151,7 +151,7 @@ def roc_calibration(job: Job, outcome: Outcome) -> Figure:
 def _classes(job: Job, outcome: Outcome, axes: Axes) -> tuple[Array, Array, str]:
     """Draws the ROC curves; returns what came true, how probable it was, and what it is."""
     names = class_names(job)
-    true, predicted = class_numbers(outcome)
+    true, predicted = class_numbers(outcome, job.cut)
     probability = Classes(outcome.y.shape[1]).probabilities(outcome.prediction)
     if len(names) == 2:
         _roc_curves(axes, names[1:], (true == 1)[:, None], probability[:, 1:])

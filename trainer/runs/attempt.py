@@ -23,6 +23,7 @@ from trainer.errors import (
     TrackingError,
 )
 from trainer.network.fingerprint import parameters_sha256
+from trainer.network.summary import describe_threshold
 from trainer.report.comparing import TRIVIAL
 from trainer.report.health import Finding, examine, verdict
 from trainer.report.recorded import DIVERGED_TAG, KEPT_TAG
@@ -192,6 +193,9 @@ class Attempt:
             notes.append(ended.reason)
         metrics = self._history.last
         findings = [f"{found.message}; {found.advice}" for found in self._findings]
+        if "threshold" in metrics and job.dataset.classes is not None:
+            label, chosen = job.dataset.classes[-1], metrics["threshold"]
+            notes.append(f"says {describe_threshold(job.spec.evaluation, label, chosen)}")
         if any(name.startswith(TRIVIAL) for name in metrics):
             says = job.trivial.says(job.spec.model, job.dataset.preprocessing)
             notes += filter(None, [standing(metrics, says)])

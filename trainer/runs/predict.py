@@ -185,7 +185,8 @@ def evaluate_file(
         progress(done)
     found, right = np.concatenate(outputs), np.concatenate(targets)
     weight = np.concatenate(weights) if weights else None
-    scores = score_rows(model.spec.model, model.preprocessing, found, right, weight)
+    cut = model.decision.cut
+    scores = score_rows(model.spec.model, model.preprocessing, found, right, weight, cut)
     trivial = _trivial(model, right, weight)
     return {"rows": float(len(right)), **_figures(left_out[0]), **scores, **trivial}
 

@@ -24,12 +24,13 @@ from pydantic import (
 
 from trainer.addresses import has_secret
 from trainer.errors import Problem
-from trainer.metrics import METRICS, fitting_metrics
+from trainer.metrics import fitting_metrics
 from trainer.spec.data import DataSpec
 from trainer.spec.declaration import Declaration
 from trainer.spec.document import Path
 from trainer.spec.equations import EquationsSpec, SketchModel
-from trainer.spec.fields import Name, OneOf, Strict, wrong
+from trainer.spec.evaluation import EVEN, EvaluationSpec
+from trainer.spec.fields import Name, Strict, wrong
 from trainer.spec.layers import LayersSpec, layer_names
 from trainer.spec.problems import equation_problems
 from trainer.spec.sgd import SGDSpec
@@ -50,19 +51,7 @@ ModelSpec: TypeAlias = Annotated[
 ]
 
 
-# Evaluation, tracking ---------------------------------------------------------------------------
-
-
-class EvaluationSpec(Strict):
-    """How validation and test rows are evaluated."""
-
-    batch_size: Annotated[int, Field(ge=1)] = 1024
-    """Rows evaluated at a time; the last bits of a loss depend on it."""
-    metrics: Annotated[
-        tuple[Annotated[str, OneOf("a metric", tuple(METRICS))], ...], Field(strict=False)
-    ] = ()
-    """What is measured on validation rows after each epoch, beside the loss and the accuracy (or
-    R²); it must fit the loss. Test rows have all that do."""
+# Tracking ---------------------------------------------------------------------------------------
 
 
 class TrackingSpec(Strict):
@@ -164,6 +153,24 @@ class Spec(Declaration):
                             f"choose from {', '.join(fitting)}", ("metrics", i))  # fmt: skip
             if name in evaluation.metrics[:i]:
                 raise wrong(f"'{name}' is named twice", at=("metrics", i))
+        return evaluation
+
+    @field_validator("evaluation")
+    @classmethod
+    def _threshold_fits(cls, evaluation: EvaluationSpec, info: ValidationInfo) -> EvaluationSpec:
+        model, data = info.data.get("model"), info.data.get("data")
+        if evaluation.threshold == EVEN or model is None:
+            return evaluation
+        at = ("threshold",)
+        if model.loss != "logistic":
+            raise wrong(f"a threshold is between two classes, and the loss '{model.loss}' has none",
+                        "leave it out", at)  # fmt: skip
+        if model.multi_label:
+            raise wrong("a threshold is between two classes, not for several labels",
+                        "leave it out: each label is said above 0.5", at)  # fmt: skip
+        if evaluation.chooses and data is not None and not data.has_validation:
+            raise wrong("the threshold is chosen on validation rows, and there are none",
+                        "write data.split: {validation: 0.2}, or a number", at)  # fmt: skip
         return evaluation
 
     @model_validator(mode="after")

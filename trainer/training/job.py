@@ -15,6 +15,7 @@ from trainer.graph import Graph, Node
 from trainer.graph.initialisers import initial_parameters, initial_state
 from trainer.graph.ops import Array, show_shape
 from trainer.metrics import Scores, default_metric, scores_for
+from trainer.metrics.threshold import cut_of
 from trainer.network.decision import Decision
 from trainer.network.trivial import Trivial, fit_trivial
 from trainer.spec.schema import Spec
@@ -49,8 +50,9 @@ class Progress:
 @dataclass
 class Job:
     """Everything that one training needs. `state` changes as it trains: parameters, velocities,
-    averages by name; `progress` says how far it is. `masks` are the inputs that dropout draws, and
-    `initial` keeps what was there at the start.
+    averages by name; `progress` says how far it is, and `cut` from above which logit the second of
+    two classes is said, which may be chosen at the end. `masks` are the inputs that dropout draws,
+    and `initial` keeps what was there at the start.
     """
 
     spec: Spec
@@ -62,13 +64,17 @@ class Job:
     masks: tuple[Node, ...] = field(init=False)
     initial: dict[str, Array] = field(init=False)
     progress: Progress = field(init=False)
-    _scores: dict[tuple[bool, bool], Scores] = field(init=False, default_factory=dict)
+    cut: float = field(init=False, default=0.0)
+    _scores: dict[tuple[bool, bool, float], Scores] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self.masks = masks_of(self.graph)
         validated = self.dataset.validation is not None
         self.progress = Progress(EpochRecord(self), Best(self.spec, validated))
         self.initial = self.parameters
+        threshold = self.spec.evaluation.threshold
+        if isinstance(threshold, float):
+            self.cut = float(np.dtype(self.spec.model.dtype).type(cut_of(threshold)))
 
     @property
     def parameters(self) -> dict[str, Array]:
@@ -124,22 +130,27 @@ class Job:
         """SGD steps an epoch; the last may have fewer rows."""
         return self.rates.steps_per_epoch
 
-    def scores(self, every: bool = False, more: bool = False) -> Scores:
+    def scores(self, every: bool = False, more: bool = False, cut: float | None = None) -> Scores:
         """Empty scores: of the one metric that is always measured, with `more` also those that the
-        spec names, with `every` all that fit the loss.
+        spec names, with `every` all that fit the loss; by another `cut` than the job's.
         """
-        kind = (every, more)
+        kind = (every, more, self.cut if cut is None else cut)
         if kind not in self._scores:
-            self._scores[kind] = self._new_scores(every, more)
+            self._scores[kind] = self._new_scores(*kind)
         return self._scores[kind].fresh()
 
-    def _new_scores(self, every: bool, more: bool) -> Scores:
+    def _new_scores(self, every: bool, more: bool, cut: float) -> Scores:
         model = self.spec.model
         named = self.spec.evaluation.metrics if more else ()
         names = None if every else [default_metric(model.loss), *named]
         decode = None if model.loss == "logistic" else self.dataset.preprocessing.decode_target
         return scores_for(
-            model.loss, self.dataset.outputs, names, multi_label=model.multi_label, decode=decode
+            model.loss,
+            self.dataset.outputs,
+            names,
+            multi_label=model.multi_label,
+            decode=decode,
+            cut=cut,
         )
 
     @cached_property
@@ -150,7 +161,7 @@ class Job:
     @property
     def decision(self) -> Decision:
         """What is known beside the parameters, for those who use the model."""
-        return Decision(self.trivial)
+        return Decision(self.trivial, self.cut)
 
     @property
     def weighs_scores(self) -> bool:

@@ -14,7 +14,10 @@ import numpy as np
 
 from trainer.data import AnyPart, rows_at_a_time
 from trainer.graph.ops import Array
+from trainer.metrics import Classes
+from trainer.metrics.threshold import choose_cut, threshold_of, value_of
 from trainer.randomness import stream
+from trainer.spec.evaluation import EVEN
 from trainer.training.diagnose import diagnose
 from trainer.training.events import Ended, EpochDone, LoopEvent, StepsDone, Stop, never
 from trainer.training.job import Job
@@ -107,14 +110,44 @@ def _measured_parts(job: Job) -> dict[str, AnyPart | None]:
 def _measure_kept(job: Job, stop: Stop) -> dict[str, float]:
     """What is known at the end: the metrics of the parameters that are kept.
 
-    Where the last step left others, those on the training and validation rows too, in place of the
-    last epoch's, which are then called `last_…`.
+    Where the last step left others, or a threshold is chosen, those on the training and validation
+    rows too, in place of the last epoch's, which are then called `last_…`.
     """
-    kept = _evaluate(job, _measured_parts(job) if job.keeps_others else {}, stop)
+    evaluation = job.spec.evaluation
+    if evaluation.chooses:
+        job.cut = _choose_cut(job, stop)
+    others = job.keeps_others or evaluation.chooses
+    kept = _evaluate(job, _measured_parts(job) if others else {}, stop)
     before = job.progress.measured
     last = {f"last_{name}": before[name] for name in kept if name in before}
     tested = _evaluate(job, {"test": job.dataset.test}, stop)
+    if evaluation.threshold != EVEN:
+        tested["threshold"] = threshold_of(job.cut)
     return kept | last | tested | _measure_trivial(job)
+
+
+def _choose_cut(job: Job, stop: Stop) -> float:
+    """The cut between two classes that the spec asks for, by the validation rows; 0 where these are
+    of one class. Raises `_StoppedError`.
+    """
+    part, size = job.dataset.validation, job.spec.evaluation.batch_size
+    assert part is not None
+    classes = Classes(job.dataset.outputs)
+    margins, right, weights = [], [], []
+    span = min(size * job.engine.batches_per_call, rows_at_a_time(part, size, GATHERED))
+    for start in range(0, len(part), span):
+        if stop():
+            raise _StoppedError("KILLED")
+        rows = part.span(start, start + span)
+        _, logits = job.engine.predict(job.evaluated, rows, size)
+        margins.append(classes.margins(logits).copy())
+        right.append(classes.right(rows["y"])[:, 0].astype(bool))
+        if job.weighs_scores:
+            weights.append(rows["weight"][:, 0].copy())
+    weight = np.concatenate(weights) if weights else None
+    value = value_of(job.spec.evaluation.threshold)
+    found = choose_cut(np.concatenate(margins), np.concatenate(right), value, weight)
+    return 0.0 if found is None else found
 
 
 def _measure_trivial(job: Job) -> dict[str, float]:
@@ -128,7 +161,7 @@ def _measure_trivial(job: Job) -> dict[str, float]:
         parts = {"train": data.train}
     for name, part in parts.items():
         if part is not None:
-            scores = job.scores(every=name == "test", more=name == "val")
+            scores = job.scores(every=name == "test", more=name == "val", cut=0.0)
             with np.errstate(all="ignore"):  # what overflows is left out
                 values = job.trivial.measure(job.spec.model, part, scores, job.weighs_scores)
             found |= {f"trivial_{name}_{metric}": value for metric, value in values.items()}

@@ -12,6 +12,7 @@ from trainer.data import AnyPart, Dataset, listing, rows_at_a_time
 from trainer.errors import Problem, SpecError
 from trainer.graph.ops import Array
 from trainer.metrics import METRICS, default_metric, fitting_metrics
+from trainer.spec.evaluation import EVEN
 from trainer.spec.layers import BatchNormLayer, LayersSpec
 from trainer.spec.schema import Spec
 from trainer.training.job import full_batch
@@ -68,7 +69,7 @@ def check_soundness(spec: Spec, dataset: Dataset) -> list[str]:
         if (part := getattr(dataset, name)) is not None
     }
     judge = _Judge(spec, dataset)
-    problems = [*_one_row_batches(spec, dataset)]
+    problems = [*_one_row_batches(spec, dataset), *_many_classes(spec, dataset)]
     notes = []
     for name, targets in parts.items():
         silent: dict[str, list[str]] = {}  # why, and which metrics say nothing
@@ -81,6 +82,8 @@ def check_soundness(spec: Spec, dataset: Dataset) -> list[str]:
         for why, titles in silent.items():
             what = f"{', '.join(titles)} say{'s' * (len(titles) == 1)} nothing there"
             notes.append(f"the {PARTS[name]} rows {why}: {what}")
+        if name == "validation" and spec.evaluation.chooses and targets.same:
+            notes.append("the validation rows hold one class: the threshold stays 0.5")
         if name == "train" and targets.same:
             names = listing([dataset.preprocessing.output_names[i] for i in targets.same], 8)
             notes.append(f"all training rows have the same {names}: there is nothing to learn")
@@ -158,6 +161,16 @@ def _one_row_batches(spec: Spec, dataset: Dataset) -> Iterator[Problem]:
     message = f"{what}, and batch_norm normalises over the rows of a batch: all would become 0"
     hint = "use more rows a batch, such as 32, or layer_norm"
     yield spec.problem(("sgd", "batch_size"), message, hint)
+
+
+def _many_classes(spec: Spec, dataset: Dataset) -> Iterator[Problem]:
+    """What is wrong where a threshold is to stand between other than two classes."""
+    classes = dataset.classes
+    if spec.evaluation.threshold == EVEN or classes is None or len(classes) == 2:
+        return
+    message = f"a threshold is between two classes, found {len(classes)}"
+    hint = "leave it out: the most probable class is said"
+    yield spec.problem(("evaluation", "threshold"), message, hint)
 
 
 def _no_rate(spec: Spec, dataset: Dataset) -> Iterator[str]:

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from trainer.export.runtime.facts import CLASSES, COLUMNS
+from trainer.export.runtime.facts import CLASSES, COLUMNS, CUT
 from trainer.export.runtime.functions import sigmoid
 from trainer.export.runtime.scales import decode
 from trainer.graph.ops import Array
@@ -32,9 +32,15 @@ def of_labels(out: Array, p: dict[str, Array]) -> dict[str, Array]:
 
 
 def of_one_logit(out: Array, p: dict[str, Array]) -> dict[str, Array]:
-    """One of two classes, and the probability of each."""
-    labels = np.array(CLASSES)[(out[:, 0] > 0).astype(int)]
+    """One of two classes, the second above a logit, and the probability of each."""
+    labels = np.array(CLASSES)[(out[:, 0] > CUT).astype(int)]
     return dict(zip(COLUMNS, [labels, sigmoid(-out)[:, 0], sigmoid(out)[:, 0]], strict=True))
+
+
+def of_two_logits(out: Array, p: dict[str, Array]) -> dict[str, Array]:
+    """The same of two outputs, by their difference."""
+    labels = np.array(CLASSES)[(out[:, 1] - out[:, 0] > CUT).astype(int)]
+    return dict(zip(COLUMNS, [labels, *softmax(out).T], strict=True))
 
 
 def of_logits(out: Array, p: dict[str, Array]) -> dict[str, Array]:

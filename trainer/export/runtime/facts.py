@@ -12,6 +12,7 @@ from trainer.graph.ops import Array
 FEATURES: list[str] = ["a", "b"]
 COLUMNS: list[str] = ["prediction"]
 CLASSES: list[Any] = []
+CUT = 0.0
 DTYPE = np.dtype("float64")
 DELIMITER = ","
 
