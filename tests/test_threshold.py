@@ -79,7 +79,7 @@ def test_weights_count_as_so_many_rows() -> None:
 ROWS = st.lists(st.tuples(st.integers(-8, 8), st.booleans()), min_size=2, max_size=30)
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(ROWS, st.sampled_from(["f1", (1.0, 1.0), (5.0, 1.0), (0.3, 2.0)]))
 def test_no_other_cut_is_better(rows: list[tuple[int, bool]], by: Any) -> None:
     """Against every cut there is, with scikit-learn's F1 and costs counted one by one."""

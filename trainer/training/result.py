@@ -25,8 +25,8 @@ class Series:
 class Run:
     """What a training left behind.
 
-    `parameters` maps names such as `dense_1/W` to arrays. `metrics` holds the last value of each
-    metric, `history` all values: by epoch (`train_loss`, `val_loss`, …; epoch 0 is before
+    `parameters` maps names such as `dense_1/W` to arrays. `metrics` holds the values of
+    the parameters that are kept, `history` all values: by epoch (`train_loss`, `val_loss`, …; epoch 0 is before
     training) and by step (`train_loss_step`, `grad_norm_step`; counted from 1). `findings` says
     what is wrong with its gradients, and what to try; `notes` what to know of its data and its end.
 
