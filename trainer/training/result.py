@@ -25,10 +25,10 @@ class Series:
 class Run:
     """What a training left behind.
 
-    `parameters` maps names such as `dense_1/W` to arrays. `metrics` holds the values of
-    the parameters that are kept, `history` all values: by epoch (`train_loss`, `val_loss`, …; epoch 0 is before
+    `parameters` maps names such as `dense_1/W` to arrays. `metrics` holds what is known of them
+    at the end, `history` all values: by epoch (`train_loss`, `val_loss`, …; epoch 0 is before
     training) and by step (`train_loss_step`, `grad_norm_step`; counted from 1). `findings` says
-    what is wrong with its gradients, and what to try; `notes` what to know of its data and its end.
+    what is wrong, and what to try; `notes` what to know of its data, its end and its result.
 
     `id` is the name of its `folder`; both are None where nothing was kept. `known` tells that it
     was trained before, and only looked up. `run_id`, `experiment` and `tracking_uri` say where
