@@ -28,6 +28,7 @@ from test_data_faults import tell
 from trainer import DataError, SpecError, UsageError
 from trainer.data import Table, load_dataset, load_table, read_rows
 from trainer.data.columns.table import Column
+from trainer.data.reading import csv
 from trainer.inputs import NotAFileError, open_regular
 from trainer.spec.data import CsvSource
 from trainer.spec.names import clean_name, look_alike
@@ -581,3 +582,81 @@ def test_the_index_of_pandas_is_no_feature(kind: str, folder: Path) -> None:
     assert both({kind: "t"}).features == ("a",)
     write(frame.set_index([["p", "q", "r"], [1, 2, 3]]))
     assert both({kind: "t"}).features == ("a",)
+
+
+# NumPy -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("unit", ["Y", "M", "W", "D", "h", "m", "s", "ms", "us", "2D", "6h"])
+def test_dates_far_from_today(unit: str, folder: Path) -> None:
+    """Outside of what 64 bits of nanoseconds can hold, which are the years 1678 to 2262."""
+    days = np.array(["2300-01-01", "1500-01-01", "2024-01-01", "NaT"], "M8[D]").astype(
+        f"M8[{unit}]"
+    )
+    np.savez("t.npz", a=days, y=np.arange(4.0))
+    table = read({"npz": "t.npz"}, missing="median")
+    expected = days.astype("M8[D]").astype(float)
+    assert table.columns[0].kind == "date"
+    assert table.x[:3, 0].tolist() == expected[:3].tolist()
+    assert np.isnan(table.x[3, 0])
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        (np.array([b"a", b"\xff"]), "row 1: the byte 0xff is not UTF-8 "
+                                    "(save texts, or texts in UTF-8)"),
+        (np.array([0, 10**12], "M8[Y]"), "row 1: the date 1000000001970 is too far from today to "
+                                         "be read (correct it, or leave the array out)"),
+        (np.array([0, 10**9], "M8[W]"), None),
+        (np.array([0, 3 * 10**9], "M8[D]"), None),
+    ],
+)  # fmt: skip
+def test_values_of_arrays_that_cannot_be_read(values: Any, told: str | None, folder: Path) -> None:
+    np.savez("t.npz", a=values, y=np.arange(2.0))
+    found = refused({"npz": "t.npz"})
+    assert found.startswith("t.npz: array 'a': row 1: ")
+    assert told is None or found == f"t.npz: array 'a': {told}"
+
+
+def test_a_member_that_stands_twice(folder: Path) -> None:
+    with zipfile.ZipFile("t.npz", "w") as archive:
+        for name in ("a.npy", "y.npy", "b.npy", "a"):
+            file = io.BytesIO()
+            np.save(file, np.arange(3.0))
+            archive.writestr(name, file.getvalue())
+    assert refused({"npz": "t.npz"}) == (
+        "t.npz: the array 'a' stands 2 times (save each array once, under its own name)"
+    )
+
+
+# Files that change, or are too large -------------------------------------------------------------
+
+
+def test_a_file_that_is_changed_in_place_and_dated_back(folder: Path) -> None:
+    """As `rsync --inplace --times` does: its inode still tells."""
+    path = Path("t.csv")
+    path.write_text("a,y\n" + "".join(f"{i},{i + 1}\n" for i in range(999)))
+    before = os.stat(path)
+
+    def change(what: str, rows: int) -> None:
+        if what == "read":
+            with path.open("r+b") as file:
+                file.seek(10)
+                file.write(b"7")
+            os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    spec = make_spec({"csv": "t.csv"}, "squared", target="y", scale="standard", stream=True)
+    with pytest.raises(DataError, match="changed while it was read"):
+        load_dataset(spec, change)
+
+
+def test_a_file_that_memory_cannot_hold(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(csv, "machine_memory", lambda: 1000)
+    monkeypatch.setattr(csv, "SMALL", 100)
+    Path("t.csv.gz").write_bytes(gzip.compress(b"a,y\n" + b"1,2\n2,3\n" * 100))
+    with pytest.raises(DataError) as caught:
+        read("t.csv.gz")
+    assert tell(caught.value) == (
+        "t.csv.gz: not enough memory to hold this file (write `data.stream: true`)"
+    )

@@ -31,6 +31,7 @@ from trainer.data.reading.files import refuse, unreadable
 from trainer.data.reading.packed import DAMAGED, is_packed
 from trainer.data.reading.texts import is_as_read, text_of
 from trainer.errors import DataError, Problem
+from trainer.machine import machine_memory
 from trainer.spec.data import CsvSource
 
 SMALL: Final = 2**26
@@ -85,9 +86,14 @@ class CsvFile:
 
     def _first(self, size: int | None) -> bytes:
         """So many bytes of the text, or all. Raises `DataError`."""
+        import pyarrow as pa
+
         try:
             with text_of(self.path, self.form) as file:
-                return file.read() if size is None else file.read(size)
+                return _whole(file) if size is None else file.read(size)
+        except (MemoryError, pa.ArrowMemoryError):
+            message, hint = "not enough memory to hold this file", "write `data.stream: true`"
+            raise DataError(Problem("", message, hint, self.label)) from None
         except DAMAGED as error:
             raise DataError(unreadable(self.path, error)) from None
 
@@ -334,6 +340,19 @@ class CsvFile:
         """The problem of a file in which no fault is found, though pyarrow refused it."""
         hint = f"is every row shorter than {BLOCKS[-1] // 2**20} MB?"
         return Problem("", "this file cannot be read as CSV", hint, str(self.path))
+
+
+def _whole(file: IO[bytes]) -> bytes:
+    """All bytes of a stream. Raises `MemoryError` where they would fill the memory, as what a small
+    compressed file holds may do.
+    """
+    pieces, room = [], machine_memory() // 2  # they are joined at the end
+    while piece := file.read(SMALL):
+        pieces.append(piece)
+        room -= len(piece)
+        if room < 0:
+            raise MemoryError
+    return b"".join(pieces)
 
 
 class _LongLineError(csv.Error):

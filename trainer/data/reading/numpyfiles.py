@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,9 +16,10 @@ import numpy as np
 
 from trainer.data.columns.table import Column, show
 from trainer.data.reading.files import unreadable
-from trainer.data.reading.tablefile import ROWS, BinaryFile
+from trainer.data.reading.tablefile import ROWS, BinaryFile, show_visible
 from trainer.errors import DataError, Problem
 from trainer.graph.ops import Array
+from trainer.spec.names import clean_name, collisions
 
 _REFUSALS: Final = (
     OSError, ValueError, EOFError, KeyError, RuntimeError, MemoryError, zipfile.BadZipFile,
@@ -64,6 +66,11 @@ def read_npz(path: Path) -> ArraysFile:
         if not isinstance(file, np.lib.npyio.NpzFile):
             raise ValueError("it holds a single array: use `npy`")
         with file:
+            twice = [name for name, count in Counter(file.files).items() if count > 1]
+            if twice:
+                message = f"the array {show(twice[0])} stands {file.files.count(twice[0])} times"
+                hint = "save each array once, under its own name"
+                raise DataError(Problem("", message, hint, str(path)))
             arrays = {name: file[name] for name in file.files}
         if not all(isinstance(array, np.ndarray) for array in arrays.values()):
             raise ValueError("it holds other files than arrays")
@@ -135,16 +142,75 @@ def _checked(path: Path, arrays: Mapping[str, Array], y: tuple[str, ...] = ()) -
         if array.dtype.kind not in "biufUSM":
             message = f"expected numbers or texts, found the type {array.dtype}"
             raise DataError(Problem(place, message, None, str(path)))
-        plain[name] = _native(array)
-    return ArraysFile(path, plain, y)
+        try:
+            plain[name] = _native(array)
+        except _CellError as error:
+            message = f"row {error.row}: {error.message}"
+            raise DataError(Problem(place, message, error.hint, str(path))) from None
+    _check_names(path, plain)
+    return ArraysFile(path, {clean_name(name): array for name, array in plain.items()}, y)
+
+
+def _check_names(path: Path, arrays: Mapping[str, Array]) -> None:
+    """Raises `DataError` where two names cannot be told from each other."""
+    for alike in collisions(arrays):
+        both = " and ".join(map(show_visible, alike))
+        message = f"the names {both} differ in nothing that can be seen"
+        raise DataError(Problem("", message, "give each array its own name", str(path)))
+
+
+class _CellError(Exception):
+    """A value of an array means nothing: its row, counted from 0, what is wrong, what to do."""
+
+    def __init__(self, row: int, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.row, self.message, self.hint = row, message, hint
+
+
+_UNITS: Final = {"Y": "D", "M": "D", "W": "D", "D": "D", "h": "s", "m": "s", "s": "s", "ms": "ms",
+                 "us": "us"}  # fmt: skip
+"""The unit in which dates of a unit are kept; nanoseconds where there is none."""
 
 
 def _native(array: Array) -> Array:
-    """The array in a type that pyarrow takes."""
+    """The array in a type that pyarrow takes. Raises `_CellError`."""
     if array.dtype.kind == "S":
-        return np.char.decode(array, "utf-8", "replace")
-    if array.dtype.kind == "M" and np.datetime_data(array.dtype)[0] not in ("D", "s", "ms", "us"):
-        return array.astype("datetime64[ns]")
+        return _decoded(array)
+    if array.dtype.kind == "M":
+        return _dates(array)
     if array.dtype.kind == "f":
         return array.astype(np.float64, copy=False)
     return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def _decoded(array: Array) -> Array:
+    """Bytes as the texts that they are in UTF-8. Raises `_CellError`."""
+    try:
+        return np.char.decode(array, "utf-8")
+    except UnicodeDecodeError:
+        pass
+    for row, value in enumerate(array.tolist()):
+        try:
+            value.decode()
+        except UnicodeDecodeError as error:
+            message = f"the byte 0x{value[error.start]:02x} is not UTF-8"
+            raise _CellError(row, message, "save texts, or texts in UTF-8") from None
+    raise AssertionError("each value is UTF-8, all of them are not")
+
+
+def _dates(array: Array) -> Array:
+    """Dates in a unit that pyarrow takes, which hold the same. Raises `_CellError`."""
+    unit, _ = np.datetime_data(array.dtype)
+    kept = array.astype(f"datetime64[{_UNITS.get(unit, 'ns')}]")
+    same = np.isnat(array)
+    if unit in _UNITS:  # finer ones than nanoseconds are cut
+        same |= kept.astype(array.dtype) == array
+    else:
+        same |= True
+    if kept.dtype == np.dtype("datetime64[D]"):  # of which pyarrow keeps 32 bits
+        same &= np.isnat(kept) | (np.abs(kept.astype(np.int64)) < 2**31)
+    if not same.all():
+        row = int(np.argmin(same))
+        message = f"the date {array[row]} is too far from today to be read"
+        raise _CellError(row, message, "correct it, or leave the array out")
+    return kept
