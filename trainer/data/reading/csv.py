@@ -90,7 +90,10 @@ class CsvFile:
 
         try:
             with text_of(self.path, self.form) as file:
-                return _whole(file) if size is None else file.read(size)
+                if size is not None:
+                    return file.read(size)
+                as_it_is = is_as_read(self.form) and not is_packed(self.path)
+                return file.read() if as_it_is else _whole(file)
         except (MemoryError, pa.ArrowMemoryError):
             message, hint = "not enough memory to hold this file", "write `data.stream: true`"
             raise DataError(Problem("", message, hint, self.label)) from None
