@@ -14,7 +14,7 @@ import pytest
 from conftest import WriteSpec
 from rich.text import Text
 
-from trainer.cli.streams import Stream, console, print_json, safe_streams, told_of
+from trainer.cli.streams import Stream, binary_output, console, print_json, safe_streams, told_of
 from trainer.cli.tables import Column, Output, table
 from trainer.errors import Problem, visible
 
@@ -131,6 +131,20 @@ def test_schema_to_a_full_disk_is_one_line() -> None:
         )  # fmt: skip
     message = "train: standard output cannot be written: No space left on device\n"
     assert (done.returncode, done.stderr) == (7, message)
+
+
+def test_data_go_to_pipes_as_they_are_and_to_people_written_out(printed: Any) -> None:
+    def print_data() -> None:
+        with binary_output() as output:
+            output.write("é\x1b\n".encode())
+
+    assert printed(print_data) == "é\x1b\n"
+    shown = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stdout", shown)
+        with safe_streams():
+            print_data()
+    assert shown.getvalue() == "é\\x1b\n"
 
 
 def test_no_thread_outlives_the_command() -> None:

@@ -56,7 +56,7 @@ PRINTED: Final[tuple[tuple[str, ...], ...]] = (
     ("evaluate", *RUN, "--data", "rows.csv"), ("evaluate", *RUN, "--data", "rows.csv", "--json"),
     ("lr-find", "spec.yaml", "--no-track", "--json"), ("nothing",),
 )  # fmt: skip
-"""Commands that print."""
+"""Commands that print; `wrong.csv` is wrong in its last row, and nothing of it is printed."""
 USAGE, MACHINE, PIPE = 2, 7, 141
 
 
@@ -326,6 +326,8 @@ def _lost(command: Sequence[str], usual: Ended, name: str, which: str) -> str | 
         expected = {0, PIPE}
     if code not in expected:
         return f"code {code} instead of {expected}: {said['stderr']}"
+    if "wrong.csv" in command and said["stdout"]:
+        return "predictions are printed, and not all"
     if "\x1b" in "".join(said.values()):
         return "a terminal would obey it"
     if which == "stderr" and said["stdout"] != usual.out and "lr-find" not in command:

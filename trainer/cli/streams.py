@@ -192,11 +192,11 @@ def binary_output() -> Iterator[Bytes]:
     it cannot be written. Where nobody reads on, the command ends as the system's own do.
     """
     stream = sys.stdout
-    if stream.isatty():
-        yield _Shown()
-        return
     sink = stream.sink if isinstance(stream, Stream) else _Sink(stream)
     inner = getattr(sink.inner, "buffer", None)
+    if stream.isatty() or (inner is None and sink.inner is not None):
+        yield _Shown()
+        return
     try:
         if inner is None:
             raise OSError(errno.EBADF, os.strerror(errno.EBADF))
