@@ -107,13 +107,13 @@ def test_a_save_at_the_same_step_replaces_nothing_that_is_needed(tmp_path: Path)
 
 
 DAMAGED = {
-    "not JSON": (lambda text: text[:-1], "damaged: Expecting"),
+    "not JSON": (lambda text: text[:-1], "it is no JSON"),
     "another value": (lambda text: text.replace('"done": 0', '"done": 1'), "JSON was changed"),
-    "no hash": (lambda text: text.replace("sha256", "sha257"), "JSON was changed"),
-    "a number": (lambda _: "3", "JSON was changed"),
-    "nothing": (lambda _: "null", "JSON was changed"),
-    "a list": (lambda _: "[]", "JSON was changed"),
-    "empty": (lambda _: "", "damaged: Expecting"),
+    "no hash": (lambda text: text.replace("sha256", "sha257"), "does not name its hash"),
+    "a number": (lambda _: "3", "it is no JSON object"),
+    "nothing": (lambda _: "null", "it is no JSON object"),
+    "a list": (lambda _: "[]", "it is no JSON object"),
+    "empty": (lambda _: "", "it is no JSON"),
     "no UTF-8": (lambda _: "\xff\xfe", "damaged: "),
 }
 

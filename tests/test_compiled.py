@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 import re
 import subprocess
 import sys
 import tracemalloc
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -394,6 +395,71 @@ def test_a_damaged_file_of_the_cache_is_written_again(tmp_path: Path, monkeypatc
         [file] = tmp_path.rglob("kernel.py")
         assert file.read_text() == "VALUE = 1\n"
         file.write_text("VALUE = 2\n")
+
+
+TWICE = """\
+from numba import njit
+
+@njit(cache=True, nogil=True)
+def twice(x):
+    return FACTOR * x
+"""
+
+
+def compiled(factor: int) -> Any:
+    """A function that multiplies, from the cache if it is there; and whether it was."""
+    module = cache.load_module(TWICE.replace("FACTOR", str(factor)))
+    assert module.twice(4) == factor * 4
+    cache.seal_module(module)
+    return sum(module.twice.stats.cache_hits.values())
+
+
+def numba_files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.suffix in (".nbi", ".nbc"))
+
+
+def swap(path: Path) -> None:
+    """The machine code of another kernel stands there."""
+    other = next(p for p in numba_files(path.parents[2]) if p.parent != path.parent
+                 and p.suffix == path.suffix)  # fmt: skip
+    path.write_bytes(other.read_bytes())
+
+
+@pytest.mark.parametrize("damage", [
+    lambda path: path.write_bytes(b""),
+    lambda path: path.write_bytes(path.read_bytes()[:1000]),
+    lambda path: path.write_bytes(path.read_bytes()[:-1] + b"?"),
+    lambda path: path.unlink(),
+    swap,
+    lambda path: (path.parent / "more.nbc").write_bytes(b""),
+    lambda path: (path.parents[1] / cache.SEAL).write_text("[" * 10_000),
+    lambda path: (path.parents[1] / cache.SEAL).unlink(),
+    lambda path: (path.unlink(), path.symlink_to("/etc/hostname")),
+    lambda path: (path.unlink(), os.mkfifo(path)),
+], ids=["empty", "cut", "changed", "gone", "swapped", "one more", "bad seal", "no seal", "link",
+        "pipe"])  # fmt: skip
+@pytest.mark.parametrize("suffix", [".nbi", ".nbc"])
+def test_damaged_machine_code_is_compiled_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: Callable[[Path], object], suffix: str
+) -> None:
+    monkeypatch.setenv("TRAINER_CACHE", str(tmp_path / "kernels"))
+    assert [compiled(2), compiled(3), compiled(2), compiled(3)] == [0, 0, 1, 1]
+    damage(next(path for path in numba_files(tmp_path) if path.suffix == suffix))
+    assert compiled(2) + compiled(3) == 1, "what is whole is used, what is not is not"
+    assert compiled(2) + compiled(3) == 2
+
+
+@pytest.mark.parametrize("place", ["", "kernels"])
+def test_a_cache_that_others_can_write_to_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """Machine code that another user put there would run as this one."""
+    monkeypatch.setenv("TRAINER_CACHE", str(tmp_path / "kernels"))
+    assert [compiled(2), compiled(2)] == [0, 1]
+    (folder,) = (tmp_path / "kernels").iterdir()
+    assert [path.stat().st_mode & 0o077 for path in (folder, folder.parent)] == [0, 0]
+    (folder.parent if place else folder).chmod(0o770)
+    assert compiled(2) == 0
 
 
 @pytest.mark.parametrize("reason", ["no folder", "full disk"])

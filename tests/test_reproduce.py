@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import sqlite3
@@ -21,6 +22,8 @@ from trainer import Profile, Run, load_spec
 from trainer import train as begin
 from trainer.checkpoints.environment import numeric_environment
 from trainer.errors import DivergedError, InterruptedRun
+from trainer.network.fingerprint import parameters_sha256
+from trainer.runs.finding import PARAMETERS
 from trainer.runs.reproduce import Difference, Proof
 from trainer.runs.reproduce import reproduce as again
 from trainer.runs.resume import resume as go_on
@@ -156,11 +159,16 @@ def finished(store: str, write_spec: WriteSpec) -> Run:
 
 
 def replace_parameters(run_id: str, change: Callable[[dict[str, Any]], None]) -> None:
-    """Changes the parameters that the store holds."""
-    path = artifact(run_id, "parameters.safetensors")
+    """Changes the parameters that the store holds, and its hashes of them."""
+    database = Path("runs/mlflow.db").resolve()
+    path, client = artifact(run_id, PARAMETERS), MlflowClient(f"sqlite:///{database}")
     parameters = load_file(path)
     change(parameters)
     save_file(parameters, path)
+    hashes = json.loads(client.get_run(run_id).data.tags["trainer.files"])
+    hashes[PARAMETERS] = hashlib.sha256(path.read_bytes()).hexdigest()
+    client.set_tag(run_id, "trainer.files", json.dumps(hashes))
+    client.set_tag(run_id, "trainer.parameters_sha256", parameters_sha256(parameters))
 
 
 def next_float(parameters: dict[str, Any]) -> None:
@@ -258,6 +266,60 @@ def test_a_changed_environment_is_told(
     replace_parameters(run_id, next_float)
     code, out, _ = train("reproduce", run_id)
     assert (code, out.splitlines()[3:]) == (1, [f"  blas: {old['blas']} → other"])
+
+
+# Not proven -------------------------------------------------------------------------------------
+
+
+def forget(store: str, table: str, where: str) -> None:
+    with sqlite3.connect(store.removeprefix("sqlite:///")) as database:
+        assert database.execute(f"DELETE FROM {table} WHERE {where}").rowcount
+    database.close()
+
+
+def test_what_the_record_lacks_is_told(train: Train, store: str, finished: Run) -> None:
+    """Without metrics, trace and hashes there is less to compare: that proves less, and says so."""
+    run_id = str(finished.run_id)
+    forget(store, "metrics", "key = 'val_loss' AND step = 2")
+    forget(store, "metrics", "key = 'train_loss_step'")
+    forget(store, "latest_metrics", "key IN ('train_loss_step', 'test_loss')")
+    forget(store, "tags", "key = 'trainer.spec_sha256'")
+    files = json.loads(tags(store, run_id)["trainer.files"])
+    del files["trace.parquet"]
+    MlflowClient(store).set_tag(run_id, "trainer.files", json.dumps(files))
+    code, out, _ = train("reproduce", run_id)
+    first, *lines = out.splitlines()
+    assert code == 1
+    assert first.startswith("not proven: what was compared is the same (2 tensors, ")
+    assert lines == [
+        "  the tag trainer.spec_sha256",
+        "  trace.parquet: the loss and gradient norm of every step",
+        "  1 of 4 points of val_loss",
+        f"  {finished.steps} of {finished.steps} points of train_loss_step",
+        "  the metric test_loss",
+    ]
+    assert tags(store, run_id)["trainer.reproduced"] == first
+    (proof,) = proofs(store, run_id)
+    assert (proof["identical"], len(proof["missing"])) == (False, 5)
+
+
+def test_a_recorded_hash_that_is_another(train: Train, store: str, finished: Run) -> None:
+    MlflowClient(store).set_tag(str(finished.run_id), "trainer.parameters_sha256", "dead")
+    code, out, _ = train("reproduce", "last")
+    assert code == 1
+    assert "  first: parameters_sha256 (another hash)" in out
+    assert f"  parameters_sha256: dead → {finished.parameters_sha256}" in out
+
+
+def test_a_damaged_artifact_is_refused(train: Train, store: str, finished: Run) -> None:
+    for name in (PARAMETERS, "trace.parquet", "config/resolved.yaml", "environment.json"):
+        path = artifact(str(finished.run_id), name)
+        data = path.read_bytes()
+        for changed in (b"", data[:-1], bytes([data[0] ^ 1]) + data[1:], None):
+            path.unlink() if changed is None else path.write_bytes(changed)
+            code, _, err = train("reproduce", "last")
+            assert (code, f"/{name} is damaged or was changed: " in err) == (6, True)
+        path.write_bytes(data)
 
 
 @pytest.mark.parametrize(("relative", "word"), [(1e-4, "within"), (1e-3, "beyond")])

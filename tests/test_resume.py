@@ -477,7 +477,7 @@ def test_a_run_whose_facts_cannot_be_read(train: Train, folder: Path) -> None:
     (make_folder("abc1", "once", 0) / "run.json").write_text("{")
     code, _, err = train("resume", "abc1")
     assert code == 6
-    assert err.startswith("train: runs/abc1/run.json cannot be read: ")
+    assert err.startswith("train: runs/abc1/run.json is damaged or was changed: it is no JSON")
 
 
 # What must not differ ---------------------------------------------------------------------------

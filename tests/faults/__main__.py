@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from . import cells, damage, outputs, pairs, runs, saves, server, specs
+from . import cells, damage, outputs, pairs, runs, saves, server, specs, trusted
 from .tally import Tally
 
 CAMPAIGNS: Final = (
     "truncations", "flips", "failures", "loads", "kills", "full", "runs", "recorder", "training",
-    "disk", "server", "specs", "cells", "outputs",
+    "disk", "server", "specs", "cells", "outputs", "trusted",
 )  # fmt: skip
 SAMPLE: Final = 37
 """A sample takes one case of so many."""
@@ -135,6 +135,7 @@ ALL: Final[dict[str, Callable[[Path, Size], Iterator[Tally]]]] = {
             outputs.streams(folder, size.every),
         ]
     ),
+    "trusted": lambda folder, size: trusted.campaign(folder, size.every),
 }
 
 if __name__ == "__main__":

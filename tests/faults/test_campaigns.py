@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -10,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from trainer.checkpoints import checkpoint, journal, keeper
+from trainer.checkpoints import checkpoint, disk, journal, keeper
 
-from . import cells, damage, outputs, pairs, runs, saves, specs
+from . import cells, damage, outputs, pairs, runs, saves, specs, trusted
 from .tally import Tally
 
 SAMPLE = 37
@@ -27,6 +28,12 @@ CAMPAIGNS: dict[str, Callable[[Path], Tally]] = {
     "files written": lambda folder: outputs.files(folder, SAMPLE),
     "streams printed to": lambda folder: outputs.streams(folder, SAMPLE),
 }
+
+
+def test_what_is_read_back_is_right_or_refused(tmp_path: Path) -> None:
+    for tally in trusted.campaign(tmp_path, 151, flips=8):
+        assert tally.lost == []
+        assert tally.cases >= 4
 
 
 @pytest.mark.parametrize("name", CAMPAIGNS)
@@ -87,9 +94,9 @@ def _write_in_place(path: Path, data: bytes) -> None:
 
 def _trust(path: Path) -> object:
     """Without the checksum of the JSON."""
-    content = checkpoint.json.loads(path.read_bytes())
+    content = json.loads(path.read_bytes())
     del content["sha256"]
-    return content
+    return checkpoint.from_json(checkpoint._Content, content)
 
 
 class _Appending(journal.Journal):
@@ -126,6 +133,9 @@ PLANTED: dict[str, tuple[object, str, object, Callable[[Path], Tally]]] = {
     ),
     "a journal that goes on behind a failure": (
         keeper, "Journal", _Appending, lambda f: saves.failures(f, every=4)
+    ),
+    "no hash of what a run left": (
+        disk, "check_seal", lambda *_: None, lambda f: next(trusted.campaign(f, 20, flips=4))
     ),
     "an error that is no TrainerError": (
         specs, "load_spec", lambda path: path.read_text().index("name"),

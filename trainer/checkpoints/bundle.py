@@ -5,11 +5,14 @@ Beside it lie its code, which needs NumPy and pandas alone, and its numbers.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
+
+from trainer.checkpoints.disk import damaged, read_within, told_of
+from trainer.checkpoints.seal import sealed, unsealed
+from trainer.stored import from_json
 
 CODE: Final = "model.py"
 WEIGHTS: Final = "weights.safetensors"
@@ -34,10 +37,14 @@ class Bundle:
 
     def write(self, folder: Path) -> None:
         """Keeps it in the folder of the model. Raises `OSError`."""
-        text = json.dumps(asdict(self), ensure_ascii=False)
-        (folder / ABOUT).write_text(text, encoding="utf-8")
+        (folder / ABOUT).write_bytes(sealed(asdict(self)))
 
     @classmethod
     def read(cls, folder: Path) -> Bundle:
-        """What `write` kept. Raises `OSError`, `ValueError` and `TypeError`."""
-        return cls(**json.loads((folder / ABOUT).read_text(encoding="utf-8")))
+        """What `write` kept. Raises `CheckpointError`."""
+        with told_of(folder / ABOUT):
+            data = read_within(folder, ABOUT)
+        try:
+            return from_json(cls, unsealed(data))
+        except (ValueError, RecursionError) as error:
+            raise damaged(folder / ABOUT, error) from None

@@ -9,23 +9,27 @@ counts once its JSON is there. The best parameters so far are a file of their ow
 from __future__ import annotations
 
 import hashlib
-import json
 import os
+import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
+from safetensors.numpy import save
 
-from trainer.checkpoints.disk import TEMPORARY, write_file
+from trainer.checkpoints.arrays import load_arrays
+from trainer.checkpoints.disk import TEMPORARY, read_within, write_file
+from trainer.checkpoints.seal import sealed, unsealed
 from trainer.errors import CheckpointError
 from trainer.graph.ops import Array
+from trainer.stored import from_json
 from trainer.training.snapshot import Snapshot
 
 KEPT: Final = 2
 FORMAT: Final = 2
+_NAME: Final = re.compile(r"(step|best)-[\w.+-]+\.safetensors")
 
 
 class Saver:
@@ -56,8 +60,7 @@ class Saver:
             "best_key": snapshot.best_key,
             "position": dict(snapshot.position),
         }
-        sealed = content | {"sha256": _seal(content)}
-        write_file(self._folder / f"{step}.json", json.dumps(sealed).encode())
+        write_file(self._folder / f"{step}.json", sealed(content))
         with suppress(OSError):  # what the disk does not let go of stays for now
             _sweep(self._folder, content)
 
@@ -95,7 +98,7 @@ def load_checkpoint(
         try:
             found = _read(path)
             check(found)
-        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             reasons.append(f"the checkpoint {path.stem} is damaged: {error}")
             continue
         for reason in reasons:
@@ -108,30 +111,39 @@ def load_checkpoint(
 
 def _read(path: Path) -> Snapshot:
     content = _content(path)
-    if content["format"] != FORMAT:
-        raise ValueError(f"its format is {content['format']}, not {FORMAT}")
     arrays = {}
-    for kind, (name, sha256) in content["files"].items():
-        data = (path.parent / name).read_bytes()
+    for kind, (name, sha256) in content.files.items():
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"it names a file that is no checkpoint's: {name!r}")
+        data = read_within(path.parent, name)
         if hashlib.sha256(data).hexdigest() != sha256:
             raise ValueError(f"{name} was changed")
-        arrays[kind] = load(data)
+        arrays[kind] = load_arrays(data)
     return Snapshot(
-        content["step"], content["position"], arrays["arrays"], arrays.get("best", {}),
-        content["best_key"],
+        content.step, content.position, arrays["arrays"], arrays.get("best", {}),
+        content.best_key,
     )  # fmt: skip
 
 
-def _content(path: Path) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Content:
+    """What the JSON of a checkpoint says: `files` has the name and the hash of each, `position` is
+    that of the snapshot.
+    """
+
+    format: int
+    step: int
+    files: Mapping[str, list[str]]
+    best_key: str
+    position: Mapping[str, int | float | str | None]
+
+
+def _content(path: Path) -> _Content:
     """What the JSON of a checkpoint says. Raises `OSError`; `ValueError` where it was changed."""
-    content = json.loads(path.read_bytes())
-    if not isinstance(content, dict) or content.pop("sha256", None) != _seal(content):
-        raise ValueError("its JSON was changed")
-    return content
-
-
-def _seal(content: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    content = unsealed(read_within(path.parent, path.name))
+    if content.get("format") != FORMAT:
+        raise ValueError(f"its format is {content.get('format')}, not {FORMAT}")
+    return from_json(_Content, content)
 
 
 def _newest_first(folder: Path) -> list[Path]:
@@ -146,16 +158,16 @@ def _sweep(folder: Path, saved: Mapping[str, Any]) -> None:
     One of a later step is of no use by now: the run went back to before it. Raises `OSError`
     before anything is dropped whose checkpoint could not be read.
     """
-    contents = [saved]
+    contents = [(saved["step"], saved["files"])]
     for path in _newest_first(folder):
         with suppress(ValueError):
             older = _content(path)
-            if older["step"] < saved["step"]:
-                contents.append(older)
+            if older.step < saved["step"]:
+                contents.append((older.step, older.files))
     kept = set()
-    for content in contents[:KEPT]:
-        kept |= {f"step-{content['step']:012d}.json"}
-        kept |= {name for name, _ in content["files"].values()}
+    for step, files in contents[:KEPT]:
+        kept |= {f"step-{step:012d}.json"}
+        kept |= {name for name, _ in files.values()}
     for path in folder.iterdir():
         ours = path.name.startswith((TEMPORARY, "step-", "best-"))
         if ours and path.name not in kept:

@@ -1,20 +1,23 @@
 """What a run's folder says of its run: the facts at its start, the outcome at its end.
 
-Both are JSON files of one form, read back as they were written; the folder can be moved to another
-machine, so nothing in them is the only way to find the folder itself.
+They are JSON files of one form, sealed (`seal.py`) and read back as they were written. Each names
+the SHA-256 of the files that were written before it and that are read back. The folder can be moved
+to another machine, so nothing in them is the only way to find the folder itself.
 """
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, TypeVar
 
-from trainer.checkpoints.disk import told, write_file
+from trainer.checkpoints.disk import damaged, read_within, told, write_file
+from trainer.checkpoints.seal import sealed, unsealed
 from trainer.errors import CheckpointError
+from trainer.stored import from_json
 from trainer.training.result import Status
 
 FACTS: Final = "run.json"
@@ -34,7 +37,8 @@ class Facts:
     MLflow's address as it was asked for, None for the one beside the run's folder, and `record`
     whether it is to be told; `parent` is the id of the run that this one belongs to. `charts` says
     how many steps and epochs there can be, and the training rows, and `score` which metric is
-    measured beside the loss. `tags` are what a store shows besides.
+    measured beside the loss. `tags` are what a store shows besides. `files` has the SHA-256 of what
+    the run left before its first step, by name.
     """
 
     id: str
@@ -59,6 +63,7 @@ class Facts:
     attempt: int = 1
     tags: Mapping[str, str] = field(default_factory=dict)
     began: float = field(default_factory=time.time)
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,7 @@ class Outcome:
 
     `metrics` are the last values of all, and `curves` series beside those of the journal, by name
     as (steps, values). `description` holds lines of Markdown, `tags` what a store shows besides.
+    `files` has the SHA-256 of what the run left at its end and of its journal, by name.
     """
 
     status: Status
@@ -81,6 +87,7 @@ class Outcome:
     tags: Mapping[str, str] = field(default_factory=dict)
     curves: Mapping[str, list[list[float]]] = field(default_factory=dict)
     seconds: float = 0.0
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -107,24 +114,21 @@ T = TypeVar("T", Facts, Outcome, Recorded)
 def write_json(folder: Path, name: str, content: Facts | Outcome | Recorded) -> None:
     """Keeps what is known. Raises `CheckpointError`."""
     with told(folder):
-        write_file(folder / name, (json.dumps(asdict(content), indent=1) + "\n").encode())
+        write_file(folder / name, sealed(asdict(content), indent=1) + b"\n")
 
 
 def read_json(folder: Path, name: str, kind: type[T]) -> T:
     """What is kept. Raises `CheckpointError` where it is damaged, `FileNotFoundError` where it is
     not there.
     """
-    path = folder / name
     try:
-        found = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read: {error}") from None
-    names = {each.name for each in fields(kind)}
-    if not isinstance(found, dict) or found.keys() != names:
-        raise CheckpointError(f"{path} cannot be read: it does not hold {', '.join(sorted(names))}")
-    return kind(**found)
+        return from_json(kind, unsealed(read_within(folder, name)))
+    except (FileNotFoundError, NotADirectoryError):
+        raise FileNotFoundError(folder / name) from None
+    except OSError as error:
+        raise damaged(folder / name, error.strerror or error) from None
+    except (ValueError, RecursionError) as error:
+        raise damaged(folder / name, error) from None
 
 
 def read_facts(folder: Path) -> Facts:
@@ -149,3 +153,10 @@ def read_recorded(folder: Path) -> Recorded | None:
         return read_json(folder, RECORDED, Recorded)
     except FileNotFoundError:
         return None
+
+
+def recorded_of(path: Path) -> Recorded | None:
+    """What the recorder says; nothing where that is damaged, since no number depends on it."""
+    with suppress(CheckpointError):
+        return read_recorded(path)
+    return None

@@ -9,21 +9,30 @@ result.json    how it ended                       lock      held by the process 
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import shutil
 import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 from trainer.checkpoints.checkpoint import load_checkpoint
 from trainer.checkpoints.choosing import matching, newest, the_one
-from trainer.checkpoints.disk import flush_folder, told, write_file
+from trainer.checkpoints.disk import (
+    flush_folder,
+    hash_within,
+    is_regular,
+    open_within,
+    read_within,
+    told,
+    write_file,
+)
 from trainer.checkpoints.facts import (
     FACTS,
     OUTCOME,
@@ -54,7 +63,7 @@ class Lock:
 
     def __init__(self, path: Path, patience: float = TAKING_SECONDS) -> None:
         """Raises `BlockingIOError` where another holds it for so many seconds, and `OSError`."""
-        self._file: IO[bytes] = path.open("a+b", buffering=0)
+        self._file = open_within(path.parent, path.name, "a+b", buffering=0)
         try:
             self._take(patience)
         except BaseException:
@@ -86,11 +95,11 @@ class Lock:
 def is_held(path: Path) -> bool:
     """Whether some process holds the lock."""
     try:
-        with path.open("rb") as file:
+        with open_within(path.parent, path.name) as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
-    except OSError:
+    except OSError:  # there is none, or it is no file
         return False
     return False
 
@@ -103,6 +112,7 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._written: dict[str, str] = {}  # the SHA-256 of files that no facts name yet
         with told(path):
             for place in (path, path / CHECKPOINTS, path / FILES):
                 place.mkdir(parents=True, exist_ok=True)
@@ -110,7 +120,8 @@ class RunFolder:
             try:
                 self._lock = Lock(path / LOCK)
             except BlockingIOError:
-                holder = (path / LOCK).read_text(errors="replace").strip() or "another process"
+                holder = read_within(path, LOCK).decode(errors="replace").strip()
+                holder = holder or "another process"
                 raise CheckpointError(f"the run {path.name} is being written by {holder}") from None
 
     @property
@@ -127,25 +138,42 @@ class RunFolder:
         """Lets others have the run."""
         self._lock.release()
 
-    def begin(self, facts: Facts, journal_size: int = 0) -> None:
-        """Keeps the facts of an attempt; the end of the one before is no end any more, and what
-        its journal holds beyond so many bytes will be told anew. Raises `CheckpointError`.
-        """
+    def reopen(self) -> None:
+        """The end of the attempt before is no end any more. Raises `CheckpointError`."""
         with told(self.path):
             (self.path / OUTCOME).unlink(missing_ok=True)
+
+    def begin(self, facts: Facts, journal_size: int = 0) -> None:
+        """Keeps the facts of an attempt, with the hashes of what was written for it; what the
+        journal holds beyond so many bytes will be told anew. Raises `CheckpointError`.
+        """
+        self.reopen()
+        with told(self.path):
             # before the facts: who follows this attempt must not read what is not of it
             Journal(self.path / JOURNAL, journal_size).close()
-        write_json(self.path, FACTS, facts)
+        write_facts(self.path, replace(facts, files=self._written))
+        self._written = {}
 
     def end(self, outcome: Outcome) -> None:
-        """Keeps how the attempt ended. Raises `CheckpointError`."""
-        write_json(self.path, OUTCOME, outcome)
+        """Keeps how the attempt ended, with the hashes of its journal and of what was written since
+        it began. Raises `CheckpointError`.
+        """
+        if is_regular(self.path / JOURNAL):
+            self.seal(JOURNAL)
+        write_json(self.path, OUTCOME, replace(outcome, files=self._written))
 
     def write(self, name: str, data: str | bytes) -> None:
         """Keeps a file, whole or not at all. Raises `CheckpointError`."""
+        content = data.encode() if isinstance(data, str) else data
         with told(self.path):
             (self.path / name).parent.mkdir(parents=True, exist_ok=True)
-            write_file(self.path / name, data.encode() if isinstance(data, str) else data)
+            write_file(self.path / name, content)
+        self._written[name] = hashlib.sha256(content).hexdigest()
+
+    def seal(self, name: str) -> None:
+        """Has the hash of a file recorded that is written. Raises `CheckpointError`."""
+        with told(self.path):
+            self._written[name] = hash_within(self.path, name)
 
     def restore(self, job: Job, warn: Callable[[str], None]) -> tuple[list[LoopEvent], int]:
         """Puts the job where the newest whole checkpoint was; the events until then, and the
@@ -154,7 +182,13 @@ class RunFolder:
         found, events = load_progress(self.path, warn)
         if found is None:
             return [], 0
-        job.restore(found, events)
+        try:
+            job.restore(found, events)
+        except (LookupError, TypeError, ValueError) as error:
+            raise CheckpointError(
+                f"the checkpoint of step {found.step} in {self.path} is none of this version: "
+                f"{error}"
+            ) from None
         return events, int(found.position["journal"])
 
     def go_back(self, job: Job) -> tuple[list[LoopEvent], int]:
@@ -207,10 +241,26 @@ def new_id() -> str:
     return uuid4().hex
 
 
+def write_facts(folder: Path, facts: Facts) -> None:
+    """Keeps the facts of an attempt, which makes the run the latest. Raises `CheckpointError`."""
+    moment = next_moment(folder.parent)
+    write_json(folder, FACTS, facts)
+    with told(folder):
+        os.utime(folder / FACTS, (moment, moment), follow_symlinks=False)
+
+
+def next_moment(runs: Path | None) -> float:
+    """The time, in seconds since 1970, but later than every run in the folder began or went on:
+    the order of runs is that in which they came, whatever the clock says.
+    """
+    latest = [(path / FACTS).lstat().st_mtime_ns for path in folders(runs)] if runs else []
+    return max(time.time(), (latest[-1] + 10**6) / 1e9 if latest else 0.0)
+
+
 def folders(runs: Path) -> Iterator[Path]:
     """The folders of runs below `runs`, the oldest first."""
     found = [path.parent for path in runs.glob(f"*/{FACTS}")]
-    yield from sorted(found, key=lambda path: (path / FACTS).stat().st_mtime_ns)
+    yield from sorted(found, key=lambda path: (path / FACTS).lstat().st_mtime_ns)
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,17 @@ import json
 import os
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from struct import Struct
 from typing import Any, Final
 
 import numpy as np
 
+from trainer.checkpoints.disk import open_within
 from trainer.engine import Steps
+from trainer.stored import from_json
 from trainer.training.events import Ended, EpochDone, LoopEvent, StepsDone
 
 _FRAME: Final = Struct("<II")  # bytes of the entry, and their CRC-32
@@ -30,8 +34,9 @@ class Journal:
     """
 
     def __init__(self, path: Path, size: int = 0) -> None:
-        path.touch()
-        self._file = path.open("r+b", buffering=0)
+        with suppress(FileExistsError):
+            path.open("xb").close()
+        self._file = open_within(path.parent, path.name, "r+b", buffering=0)
         self._file.truncate(size)
         self._size = size
         self._held: list[LoopEvent] = []
@@ -98,9 +103,9 @@ class Follower:
     def news(self) -> list[LoopEvent]:
         """The events that are whole and were not handed out yet; of very many the first ones.
 
-        Raises `OSError`.
+        Raises `OSError`; `ValueError` for an entry that is whole and tells no event.
         """
-        with self._path.open("rb") as file:
+        with open_within(self._path.parent, self._path.name) as file:
             file.seek(self.place)
             data = file.read(_FRAME.size)
             if len(data) == _FRAME.size:
@@ -194,15 +199,29 @@ def _encode(event: LoopEvent) -> bytes:
     return json.dumps(head).encode()
 
 
+@dataclass(frozen=True)
+class _Steps:
+    """What stands before the numbers of some steps."""
+
+    epoch: int
+    first: int
+    rows: int
+    diverged: bool
+    count: int
+
+
 def _decode(entry: bytes) -> LoopEvent:
+    """The event of an entry. Raises `ValueError` where it tells none."""
     line, _, rest = entry.partition(b"\n")
-    head = json.loads(line)
-    kind = head.pop("kind")
-    if kind == "steps":
-        numbers = np.frombuffer(rest, "<f8").reshape(head["count"], -1)
-        norms = np.ascontiguousarray(numbers[:, 2:])
-        steps = Steps(
-            numbers[:, 0].copy(), numbers[:, 1].copy(), norms, head["rows"], head["diverged"]
-        )
-        return StepsDone(head["epoch"], head["first"], steps)
-    return EpochDone(**head) if kind == "epoch" else Ended(**head)
+    try:
+        head = json.loads(line)
+        kind = head.pop("kind")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise ValueError("an entry of its journal tells no event") from None
+    if kind != "steps":
+        return from_json(EpochDone, head) if kind == "epoch" else from_json(Ended, head)
+    about = from_json(_Steps, head)
+    numbers = np.frombuffer(rest, "<f8").reshape(about.count, -1)
+    norms = np.ascontiguousarray(numbers[:, 2:])
+    steps = Steps(numbers[:, 0].copy(), numbers[:, 1].copy(), norms, about.rows, about.diverged)
+    return StepsDone(about.epoch, about.first, steps)

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
+from trainer.checkpoints.arrays import read_arrays
 from trainer.checkpoints.bundle import CODE, WEIGHTS, Bundle
+from trainer.checkpoints.disk import read_sealed, read_within, told_of
+from trainer.checkpoints.facts import Facts
+from trainer.checkpoints.fitted import read_preprocessing
+from trainer.checkpoints.folder import FILES, MODEL
 from trainer.data import holds_texts, written
 from trainer.export.program import model_arrays, program_code
 from trainer.graph.ops import Array
 from trainer.network.model import Model
+from trainer.spec.schema import Spec
+
+FITTED: Final = f"{FILES}/preprocessing.json"
 
 
 def write_bundle(model: Model, rows: Array, epoch: int, ending: str, folder: Path) -> None:
@@ -34,6 +42,22 @@ def write_bundle(model: Model, rows: Array, epoch: int, ending: str, folder: Pat
     (folder / CODE).write_text(program_code(model, ending), encoding="utf-8")
     save_file(model_arrays(model), folder / WEIGHTS)
     about.write(folder)
+
+
+def bundle_code(run: Path, facts: Facts, ending: str) -> str:
+    """The code of the model in the folder of a run, made anew from its spec, its preprocessing and
+    its numbers: the text that lies there is not what is run.
+
+    Raises `CheckpointError` where they are not as the run left them, `SpecError` for a spec of
+    another version.
+    """
+    how = read_preprocessing(run / FITTED, read_sealed(run, FITTED, facts.files))
+    with told_of(run / MODEL / WEIGHTS):
+        data = read_within(run, f"{MODEL}/{WEIGHTS}")
+    arrays = read_arrays(run / MODEL / WEIGHTS, data)
+    learned = {name: v for name, v in arrays.items() if not name.startswith(("x/", "y/"))}
+    spec = Spec.from_resolved(facts.spec, file=facts.spec_file, text=facts.spec_text)
+    return program_code(Model.from_parts(spec, learned, how), ending)
 
 
 def _plain(values: Array | list[Any]) -> list[Any]:

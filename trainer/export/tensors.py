@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from trainer.data import Preprocessing
+from trainer.checkpoints.fitted import read_preprocessing
 from trainer.export.program import model_arrays
 from trainer.network.model import Model
 from trainer.spec import Spec
@@ -36,6 +36,6 @@ def read_safetensors(path: Path) -> Model:
     parameters = {
         name: value for name, value in arrays.items() if not name.startswith(("x/", "y/"))
     }
-    how = Preprocessing.from_json(json.loads(about["preprocessing"]))
+    how = read_preprocessing(path, about["preprocessing"].encode())
     spec = Spec.model_validate(json.loads(about["spec"]))
     return Model.from_parts(spec, parameters, how)

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from trainer.checkpoints.facts import Outcome, read_recorded
+from trainer.checkpoints.facts import Outcome, recorded_of
 from trainer.checkpoints.folder import FILES, RunFolder
 from trainer.errors import (
     CheckpointError,
@@ -198,7 +198,7 @@ class _Folds:
         """With its place in MLflow, and that of its runs."""
         runs = []
         for run in found.runs:
-            there = read_recorded(run.folder) if run.folder else None
+            there = recorded_of(run.folder) if run.folder else None
             runs.append(found_in(run, there) if there else run)
         there = self._following.recorded() if self._following else None
         if there is None:

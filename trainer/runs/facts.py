@@ -9,7 +9,7 @@ from typing import Any
 from trainer.addresses import shown_address
 from trainer.checkpoints.environment import origin
 from trainer.checkpoints.facts import Facts, Kind
-from trainer.checkpoints.folder import new_id
+from trainer.checkpoints.folder import new_id, next_moment
 from trainer.data import Dataset
 from trainer.metrics import default_metric
 from trainer.runs.profile import Profile
@@ -37,6 +37,7 @@ def facts_of(spec: Spec, profile: Profile, kind: Kind = "train", **others: Any) 
         "charts": {},
         "store": address and shown_address(address),
         "record": profile.recorded,
+        "began": next_moment(profile.runs),
     }
     return Facts(**known | others)
 

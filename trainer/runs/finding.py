@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from trainer.checkpoints.facts import read_facts, read_outcome, read_recorded
+from trainer.checkpoints.disk import read_sealed
+from trainer.checkpoints.facts import read_facts, read_outcome, recorded_of
 from trainer.checkpoints.folder import FILES, find_folder
-from trainer.errors import CheckpointError, UsageError
+from trainer.errors import UsageError
 from trainer.runs.facts import spec_place
 from trainer.runs.profile import Profile
 from trainer.spec.schema import Spec
 from trainer.tracking.opening import KIND_TAG, SPEC_FILE
-from trainer.tracking.runs import Runs
+from trainer.tracking.runs import Runs, artifacts_of
 
 RESOLVED: Final = "config/resolved.yaml"
 PREPROCESSING: Final = "preprocessing.json"
@@ -30,8 +31,8 @@ class FoundRun:
     """A run that was found: in its folder, or in the store where it has none here.
 
     `id` is the name of its folder, or its id in the store where it has none; `run_id` its id in
-    the store. `kind` is `train`, or what a run is that trained no model; `tags` are what its end
-    told the store.
+    the store. `place` is where its files are, as messages name it. `kind` is `train`, or what a run
+    is that trained no model; `tags` are what its end told the store.
     """
 
     id: str
@@ -42,10 +43,13 @@ class FoundRun:
     source: str
     hashes: Mapping[str, str]
     tags: Mapping[str, str]
+    place: Path
     _files: Callable[[Sequence[str]], Mapping[str, bytes]]
 
     def files(self, names: Sequence[str]) -> Mapping[str, bytes]:
-        """Those of these files that the run left. Raises `TrackingError` and `CheckpointError`."""
+        """Those of these files that the run left, as it left them. Raises `TrackingError`, and
+        `CheckpointError` for one that was changed or is gone.
+        """
         return self._files(names)
 
 
@@ -66,7 +70,7 @@ def find_run(
     return FoundRun(
         found.tags.get("trainer.run", found.run_id), found.run_id, found.name, found.status,
         found.tags.get(KIND_TAG, "train"), spec_file_of(found.tags), tags, found.tags,
-        lambda names: runs.files(found.run_id, names),
+        artifacts_of(found), lambda names: runs.files(found, names),
     )  # fmt: skip
 
 
@@ -79,7 +83,8 @@ HASHES: Final = ("spec_sha256", "data_sha256", "parameters_sha256")
 
 
 def _in_folder(path: Path) -> FoundRun:
-    facts, outcome, recorded = read_facts(path), read_outcome(path), read_recorded(path)
+    facts, outcome, recorded = read_facts(path), read_outcome(path), recorded_of(path)
+    sealed = {**facts.files, **(outcome.files if outcome else {})}
     hashes = {
         "spec_sha256": facts.spec_sha256,
         "data_sha256": facts.data.get("sha256", ""),
@@ -87,21 +92,12 @@ def _in_folder(path: Path) -> FoundRun:
     }
 
     def files(names: Sequence[str]) -> Mapping[str, bytes]:
-        found = {}
-        for name in names:
-            with suppress(FileNotFoundError):
-                try:
-                    found[name] = (path / FILES / name).read_bytes()
-                except FileNotFoundError:
-                    raise
-                except OSError as error:
-                    text = f"{path / FILES / name} cannot be read: {error.strerror}"
-                    raise CheckpointError(text) from None
-        return found
+        found = {name: read_sealed(path, f"{FILES}/{name}", sealed) for name in names}
+        return {name: data for name, data in found.items() if data is not None}
 
     return FoundRun(
         path.name, recorded.run_id if recorded else None, facts.name,
         outcome.status if outcome else "RUNNING", facts.kind,
         spec_place(facts.spec_file, facts.origin["source"]) or "spec", hashes,
-        outcome.tags if outcome else {}, files,
+        outcome.tags if outcome else {}, path / FILES, files,
     )  # fmt: skip

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from safetensors import SafetensorError
-from safetensors.numpy import load
-
-from trainer.checkpoints.disk import told, write_file
+from trainer.checkpoints.arrays import read_arrays
+from trainer.checkpoints.disk import (
+    TEMPORARY,
+    check_sealed,
+    damaged,
+    is_regular,
+    read_sealed,
+    read_within,
+    told,
+    write_file,
+)
 from trainer.checkpoints.environment import known_environment
-from trainer.checkpoints.facts import FACTS, OUTCOME, Facts, read_facts, read_outcome, write_json
-from trainer.checkpoints.folder import CHECKPOINTS, FILES, JOURNAL, MODEL, new_id
+from trainer.checkpoints.facts import OUTCOME, Facts, read_facts, read_outcome, write_json
+from trainer.checkpoints.folder import CHECKPOINTS, FILES, JOURNAL, MODEL, new_id, write_facts
 from trainer.checkpoints.journal import read_journal
 from trainer.errors import CheckpointError
 from trainer.network.fingerprint import parameters_sha256
@@ -29,6 +36,7 @@ KNOWN: Final = ".known"
 OTHERWISE_TAG: Final = "trainer.otherwise"
 """Of a run that went on although something differed: its bits are not those that its facts decide.
 """
+ID: Final = re.compile("[0-9a-f]{32}")
 PARAMETERS: Final = f"{FILES}/parameters.safetensors"
 
 
@@ -53,7 +61,10 @@ def find_known(runs: Path, facts: Facts) -> Run | None:
     """
     here = known_environment(facts.engine)
     try:
-        folder = runs / (runs / KNOWN / key_of(facts)).read_text()
+        name = read_within(runs, f"{KNOWN}/{key_of(facts)}").decode()
+        if not ID.fullmatch(name):
+            return None
+        folder = runs / name
         known = read_facts(folder)
         if key_of(known) != key_of(facts) or here.items() - known.environment.items():
             return None
@@ -69,22 +80,25 @@ def find_known(runs: Path, facts: Facts) -> Run | None:
 def load_run(folder: Path) -> Run:
     """What a run left that has ended. Raises `CheckpointError` where it is damaged."""
     facts, outcome, history = read_facts(folder), read_outcome(folder), History()
+    data = read_sealed(folder, PARAMETERS, outcome.files) if outcome else None
+    if outcome is None or data is None:
+        raise CheckpointError(f"the run {folder.name[:8]} has no end")
+    check_sealed(folder, {JOURNAL: outcome.files.get(JOURNAL, "")})
     ended = None
     try:
-        parameters = load((folder / PARAMETERS).read_bytes())
         for event in read_journal(folder / JOURNAL):
             history.on(event)
             ended = event if isinstance(event, Ended) else None
-    except (OSError, ValueError, SafetensorError) as error:
-        raise CheckpointError(f"the run {folder.name[:8]} cannot be read: {error}") from None
-    if outcome is None or ended is None:
-        raise CheckpointError(f"the run {folder.name[:8]} has no end, or it is damaged")
+    except (OSError, ValueError) as error:
+        raise damaged(folder / JOURNAL, error) from None
+    if ended is None:
+        raise damaged(folder / JOURNAL, "it does not tell the end")
     return Run(
         name=facts.name,
         status=outcome.status,
         epochs=outcome.epoch,
         steps=outcome.step,
-        parameters=parameters,
+        parameters=read_arrays(folder / PARAMETERS, data),
         metrics=outcome.metrics,
         history=history.series(),
         parameters_sha256=outcome.parameters_sha256 or "",
@@ -109,22 +123,28 @@ def copy_run(known: Path, facts: Facts) -> Path:
         was, id=folder.name, name=facts.name, experiment=facts.experiment, spec=facts.spec,
         spec_text=facts.spec_text, spec_file=facts.spec_file, origin=facts.origin,
         store=facts.store, record=facts.record, parent=facts.parent, register=facts.register,
-        attempt=1, tags={**facts.tags, "trainer.known": known.name}, began=time.time(),
+        attempt=1, tags={**facts.tags, "trainer.known": known.name}, began=facts.began,
     )  # fmt: skip
     again = replace(again, description=_renamed(was.description, was, again))
+    check_sealed(known, {**was.files, **outcome.files})
+    own = {f"{FILES}/config/resolved.yaml": to_yaml(dict(facts.spec)).encode()}
+    if facts.spec_text is not None:
+        own[f"{FILES}/config/spec.yaml"] = facts.spec_text.encode()
+    hashes = {name: hashlib.sha256(data).hexdigest() for name, data in own.items()}
+    again = replace(again, files={**was.files, **hashes})
     with told(folder):
         folder.mkdir()
         for place in (CHECKPOINTS, FILES, MODEL):
             if (known / place).is_dir():
-                shutil.copytree(known / place, folder / place, copy_function=_share)
+                shutil.copytree(
+                    known / place, folder / place, copy_function=_share, ignore=_strange
+                )
         shutil.copy(known / JOURNAL, folder / JOURNAL)  # it may grow
-        config = folder / FILES / "config"
-        write_file(config / "resolved.yaml", to_yaml(dict(facts.spec)).encode())
-        if facts.spec_text is not None:
-            write_file(config / "spec.yaml", facts.spec_text.encode())
+        for name, data in own.items():
+            write_file(folder / name, data)
     renamed = _renamed(outcome.description, was, again)
     write_json(folder, OUTCOME, replace(outcome, description=renamed))
-    write_json(folder, FACTS, again)
+    write_facts(folder, again)
     return folder
 
 
@@ -135,6 +155,17 @@ def _renamed(description: Sequence[str], was: Facts, now: Facts) -> list[str]:
     for old, new in names.items():
         lines = [line.replace(old, new, 1) for line in lines]
     return lines
+
+
+def _strange(folder: str, names: Sequence[str]) -> list[str]:
+    """What no run has left in its folder: links, devices, pipes; and halves of files."""
+    paths = {name: Path(folder) / name for name in names}
+    return [
+        name
+        for name, path in paths.items()
+        if name.startswith(TEMPORARY) or path.is_symlink()
+        or not (path.is_dir() or is_regular(path))
+    ]  # fmt: skip
 
 
 def _share(file: str, copy: str) -> None:

@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from trainer.checkpoints.disk import told
+from trainer.checkpoints.bundle import ABOUT, CODE, WEIGHTS
+from trainer.checkpoints.disk import check_place, told
 from trainer.checkpoints.environment import describe_environment
 from trainer.checkpoints.folder import FILES, JOURNAL, MODEL, RunFolder
 from trainer.checkpoints.journal import read_journal
@@ -21,7 +22,7 @@ from trainer.graph.ops import Array
 from trainer.network.model import Model
 from trainer.report.pictures import draw_pictures
 from trainer.runs.finding import DECISION
-from trainer.runs.trace import write_trace
+from trainer.runs.trace import TRACE, write_trace
 from trainer.spec.emit import to_yaml
 from trainer.tracking.model import SERVED
 from trainer.training import History, Job
@@ -55,7 +56,9 @@ def leave_numbers(folder: RunFolder, job: Job) -> None:
     folder.write(f"{FILES}/{DECISION}", decision + "\n")
     names = [node.name for node in job.graph.trainable]
     with told(folder.path):
-        write_trace(read_journal(folder.path / JOURNAL), names, folder.files / "trace.parquet")
+        check_place(folder.files / TRACE)
+        write_trace(read_journal(folder.path / JOURNAL), names, folder.files / TRACE)
+    folder.seal(f"{FILES}/{TRACE}")
 
 
 def leave_model(folder: RunFolder, job: Job) -> None:
@@ -64,6 +67,8 @@ def leave_model(folder: RunFolder, job: Job) -> None:
     model = Model.from_parts(job.spec, job.parameters, data.preprocessing, job.decision)
     epoch = job.kept_epoch
     _place(folder, MODEL, lambda place: write_bundle(model, data.sample, epoch, SERVED, place))
+    for name in (CODE, WEIGHTS, ABOUT):
+        folder.seal(f"{MODEL}/{name}")
 
 
 def leave_pictures(folder: RunFolder, job: Job, history: History) -> None:

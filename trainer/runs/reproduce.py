@@ -2,30 +2,46 @@
 
 from __future__ import annotations
 
-import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
+from trainer.checkpoints.arrays import read_arrays
+from trainer.checkpoints.disk import text_of
 from trainer.checkpoints.environment import numeric_environment
 from trainer.errors import DataError, DivergedError, TrackingError, UsageError
 from trainer.graph.ops import Array
+from trainer.network.fingerprint import parameters_sha256
 from trainer.runs.attempt import Attempt
-from trainer.runs.finding import spec_file_of
+from trainer.runs.finding import PARAMETERS, RESOLVED, spec_file_of
 from trainer.runs.prepare import prepare
 from trainer.runs.profile import DEFAULT, Profile
 from trainer.runs.resume import changed_facts
 from trainer.runs.start import first_values
+from trainer.runs.trace import TRACE, read_trace
 from trainer.spec import read_spec
 from trainer.tracking.names import read, written
 from trainer.tracking.opening import KIND_TAG
 from trainer.tracking.record import Record, read_record, record_proof
-from trainer.training import Listener, Run, Stop, compile_kernels, make_job, never, nobody
+from trainer.training import (
+    Job,
+    Listener,
+    Run,
+    Series,
+    Stop,
+    compile_kernels,
+    make_job,
+    never,
+    nobody,
+)
+from trainer.training.history import thinned
 
 LATER: Final = ("perf/", "eval/")  # metrics of the machine, and of evaluations after the run
+_SHOWN: Final = 10
 
 
 @dataclass(frozen=True)
@@ -52,7 +68,7 @@ def _number(value: float) -> float | None:
 @dataclass
 class Proof:
     """What running a run again gave: whether all bits are the same, how much was compared, what
-    differs, and which recorded facts are others now.
+    differs, what the record lacks, and which recorded facts are others now.
 
     `allowed` is the largest relative difference that the float type allows after a training:
     the root of its machine epsilon, 3e-4 in float32 and 1.5e-8 in float64.
@@ -64,17 +80,23 @@ class Proof:
     tensors: int = 0
     points: int = 0
     differences: list[Difference] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
     facts: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     @property
     def identical(self) -> bool:
-        """Whether every bit is the same."""
-        return not self.differences
+        """Whether every bit is the same, and there was one to compare with each."""
+        return not self.differences and not self.missing
 
     def __str__(self) -> str:
         counted = f"{self.tensors} tensors, {self.points} metric points"
         if self.identical:
             return f"identical: {counted}"
+        if not self.differences:
+            lines = [f"not proven: what was compared is the same ({counted}), the record lacks"]
+            lines += [f"  {text}" for text in self.missing[:_SHOWN]]
+            more = len(self.missing) - _SHOWN
+            return "\n".join(lines + [f"  … and {more} more"] * (more > 0))
         first = self.differences[0]
         largest = max(self.differences, key=lambda difference: difference.relative)
         within = "within" if largest.relative <= self.allowed else "beyond"
@@ -88,6 +110,7 @@ class Proof:
         lines += [f"  {name}: {old} → {new}" for name, (old, new) in self.facts.items()]
         if not self.facts:
             lines.append("  no recorded fact of the environment differs")
+        lines += [f"  the record lacks {text}" for text in self.missing[:_SHOWN]]
         return "\n".join(lines)
 
     def as_json(self) -> dict[str, Any]:
@@ -98,6 +121,7 @@ class Proof:
             "identical": self.identical,
             "tensors": self.tensors,
             "metric_points": self.points,
+            "missing": self.missing,
             "differences": [difference.as_json() for difference in self.differences[:100]],
             "largest_relative_difference": _number(
                 max((difference.relative for difference in self.differences), default=0.0)
@@ -120,9 +144,11 @@ def reproduce(
     store = profile.find_store()
     record = read_record(store, run)
     _check_whole(record)
-    found = _train_again(record, profile, listen, stop)
-    proof = compare(record, found)
-    verdict = "identical" if proof.identical else str(proof).splitlines()[2].strip()
+    job = _prepared(record, profile, listen)
+    proof = compare(record, _train_again(job, listen, stop), job.charts)
+    verdict = "identical"
+    if not proof.identical:  # the largest difference, or that it is none
+        verdict = str(proof).splitlines()[2 if proof.differences else 0].strip()
     record_proof(store, record.run_id, verdict, proof.as_json())
     return proof
 
@@ -134,15 +160,15 @@ def _check_whole(record: Record) -> None:
         raise UsageError(f"the run {short} did not end: go on with it by `train resume {short}`")
     if KIND_TAG in record.tags:
         raise UsageError(f"the run {short} ({record.tags[KIND_TAG]}) trained no model")
-    missing = {"config/resolved.yaml", "parameters.safetensors"} - record.files.keys()
+    missing = {RESOLVED, PARAMETERS} - record.files.keys()
     if missing:
         raise TrackingError(f"the run {short} has no {' and no '.join(sorted(missing))}")
 
 
-def _train_again(record: Record, profile: Profile, listen: Listener, stop: Stop) -> Run:
-    """What the record's spec, data and engine give now."""
-    file = spec_file_of(record.tags)
-    spec = read_spec(record.files["config/resolved.yaml"].decode(), file)
+def _prepared(record: Record, profile: Profile, listen: Listener) -> Job:
+    """A job of the record's spec, data and engine."""
+    text = text_of(_place(record, RESOLVED), record.files[RESOLVED])
+    spec = read_spec(text, spec_file_of(record.tags))
     expected = record.tags.get("trainer.data_sha256")
     try:
         prepared = prepare(spec, listen)
@@ -157,6 +183,11 @@ def _train_again(record: Record, profile: Profile, listen: Listener, stop: Stop)
         spec, data, prepared.model, _engine(record), profile.threads, initial=initial
     )  # fmt: skip
     compile_kernels(job)
+    return job
+
+
+def _train_again(job: Job, listen: Listener, stop: Stop) -> Run:
+    """What the job gives."""
     try:
         return Attempt(job, listen, stop).carry_out()
     except DivergedError as error:
@@ -165,21 +196,63 @@ def _train_again(record: Record, profile: Profile, listen: Listener, stop: Stop)
         return error.run
 
 
-def compare(record: Record, found: Run) -> Proof:
-    """Every tensor and every point of the record beside those of the run that was found."""
-    from safetensors.numpy import load
-
+def compare(record: Record, found: Run, charts: Mapping[str, int]) -> Proof:
+    """Every tensor and every point of the record beside those of the run that was found; `charts`
+    says how many steps and epochs there can be, of which a run records some.
+    """
     dtype = next(iter(found.parameters.values())).dtype
     facts = changed_facts(_recorded_facts(record), numeric_environment(_engine(record)))
     proof = Proof(record.id, record.run_id, float(np.sqrt(np.finfo(dtype).eps)), facts=dict(facts))
-    kept = load(record.files["parameters.safetensors"])
+    kept = read_arrays(_place(record, PARAMETERS), record.files[PARAMETERS])
     for name in sorted({*kept, *found.parameters}):
         proof.tensors += 1
         proof.differences += _differing(name, kept.get(name), found.parameters.get(name))
     for name, recorded, again in _series(record, found):
         proof.points += len(recorded)
         proof.differences += _differing(name, recorded, again)
+    hashes = {
+        "spec_sha256": found.spec_sha256,
+        "data_sha256": found.data_sha256,
+        "parameters_sha256": parameters_sha256(kept),  # its tensors are compared above
+    }
+    for name, value in hashes.items():
+        _compare_hash(proof, name, record.tags.get(f"trainer.{name}"), value)
+    proof.missing += lacking(record, found, charts)
     return proof
+
+
+def _compare_hash(proof: Proof, name: str, recorded: str | None, found: str) -> None:
+    if recorded is None:
+        proof.missing.append(f"the tag trainer.{name}")
+    elif recorded != found:
+        proof.differences.append(Difference(f"{name} (another hash)", 0, 0, float("inf")))
+        proof.facts[name] = (recorded, found)
+
+
+def lacking(record: Record, found: Run, charts: Mapping[str, int]) -> Iterator[str]:
+    """What a run records of what was found, and the record does not have: then nothing was
+    compared with that.
+    """
+    if TRACE not in record.files:
+        yield f"{TRACE}: the loss and gradient norm of every step"
+    for name, series in found.history.items():
+        finite = np.isfinite(series.values)
+        expected = set(series.steps[finite].tolist()) & _shown(name, series, charts)
+        absent = len(expected - {step for step, _ in record.points.get(name, ())})
+        if absent:
+            yield f"{absent} of {len(expected)} points of {name}"
+    for name, value in found.metrics.items():
+        if name not in found.history and np.isfinite(value) and name not in record.points:
+            yield f"the metric {name}"
+
+
+def _shown(name: str, series: Series, charts: Mapping[str, int]) -> set[int]:
+    """The epochs or steps of which a run records this series: of long ones not all."""
+    if name.endswith("_step"):
+        return set(thinned(charts["steps"]))
+    return set(
+        thinned(charts["epochs"]) if name.startswith("grad_norm/") else series.steps.tolist()
+    )
 
 
 def _series(record: Record, found: Run) -> Iterator[tuple[str, Array, Array | None]]:
@@ -201,10 +274,8 @@ def _series(record: Record, found: Run) -> Iterator[tuple[str, Array, Array | No
             values[max(latest)] = found.metrics.get(name, np.nan)
         again = np.array([values.get(step, np.nan) for step in latest])
         yield name, np.array(list(latest.values())), again
-    if "trace.parquet" in record.files and "train_loss_step" in found.history:
-        import pyarrow.parquet as pq
-
-        trace = pq.read_table(io.BytesIO(record.files["trace.parquet"]))
+    if TRACE in record.files and "train_loss_step" in found.history:
+        trace = read_trace(_place(record, TRACE), record.files[TRACE])
         for column, name in (("loss", "train_loss_step"), ("grad_norm", "grad_norm_step")):
             yield f"trace/{column}", np.array(trace[column]), found.history[name].values
 
@@ -227,6 +298,11 @@ def _differing(where: str, recorded: Array | None, found: Array | None) -> list[
     place = int(apart[0])
     far = relative if np.isfinite(relative) else float("inf")
     return [Difference(f"{where}[{place}]", float(old[place]), float(new[place]), far)]
+
+
+def _place(record: Record, name: str) -> Path:
+    """The artifact as messages name it."""
+    return Path(f"the artifacts of the run {record.id[:8]}") / name
 
 
 def _recorded_facts(record: Record) -> dict[str, Any]:

@@ -8,9 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from safetensors import SafetensorError
-from safetensors.numpy import load
-
+from trainer.checkpoints.arrays import read_arrays
+from trainer.checkpoints.disk import damaged, read_sealed
 from trainer.checkpoints.environment import numeric_environment
 from trainer.checkpoints.facts import Facts, read_facts, read_outcome
 from trainer.checkpoints.folder import FILES, RunFolder, check_room, find_folder
@@ -45,6 +44,7 @@ from trainer.training import (
 
 EXTENDED: Final = "sgd/epochs"
 TRAINED_BY: Final = "sgd/"
+INITIAL: Final = f"{FILES}/initial.safetensors"
 
 Differences = Mapping[str, tuple[str, str]]
 
@@ -105,7 +105,7 @@ def _restored(
     prepared = prepare(spec_of(facts).changed(changes), listen)
     spec, dataset, model = prepared.spec, prepared.dataset, prepared.model
     engine: Any = facts.engine
-    job = make_job(spec, dataset, model, engine, profile.threads, initial=_initial(path))
+    job = make_job(spec, dataset, model, engine, profile.threads, initial=_initial(path, facts))
     compile_kernels(job)
     events, size = folder.restore(job, lambda text: listen(Warned(text)))
     environment = numeric_environment(job.engine.name)
@@ -123,11 +123,11 @@ def _restored(
         data=data_facts(dataset),
         environment=environment,
         description=describe_run(job),
-        charts={**facts.charts, "epochs": spec.sgd.epochs,
-                "steps": spec.sgd.epochs * job.steps_per_epoch},
+        charts=job.charts,
         record=facts.record or profile.recorded,
         tags={**facts.tags, **_tags(differences, job)},
     )  # fmt: skip
+    folder.reopen()  # before anything of it is written anew
     leave_start(folder, job, prepared.describe(), facts.origin["git"])
     folder.begin(now, size)
     every = Every.parse(profile.save_every)
@@ -140,13 +140,12 @@ def spec_of(facts: Facts) -> Spec:
     return Spec.from_resolved(facts.spec, file=here, text=facts.spec_text)
 
 
-def _initial(path: Path) -> dict[str, Array]:
+def _initial(path: Path, facts: Facts) -> dict[str, Array]:
     """The values that the run began with. Raises `CheckpointError`."""
-    file = path / FILES / "initial.safetensors"
-    try:
-        return load(file.read_bytes())
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{file} cannot be read: {error}") from None
+    data = read_sealed(path, INITIAL, facts.files)
+    if data is None:
+        raise damaged(path / INITIAL, "the run does not name its hash")
+    return read_arrays(path / INITIAL, data)
 
 
 def _differences(

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
+
+from trainer.checkpoints.arrays import load_arrays, read_arrays
 from trainer.errors import SpecError, UsageError
 from trainer.graph import Graph
 from trainer.graph.ops import Array, show_shape
@@ -45,8 +48,6 @@ def _named(start: InitFrom) -> str:
 
 
 def _from_run(spec: Spec, start: InitFrom, profile: Profile) -> tuple[str, dict[str, Array]]:
-    from safetensors.numpy import load
-
     assert start.run is not None
     run = find_run(start.run, profile, spec)
     try:
@@ -59,19 +60,16 @@ def _from_run(spec: Spec, start: InitFrom, profile: Profile) -> tuple[str, dict[
         raise SpecError(
             spec.problem(("model", "init_from", "run"), message, "choose a finished run")
         )
-    return run.id, load(files[PARAMETERS])
+    return run.id, read_arrays(run.place / PARAMETERS, files[PARAMETERS])
 
 
 def _from_file(spec: Spec, start: InitFrom) -> tuple[None, dict[str, Array]]:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
     assert start.file is not None
     path = Path(spec.file).parent / start.file if spec.file else Path(start.file)
     try:
         with open_regular(path) as file:
-            arrays = load(file.read())
-    except (OSError, ValueError, SafetensorError) as error:
+            arrays = load_arrays(file.read())
+    except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is no safetensors file"
         remark = None
         if isinstance(error, FileNotFoundError):
@@ -99,8 +97,10 @@ def _chosen(
         if start.layers is not None and node.name.partition("/")[0] not in start.layers:
             continue
         value = found.get(node.name)
-        if value is None or value.shape != node.shape:
+        if value is None or value.shape != node.shape or not _is_real(value):
             has = "nothing" if value is None else f"an array of {show_shape(value.shape)}"
+            if value is not None and not _is_real(value):
+                has = f"{value.dtype}, or numbers that are not finite"
             message = (
                 f"expected '{node.name}' of {show_shape(node.shape)}, {_named(start)} has {has}"
             )
@@ -111,3 +111,8 @@ def _chosen(
     if problems:
         raise SpecError(problems)
     return values
+
+
+def _is_real(value: Array) -> bool:
+    """Whether a training can begin with these numbers."""
+    return value.dtype.kind == "f" and bool(np.isfinite(value).all())

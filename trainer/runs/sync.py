@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from queue import Queue
 
-from trainer.checkpoints.facts import Facts, Recorded, read_facts, read_recorded
+from trainer.checkpoints.facts import Facts, Recorded, read_facts, recorded_of
 from trainer.checkpoints.folder import LOCK, find_folder, folders, is_held
 from trainer.errors import CheckpointError, TrackingError
 from trainer.runs.profile import DEFAULT, Profile
@@ -22,7 +22,7 @@ def unsent_runs(profile: Profile = DEFAULT) -> list[str]:
 def _unsent(runs: Path) -> Iterator[tuple[Path, Facts]]:
     for path in folders(runs):
         try:
-            facts, recorded = read_facts(path), read_recorded(path)
+            facts, recorded = read_facts(path), recorded_of(path)
         except CheckpointError:
             continue
         held = is_held(path / LOCK) or is_held(path / RECORDER_LOCK)
@@ -42,7 +42,7 @@ def send(run: str, profile: Profile = DEFAULT) -> Recorded:
     orders: Orders = Queue()
     orders.put({"folder": str(path.resolve()), "store": store.uri, "attempt": facts.attempt})
     orders.put(None)
-    whole, recorded = follow(orders), read_recorded(path)
+    whole, recorded = follow(orders), recorded_of(path)
     if not whole or recorded is None:
         problem = (recorded and recorded.problem) or "not all of it could be sent"
         raise TrackingError(problem)

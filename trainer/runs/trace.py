@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
+from trainer.checkpoints.disk import damaged
 from trainer.training import StepsDone
 
+TRACE: Final = "trace.parquet"
+COLUMNS: Final = ("step", "epoch", "loss", "grad_norm")
 HELD_VALUES: Final = 1 << 20  # 8 MB
 
 
@@ -34,6 +38,22 @@ def write_trace(events: Iterable[object], parameters: Sequence[str], path: Path)
                     held, rows = [], 0
         if held:
             writer.write_table(_table(held, parameters))
+
+
+def read_trace(path: Path, data: bytes) -> Any:
+    """The rows that `write_trace` wrote, as a table of pyarrow. Raises `CheckpointError`, whose
+    message names `path`.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(io.BytesIO(data))
+    except (pa.ArrowException, OSError) as error:
+        raise damaged(path, f"it is no Parquet file: {error}") from None
+    if table.column_names[: len(COLUMNS)] != list(COLUMNS):
+        raise damaged(path, f"it has not the columns {', '.join(COLUMNS)}")
+    return table
 
 
 def _table(events: Sequence[StepsDone], parameters: Sequence[str]) -> Any:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from trainer.checkpoints.environment import numeric_environment
-from trainer.checkpoints.facts import Facts, read_facts, read_recorded
+from trainer.checkpoints.facts import Facts, read_facts, recorded_of
 from trainer.checkpoints.folder import RunFolder, check_room
 from trainer.checkpoints.keeper import Every
 from trainer.engine.choice import choose_engine
@@ -135,11 +135,7 @@ def _begin(
         facts,
         environment=numeric_environment(job.engine.name),
         description=describe_run(job),
-        charts={
-            "steps": job.spec.sgd.epochs * job.steps_per_epoch,
-            "epochs": job.spec.sgd.epochs,
-            "rows": len(job.dataset.train),
-        },
+        charts=job.charts,
     )
     folder = RunFolder(path)
     try:
@@ -176,7 +172,7 @@ def _known_run(order: Order, run: Run, facts: Facts, recorder: Recorder | None) 
     """
     known = run.folder
     assert known is not None
-    was, recorded = read_facts(known), read_recorded(known)
+    was, recorded = read_facts(known), recorded_of(known)
     alike = all(
         getattr(was, name) == getattr(facts, name)
         for name in ("name", "experiment", "parent", "register")

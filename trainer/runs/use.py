@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import io
-import json
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from safetensors.numpy import load
-
-from trainer.data import Preprocessing
+from trainer.checkpoints.arrays import read_arrays
+from trainer.checkpoints.disk import damaged, text_of
+from trainer.checkpoints.fitted import read_decision, read_preprocessing
 from trainer.errors import TrackingError, UsageError
-from trainer.network.decision import UNDECIDED, Decision
+from trainer.network.decision import UNDECIDED
+from trainer.network.fingerprint import parameters_sha256
 from trainer.network.model import Model
 from trainer.report.recorded import RecordedRun, doubts
 from trainer.runs.finding import (
@@ -26,13 +25,13 @@ from trainer.runs.finding import (
     find_run,
 )
 from trainer.runs.profile import DEFAULT, Profile
+from trainer.runs.trace import TRACE, read_trace
 from trainer.spec import read_spec
 from trainer.tracking.model import RegisteredName
 from trainer.tracking.record import KeptModel, kept_model, promote_run, record_metrics
 from trainer.tracking.runs import Runs
 from trainer.training.history import thinned
 
-TRACE: Final = "trace.parquet"
 NEEDED: Final = (RESOLVED, PREPROCESSING, PARAMETERS)
 
 
@@ -65,24 +64,37 @@ def load_model(run: str, *, profile: Profile = DEFAULT, warn: Warn | None = None
     missing = [name for name in NEEDED if name not in files]
     if missing:
         raise TrackingError(f"the run {found.id[:8]} has no {' and no '.join(missing)}")
-    spec = read_spec(files[RESOLVED].decode(), found.source)
-    how = Preprocessing.from_json(json.loads(files[PREPROCESSING]))
+    return TrainedRun(found, _model(found, files))
+
+
+def _model(run: FoundRun, files: Mapping[str, bytes]) -> Model:
+    """The model in these files. Raises `CheckpointError` where they are not those of the run's
+    hashes, or do not fit each other.
+    """
+    spec = read_spec(text_of(run.place / RESOLVED, files[RESOLVED]), run.source)
+    parameters = read_arrays(run.place / PARAMETERS, files[PARAMETERS])
+    found = {"spec_sha256": (RESOLVED, spec.sha256),
+             "parameters_sha256": (PARAMETERS, parameters_sha256(parameters))}  # fmt: skip
+    for name, (file, sha256) in found.items():
+        if run.hashes[name] != sha256:
+            why = f"its {name} is {sha256[:16]}…, the run recorded {run.hashes[name][:16]}…"
+            raise damaged(run.place / file, why)
+    how = read_preprocessing(run.place / PREPROCESSING, files[PREPROCESSING])
     decision = UNDECIDED
     if DECISION in files:
-        decision = Decision.from_json(json.loads(files[DECISION]))
-    return TrainedRun(found, Model.from_parts(spec, load(files[PARAMETERS]), how, decision))
+        decision = read_decision(run.place / DECISION, files[DECISION])
+    return Model.from_parts(spec, parameters, how, decision)
 
 
 def gradient_norms(run: str, *, profile: Profile = DEFAULT) -> dict[str, Any] | None:
     """The norms of each parameter's gradient by epoch, as `explain.page` takes them, from the trace
     of all steps; None where the run has none. Raises what `load_model` raises.
     """
-    import pyarrow.parquet as pq
-
-    trace = find_run(run, profile).files([TRACE]).get(TRACE)
+    found = find_run(run, profile)
+    trace = found.files([TRACE]).get(TRACE)
     if trace is None:
         return None
-    table = pq.read_table(io.BytesIO(trace))
+    table = read_trace(found.place / TRACE, trace)
     names = [name for name in table.column_names if name.startswith("grad_norm/")]
     if not table.num_rows or not names:
         return None

@@ -59,7 +59,11 @@ class Declaration(Strict):
         `file` and `text` are those of the YAML that they came from; problems name the file.
         Raises `SpecError`.
         """
-        return cls.from_document(as_document(values, file or ""), file=file, text=text)
+        try:
+            document = as_document(values, file or "")
+        except TypeError as error:
+            raise SpecError(f"what was kept is no spec: {error}") from None
+        return cls.from_document(document, file=file, text=text)
 
     def changed(self, changes: Changes) -> Self:
         """The same with other values, validated as a file is.

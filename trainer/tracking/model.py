@@ -21,10 +21,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from trainer.checkpoints.bundle import CODE, WEIGHTS, Bundle
+from trainer.checkpoints.bundle import WEIGHTS, Bundle
+from trainer.checkpoints.disk import check_seal, hash_within, told_of
 from trainer.checkpoints.facts import Facts
 from trainer.errors import TrackingError, UsageError
 from trainer.tracking.names import flatten
+from trainer.tracking.store import Store
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 FOLDER: Final = "model"
 SERVED: Final = "trainer.tracking.served"
 """The file that ends the code of a kept model."""
+MODEL_TAG: Final = "trainer.model_sha256"
+_ADDED: Final = frozenset({"__pycache__", "registered_model_meta"})
 WEIGHTS_TAG: Final = "trainer.weights_sha256"
 
 
@@ -44,7 +48,8 @@ def import_models() -> None:
 
 
 def log_model(client: MlflowClient, run_id: str, facts: Facts, bundle: Path, scratch: Path) -> str:
-    """Keeps the model in the folder `bundle` with the run, which may have it; returns its id.
+    """Keeps the model in the folder `bundle` with the run, which may have it; returns its id. Its
+    code is made anew: no text that lies in the folder is run.
 
     `scratch` is an empty folder for its files. What was written is loaded and predicts the
     example once, before it is stored. Raises `TrackingError`, and whatever MLflow raises.
@@ -88,6 +93,7 @@ def _make(client: MlflowClient, run_id: str, facts: Facts, bundle: Path, place: 
         _try(about, place)
         for cache in list(place.rglob("__pycache__")):  # of the code, which was loaded
             shutil.rmtree(cache)
+        client.set_logged_model_tags(logged.model_id, {MODEL_TAG: _hash_of_all(place)})
         client.log_model_artifacts(logged.model_id, str(place))
         client.finalize_logged_model(logged.model_id, "READY")
     except BaseException:
@@ -98,7 +104,33 @@ def _make(client: MlflowClient, run_id: str, facts: Facts, bundle: Path, place: 
 
 
 def _hash(bundle: Path) -> str:
-    return hashlib.sha256((bundle / WEIGHTS).read_bytes()).hexdigest()
+    with told_of(bundle / WEIGHTS):
+        return hash_within(bundle, WEIGHTS)
+
+
+def _hash_of_all(folder: Path) -> str:
+    """The SHA-256 of the names and hashes of all files in a folder, but for what MLflow adds."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and not set(path.parts) & _ADDED:
+            digest.update(f"{name} {hash_within(folder, name)}\n".encode())
+    return digest.hexdigest()
+
+
+def check_model(client: MlflowClient, model_id: str, store: Store) -> None:
+    """Raises `CheckpointError` where the files of a model are not those that its run recorded:
+    they hold code, which whoever loads the model runs.
+    """
+    from mlflow.artifacts import download_artifacts
+
+    place = Path(f"the model {model_id}")
+    model = client.get_logged_model(model_id)
+    with tempfile.TemporaryDirectory() as scratch, told_of(place):
+        copy = download_artifacts(
+            artifact_uri=model.artifact_location, dst_path=scratch, tracking_uri=store.uri
+        )
+        check_seal(place, _hash_of_all(Path(copy)), model.tags.get(MODEL_TAG, ""))
 
 
 def model_name(text: str) -> str:
@@ -177,6 +209,8 @@ def _save(about: Bundle, bundle: Path, place: Path, logged: Any, run_id: str, fa
     """Writes the files of MLflow's model into the new folder `place`."""
     import pandas as pd
 
+    from trainer.export.bundle import bundle_code
+
     with _quiet():
         from mlflow import pyfunc
         from mlflow.models import Model as Description
@@ -193,7 +227,7 @@ def _save(about: Bundle, bundle: Path, place: Path, logged: Any, run_id: str, fa
     _name_modules(packages)
     with _quiet(), tempfile.TemporaryDirectory() as named:
         code = Path(named) / f"{FOLDER}.py"  # MLflow keeps the name
-        shutil.copy(bundle / CODE, code)
+        code.write_text(bundle_code(bundle.parent, facts, SERVED), encoding="utf-8")
         pyfunc.save_model(
             path=str(place),
             mlflow_model=description,

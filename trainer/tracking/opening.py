@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from trainer.checkpoints.facts import Facts
+from trainer.checkpoints.folder import FILES
 from trainer.errors import TrackingError
 from trainer.tracking.client import client_of, no_collection
 from trainer.tracking.names import flatten
@@ -31,6 +32,8 @@ KIND_TAG: Final = "trainer.kind"
 """What a run is that trained no model, such as `lr-find`; trainings have no such tag."""
 SPEC_FILE: Final = "trainer.spec_file"
 """Where the spec's file was, from the root: its data are beside it, whatever the current folder."""
+FILES_TAG: Final = "trainer.files"
+"""The SHA-256 of the files that are read back, as JSON by their names."""
 DESCRIPTION: Final = "mlflow.note.content"
 PARENT: Final = "mlflow.parentRunId"
 EXPERIMENT_TAGS: Final = {
@@ -164,6 +167,7 @@ def start_tags(facts: Facts) -> dict[str, str]:
         "trainer.version": facts.origin["version"],
         "trainer.spec_sha256": facts.spec_sha256,
         "trainer.engine": facts.engine,
+        FILES_TAG: files_tag(facts.files),
         **{f"mlflow.source.git.{key}": value for key, value in facts.origin["git"].items()},
         **facts.tags,
     }
@@ -172,6 +176,16 @@ def start_tags(facts: Facts) -> dict[str, str]:
     if facts.kind != "train":
         tags[KIND_TAG] = facts.kind
     return tags
+
+
+def files_tag(hashes: Mapping[str, str]) -> str:
+    """The tag for files with these hashes, by their names in the folder of the run."""
+    kept = {
+        name.removeprefix(f"{FILES}/"): sha256
+        for name, sha256 in hashes.items()
+        if name.startswith(f"{FILES}/")
+    }
+    return json.dumps(kept, sort_keys=True)
 
 
 def dataset_inputs(facts: Facts) -> list[DatasetInput]:

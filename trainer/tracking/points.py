@@ -24,18 +24,23 @@ BATCH: Final = 1000  # a call of log_batch takes no more metrics
 
 class Points:
     """What the store is to have of a run's metrics: epochs in full, series by step as far as a
-    chart can show them. `known` are those that it has, the last value by name and step.
+    chart can show them. `known` are those that it has, the last value by name and step, and
+    `latest` is the moment of the latest of them.
 
-    A store shows of each metric the value of the largest step, of several there the latest. Where
-    the parameters that are kept are not those of the last epoch, their metrics are a second point
-    at its step. In a run that goes on from there the series' own value becomes the latest again.
+    A store shows of each metric the value of the largest step, of several there the latest; so
+    moments never go back, though the clock may. Where the parameters that are kept are not those of
+    the last epoch, their metrics are a second point at its step. In a run that goes on from there
+    the series' own value becomes the latest again.
     """
 
-    def __init__(self, facts: Facts, known: Mapping[tuple[str, int], float]) -> None:
+    def __init__(
+        self, facts: Facts, known: Mapping[tuple[str, int], float], latest: int = 0
+    ) -> None:
         self.facts = facts
         self._known = dict(known)
         self._steps = thinned(facts.charts.get("steps", 0))
         self._epochs = frozenset(thinned(facts.charts.get("epochs", 0)))
+        self._latest = latest
         self._epoch_began = 0.0
         self._last: EpochDone | None = None
         self.unsent: list[Point] = []
@@ -62,9 +67,10 @@ class Points:
         self._put(event.metrics.items(), epoch, event.time)
         self._last = event
         if epoch in self._epochs:
-            seconds = max(event.time - self._epoch_began, 1e-9)
-            speed = self.facts.charts["rows"] / seconds
-            self._put([("perf/examples_per_second", speed)], epoch, event.time)
+            seconds = event.time - self._epoch_began
+            if seconds > 0:  # the clock was not set back meanwhile
+                speed = self.facts.charts["rows"] / seconds
+                self._put([("perf/examples_per_second", speed)], epoch, event.time)
             norms = ((f"grad_norm/{n}", v) for n, v in event.parameter_norms.items())
             self._put(norms, epoch, event.time, again=True)
         self._epoch_began = event.time
@@ -100,11 +106,12 @@ class Points:
         """Takes values that are finite, as MLflow would turn others into numbers, and that the
         store has not; with `again` also those of which it has another value.
         """
-        moment = int((when or time.time()) * 1000)
-        for own, value in values:
-            name = written(own)
+        found = [(written(name), value) for name, value in values if math.isfinite(value)]
+        other = again and any(self._known.get((n, step), v) != v for n, v in found)
+        moment = self._latest = max(int((when or time.time()) * 1000), self._latest + other)
+        for name, value in found:
             known = self._known.get((name, step))
-            if math.isfinite(value) and (known is None or (again and known != value)):
+            if known is None or (again and known != value):
                 self._known[name, step] = value
                 self.unsent.append((name, value, moment, step))
 

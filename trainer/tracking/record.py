@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,7 +14,7 @@ from typing import Any, Final
 from trainer.errors import UsageError
 from trainer.report.recorded import RecordedRun, doubts
 from trainer.tracking.client import answers_of, connect
-from trainer.tracking.model import RegisteredName, register
+from trainer.tracking.model import RegisteredName, check_model, register
 from trainer.tracking.names import written
 from trainer.tracking.runs import Runs
 from trainer.tracking.store import Store
@@ -46,7 +47,7 @@ def read_record(store: Store, reference: str) -> Record:
     runs = Runs(store)
     run = runs.find(reference)
     points = {name: runs.points(run.run_id, name) for name in run.metrics}
-    files = runs.files(run.run_id, FILES)
+    files = runs.files(run, FILES)
     return Record(run.id, run.run_id, run.status, run.tags, points, files)
 
 
@@ -66,8 +67,13 @@ def record_metrics(store: Store, run_id: str, metrics: Mapping[str, float]) -> N
     """Adds these values to the run, without a step. Raises `TrackingError`."""
     client = connect(store)
     with answers_of(store):
+        had = client.get_run(run_id).data.metrics
         for name, value in metrics.items():
-            client.log_metric(run_id, written(name), value)
+            key = written(name)
+            before = client.get_metric_history(run_id, key) if key in had else []
+            # later than all that are there, though the clock may have been set back
+            moments = [int(time.time() * 1000), *(point.timestamp + 1 for point in before)]
+            client.log_metric(run_id, key, value, timestamp=max(moments), synchronous=True)
 
 
 def record_files(store: Store, run_id: str, files: Mapping[str, bytes]) -> None:
@@ -97,9 +103,10 @@ class KeptModel:
 
 
 def kept_model(runs: Runs, reference: str) -> KeptModel:
-    """The last model of the run that `reference` stands for.
+    """The last model of the run that `reference` stands for, whose files are as it recorded them.
 
-    Raises `UsageError` where there is no such run or it kept no model, and `TrackingError`.
+    Raises `CheckpointError` where they are not, `UsageError` where there is no such run or it kept
+    no model, and `TrackingError`.
     """
     run = runs.find(reference)
     if (doubt := doubts(run.id[:8], run.status, run.tags)) is not None:
@@ -111,6 +118,8 @@ def kept_model(runs: Runs, reference: str) -> KeptModel:
         raise UsageError(
             f"the run {run.id[:8]} ({run.status}) kept no model: only a finished one does"
         )
+    with answers_of(runs.store):
+        check_model(runs.client, models[-1].model_id, runs.store)
     return KeptModel(run, models[-1].model_id)
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from trainer.checkpoints.disk import TEMPORARY
+from trainer.checkpoints.disk import TEMPORARY, check_sealed, is_regular
 from trainer.checkpoints.facts import (
     FACTS,
     OUTCOME,
@@ -20,7 +20,7 @@ from trainer.checkpoints.facts import (
     Recorded,
     read_facts,
     read_outcome,
-    read_recorded,
+    recorded_of,
     write_json,
 )
 from trainer.checkpoints.folder import FILES, JOURNAL, LOCK, MODEL, is_held
@@ -30,7 +30,9 @@ from trainer.tracking.client import answers_of, no_collection
 from trainer.tracking.model import RegisteredName, log_model, register
 from trainer.tracking.opening import (
     DESCRIPTION,
+    FILES_TAG,
     RUN_TAG,
+    files_tag,
     find_experiment,
     join_run,
     make_run,
@@ -79,9 +81,10 @@ class Recording:
         self._points: Points
         self._not_before = 0.0
         self._uploaded: set[tuple[Path, int]] = set()
-        self._told = False
+        self._told = self._checked = False
+        self._outcome: Outcome | None = None
         self._noted: Recorded | None = None  # what recorded.json says
-        before = read_recorded(folder)
+        before = recorded_of(folder)  # where it is damaged, the store is asked
         if before is None or before.store != store.shown:
             before = Recorded(store.shown, self.facts.attempt)
         self._state = replace(
@@ -169,6 +172,7 @@ class Recording:
         if outcome is None:
             outcome = _killed(self.facts)
             client.set_terminated(run_id, outcome.status)  # at once: the rest may take a while
+        self._outcome = outcome
         self._read()
         self._points.end(self._ended, outcome)
         while self._points.unsent:
@@ -180,7 +184,7 @@ class Recording:
         if is_held(self.folder / LOCK):  # it still makes pictures
             return False
         self._upload(client, run_id)
-        client.set_terminated(run_id, STATUS[outcome.status], end_time=self._ended_at())
+        client.set_terminated(run_id, STATUS[outcome.status], end_time=self._ended_at(outcome))
         self._note(whole=True)
         return True
 
@@ -190,7 +194,7 @@ class Recording:
         client = open_client(self._store)
         joined = self._state.run_id or self._joins
         experiment = find_experiment(client, self._store, self.facts) if not joined else None
-        if joined is None and read_recorded(self.folder) is not None:
+        if joined is None and (self.folder / RECORDED).exists():
             assert experiment is not None
             joined = _asked_for(client, experiment.experiment_id, self.folder.name)
         if joined is None:
@@ -201,14 +205,15 @@ class Recording:
             run = join_run(client, joined, self.facts)
         name = client.get_experiment(run.info.experiment_id).name
         self._note(run_id=run.info.run_id, experiment=name)
-        known = {}
+        known, latest = {}, 0
         for metric in run.data.metrics:
             history = client.get_metric_history(run.info.run_id, metric)
             points = sorted(history, key=lambda point: point.timestamp)
             known.update({(metric, point.step): point.value for point in points})
+            latest = max([latest, *(point.timestamp for point in points)])
         record_start(client, run, self.facts, self._parent())
         self._upload(client, run.info.run_id)
-        self._points = Points(self.facts, known)
+        self._points = Points(self.facts, known, latest)
         self._follower = Follower(self.folder / JOURNAL)
         self._client = client
 
@@ -216,7 +221,7 @@ class Recording:
         """The id in MLflow of the run that this one belongs to."""
         if self.facts.parent is None:
             return None
-        recorded = read_recorded(self.folder.parent / self.facts.parent)
+        recorded = recorded_of(self.folder.parent / self.facts.parent)
         if recorded is None or recorded.run_id is None:
             problem = recorded and recorded.problem
             raise TrackingError(problem or "the run that it belongs to is not recorded yet")
@@ -226,7 +231,7 @@ class Recording:
         """Tags, description and model."""
         from mlflow.entities import RunTag
 
-        tags = dict(outcome.tags)
+        tags = {**outcome.tags, FILES_TAG: files_tag({**self.facts.files, **outcome.files})}
         if outcome.parameters_sha256 is not None:
             tags["trainer.parameters_sha256"] = outcome.parameters_sha256
         if outcome.description:
@@ -241,18 +246,24 @@ class Recording:
             register(client, RegisteredName.parse(self.facts.register), model_id, run_id)
         self._note(model_id=model_id)
 
-    def _ended_at(self) -> int:
-        """When the training ended, in milliseconds since 1970."""
+    def _ended_at(self, outcome: Outcome) -> int:
+        """When the training ended, in milliseconds since 1970; not before it can have ended, as a
+        clock that was set back would say.
+        """
+        moment = time.time()
         with suppress(OSError):
-            return int((self.folder / OUTCOME).stat().st_mtime * 1000)
-        return int(time.time() * 1000)
+            moment = (self.folder / OUTCOME).lstat().st_mtime
+        return int(max(moment, self.facts.began + outcome.seconds) * 1000)
 
     def _upload(self, client: MlflowClient, run_id: str) -> None:
-        """Stores the files that are new."""
+        """Stores the files that are new. Raises `CheckpointError` for one that was changed."""
+        if not self._checked and self._outcome is not None:
+            check_sealed(self.folder, {**self.facts.files, **self._outcome.files})
+            self._checked = True
         files = self.folder / FILES
         for path in sorted(files.rglob("*")):
-            if path.is_file() and not path.name.startswith(TEMPORARY):
-                known = path, path.stat().st_mtime_ns
+            if is_regular(path) and not path.name.startswith(TEMPORARY):
+                known = path, path.lstat().st_mtime_ns
                 if known not in self._uploaded:
                     parent = path.parent.relative_to(files).as_posix()
                     client.log_artifact(run_id, str(path), None if parent == "." else parent)

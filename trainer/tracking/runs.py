@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
+import json
 import math
 import tempfile
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from trainer.checkpoints.choosing import ID_BEGINS, newest, the_one
+from trainer.checkpoints.disk import check_seal, damaged
 from trainer.errors import UsageError
 from trainer.report.recorded import DIVERGED_TAG, FALLBACK, RecordedRun
 from trainer.tracking.client import answers_of, connect, words_of
 from trainer.tracking.names import read_all, written
-from trainer.tracking.opening import KIND_TAG, RUN_TAG
+from trainer.tracking.opening import FILES_TAG, KIND_TAG, RUN_TAG
 from trainer.tracking.store import Store
 
 if TYPE_CHECKING:
@@ -175,9 +178,12 @@ class Runs:
 
     # Files ---------------------------------------------------------------------------------
 
-    def files(self, run_id: str, names: Sequence[str]) -> dict[str, bytes]:
-        """Those of the artifacts `names` that are there. Raises `TrackingError`."""
-        found = {}
+    def files(self, run: RecordedRun, names: Sequence[str]) -> dict[str, bytes]:
+        """Those of the artifacts `names` that the run recorded. Raises `TrackingError`, and
+        `CheckpointError` for one that is gone, or is not what the run recorded.
+        """
+        run_id, found, hashes = run.run_id, {}, file_hashes(run.tags)
+        names = [name for name in names if name in hashes]
         with tempfile.TemporaryDirectory() as folder, answers_of(self.store):
             there = {
                 item.path
@@ -188,6 +194,11 @@ class Runs:
                 if name in there:
                     path = self.client.download_artifacts(run_id, name, folder)
                     found[name] = Path(path).read_bytes()
+        for name in names:
+            if name not in found:
+                raise damaged(artifacts_of(run) / name, "it is gone")
+            sha256 = hashlib.sha256(found[name]).hexdigest()
+            check_seal(artifacts_of(run) / name, sha256, hashes[name])
         return found
 
     # Metrics -------------------------------------------------------------------------------
@@ -196,7 +207,23 @@ class Runs:
         """Every point of a metric as (step, value), in the order in which they came."""
         with answers_of(self.store):
             history = self.client.get_metric_history(run_id, written(metric))
-        return [(p.step, p.value) for p in sorted(history, key=lambda p: p.timestamp)]
+        return [(p.step, p.value) for p in sorted(history, key=lambda p: (p.timestamp, p.step))]
+
+
+def artifacts_of(run: RecordedRun) -> Path:
+    """Where the artifacts of a run are, as messages name it."""
+    return Path(f"the artifacts of the run {run.id[:8]}")
+
+
+def file_hashes(tags: Mapping[str, str]) -> dict[str, str]:
+    """The SHA-256 of the artifacts that a run recorded, by name; those that are read back."""
+    try:
+        found = json.loads(tags.get(FILES_TAG, "{}"))
+    except (ValueError, RecursionError):
+        return {}
+    if not isinstance(found, dict):
+        return {}
+    return {name: sha256 for name, sha256 in found.items() if isinstance(sha256, str)}
 
 
 def _warn_by_default(text: str) -> None:

@@ -126,6 +126,13 @@ class Job:
         return self.rates.batch_size
 
     @property
+    def charts(self) -> dict[str, int]:
+        """How many epochs and steps there can be, and the training rows: what charts must know."""
+        epochs = self.spec.sgd.epochs
+        steps = epochs * self.steps_per_epoch
+        return {"epochs": epochs, "steps": steps, "rows": len(self.dataset.train)}
+
+    @property
     def steps_per_epoch(self) -> int:
         """SGD steps an epoch; the last may have fewer rows."""
         return self.rates.steps_per_epoch

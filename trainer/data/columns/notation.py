@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 from trainer.data.columns.dates import days_of
 from trainer.data.columns.numerals import number_of
@@ -58,11 +57,6 @@ class Notation:
         """What differs from plain notation."""
         plain = asdict(PLAIN)
         return {key: value for key, value in asdict(self).items() if value != plain[key]}
-
-    @classmethod
-    def from_json(cls, fields: Mapping[str, Any]) -> Notation:
-        """From what `as_json` gave."""
-        return cls(**fields)
 
 
 PLAIN: Final = Notation()

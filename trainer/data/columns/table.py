@@ -33,15 +33,9 @@ class Column:
     notation: Notation = PLAIN
 
     def as_json(self) -> dict[str, Any]:
-        """Its fields; `from_json` gives the same column."""
+        """Its fields."""
         return {"name": self.name, "kind": self.kind, "categories": list(self.categories),
                 "notation": self.notation.as_json()}  # fmt: skip
-
-    @classmethod
-    def from_json(cls, fields: Mapping[str, Any]) -> Column:
-        """From what `as_json` gave. Raises `KeyError` where something is missing."""
-        notation = Notation.from_json(fields.get("notation", {}))  # older runs have none
-        return cls(fields["name"], fields["kind"], tuple(fields["categories"]), notation)
 
 
 @dataclass(frozen=True)

@@ -44,14 +44,6 @@ class Rule:
             "parts": list(self.parts), "strict": self.strict, "grouped": self.grouped,
         }  # fmt: skip
 
-    @classmethod
-    def from_json(cls, fields: Mapping[str, Any]) -> Rule:
-        """From what `as_json` gave. Raises `KeyError` where something is missing."""
-        return cls(
-            fields["fill"], fields["indicator"], fields["dimensions"], tuple(fields["parts"]),
-            fields["strict"], fields.get("grouped", False),  # older runs have none
-        )  # fmt: skip
-
 
 def is_plain(column: Column, rule: Rule) -> bool:
     """Whether the column stays one column as it is, but for missing values."""

@@ -8,7 +8,7 @@ scaled.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
@@ -17,11 +17,13 @@ from typing import Any, Final
 import numpy as np
 
 from trainer.data.columns.table import Column, Label, Table, listing
+from trainer.data.preparing.checking import Fields, check, column_of
 from trainer.data.preparing.expand import Rule, expand, fields_of, is_plain, names_of, new_codes
 from trainer.data.preparing.layout import Field, Layout
 from trainer.data.preparing.scaling import Scaling
 from trainer.graph.ops import Array
 from trainer.spec.data import Kind
+from trainer.stored import from_json
 
 NONE: Final = Scaling()
 
@@ -290,18 +292,23 @@ class Preprocessing:
         }
 
     @classmethod
-    def from_json(cls, fields: Mapping[str, Any]) -> Preprocessing:
-        """From what `as_json` gave. Raises `KeyError` where something is missing."""
-        classes = None if fields["classes"] is None else tuple(fields["classes"])
-        return cls(
-            columns=tuple(Column.from_json(column) for column in fields["columns"]),
-            targets=tuple(fields["targets"]),
-            classes=classes,
-            outputs=fields["outputs"],
-            dtype=fields["dtype"],
-            rules=tuple(Rule.from_json(column) for column in fields["columns"]),
-            scaling=Scaling.from_json(fields["scaling"]),
-            target_scaling=Scaling.from_json(fields["target_scaling"]),
-            multi_label=fields["multi_label"],
-            weighted=fields["weighted"],
+    def from_json(cls, value: object) -> Preprocessing:
+        """From what `as_json` gave. Raises `ValueError`, which names the field, for anything else:
+        other types, fields that are missing or that do not fit each other.
+        """
+        kept = from_json(Fields, value)
+        both = [column_of(i, column) for i, column in enumerate(kept.columns)]
+        found = cls(
+            columns=tuple(column for column, _ in both),
+            targets=kept.targets,
+            classes=kept.classes,
+            outputs=kept.outputs,
+            dtype=kept.dtype,
+            rules=tuple(rule for _, rule in both),
+            scaling=Scaling.from_json(kept.scaling),
+            target_scaling=Scaling.from_json(kept.target_scaling),
+            multi_label=kept.multi_label,
+            weighted=kept.weighted,
         )
+        check(found)
+        return found

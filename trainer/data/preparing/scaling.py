@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 
@@ -13,6 +13,15 @@ from trainer.graph.ops import Array
 
 QUANTILES: Final = 1001
 """How many quantiles the curve `quantile` has at most."""
+
+
+@dataclass(frozen=True)
+class ScalingFields:
+    """A scaling as JSON has it; see `Scaling.as_json`."""
+
+    curves: dict[str, Literal["log1p"] | list[float]]
+    shift: list[float] | None
+    scale: list[float] | None
 
 
 @dataclass(frozen=True)
@@ -85,15 +94,15 @@ class Scaling:
         }
 
     @classmethod
-    def from_json(cls, fields: Mapping[str, Any]) -> Scaling:
-        """From what `as_json` gave. Raises `KeyError` where something is missing."""
+    def from_json(cls, kept: ScalingFields) -> Scaling:
+        """From what `as_json` gave. Raises `ValueError` for a curve of no column."""
         return cls(
             curves={
-                int(column): None if curve == "log1p" else np.array(curve)
-                for column, curve in fields["curves"].items()
+                int(column): None if isinstance(curve, str) else np.array(curve, np.float64)
+                for column, curve in kept.curves.items()
             },
-            shift=None if fields["shift"] is None else np.array(fields["shift"]),
-            scale=None if fields["scale"] is None else np.array(fields["scale"]),
+            shift=None if kept.shift is None else np.array(kept.shift, np.float64),
+            scale=None if kept.scale is None else np.array(kept.scale, np.float64),
         )
 
 

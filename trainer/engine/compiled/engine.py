@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from trainer.engine.compiled.cache import load_module
+from trainer.engine.compiled.cache import load_module, seal_module
 from trainer.engine.compiled.codegen import Kernel, kernel_source, kernels_of
 from trainer.engine.compiled.team import ENDED, TEAM_SIZE, TICKET
 from trainer.engine.steps import Steps, inputs_of
@@ -75,6 +75,7 @@ class CompiledEngine:
                 given.insert(0, ended)
             function = getattr(self._module, name)
             function(*given, 1, 0, 0, *([0.0, made] if name == "evaluate" else records))
+        seal_module(self._module)
 
     def train(
         self,
