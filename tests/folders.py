@@ -9,13 +9,16 @@ from typing import Any
 
 from trainer.checkpoints.facts import FACTS, Facts, write_json
 
+ORIGIN = {"source": None, "user": "some", "version": "0", "git": {}}
+DATA = {"sha256": "2" * 64, "origin": "some.csv", "features": 1, "rows": {"train": 1}}
+
 
 def some_facts(**changes: Any) -> Facts:
     """The facts of a run, with changes."""
     facts = Facts(
         id="a" * 32, kind="train", name="some", experiment="some", spec={}, spec_sha256="1" * 64,
-        spec_text=None, spec_file=None, origin={}, data={}, engine="reference", environment={},
-        description=[], score="accuracy", charts={}, began=1e9,
+        spec_text=None, spec_file=None, origin=ORIGIN, data=DATA, engine="reference",
+        environment={}, description=[], score="accuracy", charts={}, began=1e9,
     )  # fmt: skip
     return replace(facts, **changes)
 

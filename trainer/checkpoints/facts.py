@@ -131,10 +131,36 @@ def read_json(folder: Path, name: str, kind: type[T]) -> T:
         raise damaged(folder / name, error) from None
 
 
+@dataclass(frozen=True)
+class _Origin:
+    """What is always known of who started a run."""
+
+    source: str | None
+    user: str
+    version: str
+    git: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class _Data:
+    """What is always known of data that were read."""
+
+    sha256: str
+    origin: str
+    features: int
+    rows: Mapping[str, int]
+
+
 def read_facts(folder: Path) -> Facts:
     """The facts of the run. Raises `CheckpointError`."""
     try:
-        return read_json(folder, FACTS, Facts)
+        facts = read_json(folder, FACTS, Facts)
+        from_json(_Origin, facts.origin, "origin.", whole=False)
+        if facts.data or facts.kind == "train":
+            from_json(_Data, facts.data, "data.", whole=False)
+        return facts
+    except ValueError as error:
+        raise damaged(folder / FACTS, error) from None
     except FileNotFoundError:
         raise CheckpointError(f"{folder} is no folder of a run: it has no {FACTS}") from None
 

@@ -69,7 +69,7 @@ class Points:
         if epoch in self._epochs:
             seconds = event.time - self._epoch_began
             if seconds > 0:  # the clock was not set back meanwhile
-                speed = self.facts.charts["rows"] / seconds
+                speed = self.facts.charts.get("rows", 0) / seconds
                 self._put([("perf/examples_per_second", speed)], epoch, event.time)
             norms = ((f"grad_norm/{n}", v) for n, v in event.parameter_norms.items())
             self._put(norms, epoch, event.time, again=True)
