@@ -103,7 +103,7 @@ def test_the_proof_as_json(train: Train, store: str, write_spec: WriteSpec) -> N
     tensors, points = proof.pop("tensors"), proof.pop("metric_points")
     assert f"{tensors} tensors, {points} metric points" == counted(store, run_id)
     assert proof == {
-        "id": run.id, "run_id": run_id, "identical": True, "differences": [],
+        "id": run.id, "run_id": run_id, "identical": True, "missing": [], "differences": [],
         "largest_relative_difference": 0.0, "allowed": pytest.approx(2**-26), "facts": {},
     }  # fmt: skip
     assert proofs(store, run_id) == [json.loads(out)]
