@@ -24,7 +24,7 @@ from trainer.data.columns.table import Column
 from trainer.data.columns.values import CellError
 from trainer.export.copying import Program
 from trainer.export.literals import literal
-from trainer.spec.writing import DATE_FORMATS
+from trainer.spec.writing import DATE_FORMATS, in_words
 
 
 def day(year: int, month: int, day_: int, hours: float = 0) -> float:
@@ -90,6 +90,17 @@ def test_what_is_no_date_of_its_format(form: str, text: str) -> None:
     named = "a date" if form == "iso" else f"a date as {form}"
     with pytest.raises(CellError, match=f"^expected {re.escape(named)}, found the text "):
         date(text, form)
+
+
+@pytest.mark.parametrize(
+    ("codes", "words"),
+    [("%d/%m/%Y", "day/month/year"), ("%Y-%m-%d %H:%M:%S", "year-month-day"), ("DD.MM.YYYY",
+     "day.month.year"), ("dd-MMM-yy", "day-month-yy"), ("%b %d, %Y", "month day year"),
+     ("%Y%m%d", "yearmonthday"), ("MM/dd/yyyy hh:mm a", "month/day/year"), ("%d/%m", None),
+     ("day/mont/year", None), ("", None)],
+)  # fmt: skip
+def test_codes_of_other_languages_are_told_in_words(codes: str, words: str | None) -> None:
+    assert in_words(codes) == words
 
 
 def test_every_format_has_a_row() -> None:

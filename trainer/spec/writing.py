@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import product
 from typing import Annotated, Final, Literal, TypeAlias
 
@@ -35,7 +36,34 @@ def apart(thousands: str | None, decimal: str | None) -> str | None:
     return thousands
 
 
-DateFormat: TypeAlias = Annotated[str, OneOf("a date format", DATE_FORMATS)]
+_CODES: Final = {
+    "year": "%Y|[yY]{4}",
+    "yy": "%y|(?<![yY])[yY]{2}(?![yY])",
+    "month": "%-?m|%b|%B|M{1,4}|mm",
+    "day": "%-?d|d{1,2}|D{1,2}",
+}
+"""The codes of other languages for the words of a format."""
+
+
+def in_words(codes: str) -> str | None:
+    """The format that is written in codes such as `%d/%m/%Y` or `DD/MM/YYYY`; None for others."""
+    date = re.split(r"[T ,]*(%[HI]|HH|hh)", codes)[0].replace(", ", " ").strip()
+    words = "|".join(f"(?P<{word}>{code})" for word, code in _CODES.items())
+    found = re.sub(words, lambda match: str(match.lastgroup), date)
+    return found if found in DATE_FORMATS else None
+
+
+def _date_format(value: object) -> object:
+    """People who know the codes of other languages are told the words."""
+    found = in_words(value) if isinstance(value, str) and value not in DATE_FORMATS else None
+    if found is not None:
+        raise wrong(f"expected a date format, found {describe(value)}", f"write {found}")
+    return value
+
+
+DateFormat: TypeAlias = Annotated[
+    str, OneOf("a date format", DATE_FORMATS), BeforeValidator(_date_format)
+]
 
 
 def _unit(value: object) -> str:
