@@ -153,7 +153,7 @@ def changed(old: str, new: str, base: str = BASE) -> str:
         ("data", "columns: {a: numeric}",
          (5, 16, "data.columns.a", "expected a mapping, found the text 'numeric'",
           "the keys here are type, missing, indicator, scale, encode, dimensions, order, "
-          "parts, unknown")),
+          "parts, unknown, max_categories, min_count, decimal, thousands, unit, format")),
         ("data", "columns: {'': {}}",
          (5, 13, "data.columns.", "expected a text of at least 1 character, found the text ''",
           None)),
