@@ -15,7 +15,9 @@ import pyarrow as pa
 import pytest
 
 from trainer.data.columns.categories import matcher, text_of
+from trainer.data.columns.cells import reader
 from trainer.data.columns.encoding import encode_column
+from trainer.data.columns.notation import Notation
 from trainer.data.columns.table import Column
 from trainer.data.columns.values import CellError, plain
 from trainer.data.reading.rows import spellings_of
@@ -165,6 +167,12 @@ def test_types_of_arrow_are_the_same_categories(
 ) -> None:
     found = encode_column(cells, Column("a", "categorical", categories))
     np.testing.assert_array_equal(found, numbers)
+
+
+def test_a_decimal_is_a_number_whatever_the_signs_of_texts() -> None:
+    read = reader(Column("a", notation=Notation(decimal=",", thousands=".")))
+    assert [read(cell) for cell in (Decimal("1.234"), 1.234, "1,234")] == [1.234] * 3
+    assert read("1.234") == 1234
 
 
 def test_what_stands_for_nothing_is_no_category() -> None:

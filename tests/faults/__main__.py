@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from . import cells, damage, outputs, pairs, runs, saves, server, specs, trusted
+from . import cells, damage, outputs, pairs, runs, saves, server, specs, tables, trusted
 from .tally import Tally
 
 CAMPAIGNS: Final = (
     "truncations", "flips", "failures", "loads", "kills", "full", "runs", "recorder", "training",
-    "disk", "server", "specs", "cells", "outputs", "trusted",
+    "disk", "server", "specs", "cells", "tables", "outputs", "trusted",
 )  # fmt: skip
 SAMPLE: Final = 37
 """A sample takes one case of so many."""
@@ -129,6 +129,7 @@ ALL: Final[dict[str, Callable[[Path, Size], Iterator[Tally]]]] = {
     "server": _server,
     "specs": lambda folder, size: iter([specs.mutations(folder, size.mutations)]),
     "cells": lambda folder, size: iter([cells.campaign(folder, 2 if size.every > 1 else 300)]),
+    "tables": lambda folder, size: iter([tables.campaign(folder, 1 if size.every > 1 else 300)]),
     "outputs": lambda folder, size: iter(
         [
             outputs.files(folder, size.every),

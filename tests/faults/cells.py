@@ -42,11 +42,12 @@ class Case:
     plain: bool = False
 
 
-def campaign(folder: Path, number: int, seed: int = 1) -> Tally:
-    """So many cells of every kind of column, each alone, beside nothing and beside another row."""
+def campaign(folder: Path, number: int, *kinds: str, seed: int = 1) -> Tally:
+    """So many cells of these kinds of columns, or of every kind, each alone or beside others."""
     tally = Tally("one meaning for a cell")
     with _serving():
-        for kind, column in KINDS.items():
+        for kind in kinds or KINDS:
+            column = KINDS[kind]
             model = small_model([column, Column("b")])
             place = folder / kind.replace(" ", "_")
             place.mkdir()

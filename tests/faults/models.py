@@ -52,7 +52,7 @@ def small_model(columns: Sequence[Column], missing_values: Sequence[str] = MISSI
         "name": "small", "seed": 1,
         "data": {
             "source": {"csv": "t.csv", "missing_values": list(missing_values)}, "target": "y",
-            "columns": {column.name: _declared(column) for column in columns},
+            "columns": {column.name: declared(column) for column in columns},
             "split": {"validation": 0.5},
         },
         "model": {"layers": [{"units": 4, "activation": "tanh"}, {"units": 1}],
@@ -69,7 +69,8 @@ def small_model(columns: Sequence[Column], missing_values: Sequence[str] = MISSI
     return Model.from_parts(spec, parameters, how)
 
 
-def _declared(column: Column) -> dict[str, Any]:
+def declared(column: Column) -> dict[str, Any]:
+    """What a spec says of the column, whose cells may be missing."""
     fill = "median" if column.kind in ("numeric", "date") else "most_frequent"
     kind = {"order": list(column.categories)} if column.kind == "ordinal" else {"type": column.kind}
     return kind | {"missing": fill, "indicator": True}

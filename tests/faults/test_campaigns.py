@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from trainer.checkpoints import checkpoint, disk, journal, keeper
+from trainer.data.columns import categories
+from trainer.data.columns import cells as data_cells
 
-from . import cells, damage, outputs, pairs, runs, saves, specs, trusted
+from . import cells, damage, outputs, pairs, runs, saves, specs, tables, trusted
 from .tally import Tally
 
 SAMPLE = 37
@@ -25,6 +27,7 @@ CAMPAIGNS: dict[str, Callable[[Path], Tally]] = {
     "disks full": lambda folder: saves.full_disks(folder, SAMPLE),
     "mutated configs": lambda folder: specs.mutations(folder, 300),
     "one meaning for a cell": lambda folder: cells.campaign(folder, 2),
+    "one table, every reader": lambda folder: tables.campaign(folder, 1),
     "files written": lambda folder: outputs.files(folder, SAMPLE),
     "streams printed to": lambda folder: outputs.streams(folder, SAMPLE),
 }
@@ -141,6 +144,10 @@ PLANTED: dict[str, tuple[object, str, object, Callable[[Path], Tally]]] = {
         specs, "load_spec", lambda path: path.read_text().index("name"),
         lambda f: specs.mutations(f, 50),
     ),
+    "a category with blanks is another one": (
+        categories, "text_of", str, lambda f: cells.campaign(f, 20, "texts")
+    ),
+    "a text is true": (data_cells, "boolean", lambda _: 1.0, lambda f: tables.campaign(f, 1)),
 }  # fmt: skip
 
 

@@ -50,7 +50,7 @@ class Seen:
             self.booleans += count
         elif len(self.texts) <= _CLOSELY:
             self._look_closely(text, count)
-        elif days_of(text) is not None:
+        elif days_of(text.strip()) is not None:
             self.dates += count
 
     def _look_closely(self, text: str, count: int) -> None:
@@ -63,7 +63,7 @@ class Seen:
         elif looks_like_date(text):
             self.dates += count
             forms = date_formats(text)
-            if forms and days_of(text) is None:
+            if forms and days_of(text.strip()) is None:
                 self.formats.update(dict.fromkeys(forms, count))
                 self.samples.setdefault(forms, text)
 
