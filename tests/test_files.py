@@ -57,7 +57,9 @@ def refused(source: Mapping[str, Any] | str, **data: Any) -> str:
     """What is said of a source that cannot be read, whole or streamed."""
     told = []
     named = {"csv": source} if isinstance(source, str) else source
-    for stream in (False, True) if {"csv", "parquet", "arrow"} & named.keys() else (False,):
+    for stream in (
+        (False, True) if {"csv", "jsonl", "parquet", "arrow"} & named.keys() else (False,)
+    ):
         with pytest.raises((DataError, SpecError)) as caught:
             load_dataset(make_spec(dict(named), **({"target": "y"} | data), stream=stream))
         told.append(tell(caught.value).replace("None: ", ""))
@@ -107,9 +109,9 @@ NOT_TABLES: Mapping[str, tuple[Callable[[], bytes], str]] = {
     "zstd": (lambda: pa.compress(TEXT.encode() * 9, "zstd", asbytes=True),
              "this is compressed with zstd (call it t.csv.zst, or unpack it)"),
     "xlsx": (lambda: zipped(**{"[Content_Types]_xml": "", "xl__workbook_xml": ""}),
-             "this is an Excel workbook (write `source: {excel: …}`)"),
+             "this is an Excel workbook (save the sheet as CSV)"),
     "xls": (lambda: b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600),
-            "this is an old Office file, as of .xls (save the sheet as CSV or .xlsx)"),
+            "this is an old Office file, as of .xls (save the sheet as CSV)"),
     "parquet": (lambda: written(lambda path: pq.write_table(FRAME, path)),
                 "this is a Parquet file (write `source: {parquet: …}`)"),
     "arrow": (lambda: written(lambda path: feather.write_feather(FRAME, path)),
@@ -660,3 +662,70 @@ def test_a_file_that_memory_cannot_hold(folder: Path, monkeypatch: pytest.Monkey
     assert tell(caught.value) == (
         "t.csv.gz: not enough memory to hold this file (write `data.stream: true`)"
     )
+
+
+# JSON lines --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".jsonl.gz"])
+def test_json_lines_mean_what_csv_means(suffix: str, folder: Path) -> None:
+    Path("t.csv").write_text(
+        "a,town,flag,day,y,code\n1,Köln,true,2024-01-02,3,007\n2.5,Rom,false,2024-01-03,4,10\n"
+        "1e3,,true,2024-01-04,5,8\n"
+    )
+    lines = [
+        {"a": 1, "town": " Köln", "flag": True, "day": "2024-01-02", "y": 3, "code": "007"},
+        {"town": "Rom", "a": 2.5, "flag": False, "day": "2024-01-03", "y": 4, "code": "10"},
+        {"a": 1e3, "town": None, "flag": True, "day": "2024-01-04", "y": 5, "code": 8, "x": None},
+    ]
+    text = "\ufeff" + "\n\n".join(json.dumps(line) for line in lines)
+    data = text.encode()
+    Path(f"t{suffix}").write_bytes(gzip.compress(data) if suffix.endswith("gz") else data)
+    how = {"missing": "most_frequent", "features": ["a", "town", "flag", "day", "code"]}
+    table = both({"jsonl": f"t{suffix}"}, **how)
+    assert table.sha256 == both({"csv": "t.csv"}, **how).sha256
+    assert [column.kind for column in table.columns] == [
+        "numeric", "categorical", "boolean", "date", "numeric",
+    ]  # fmt: skip
+    (rows,) = read_rows(Path(f"t{suffix}"), table.columns)
+    assert rows.x.tobytes() == table.x.tobytes()
+
+
+def test_missing_cells_of_json_lines(folder: Path) -> None:
+    lines = ['{"a": NaN, "y": 1}', '{"y": 2}', '{"a": null, "y": 3}', '{"a": 4, "y": 4}']
+    Path("t.jsonl").write_text("\n".join(lines))
+    assert np.isnan(both({"jsonl": "t.jsonl"}, missing="mean").x[:, 0]).tolist() == [True] * 3 + [
+        False
+    ]
+    with pytest.raises(DataError, match=r"jsonl:1: column 'a': expected a number, found 3 empty"):
+        read({"jsonl": "t.jsonl"})
+
+
+LEAVE = "(leave the column out, or write a column for each of its values)"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('{"a": [1], "y": 1}\n',
+         f"t.jsonl:1: column 'a': expected a number or a text, found a list {LEAVE}"),
+        ('{"a": 1, "y": 1}\n\n{"a": {"b": 1}, "y": 1}\n',
+         f"t.jsonl:3: column 'a': expected a number or a text, found a mapping {LEAVE}"),
+        ('{"a": 1, "y": 1}\n[1, 2]\n',
+         't.jsonl:2: expected an object, found a list (write {"name": value, …})'),
+        ('{"a": 1, "y": 1}\n{"a": 1, "y"\n', "t.jsonl:2: this is no JSON: Expecting ':' delimiter "
+         '(column 13) (write an object on each line, as {"a": 1, "y": 2})'),
+        ('{"a": 1, "a ": 2, "y": 1}\n', "t.jsonl:1: the key 'a' stands 2 times"),
+        ('{"a": Infinity, "y": 1}\n',
+         "t.jsonl:1: column 'a': expected a finite number, found 'Infinity' "
+         "(leave the row or column out)"),
+        ('{"a": "\\ud800", "y": 1}\n',
+         "t.jsonl:1: column 'a': the text holds half of a character, as \\ud800 is"),
+        ("[" * 100_000, "t.jsonl:1: this is nested too deeply"),
+        ("\n", "t.jsonl: the file has no rows"),
+    ],
+    ids=range(9),
+)  # fmt: skip
+def test_faults_of_json_lines(text: str, told: str, folder: Path) -> None:
+    Path("t.jsonl").write_text(text)
+    assert refused({"jsonl": "t.jsonl"}) == told

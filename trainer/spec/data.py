@@ -135,6 +135,14 @@ class CsvSource(FileSource):
         return self.delimiter or ("\t" if tabs else ",")
 
 
+class JsonlSource(FileSource):
+    """Text files with a JSON object a line."""
+
+    jsonl: Names
+    """Path of the file, or several, a pattern, or a folder. A value is a number, a text, true,
+    false or null; keys that a line lacks are empty cells. Files may be compressed as of `csv`."""
+
+
 class ParquetSource(FileSource):
     """Parquet files."""
 
@@ -232,7 +240,8 @@ class InlineSource(Tagged):
 
 
 _SUFFIXES: Final = {
-    ".csv": "csv", ".tsv": "csv", ".txt": "csv", ".parquet": "parquet", ".arrow": "arrow",
+    ".csv": "csv", ".tsv": "csv", ".txt": "csv", ".jsonl": "jsonl",
+    ".ndjson": "jsonl", ".parquet": "parquet", ".arrow": "arrow",
     ".feather": "arrow", ".npz": "npz", ".npy": "npy",
 }  # fmt: skip
 
@@ -253,6 +262,7 @@ def _no_path(value: Any) -> Any:
 SourceSpec: TypeAlias = Annotated[
     Annotated[str, OneOf("a bundled data set", BUNDLED), BeforeValidator(_no_path)]
     | CsvSource
+    | JsonlSource
     | ParquetSource
     | ArrowSource
     | NpzSource
@@ -514,8 +524,9 @@ class DataSpec(Strict):
     """The examples, and what is done to them before training."""
 
     source: SourceSpec
-    """A bundled data set's name, or `{csv: path}`, `{parquet: path}`, `{arrow: path}`,
-    `{npz: path}`, `{npy: path, y: path}`, `{inline: {x: …, y: …}}`, `{synthetic: name}`."""
+    """A bundled data set's name, or `{csv: path}`, `{jsonl: path}`, `{parquet: path}`,
+    `{arrow: path}`, `{npz: path}`, `{npy: path, y: path}`, `{inline: {x: …, y: …}}`,
+    `{synthetic: name}`."""
     target: ColumnNames | None = Field(
         default_factory=lambda data: _default_target(data), validate_default=True
     )
@@ -615,8 +626,8 @@ class DataSpec(Strict):
         source, split = info.data.get("source"), info.data.get("split")
         if not stream or source is None:
             return stream
-        if not isinstance(source, CsvSource | ParquetSource | ArrowSource):
-            raise wrong("only rows of csv, parquet and arrow files can stay on disk",
+        if not isinstance(source, CsvSource | JsonlSource | ParquetSource | ArrowSource):
+            raise wrong("only rows of csv, jsonl, parquet and arrow files can stay on disk",
                         "leave stream out")  # fmt: skip
         if split is not None and (split.group or split.time or split.folds):
             raise wrong("rows that stay on disk are split by chance alone",

@@ -136,7 +136,7 @@ NotNegative: TypeAlias = Annotated[float, Field(ge=0)]
 Name: TypeAlias = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]+$")]
 LONGEST_COLUMN: Final = 10_000
 ColumnName: TypeAlias = Annotated[
-    str, BeforeValidator(clean_names), Field(min_length=1, max_length=LONGEST_COLUMN)
+    str, Field(min_length=1, max_length=LONGEST_COLUMN), BeforeValidator(clean_names)
 ]
 """What a header may hold, line breaks too, in its one form."""
 Word: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=60)]

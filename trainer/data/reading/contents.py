@@ -26,7 +26,7 @@ class Contents:
 
 _UNPACK: Final = "unpack it, and name the file that was in it"
 _SAVE: Final = "save the table as CSV, or as Parquet"
-_SPREADSHEET: Final = "save the sheet as CSV or .xlsx"
+_SPREADSHEET: Final = "save the sheet as CSV"
 
 
 def _source(key: str) -> str:
@@ -135,7 +135,7 @@ def _of_archive(file: IO[bytes] | None) -> Contents:
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
         return Contents("a zip archive that is not whole", "fetch it again")
     if any(name.startswith("xl/") for name in names):
-        return Contents("an Excel workbook", _source("excel"))
+        return Contents("an Excel workbook", _SPREADSHEET)
     if "mimetype" in names or "[Content_Types].xml" in names:
         return Contents("a document of an office program", _SPREADSHEET)
     if names and all(name.endswith(".npy") for name in names):

@@ -31,6 +31,7 @@ class FileKind:
 
 KINDS: Final[Mapping[str, FileKind]] = {
     "csv": FileKind("CSV", (".csv", ".tsv", ".txt")),
+    "jsonl": FileKind("JSON lines", (".jsonl", ".ndjson")),
     "parquet": FileKind("Parquet", (".parquet", ".pq")),
     "arrow": FileKind("Arrow", (".arrow", ".feather", ".ipc")),
     "npz": FileKind("NumPy", (".npz",)),

@@ -14,6 +14,7 @@ from typing import Any, Final
 from trainer.data.columns.table import Column
 from trainer.data.reading.csv import CsvFile
 from trainer.data.reading.files import KINDS, suffix_of, unreadable
+from trainer.data.reading.jsonlines import JsonLinesFile
 from trainer.data.reading.numpyfiles import read_npy, read_npz
 from trainer.data.reading.tablefile import CELLS, ROWS, BinaryFile, TableFile
 from trainer.errors import DataError
@@ -23,6 +24,7 @@ from trainer.spec.data import (
     ArrowSource,
     CsvSource,
     FileSource,
+    JsonlSource,
     NpzSource,
     ParquetSource,
 )
@@ -166,6 +168,8 @@ def open_source(source: FileSource, path: Path) -> TableFile:
     """A file of the source, which stays on disk; NumPy's arrays are read. Raises `DataError`."""
     if isinstance(source, CsvSource):
         return CsvFile(path, source)
+    if isinstance(source, JsonlSource):
+        return JsonLinesFile(path)
     if isinstance(source, ParquetSource):
         return ParquetFile(path)
     if isinstance(source, ArrowSource):
@@ -187,6 +191,8 @@ def open_by_name(
     `absent` are columns that one without a header may lack.
     """
     suffix = suffix_of(path)
+    if suffix in KINDS["jsonl"].suffixes:
+        return JsonLinesFile(path)
     if suffix in PARQUET:
         return ParquetFile(path)
     if suffix in ARROW:
