@@ -97,6 +97,8 @@ def test_other_columns_of_further_files_may_differ_where_they_are_left_out(tmp_p
     [
         ("{except: [idd]}",
          "data.features.except[0]: the data has no column 'idd' (did you mean 'id'?)"),
+        ("{except: idd}",
+         "data.features.except: the data has no column 'idd' (did you mean 'id'?)"),
         ("{also: [dat]}",
          "data.features.also[0]: the data has no column 'dat' (the columns are id, name, "
          "a, g, t, w, y)"),

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias, get_args
 
 from pydantic import BeforeValidator, WithJsonSchema
 
-from trainer.spec.document import show_text
+from trainer.spec.document import Path, show_text
 from trainer.spec.fields import TEXTS, ColumnNames, Strict, as_tuple, column_names, wrong
 from trainer.spec.messages import describe, near
 
@@ -14,19 +14,19 @@ Part: TypeAlias = Literal["except", "also"]
 PARTS: Final[tuple[Part, ...]] = get_args(Part)
 
 
-def _features(value: Any) -> tuple[str, ...] | dict[Part, tuple[str, ...]]:
+def _features(value: Any) -> tuple[str, ...] | dict[Part, str | tuple[str, ...]]:
     """A list of columns; or which are left out, and which are taken too."""
     if isinstance(value, dict) and value:
-        found: dict[Part, tuple[str, ...]] = {}
+        found: dict[Part, str | tuple[str, ...]] = {}
         for key, names in value.items():
             part = next((part for part in PARTS if part == key), None)
             if part is None:
                 advice = near(key, PARTS) or "the keys here are except, also"
                 raise wrong("unknown key", advice, (key,), key=True)
-            found[part] = as_tuple(column_names(names, (part,)))
-        for i, name in enumerate(found.get("also", ())):
-            if name in found.get("except", ()):
-                raise wrong(f"'{name}' is left out and taken too", at=("also", i))
+            found[part] = column_names(names, (part,))
+        for at, name in listed(found, "also"):
+            if name in as_tuple(found.get("except", ())):
+                raise wrong(f"'{name}' is left out and taken too", at=at)
         return found
     if not isinstance(value, list | tuple):
         hint = f"write [{show_text(value)}]" if isinstance(value, str) else None
@@ -37,7 +37,7 @@ def _features(value: Any) -> tuple[str, ...] | dict[Part, tuple[str, ...]]:
 
 
 Features: TypeAlias = Annotated[
-    tuple[str, ...] | dict[Part, tuple[str, ...]],
+    tuple[str, ...] | dict[Part, str | tuple[str, ...]],
     BeforeValidator(_features),
     WithJsonSchema({"anyOf": [
         {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1},
@@ -47,11 +47,19 @@ Features: TypeAlias = Annotated[
 ]  # fmt: skip
 
 
-def named(features: Features | None) -> list[tuple[tuple[str | int, ...], str]]:
+def named(features: Features | None) -> list[tuple[Path, str]]:
     """The features that are named, each with its place below the field."""
     if isinstance(features, dict):
-        return [(("also", i), name) for i, name in enumerate(features.get("also", ()))]
+        return listed(features, "also")
     return [((i,), name) for i, name in enumerate(features or ())]
+
+
+def listed(features: Features | None, part: Part) -> list[tuple[Path, str]]:
+    """The columns that are left out, or taken too, each with its place below the field."""
+    names = features.get(part, ()) if isinstance(features, dict) else ()
+    if isinstance(names, str):
+        return [((part,), names)]
+    return [((part, i), name) for i, name in enumerate(names)]
 
 
 class DropSpec(Strict):

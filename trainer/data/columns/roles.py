@@ -11,7 +11,7 @@ from trainer.data.columns.table import Column, Label, listing, show
 from trainer.data.columns.targets import TARGET, Goal
 from trainer.data.misfits import Misfit, MisfitError
 from trainer.errors import SpecError
-from trainer.spec.choosing import named
+from trainer.spec.choosing import PARTS, listed, named
 from trainer.spec.data import DataSpec, Kind
 from trainer.spec.document import Path
 from trainer.spec.names import like
@@ -70,8 +70,8 @@ def _features(columns: Sequence[str], data: DataSpec, roles: Roles) -> tuple[str
     """The features that the spec names, or all columns but those that it leaves out."""
     if isinstance(data.features, tuple):
         return data.features
-    asked = data.features or {}
-    no = {*roles.others, *asked.get("except", ())} - {*asked.get("also", ())}
+    no, yes = ({name for _, name in listed(data.features, part)} for part in PARTS)
+    no = {*roles.others, *no} - yes
     return tuple(name for name in columns if name not in no)
 
 
@@ -116,8 +116,7 @@ def _misfits(columns: Sequence[str], data: DataSpec, roles: Roles) -> Iterator[M
 def _named_features(data: DataSpec) -> Iterator[tuple[Path, str]]:
     """The names in `features`, with their places below it."""
     yield from named(data.features)
-    if isinstance(data.features, dict):
-        yield from ((("except", i), name) for i, name in enumerate(data.features.get("except", ())))
+    yield from listed(data.features, "except")
 
 
 def _required(data: DataSpec) -> list[tuple[Path, str]]:

@@ -25,7 +25,7 @@ from trainer.data.reading.numpyfiles import read_npy
 from trainer.data.reading.synthetic import draw_synthetic
 from trainer.data.reading.tablefile import TableFile, show_visible
 from trainer.errors import DataError, Problem
-from trainer.spec.choosing import named
+from trainer.spec.choosing import listed, named
 from trainer.spec.data import DataSpec, FileSource, InlineSource, NpySource, SyntheticSource
 from trainer.spec.fields import as_tuple
 from trainer.spec.names import like
@@ -167,7 +167,7 @@ def _check_same(file: TableFile, first: TableFile, roles: Roles, data: DataSpec)
     Where the spec names the features, or those that are none, other columns may differ.
     """
     problems = []
-    no = data.features.get("except", ()) if isinstance(data.features, dict) else ()
+    no = [name for _, name in listed(data.features, "except")]
     theirs, ours = set(file.names), {*first.names, *no}
     needed = (*roles.features, *roles.others, *required(data, (), ()))
     for name in dict.fromkeys(needed):
