@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from trainer.checkpoints import checkpoint, disk, journal, keeper
+from trainer.checkpoints import checkpoint, journal, keeper
 from trainer.data.columns import categories
 from trainer.data.columns import cells as data_cells
 
@@ -136,9 +136,6 @@ PLANTED: dict[str, tuple[object, str, object, Callable[[Path], Tally]]] = {
     ),
     "a journal that goes on behind a failure": (
         keeper, "Journal", _Appending, lambda f: saves.failures(f, every=4)
-    ),
-    "no hash of what a run left": (
-        disk, "check_seal", lambda *_: None, lambda f: next(trusted.campaign(f, 20, flips=4))
     ),
     "an error that is no TrainerError": (
         specs, "load_spec", lambda path: path.read_text().index("name"),

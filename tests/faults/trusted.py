@@ -221,9 +221,9 @@ _SHARE: Final = {"files damaged": 1.5, "no files": 8.0, "values of a forger": 0.
 """Of how many kinds of cases there are, for a sample."""
 
 
-def campaign(folder: Path, every: int = 1, flips: int = 40) -> Iterator[Tally]:
+def campaign(folder: Path, every: int = 1, flips: int = 40, only: str = "") -> Iterator[Tally]:
     """Files damaged, files that are none, and values that somebody else wrote and sealed; one case
-    of `every`.
+    of `every`, of files in whose names `only` is.
     """
     runs = make_runs(folder)
     for name, cases in (
@@ -234,7 +234,7 @@ def campaign(folder: Path, every: int = 1, flips: int = 40) -> Iterator[Tally]:
         tally = Tally(name)
         step = max(1, round(every / _SHARE[name])) if every > 1 else 1
         for number, (what, spoil) in enumerate(cases):
-            if number % step == 0:
+            if number % step == 0 and only in what:
                 _case(tally, runs, what, spoil, name.endswith("forger"))
         tally.notes.append(f"each asked by {len(ASKED)}")
         yield tally
