@@ -126,9 +126,9 @@ def test_scikit_learn_finds_the_same() -> None:
             outputs = model.outputs(x)
             return score_rows(model.spec.model, model.preprocessing, outputs, y)["r2"]
 
-    mine = permutation_importance(model, raw, target, metric="r2", repeats=15)
-    theirs = other(Estimator(), raw, target, n_repeats=15, random_state=0)
-    spread = np.hypot(deviations(mine.score_lost), theirs.importances_std) / np.sqrt(15)
+    mine = permutation_importance(model, raw, target, metric="r2", repeats=8)
+    theirs = other(Estimator(), raw, target, n_repeats=8, random_state=0)
+    spread = np.hypot(deviations(mine.score_lost), theirs.importances_std) / np.sqrt(8)
     apart = np.abs(mine.score_lost.mean(axis=1) - theirs.importances_mean)
     assert (apart <= 4 * spread + 1e-9).all()
 
@@ -246,7 +246,7 @@ def many(columns: int, value: float = 0.0) -> Importance:
     )
 
 
-@pytest.mark.parametrize(("columns", "value"), [(1, 0.0), (20, 1e300), (3000, np.nan)])
+@pytest.mark.parametrize(("columns", "value"), [(1, 1e300), (3000, np.nan)])
 def test_pictures_of_any_size(columns: int, value: float, folder: Path) -> None:
     found = many(columns, value)
     write_importance(found, "a $name", "9 rows", folder / "found.png")
