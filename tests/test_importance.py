@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -259,10 +260,9 @@ def test_pictures_of_any_size(columns: int, value: float, folder: Path) -> None:
 
 def test_many_columns_show_the_first(capsys: pytest.CaptureFixture[str]) -> None:
     from trainer.cli.importance import _show
-    from trainer.runs.finding import FoundRun
     from trainer.runs.importance import Measured
 
-    run = FoundRun("0123456789", None, "wide", "FINISHED", "train", "spec", {}, {}, lambda _: {})
+    run: Any = SimpleNamespace(id="0123456789", run_id=None, name="wide")
     _show(Measured(run, "train", 90, many(50)), None)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "wide (01234567) on 9 of 90 training rows"
