@@ -151,7 +151,7 @@ def points(store: str, run_id: str | None) -> dict[str, Any]:
     shown = client.get_run(str(run_id)).data.metrics
     found: dict[str, Any] = {}
     for name in shown:
-        if name in SUMMARIES:
+        if name in SUMMARIES or name.startswith("last_"):
             found[name] = shown[name]
         elif not name.startswith("perf/"):
             history = client.get_metric_history(str(run_id), name)
