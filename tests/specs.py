@@ -123,6 +123,34 @@ data: {source: {inline: {x: [[0, 0], [0, 1], [1, 0]], y: [0, 1, 1]}}}
 model: {layers: [{units: 3, activation: tanh}, {units: 1}], loss: logistic}
 sgd: {learning_rate: 1, epochs: 4, schedule: cosine}
 """
+WRITTEN = """\
+name: written
+data:
+  source: {csv: a.data, delimiter: blanks, decimal: ",", thousands: ".", encoding: cp1252,
+           skip_lines: 2, header: false, names: [price, day, town, y], quote: "'", comment: "#"}
+  target: y
+  columns:
+    price: {decimal: ".", thousands: ",", unit: "$"}
+    day: {format: day.month.year}
+    town: {max_categories: 9, min_count: 3}
+  drop_rows: {missing: [target, price]}
+  max_categories: 20
+  min_count: 2
+model: {layers: [{units: 1}], loss: squared}
+sgd: {learning_rate: 1, epochs: 4}
+"""
+NAMELESS = """\
+name: nameless
+data: {source: {csv: a.csv, header: false}, target: column_3}
+model: {layers: [{units: 1}], loss: squared}
+sgd: {learning_rate: 1, epochs: 4}
+"""
+LINES = """\
+name: lines
+data: {source: {jsonl: a.jsonl}, target: y, features: {except: name, also: when}}
+model: {layers: [{units: 1}], loss: squared}
+sgd: {learning_rate: 1, epochs: 4}
+"""
 SKETCH = """\
 name: sketch
 seed: 3
@@ -133,7 +161,7 @@ model:
   output: c
   dtype: float32
 """
-TEXTS = [CLASSES, NUMBERS, LABELS, FOLDS, ARRAYS, DRAWN, INLINE]
+TEXTS = [CLASSES, NUMBERS, LABELS, FOLDS, ARRAYS, DRAWN, WRITTEN, NAMELESS, LINES, INLINE]
 
 
 def read(text: str) -> dict[str, Any]:

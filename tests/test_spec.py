@@ -82,7 +82,8 @@ def problems(call: Callable[[], object]) -> list[Found]:
          (7, 7, "data.source.inline.z", "unknown key", "the keys here are x, y")),
         ("    inline:", "    csv: a.csv\n    inline:",
          (6, 5, "data.source.inline", "unknown key",
-          "the keys here are csv, delimiter, missing_values")),
+          "the keys here are csv, delimiter, missing_values, decimal, thousands, encoding, "
+          "skip_lines, header, names, quote, comment")),
         ("name: tiny\n", "", (1, 1, "name", "required key is missing", None)),
         ("  epochs: 3\n", "", (13, 1, "sgd.epochs", "required key is missing", None)),
         ("{units: 1}", "{bias: false}",
@@ -196,8 +197,8 @@ def problems(call: Callable[[], object]) -> list[Found]:
          (3, 1, "data.target", "required key is missing",
           "name the column to predict: `target: …`")),
         (SOURCE, "source: {csv: a.csv, delimiter: ''}\n  target: y\n",
-         (4, 35, "data.source.delimiter", "expected ',', ';', '\\t', '|', ':' or ' ', found "
-          "the text ''", None)),
+         (4, 35, "data.source.delimiter", "expected ',', ';', '\\t', '|', ':', ' ' or 'blanks', "
+          "found the text ''", None)),
         (SOURCE, "source: {csv: a.csv}\n  target: y\n  features: [a, y]\n",
          (6, 17, "data.features[1]", "'y' is the target and cannot also be a feature", None)),
         (SOURCE, "source: {csv: a.csv}\n  target: y\n  features: [a, a]\n",

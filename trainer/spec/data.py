@@ -49,11 +49,6 @@ ENCODINGS: Final = frozenset((
 """How texts may be encoded, by the names that Python gives."""
 
 
-def not_at(default: Any) -> Any:
-    """A field that is left out of a resolved spec, and so of its fingerprint, at its default."""
-    return Field(exclude_if=lambda value: value == default)
-
-
 # Sources ---------------------------------------------------------------------------------------
 
 
@@ -94,19 +89,17 @@ class CsvSource(FileSource):
     """The decimal sign of numbers."""
     thousands: Thousands | None = None
     """The sign between thousands, as in 1,234,567; by default there is none."""
-    encoding: Annotated[str, BeforeValidator(_encoding), not_at("utf-8")] = "utf-8"
+    encoding: Annotated[str, BeforeValidator(_encoding)] = "utf-8"
     """How the text is encoded, such as `cp1252`, `latin-1` or `utf-16`."""
-    skip_lines: Annotated[int, Field(ge=0, le=10**6), not_at(0)] = 0
+    skip_lines: Annotated[int, Field(ge=0, le=10**6)] = 0
     """How many lines stand before the header, or before the first row."""
-    header: Annotated[bool, not_at(True)] = True
+    header: bool = True
     """Whether a line with the names of the columns comes first."""
-    names: Annotated[
-        tuple[ColumnName, ...] | None, Field(strict=False, min_length=1), not_at(None)
-    ] = None
+    names: Annotated[tuple[ColumnName, ...], Field(strict=False, min_length=1)] | None = None
     """The names of the columns of a file without a header; by default `column_1` and so on."""
-    quote: Annotated[Literal['"', "'", "none"], not_at('"')] = '"'
+    quote: Literal['"', "'", "none"] = '"'
     """The mark around cells in which a delimiter or a line end may stand."""
-    comment: Annotated[Literal["#", "%", "//", "--"] | None, not_at(None)] = None
+    comment: Literal["#", "%", "//", "--"] | None = None
     """How lines begin that are left out."""
 
     @field_validator("thousands")
