@@ -145,6 +145,12 @@ data: {source: {csv: a.csv, header: false}, target: column_3}
 model: {layers: [{units: 1}], loss: squared}
 sgd: {learning_rate: 1, epochs: 4}
 """
+SHEETS = """\
+name: sheets
+data: {source: {excel: [a.xlsx, b.xlsx], sheet: Data, skip_lines: 2}, target: y}
+model: {layers: [{units: 1}], loss: squared}
+sgd: {learning_rate: 1, epochs: 4}
+"""
 LINES = """\
 name: lines
 data: {source: {jsonl: a.jsonl}, target: y, features: {except: name, also: when}}
@@ -161,7 +167,7 @@ model:
   output: c
   dtype: float32
 """
-TEXTS = [CLASSES, NUMBERS, LABELS, FOLDS, ARRAYS, DRAWN, WRITTEN, NAMELESS, LINES, INLINE]
+TEXTS = [CLASSES, NUMBERS, LABELS, FOLDS, ARRAYS, DRAWN, WRITTEN, NAMELESS, LINES, SHEETS, INLINE]
 
 
 def read(text: str) -> dict[str, Any]:

@@ -109,9 +109,10 @@ NOT_TABLES: Mapping[str, tuple[Callable[[], bytes], str]] = {
     "zstd": (lambda: pa.compress(TEXT.encode() * 9, "zstd", asbytes=True),
              "this is compressed with zstd (call it t.csv.zst, or unpack it)"),
     "xlsx": (lambda: zipped(**{"[Content_Types]_xml": "", "xl__workbook_xml": ""}),
-             "this is an Excel workbook (save the sheet as CSV)"),
+             "this is an Excel workbook (write `source: {excel: …}`)"),
     "xls": (lambda: b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600),
-            "this is an old Office file, as of .xls (save the sheet as CSV)"),
+            "this is an old Office file, as of .xls, or one with a password "
+            "(save the sheet as CSV or .xlsx)"),
     "parquet": (lambda: written(lambda path: pq.write_table(FRAME, path)),
                 "this is a Parquet file (write `source: {parquet: …}`)"),
     "arrow": (lambda: written(lambda path: feather.write_feather(FRAME, path)),
@@ -430,7 +431,7 @@ def test_rows_to_predict_are_written_as_the_training_rows(folder: Path) -> None:
     )  # fmt: skip
     for text in ("-\n9;1;2\n", "-\n1;2\n", "-\na;b\n1;2\n", "-\nb;a\n2;1\n"):
         Path("new.csv").write_text(text)
-        (rows,) = read_rows(Path("new.csv"), [Column("a"), Column("b")], form=form, absent=("y",))
+        (rows,) = read_rows(Path("new.csv"), [Column("a"), Column("b")], source=form, absent=("y",))
         assert rows.x.tolist() == [[1, 2]], text
 
 

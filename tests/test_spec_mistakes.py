@@ -96,13 +96,14 @@ def changed(old: str, new: str, base: str = BASE) -> str:
           "choose one of iris, wine, breast_cancer, digits, diabetes")),
         ("source", "{}",
          (3, 3, "data.source",
-          "expected a bundled data set's name, or one of {csv: …}, {jsonl: …}, {parquet: …}, "
-          "{arrow: …}, {npz: …}, {npy: …}, {inline: …}, {synthetic: …}, "
+          "expected a bundled data set's name, or one of {csv: …}, {jsonl: …}, {excel: …}, "
+          "{parquet: …}, {arrow: …}, {npz: …}, {npy: …}, {inline: …}, {synthetic: …}, "
           "found an empty mapping", None)),
         ("source", "{delimiter: ';', cvs: a.csv}",
          (3, 3, "data.source",
-          "expected a bundled data set's name, or one of {csv: …}, {jsonl: …}, {parquet: …}, "
-          "{arrow: …}, {npz: …}, {npy: …}, {inline: …}, {synthetic: …}, found a mapping",
+          "expected a bundled data set's name, or one of {csv: …}, {jsonl: …}, {excel: …}, "
+          "{parquet: …}, {arrow: …}, {npz: …}, {npy: …}, {inline: …}, {synthetic: …}, "
+          "found a mapping",
           "did you mean 'csv'?")),
         ("source", "{csv: []}",
          (3, 12, "data.source.csv", "expected a text or a list of texts, found an empty list",
@@ -295,6 +296,15 @@ def changed(old: str, new: str, base: str = BASE) -> str:
         ("source", "{npz: a.npz}\n  stream: true",
          (4, 11, "data.stream", "only rows of csv, jsonl, parquet and arrow files can stay on disk",
           "leave stream out")),
+        ("source", "{excel: a.xlsx}\n  stream: true",
+         (4, 11, "data.stream", "only rows of csv, jsonl, parquet and arrow files can stay on disk",
+          "leave stream out")),
+        ("source", "{excel: a.xlsx, sheet: 0}",
+         (3, 34, "data.source.sheet",
+          "expected the name of a sheet, or its number from 1, found the number 0", None)),
+        ("source", "{excel: a.xlsx, sheet: true}",
+         (3, 34, "data.source.sheet",
+          "expected the name of a sheet, or its number from 1, found true", None)),
         ("data", "stream: true\n  split: {time: t}",
          (5, 11, "data.stream", "rows that stay on disk are split by chance alone",
           "leave group, time and folds out")),
@@ -302,8 +312,9 @@ def changed(old: str, new: str, base: str = BASE) -> str:
          (5, 11, "data.stream", "expected true or false, found the number 1", None)),
         ("source", "{cvs: a.csv}\n  stream: true\n  test: t.csv",
          (3, 3, "data.source",
-          "expected a bundled data set's name, or one of {csv: …}, {jsonl: …}, {parquet: …}, "
-          "{arrow: …}, {npz: …}, {npy: …}, {inline: …}, {synthetic: …}, found a mapping",
+          "expected a bundled data set's name, or one of {csv: …}, {jsonl: …}, {excel: …}, "
+          "{parquet: …}, {arrow: …}, {npz: …}, {npy: …}, {inline: …}, {synthetic: …}, "
+          "found a mapping",
           "did you mean 'csv'?")),
         # layers
         ("layer", "type: conv",
@@ -638,7 +649,7 @@ def test_every_layer_source_and_schedule_stands_in_its_union() -> None:
     assert set(leaves(Tagged)) == {model for union in unions for model in models_of(union).values()}
     assert [" ".join(models_of(union)) for union in unions] == [
         "dense activation dropout batch_norm layer_norm embedding add multiply concat",
-        "csv jsonl parquet arrow npz npy inline synthetic",
+        "csv jsonl excel parquet arrow npz npy inline synthetic",
         "constant step exponential cosine linear one_cycle",
     ]
 

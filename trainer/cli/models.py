@@ -31,7 +31,7 @@ Data = Annotated[
     typer.Option(
         "--data",
         metavar="FILE",
-        help="A file with the model's columns: CSV, Parquet, Arrow or NumPy.",
+        help="A file with the model's columns: CSV, JSON lines, Excel, Parquet, Arrow or NumPy.",
     ),
 ]
 

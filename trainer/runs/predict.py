@@ -27,7 +27,6 @@ from trainer.graph.ops import Array
 from trainer.network.model import Model
 from trainer.network.scoring import measure_rows, score_rows
 from trainer.outputs import replacing
-from trainer.spec.data import CsvSource
 
 Progress = Callable[[int], None]
 """Is told how many rows are done."""
@@ -66,13 +65,12 @@ def checked_rows(
     the end; without, every row is there, and has a prediction.
     """
     asked, how = model.spec.data, model.preprocessing
-    form = asked.source if isinstance(asked.source, CsvSource) else None
     weights = as_written([Column(asked.weights)], asked)[0] if target and asked.weights else None
     targets = as_written(how.target_columns, asked) if target else ()
     missing = spellings_of((*how.columns, *targets), asked.source)
     needed = required(asked, how.targets, how.features) if target else ()
     for rows in read_rows(
-        data, how.columns, targets, weights=weights, form=form, missing=missing,
+        data, how.columns, targets, weights=weights, source=asked.source, missing=missing,
         absent=() if target else asked.targets, required=needed, told=told,
     ):  # fmt: skip
         for block in blocks(len(rows.x), max(how.layout.width, len(how.columns))):

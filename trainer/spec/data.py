@@ -136,6 +136,26 @@ class JsonlSource(FileSource):
     false or null; keys that a line lacks are empty cells. Files may be compressed as of `csv`."""
 
 
+def _sheet(value: Any) -> Any:
+    """The name or number of a sheet."""
+    number = isinstance(value, int) and not isinstance(value, bool) and value > 0
+    if value is None or number or (isinstance(value, str) and value):
+        return value
+    raise wrong(f"expected the name of a sheet, or its number from 1, found {describe(value)}")
+
+
+class ExcelSource(FileSource):
+    """Sheets of Excel workbooks, whose first row names the columns; read with `trainer[excel]`."""
+
+    excel: Names
+    """Path of the workbook (.xlsx), or several, a pattern, or a folder. Formulas count with the
+    values that were stored last."""
+    sheet: Annotated[str | int | None, BeforeValidator(_sheet)] = None
+    """The name of the sheet, or its number, counted from 1; by default the first."""
+    skip_lines: Annotated[int, Field(ge=0, le=10**6)] = 0
+    """How many rows stand before the names."""
+
+
 class ParquetSource(FileSource):
     """Parquet files."""
 
@@ -233,8 +253,8 @@ class InlineSource(Tagged):
 
 
 _SUFFIXES: Final = {
-    ".csv": "csv", ".tsv": "csv", ".txt": "csv", ".jsonl": "jsonl",
-    ".ndjson": "jsonl", ".parquet": "parquet", ".arrow": "arrow",
+    ".csv": "csv", ".tsv": "csv", ".txt": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl",
+    ".xlsx": "excel", ".xlsm": "excel", ".parquet": "parquet", ".arrow": "arrow",
     ".feather": "arrow", ".npz": "npz", ".npy": "npy",
 }  # fmt: skip
 
@@ -256,6 +276,7 @@ SourceSpec: TypeAlias = Annotated[
     Annotated[str, OneOf("a bundled data set", BUNDLED), BeforeValidator(_no_path)]
     | CsvSource
     | JsonlSource
+    | ExcelSource
     | ParquetSource
     | ArrowSource
     | NpzSource
@@ -517,9 +538,9 @@ class DataSpec(Strict):
     """The examples, and what is done to them before training."""
 
     source: SourceSpec
-    """A bundled data set's name, or `{csv: path}`, `{jsonl: path}`, `{parquet: path}`,
-    `{arrow: path}`, `{npz: path}`, `{npy: path, y: path}`, `{inline: {x: …, y: …}}`,
-    `{synthetic: name}`."""
+    """A bundled data set's name, or `{csv: path}`, `{jsonl: path}`, `{excel: path}`,
+    `{parquet: path}`, `{arrow: path}`, `{npz: path}`, `{npy: path, y: path}`,
+    `{inline: {x: …, y: …}}`, `{synthetic: name}`."""
     target: ColumnNames | None = Field(
         default_factory=lambda data: _default_target(data), validate_default=True
     )

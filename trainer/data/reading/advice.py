@@ -104,7 +104,7 @@ def _marker_hint(
 ) -> str:
     """How cells are said to stand for nothing."""
     if file.counts != "line":
-        return f"if {_they(cells)} for nothing, write nulls{_or_categorical(want)}"
+        return f"if {_they(cells)} for nothing, leave the cells empty{_or_categorical(want)}"
     every = ", ".join(
         map(_yaml, dict.fromkeys((*file.missing, *(cell.strip() for cell in (*cells, *markers)))))
     )

@@ -26,7 +26,7 @@ class Contents:
 
 _UNPACK: Final = "unpack it, and name the file that was in it"
 _SAVE: Final = "save the table as CSV, or as Parquet"
-_SPREADSHEET: Final = "save the sheet as CSV"
+_SPREADSHEET: Final = "save the sheet as CSV or .xlsx"
 
 
 def _source(key: str) -> str:
@@ -60,7 +60,11 @@ _BINARY: Final = (
     (b"Obj\x01", "an Avro file", _SAVE),
     (b"RDX", "an R data file", _SAVE),
     (b"$FL2", "an SPSS file", _SAVE),
-    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Office file, as of .xls", _SPREADSHEET),
+    (
+        b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
+        "an old Office file, as of .xls, or one with a password",
+        _SPREADSHEET,
+    ),
     (b"\x89PNG", "a picture (PNG)", _SAVE),
     (b"\xff\xd8\xff", "a picture (JPEG)", _SAVE),
     (b"GIF8", "a picture (GIF)", _SAVE),
@@ -135,7 +139,9 @@ def _of_archive(file: IO[bytes] | None) -> Contents:
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
         return Contents("a zip archive that is not whole", "fetch it again")
     if any(name.startswith("xl/") for name in names):
-        return Contents("an Excel workbook", _SPREADSHEET)
+        if "xl/workbook.bin" in names:
+            return Contents("a binary Excel workbook, as of .xlsb", _SPREADSHEET)
+        return Contents("an Excel workbook", _source("excel"))
     if "mimetype" in names or "[Content_Types].xml" in names:
         return Contents("a document of an office program", _SPREADSHEET)
     if names and all(name.endswith(".npy") for name in names):

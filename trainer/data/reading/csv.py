@@ -286,6 +286,10 @@ class CsvFile:
             return pa.OSFile(os.fsencode(self.path))
         return text_of(self.path, self.form)
 
+    def cell(self, place: int, name: str) -> str | None:
+        """Where a cell stands, which its line and column tell."""
+        return None
+
     def records(self, names: Sequence[str]) -> Iterator[tuple[int, list[Any]] | Problem]:
         """Each row's line and its cells of these columns; a problem for what is no row.
 

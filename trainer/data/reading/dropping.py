@@ -128,6 +128,10 @@ class KeptRows:
         kept = list(self._kept(table.to_batches()))
         return pa.Table.from_batches(kept) if kept else self._empty(table.schema)
 
+    def cell(self, place: int, name: str) -> str | None:
+        """Where a cell stands, in words."""
+        return self.file.cell(place, name)
+
     def records(self, names: Sequence[str]) -> Iterator[Record]:
         """The places and cells of the rows that are kept."""
         asked = [name for name in names if name != ROW]

@@ -185,4 +185,6 @@ def place_of(
     where = f"column {show(name)}"
     if file.counts == "line":
         return Problem(where, message, hint, file.label, place)
+    if cell := file.cell(place, name):
+        return Problem(f"{cell}, {where}", message, hint, file.label)
     return Problem(where, f"row {place}: {message}", hint, file.label)

@@ -32,6 +32,7 @@ class FileKind:
 KINDS: Final[Mapping[str, FileKind]] = {
     "csv": FileKind("CSV", (".csv", ".tsv", ".txt")),
     "jsonl": FileKind("JSON lines", (".jsonl", ".ndjson")),
+    "excel": FileKind("Excel", (".xlsx", ".xlsm")),
     "parquet": FileKind("Parquet", (".parquet", ".pq")),
     "arrow": FileKind("Arrow", (".arrow", ".feather", ".ipc")),
     "npz": FileKind("NumPy", (".npz",)),

@@ -1,4 +1,4 @@
-"""Files of tables by their kind: CSV, Parquet, Arrow, NumPy."""
+"""Files of tables by their kind: CSV, JSON lines, Excel, Parquet, Arrow, NumPy."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from trainer.data.columns.table import Column
 from trainer.data.reading.csv import CsvFile
+from trainer.data.reading.excel import ExcelFile
 from trainer.data.reading.files import KINDS, suffix_of, unreadable
 from trainer.data.reading.jsonlines import JsonLinesFile
 from trainer.data.reading.numpyfiles import read_npy, read_npz
@@ -23,6 +24,7 @@ from trainer.spec.data import (
     MISSING_VALUES,
     ArrowSource,
     CsvSource,
+    ExcelSource,
     FileSource,
     JsonlSource,
     NpzSource,
@@ -170,6 +172,8 @@ def open_source(source: FileSource, path: Path) -> TableFile:
         return CsvFile(path, source)
     if isinstance(source, JsonlSource):
         return JsonLinesFile(path)
+    if isinstance(source, ExcelSource):
+        return ExcelFile(path, source)
     if isinstance(source, ParquetSource):
         return ParquetFile(path)
     if isinstance(source, ArrowSource):
@@ -180,26 +184,30 @@ def open_source(source: FileSource, path: Path) -> TableFile:
 
 def open_by_name(
     path: Path,
-    form: CsvSource | None = None,
+    source: object = None,
     missing: tuple[str, ...] = MISSING_VALUES,
     absent: tuple[str, ...] = (),
 ) -> TableFile:
     """A file of the kind that its suffix tells; CSV where it tells none. Raises `DataError`.
 
-    `form` is how text files are written; by default cells stand between tabs in files called
-    `.tsv`, else between commas. `missing` are the cells of them that stand for nothing, and
-    `absent` are columns that one without a header may lack.
+    `source` is what the spec says of its own files, which counts for those of the same kind; by
+    default cells stand between tabs in text files called `.tsv`, else between commas. `missing`
+    are the cells of text files that stand for nothing, and `absent` are columns that one without a
+    header may lack.
     """
     suffix = suffix_of(path)
     if suffix in KINDS["jsonl"].suffixes:
         return JsonLinesFile(path)
+    if suffix in KINDS["excel"].suffixes:
+        sheet = source if isinstance(source, ExcelSource) else ExcelSource(excel=path.name)
+        return ExcelFile(path, sheet, only=True)
     if suffix in PARQUET:
         return ParquetFile(path)
     if suffix in ARROW:
         return ArrowFile(path)
     if suffix in NUMPY:
         return read_npz(path) if suffix == ".npz" else read_npy(path)
-    form = form or CsvSource(csv=path.name)
+    form = source if isinstance(source, CsvSource) else CsvSource(csv=path.name)
     update: dict[str, Any] = {"missing_values": missing}
     if form.delimiter is None:
         update["csv"] = path.name  # which tells the delimiter

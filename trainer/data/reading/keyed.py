@@ -84,6 +84,10 @@ class KeyedFile:
             names = [*batch.schema.names, *keys]
             yield pa.RecordBatch.from_arrays([*batch.columns, *arrays], names=names)
 
+    def cell(self, place: int, name: str) -> str | None:
+        """Where a cell stands, in words."""
+        return self.file.cell(place, name)
+
     def records(self, names: Sequence[str]) -> Iterator[Record]:
         """Each row's place and its cells of these columns; a problem for what is no row."""
         own = [name for name in names if name not in self.keys]

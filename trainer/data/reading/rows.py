@@ -15,6 +15,7 @@ from trainer.data.columns.roles import EXPECTED, Wanted
 from trainer.data.columns.table import Column, LeftOut, listing, show
 from trainer.data.reading.csv import CsvFile
 from trainer.data.reading.dropping import ROW, ROW_NUMBERS, Dropping, keep_rows
+from trainer.data.reading.excel import ExcelFile
 from trainer.data.reading.filecolumns import FileColumns
 from trainer.data.reading.files import check_named, keys_of, unreadable
 from trainer.data.reading.finding import check_types
@@ -23,7 +24,7 @@ from trainer.data.reading.keyed import with_keys
 from trainer.data.reading.tablefile import TableFile
 from trainer.errors import DataError, Problem
 from trainer.graph.ops import Array
-from trainer.spec.data import MISSING_VALUES, CsvSource
+from trainer.spec.data import MISSING_VALUES
 from trainer.spec.messages import near
 from trainer.spec.names import clean_name, like
 
@@ -54,7 +55,7 @@ def read_rows(
     targets: Sequence[Column] = (),
     *,
     weights: Column | None = None,
-    form: CsvSource | None = None,
+    source: object = None,
     missing: tuple[str, ...] = MISSING_VALUES,
     absent: tuple[str, ...] = (),
     required: Sequence[str] = (),
@@ -62,10 +63,9 @@ def read_rows(
 ) -> Iterator[Rows]:
     """The features of a file, by the names of their columns; others are left out.
 
-    The suffix tells the kind of the file: `.parquet`, `.pq`, `.arrow`, `.feather`, `.npz`, else
-    CSV, also `.tsv`, and with `.gz` and the like behind. `form` is how CSV files are written, and
-    `absent` are columns that one without a header may lack; `missing` stand for nothing in files of
-    every kind (`spellings_of`).
+    The suffix tells the kind of the file, and `source` how those of the trained model are written
+    (`open_by_name`). `absent` are columns that a text file without a header may lack; `missing`
+    stand for nothing in files of every kind (`spellings_of`).
 
     With `targets` also the columns to predict (`Preprocessing.target_columns`), and with `weights`
     that column. Rows without a value in a column that is `required`, if the file has
@@ -75,7 +75,7 @@ def read_rows(
     """
     columns, targets = _clean(columns), _clean(targets)
     weights = _clean([weights])[0] if weights else None
-    cells = _open(path, columns, targets, weights, form, missing, absent, required)
+    cells = _open(path, columns, targets, weights, source, missing, absent, required)
     dropping = Dropping(cells.files)
     first, width = 0, len(columns)
     for _, values in cells.batches():
@@ -119,7 +119,7 @@ def _clean(columns: Sequence[Column]) -> list[Column]:
 
 def _open(
     path: Path, columns: Sequence[Column], targets: Sequence[Column], weights: Column | None,
-    form: CsvSource | None, missing: tuple[str, ...], absent: tuple[str, ...],
+    source: object, missing: tuple[str, ...], absent: tuple[str, ...],
     required: Sequence[str],
 ) -> FileColumns:  # fmt: skip
     """The columns of the file. Raises `DataError` where some are missing, or hold no cells."""
@@ -127,7 +127,7 @@ def _open(
     others = [*targets, *([weights] if weights else [])]
     names = [column.name for column in (*columns, *others)]
     try:
-        file = open_by_name(path, form, missing, absent)
+        file = open_by_name(path, source, missing, absent)
         if isinstance(file, CsvFile):
             file.check_start()
         file = with_keys(file, {k: v for k, v in keys_of(path).items() if k in names})
@@ -171,7 +171,7 @@ def _checked(path: Path, file: TableFile, targets: Sequence[Column], values: Arr
 def _check_columns(path: Path, file: TableFile, wanted: Sequence[str]) -> None:
     """Raises `DataError` for every column that is not there."""
     missing = [name for name in wanted if name not in {*file.names}]
-    doubt = file.doubt(wanted) if missing and isinstance(file, CsvFile) else None
+    doubt = file.doubt(wanted) if missing and isinstance(file, CsvFile | ExcelFile) else None
     if doubt is not None:
         raise DataError(doubt)
     problems = []

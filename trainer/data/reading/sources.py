@@ -17,6 +17,7 @@ from trainer.data.reading.assembling import assemble
 from trainer.data.reading.bundled import read_bundled
 from trainer.data.reading.csv import CsvFile
 from trainer.data.reading.dropping import keep_rows
+from trainer.data.reading.excel import ExcelFile
 from trainer.data.reading.files import FoundFile, find_files
 from trainer.data.reading.formats import open_source
 from trainer.data.reading.inline import read_inline
@@ -142,7 +143,7 @@ def _check_names(file: TableFile, data: DataSpec) -> None:
     """Raises `DataError` for a column without a name, and for a header that seems to be none."""
     wanted = _named(data)
     nameless = "" in file.names and not data.lists_features
-    if isinstance(file, CsvFile) and (nameless or not wanted <= {*file.names}):
+    if isinstance(file, CsvFile | ExcelFile) and (nameless or not wanted <= {*file.names}):
         doubt = file.doubt(sorted(wanted))
         if doubt is not None:
             raise DataError(doubt)

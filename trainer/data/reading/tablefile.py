@@ -72,6 +72,9 @@ class TableFile(Protocol):
         Raises `DataError`, and for CSV files `ValueError`, `csv.Error` and `OSError`.
         """
 
+    def cell(self, place: int, name: str) -> str | None:
+        """Where a cell stands, in words; None where the place of its row and its column tell."""
+
     def records(self, names: Sequence[str]) -> Iterator[Record]:
         """Each row's place and its cells of these columns; a problem for what is no row."""
 
@@ -118,6 +121,10 @@ class BinaryFile(ABC):
     def raw_names(self) -> Sequence[str]:
         """The names as they are written."""
         return self.names
+
+    def cell(self, place: int, name: str) -> str | None:
+        """Where a cell stands, which the number of its row and its column tell."""
+        return None
 
     def records(self, names: Sequence[str]) -> Iterator[Record]:
         """Each row's number, counted from 0, and its cells."""

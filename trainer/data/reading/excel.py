@@ -1,0 +1,348 @@
+"""Sheets of Excel workbooks: cells with types, as the file stores them."""
+
+from __future__ import annotations
+
+import datetime
+import warnings
+import zipfile
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+from xml.etree import ElementTree
+
+from trainer.data.columns.categories import text_of
+from trainer.data.columns.table import Column, listing, show
+from trainer.data.columns.values import plain
+from trainer.data.reading.files import unreadable
+from trainer.data.reading.tablefile import ROWS, BinaryFile, Record
+from trainer.errors import DataError, Problem
+from trainer.inputs import open_regular
+from trainer.machine import machine_memory
+from trainer.spec.data import ExcelSource
+from trainer.spec.messages import near
+from trainer.spec.names import clean_name
+
+MOST_ROWS: Final = 2**20
+"""Rows that a sheet can have."""
+_OF_A_CELL: Final = 64
+"""Bytes that a cell takes in memory, about."""
+_MAIN: Final = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
+_GUESSED: Final = 20
+"""Rows among which the names are looked for that are not in the first one."""
+_NOT_STORED: Final = "the formula in this cell has no stored value"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A cell that means nothing: what is wrong, and what to do."""
+
+    message: str
+    hint: str
+
+
+Cell: TypeAlias = str | bool | int | float | datetime.datetime | Fault | None
+Grid: TypeAlias = dict[int, list[Cell]]
+"""The rows of a sheet that are not empty, by their numbers, counted from 1."""
+
+
+@dataclass(frozen=True)
+class _Sheet:
+    """A table in a sheet: the names of its columns as they are written, where each stands
+    (counted from 0), and the rows below by their numbers.
+    """
+
+    title: str
+    raw: tuple[str, ...]
+    places: tuple[int, ...]
+    rows: Grid
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ExcelFile(BinaryFile):
+    """A sheet of a workbook, which is read once, as a whole.
+
+    Rows are known by their numbers in the sheet. `only` takes the only sheet of a workbook that has
+    none of the name that the source says.
+    """
+
+    path: Path
+    form: ExcelSource
+    only: bool = False
+
+    @cached_property
+    def _sheet(self) -> _Sheet:
+        with _workbook(self.path) as book:
+            sheet, notes = self._chosen(book)
+            grid = _read(sheet, self.form.skip_lines, self.path)
+        title, header = sheet.title, min(grid, default=0)
+        if header != self.form.skip_lines + 1:
+            where = f"sheet {show(title)}, row {self.form.skip_lines + 1}"
+            hint = f"write `skip_lines: {header - 1}` in the source" if header else None
+            message = "expected the names of the columns, found an empty row"
+            raise DataError(Problem(where, message, hint, self.label))
+        first = grid.pop(header)
+        used = sorted({i for row in (first, *grid.values()) for i, cell in enumerate(row)
+                       if cell is not None})  # fmt: skip
+        names = [first[place] if place < len(first) else None for place in used]
+        for place, name in zip(used, names, strict=True):
+            if isinstance(name, Fault):
+                where = f"sheet {show(title)}, cell {_name_of(place)}{header}"
+                raise DataError(Problem(where, name.message, name.hint, self.label))
+        raw = tuple("" if name is None else _text(name) for name in names)
+        self.check_names([name for name in raw if name])
+        return _Sheet(title, raw, tuple(used), grid, notes)
+
+    def doubt(self, wanted: Sequence[str]) -> Problem | None:
+        """What may be wrong with the names, which lack some of the wanted columns."""
+        for number, row in islice(self._sheet.rows.items(), _GUESSED):
+            texts = {clean_name(cell) for cell in row if isinstance(cell, str)}
+            if wanted and {*wanted} <= texts:
+                where = f"sheet {show(self._sheet.title)}"
+                hint = f"write `skip_lines: {number - 1}` in the source"
+                message = f"the names stand in row {number}"
+                return Problem(where, message, hint, self.label)
+        return None
+
+    def _chosen(self, book: Any) -> tuple[Any, tuple[str, ...]]:
+        """The sheet that is meant, and what is said of it. Raises `DataError`."""
+        sheets, asked = book.worksheets, self.form.sheet
+        titles = [sheet.title for sheet in sheets]
+        if not sheets:
+            raise DataError(Problem("", "the workbook has no sheet with cells", None, self.label))
+        if asked is None:
+            note = f"of {len(sheets)} sheets the first is read, {show(titles[0])}"
+            return sheets[0], (note,) * (len(sheets) > 1)
+        if isinstance(asked, int) and asked <= len(sheets):
+            return sheets[asked - 1], ()
+        if asked in titles:
+            return sheets[titles.index(asked)], ()
+        if self.only and len(sheets) == 1:
+            return sheets[0], ()
+        what, hint = show(str(asked)), None
+        if isinstance(asked, int):
+            what = f"number {asked}: there are {len(sheets)}"
+            hint = f'write `sheet: "{asked}"` for its name' if str(asked) in titles else None
+        hint = hint or near(str(asked), titles) or f"the sheets are {listing(titles, 12)}"
+        raise DataError(Problem("", f"the workbook has no sheet {what}", hint, self.label))
+
+    @property
+    def notes(self) -> tuple[str, ...]:  # type: ignore[override]  # it is read only when asked
+        """What a reader should know of how the file is read."""
+        return self._sheet.notes
+
+    @property
+    def raw_names(self) -> Sequence[str]:
+        """The names as they are written."""
+        return tuple(dict.fromkeys(self._sheet.raw))
+
+    @cached_property
+    def _columns(self) -> Mapping[str, int]:
+        """Where each column stands; of those without a name the first."""
+        pairs = zip(self._sheet.raw, self._sheet.places, strict=True)
+        return {clean_name(name): place for name, place in reversed([*pairs])}
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The names of the columns. Raises `DataError`."""
+        return tuple(map(clean_name, self.raw_names))
+
+    @cached_property
+    def types(self) -> Mapping[str, Any]:
+        """The pyarrow types of the columns; texts where cells are of several."""
+        return {name: _type_of(self._cells(name)) for name in self.names}
+
+    def _cells(self, name: str) -> list[Cell]:
+        place = self._columns[name]
+        return [row[place] if place < len(row) else None for row in self._sheet.rows.values()]
+
+    def cell(self, place: int, name: str) -> str | None:
+        """Where a cell stands, such as `sheet 'Data', cell B7`."""
+        if name not in self._columns:
+            return None
+        return f"sheet {show(self._sheet.title)}, cell {_name_of(self._columns[name])}{place}"
+
+    def batches(self, columns: Sequence[Column]) -> Iterator[Any]:
+        """The columns, up to `ROWS` rows at a time. Raises `DataError` for cells at fault."""
+        import pyarrow as pa
+
+        names = list(dict.fromkeys(column.name for column in columns))
+        self._check(names)
+        arrays = [_array(self._cells(name), self.types[name]) for name in names]
+        yield from pa.table(arrays, names=names).to_batches(ROWS)
+
+    def records(self, names: Sequence[str]) -> Iterator[Record]:
+        """Each row's number in the sheet, and its cells."""
+        places = iter(self._sheet.rows)
+        for record in super().records(names):
+            yield record if isinstance(record, Problem) else (next(places), record[1])
+
+    def _check(self, names: Sequence[str]) -> None:
+        """Raises `DataError` for cells at fault, those of a column that are alike once."""
+        problems = []
+        for name in names:
+            faults = [
+                (row, cell) for row, cell in zip(self._sheet.rows, self._cells(name), strict=True)
+                if isinstance(cell, Fault)
+            ]  # fmt: skip
+            counts = Counter(fault.message for _, fault in faults)
+            for message, count in counts.items():
+                row, fault = next(each for each in faults if each[1].message == message)
+                more = f", as in {count - 1} more of the column" if count > 1 else ""
+                where = f"{self.cell(row, name)}, column {show(name)}"
+                problems.append(Problem(where, message + more, fault.hint, self.label))
+        if problems:
+            raise DataError(problems)
+
+
+# Types -------------------------------------------------------------------------------------------
+
+
+def _type_of(cells: Sequence[Cell]) -> Any:
+    """The pyarrow type of a column."""
+    import pyarrow as pa
+
+    found = {type(cell) for cell in cells if cell is not None and not isinstance(cell, Fault)}
+    if not found:
+        return pa.null()
+    if found <= {int, float}:
+        whole = all(
+            isinstance(cell, int) and abs(cell) < 2**63 for cell in cells if cell is not None
+        )
+        return pa.int64() if whole else pa.float64()
+    plain_types = {bool: pa.bool_(), datetime.datetime: pa.timestamp("us")}
+    return plain_types.get(found.pop(), pa.string()) if len(found) == 1 else pa.string()
+
+
+def _array(cells: list[Cell], kind: Any) -> Any:
+    import pyarrow as pa
+
+    if kind == pa.string():
+        return pa.array([None if cell is None else _text(cell) for cell in cells], kind)
+    if kind == pa.float64():
+        return pa.array([cell if cell is None else float(cell) for cell in cells], kind)  # type: ignore[arg-type]  # numbers
+    return pa.array(cells, kind)
+
+
+def _text(cell: Cell) -> str:
+    """A cell as the text that it would be in a CSV file."""
+    if isinstance(cell, bool):
+        return str(cell).lower()
+    value = plain(cell)
+    return value if isinstance(value, str) else text_of(value)
+
+
+# Reading -----------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _workbook(path: Path) -> Iterator[Any]:
+    """The workbook, whose cells are read as they are asked for. Raises `DataError`."""
+    try:
+        import openpyxl
+    except ImportError as error:
+        message = f"Excel workbooks need a package that is not installed ({error})"
+        hint = "pip install 'trainer[excel]'"
+        raise DataError(Problem("", message, hint, str(path))) from None
+    try:
+        with warnings.catch_warnings(), open_regular(path) as file:
+            warnings.simplefilter("ignore")  # of parts that hold no cells
+            _check_size(file, path)
+            book = openpyxl.load_workbook(file, read_only=True, data_only=True, keep_links=False)
+            yield book
+    except DataError:
+        raise
+    except Exception as error:  # a damaged workbook may make the library raise anything
+        raise DataError(unreadable(path, error, "Excel")) from None
+
+
+def _check_size(file: Any, path: Path) -> None:
+    """Raises `DataError` for a workbook that would fill the memory, as what a small file holds may
+    do; no part of it is ever longer than it says here.
+    """
+    if not file.read(1):
+        raise DataError(Problem("", "the file is empty", None, str(path)))
+    with zipfile.ZipFile(file) as archive:
+        size = sum(part.file_size for part in archive.infolist())
+    if size > machine_memory() // 4:
+        raise _too_large(path, f"it holds {size / 2**30:.1f} GB of XML")
+    file.seek(0)
+
+
+def _too_large(path: Path, why: str) -> DataError:
+    message = f"not enough memory to hold this workbook: {why}"
+    return DataError(Problem("", message, "save the sheet as CSV", str(path)))
+
+
+def _read(sheet: Any, skipped: int, path: Path) -> Grid:
+    """The rows of a sheet that are not empty, without those that are skipped."""
+    sheet.reset_dimensions()  # which may be wrong, or far more than there is
+    grid: Grid = {}
+    room, gaps = machine_memory() // 2, False
+    for number, cells in enumerate(sheet.iter_rows(max_row=MOST_ROWS), 1):
+        row = [_cell(each) for each in cells]
+        while row and row[-1] is None:
+            row.pop()
+        gaps |= None in row or len(row) < len(cells)
+        if number > skipped and row:
+            grid[number] = row
+            room -= _OF_A_CELL * len(row)
+            if room < 0:
+                raise _too_large(path, f"it has more than {number} rows")
+    if gaps:
+        for place, number in _formulas_without_values(sheet):
+            if number > skipped:
+                row = grid.setdefault(number, [])
+                row += [None] * (place + 1 - len(row))
+                row[place] = Fault(_NOT_STORED, "open the workbook in a spreadsheet program and "
+                                   "save it")  # fmt: skip
+    return dict(sorted(grid.items()))
+
+
+def _cell(cell: Any) -> Cell:
+    """A cell of the library as a value, or what is wrong with it; None for an empty one."""
+    value = cell.value
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return None
+    if cell.data_type == "e":
+        hint = "mend its formula, empty the cell, or leave the column out"
+        return Fault(f"this cell holds the error {value}", hint)
+    if isinstance(value, datetime.time | datetime.timedelta):
+        what = "a time of day" if isinstance(value, datetime.time) else "a duration"
+        hint = "write a number, of minutes for example, or leave the column out"
+        return Fault(f"expected a number, text or date, found {what}, {value}", hint)
+    if isinstance(value, datetime.date) and not isinstance(value, datetime.datetime):
+        return datetime.datetime.combine(value, datetime.time())
+    return value if isinstance(value, bool | int | float | datetime.datetime) else str(value)
+
+
+def _formulas_without_values(sheet: Any) -> Iterator[tuple[int, int]]:
+    """The column, counted from 0, and row, from 1, of formulas that no program has computed.
+
+    The library tells them in no way from those that give an empty text.
+    """
+    from openpyxl.utils.cell import coordinate_to_tuple
+
+    with sheet.parent._archive.open(sheet._worksheet_path) as file:
+        for _, element in ElementTree.iterparse(file):  # noqa: S314  # expat bounds entities
+            if element.tag == f"{_MAIN}c" and element.find(f"{_MAIN}f") is not None:
+                bare = not element.findtext(f"{_MAIN}v") and element.get("t") != "str"
+                if bare and (at := element.get("r")):
+                    row, column = coordinate_to_tuple(at)
+                    yield column - 1, row
+            elif element.tag == f"{_MAIN}row":
+                element.clear()
+
+
+def _name_of(place: int) -> str:
+    """The letters of a column, counted from 0."""
+    letters, place = "", place + 1
+    while place:
+        place, rest = divmod(place - 1, 26)
+        letters = chr(65 + rest) + letters
+    return letters
