@@ -39,7 +39,7 @@ from benchmarks.tables import TABLES, RealTable
 from trainer.data import Table, load_dataset, load_table, split_rows
 from trainer.graph.ops import Array
 from trainer.network.model import Model
-from trainer.spec.data import ColumnSpec
+from trainer.spec.columns import ColumnSpec
 from trainer.spec.schema import Spec
 from trainer.training.events import Ended, Event, Started
 

@@ -21,7 +21,7 @@ from trainer.data.columns.notation import Notation
 from trainer.data.columns.table import Column
 from trainer.data.columns.values import CellError, plain
 from trainer.data.reading.rows import spellings_of
-from trainer.spec.data import CsvSource
+from trainer.spec.sources import CsvSource
 
 ZIP = ("01067", "04109", "10115")
 IDS = tuple(str(76561198000000001 + i) for i in range(12))

@@ -27,7 +27,7 @@ from trainer.data import Dataset, Part, Table, load_dataset, load_table, split_r
 from trainer.data.columns import blocks
 from trainer.randomness import PURPOSES, Purpose, stream
 from trainer.spec import Spec, load_spec
-from trainer.spec.data import BUNDLED, SYNTHETIC
+from trainer.spec.sources import BUNDLED, SYNTHETIC
 
 thorough = settings(
     deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]

@@ -17,7 +17,7 @@ from trainer import DataError, SpecError
 from trainer.data import Dataset, load_dataset
 from trainer.data.reading import bundled, csv
 from trainer.spec import load_spec
-from trainer.spec.data import CsvSource
+from trainer.spec.sources import CsvSource
 
 CODE = "(write `encoding: cp1252` in the source, or what else it was saved in)"
 CUT = "(the file ends within a character: is it whole?)"

@@ -20,7 +20,7 @@ from test_files import read, refused
 
 from trainer.data import read_rows
 from trainer.data.reading import excel
-from trainer.spec.data import ExcelSource
+from trainer.spec.sources import ExcelSource
 
 DAY = datetime.datetime
 ROWS = [[1, 3], [2, 4]]

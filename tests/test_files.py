@@ -30,8 +30,8 @@ from trainer.data import Table, load_dataset, load_table, read_rows
 from trainer.data.columns.table import Column
 from trainer.data.reading import csv
 from trainer.inputs import NotAFileError, open_regular
-from trainer.spec.data import CsvSource
 from trainer.spec.names import clean_name, look_alike
+from trainer.spec.sources import CsvSource
 
 TEXT = "a,b,y\n1,2,3\n4,5,6\n7,8,10\n"
 X = [[1.0, 2.0], [4.0, 5.0], [7.0, 8.0]]

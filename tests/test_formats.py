@@ -27,7 +27,7 @@ from trainer import DataError, SpecError
 from trainer.data import Table, load_table
 from trainer.data.columns.encoding import encode_batch
 from trainer.data.reading import csv, formats
-from trainer.spec.data import CsvSource, ParquetSource
+from trainer.spec.sources import CsvSource, ParquetSource
 
 quick = settings(
     deadline=None, derandomize=True, max_examples=25,

@@ -10,9 +10,9 @@ import pytest
 from trainer.cli.app import main
 from trainer.errors import SpecError
 from trainer.spec import load_spec
-from trainer.spec.data import SourceSpec
 from trainer.spec.layers import LayerSpec
 from trainer.spec.sgd import ScheduleSpec
+from trainer.spec.sources import SourceSpec
 from trainer.spec.tagged import Tagged, models_of
 
 BASE = """\

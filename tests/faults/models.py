@@ -33,7 +33,7 @@ from trainer.network.build import build_graph
 from trainer.network.model import Model
 from trainer.runs.predict import predict_file
 from trainer.spec import Spec
-from trainer.spec.data import MISSING_VALUES
+from trainer.spec.sources import MISSING_VALUES
 from trainer.tracking.model import SERVED, signature_of
 
 Cells: TypeAlias = Mapping[str, Sequence[Any]]

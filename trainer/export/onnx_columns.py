@@ -12,7 +12,7 @@ import numpy as np
 from trainer.data import DAY, FARTHEST, Preprocessing, is_plain
 from trainer.export.nodes import Writer, kind
 from trainer.graph.ops import Array
-from trainer.spec.data import DatePart
+from trainer.spec.columns import DatePart
 
 ERAS: Final = 1000
 """How many times 400 years are added to dates, so that no number is negative: ONNX rounds quotients

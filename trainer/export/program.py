@@ -22,7 +22,7 @@ from trainer.export.runtime import alone, facts
 from trainer.export.source import give_network
 from trainer.graph.ops import Array
 from trainer.network.model import Model
-from trainer.spec.data import CsvSource
+from trainer.spec.sources import CsvSource
 
 _FIRST: Final = ("FEATURES", "COLUMNS", "DTYPE", "ROWS", "predict")
 """What a program begins with, so that readers find it; what else it needs comes by itself."""

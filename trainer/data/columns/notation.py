@@ -7,7 +7,7 @@ from typing import Final
 
 from trainer.data.columns.dates import days_of
 from trainer.data.columns.numerals import number_of
-from trainer.spec.data import Kind
+from trainer.spec.columns import Kind
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from trainer.data.columns.targets import TARGET, Goal
 from trainer.data.misfits import Misfit, MisfitError
 from trainer.errors import SpecError
 from trainer.spec.choosing import PARTS, listed, named
-from trainer.spec.data import DataSpec, Kind
+from trainer.spec.columns import Kind
+from trainer.spec.data import DataSpec
 from trainer.spec.document import Path
 from trainer.spec.names import like
 

@@ -10,7 +10,7 @@ from trainer.data.columns.cells import looks_boolean, looks_numeric
 from trainer.data.columns.dates import days_of
 from trainer.data.columns.looks import date_formats, is_marker, looks_like_date, numeral_of
 from trainer.data.columns.notation import PLAIN, Notation
-from trainer.spec.data import Kind
+from trainer.spec.columns import Kind
 
 FEW: Final = 20
 """So many distinct texts are categories, if each stands in several rows."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from trainer.data.columns.notation import PLAIN, Notation
 from trainer.graph.ops import Array
-from trainer.spec.data import Kind
+from trainer.spec.columns import Kind
 
 Label: TypeAlias = str | int | float | bool
 

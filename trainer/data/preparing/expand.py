@@ -11,7 +11,7 @@ import numpy as np
 from trainer.data.columns.table import Column
 from trainer.data.preparing.layout import Field
 from trainer.graph.ops import Array
-from trainer.spec.data import DatePart
+from trainer.spec.columns import DatePart
 
 DAY: Final = 86_400_000
 """Milliseconds of a day: times are rounded to them, since a day's fraction is no exact number."""

@@ -20,7 +20,8 @@ from trainer.data.columns.texts import other_than
 from trainer.data.columns.values import CellError
 from trainer.data.preparing.expand import new_codes
 from trainer.graph.ops import Array
-from trainer.spec.data import ColumnSpec, DataSpec
+from trainer.spec.columns import ColumnSpec
+from trainer.spec.data import DataSpec
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,8 @@ from trainer.data.preparing.fit_categories import Limits, fit_categories, recode
 from trainer.data.preparing.preprocessing import Preprocessing
 from trainer.errors import DataError, SpecError
 from trainer.graph.ops import Array
-from trainer.spec.data import ColumnSpec, DataSpec
+from trainer.spec.columns import ColumnSpec
+from trainer.spec.data import DataSpec
 from trainer.spec.document import Path
 from trainer.spec.schema import Spec
 

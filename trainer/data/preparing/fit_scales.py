@@ -18,7 +18,8 @@ from trainer.data.preparing.preprocessing import Preprocessing
 from trainer.data.preparing.scaling import QUANTILES, Scaling
 from trainer.errors import DataError
 from trainer.graph.ops import Array
-from trainer.spec.data import CURVES, ColumnSpec, DataSpec
+from trainer.spec.columns import CURVES, ColumnSpec
+from trainer.spec.data import DataSpec
 from trainer.spec.document import Path
 
 Steps: TypeAlias = tuple[str, ...]

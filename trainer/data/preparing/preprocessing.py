@@ -22,7 +22,7 @@ from trainer.data.preparing.expand import Rule, expand, fields_of, is_plain, nam
 from trainer.data.preparing.layout import Field, Layout
 from trainer.data.preparing.scaling import Scaling
 from trainer.graph.ops import Array
-from trainer.spec.data import Kind
+from trainer.spec.columns import Kind
 from trainer.stored import from_json
 
 NONE: Final = Scaling()

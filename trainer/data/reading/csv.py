@@ -32,7 +32,7 @@ from trainer.data.reading.packed import DAMAGED, is_packed
 from trainer.data.reading.texts import is_as_read, text_of
 from trainer.errors import DataError, Problem
 from trainer.machine import machine_memory
-from trainer.spec.data import CsvSource
+from trainer.spec.sources import CsvSource
 
 SMALL: Final = 2**26
 """Bytes of a file that is read into memory to tell what is wrong with it."""

@@ -14,8 +14,8 @@ from trainer.data.columns.cells import looks_numeric
 from trainer.data.columns.dates import days_of
 from trainer.data.columns.table import show
 from trainer.data.reading.tablefile import show_visible
-from trainer.spec.data import CsvSource
 from trainer.spec.names import clean_name, collisions
+from trainer.spec.sources import CsvSource
 
 DELIMITERS: Final = (",", ";", "\t", "|", ":")
 

@@ -23,9 +23,9 @@ from trainer.data.reading.tablefile import ROWS, BinaryFile, Record
 from trainer.errors import DataError, Problem
 from trainer.inputs import open_regular
 from trainer.machine import machine_memory
-from trainer.spec.data import ExcelSource
 from trainer.spec.messages import near
 from trainer.spec.names import clean_name
+from trainer.spec.sources import ExcelSource
 
 MOST_ROWS: Final = 2**20
 """Rows that a sheet can have."""

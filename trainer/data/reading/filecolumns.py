@@ -25,7 +25,7 @@ from trainer.data.reading.finding import Findings, find_columns
 from trainer.data.reading.tablefile import TableFile, TableInMemory
 from trainer.errors import DataError, Problem
 from trainer.graph.ops import Array
-from trainer.spec.data import Kind
+from trainer.spec.columns import Kind
 
 _REFUSALS: Final = (ValueError, csv.Error, OSError)
 """What reading and encoding raise; `CellError` and pyarrow's errors are among them."""

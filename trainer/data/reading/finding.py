@@ -23,7 +23,7 @@ from trainer.data.columns.seen import Seen
 from trainer.data.columns.table import Column, show
 from trainer.data.reading.tablefile import TableFile
 from trainer.errors import DataError, Problem
-from trainer.spec.data import Kind
+from trainer.spec.columns import Kind
 from trainer.spec.messages import either, words
 
 MANY: Final = 100

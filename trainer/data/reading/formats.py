@@ -20,7 +20,8 @@ from trainer.data.reading.numpyfiles import read_npy, read_npz
 from trainer.data.reading.tablefile import CELLS, ROWS, BinaryFile, TableFile
 from trainer.errors import DataError
 from trainer.inputs import open_regular
-from trainer.spec.data import (
+from trainer.spec.names import clean_name
+from trainer.spec.sources import (
     MISSING_VALUES,
     ArrowSource,
     CsvSource,
@@ -30,7 +31,6 @@ from trainer.spec.data import (
     NpzSource,
     ParquetSource,
 )
-from trainer.spec.names import clean_name
 
 PARQUET: Final = KINDS["parquet"].suffixes
 _PIECE: Final = 2**20

@@ -11,8 +11,8 @@ from trainer.data.columns.targets import Goal
 from trainer.data.misfits import Misfit, MisfitError
 from trainer.errors import SpecError
 from trainer.graph.ops import Array
-from trainer.spec.data import InlineSource
 from trainer.spec.messages import describe
+from trainer.spec.sources import InlineSource
 
 
 def read_inline(source: InlineSource, goal: Goal) -> tuple[Array, Sequence[Any]]:

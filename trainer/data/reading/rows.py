@@ -24,9 +24,9 @@ from trainer.data.reading.keyed import with_keys
 from trainer.data.reading.tablefile import TableFile
 from trainer.errors import DataError, Problem
 from trainer.graph.ops import Array
-from trainer.spec.data import MISSING_VALUES
 from trainer.spec.messages import near
 from trainer.spec.names import clean_name, like
+from trainer.spec.sources import MISSING_VALUES
 
 Told: TypeAlias = Callable[[LeftOut | None], None]
 """Hears which rows were left out."""

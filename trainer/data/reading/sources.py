@@ -27,10 +27,11 @@ from trainer.data.reading.synthetic import draw_synthetic
 from trainer.data.reading.tablefile import TableFile, show_visible
 from trainer.errors import DataError, Problem
 from trainer.spec.choosing import listed, named
-from trainer.spec.data import DataSpec, FileSource, InlineSource, NpySource, SyntheticSource
+from trainer.spec.data import DataSpec
 from trainer.spec.fields import as_tuple
 from trainer.spec.names import like
 from trainer.spec.schema import Spec
+from trainer.spec.sources import FileSource, InlineSource, NpySource, SyntheticSource
 
 
 def read_table(spec: Spec) -> Table:

@@ -13,7 +13,7 @@ from trainer.data.misfits import Misfit, MisfitError
 from trainer.errors import SpecError
 from trainer.graph.ops import Array
 from trainer.randomness import stream
-from trainer.spec.data import SyntheticSource
+from trainer.spec.sources import SyntheticSource
 
 Points: TypeAlias = tuple[Array, Array]
 

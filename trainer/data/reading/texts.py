@@ -12,7 +12,7 @@ from typing import IO, Final
 
 from trainer.data.reading.packed import opened
 from trainer.errors import DataError, Problem
-from trainer.spec.data import CsvSource
+from trainer.spec.sources import CsvSource
 
 _SIZE: Final = 2**20
 """Bytes that are taken at a time."""
