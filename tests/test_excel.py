@@ -102,6 +102,13 @@ def test_columns_of_several_types(
     assert (table.columns[0].kind, table.x[:, 0].tolist()) == (kind, x)
 
 
+def test_numbers_among_texts_are_no_texts(folder: Path) -> None:
+    """How texts write numbers says nothing of those that the workbook holds as numbers."""
+    save([["a", "y"], [1.234, 1], ["1.234,5", 2], [7, 3]])
+    table = read({"excel": "t.xlsx"}, columns={"a": {"decimal": ",", "thousands": "."}})
+    assert table.x[:, 0].tolist() == [1.234, 1234.5, 7.0]
+
+
 def test_the_names_stand_in_the_first_row_that_is_not_skipped(folder: Path) -> None:
     save([["Sales"], [], [None, " a ", None, 2024, None, "y"], [None, 1, None, 5, None, 3]])
     table = read({"excel": "t.xlsx", "skip_lines": 2})

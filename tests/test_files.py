@@ -730,3 +730,25 @@ LEAVE = "(leave the column out, or write a column for each of its values)"
 def test_faults_of_json_lines(text: str, told: str, folder: Path) -> None:
     Path("t.jsonl").write_text(text)
     assert refused({"jsonl": "t.jsonl"}) == told
+
+
+@pytest.mark.parametrize(
+    ("cells", "x"),
+    [
+        ([1.234, "1.234,5", -2e3], [1.234, 1234.5, -2000]),
+        ([1.5, 2.25, 3], [1.5, 2.25, 3]),
+        (["1.234", 5, "6"], [1234, 5, 6]),
+    ],
+)
+def test_numbers_of_json_are_no_texts(cells: list[Any], x: list[float], folder: Path) -> None:
+    """How texts write numbers says nothing of those that JSON itself writes."""
+    rows = [{"a": cell, "y": 1} for cell in cells]
+    Path("t.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    table = both({"jsonl": "t.jsonl"}, columns={"a": {"decimal": ",", "thousands": "."}})
+    assert table.x[:, 0].tolist() == x
+    (read_again,) = read_rows(Path("t.jsonl"), table.columns)
+    assert read_again.x[:, 0].tolist() == x
+    Path("t.jsonl").write_text(json.dumps({"a": "z", "y": 1}) + '\n{"a": 1.5, "y": "z"}')
+    told = refused({"jsonl": "t.jsonl"}, columns={"a": {"decimal": ",", "type": "numeric"}})
+    assert "t.jsonl:1: column 'a'" in told
+    assert "t.jsonl:2: column 'a'" not in told

@@ -49,6 +49,10 @@ class Notation:
         """The number of a text, which is infinite where it is too large; None for others."""
         return number_of(text, self.decimal, self.thousands, self.unit)
 
+    def written(self, number: str) -> str:
+        """A number that programs have written, as it is written here."""
+        return number.replace(".", self.decimal)
+
     def days(self, text: str) -> float | None:
         """The days since 1970-01-01 of a text; None for one that is no such date."""
         return days_of(text, self.format)

@@ -16,6 +16,7 @@ from typing import Any, Final, TypeAlias
 from xml.etree import ElementTree
 
 from trainer.data.columns.categories import text_of
+from trainer.data.columns.notation import PLAIN, Notation
 from trainer.data.columns.table import Column, listing, show
 from trainer.data.columns.values import plain
 from trainer.data.reading.files import unreadable
@@ -171,16 +172,22 @@ class ExcelFile(BinaryFile):
         """The columns, up to `ROWS` rows at a time. Raises `DataError` for cells at fault."""
         import pyarrow as pa
 
-        names = list(dict.fromkeys(column.name for column in columns))
-        self._check(names)
-        arrays = [_array(self._cells(name), self.types[name]) for name in names]
-        yield from pa.table(arrays, names=names).to_batches(ROWS)
+        chosen = {column.name: column for column in reversed(columns)}
+        self._check(list(chosen))
+        arrays = [
+            _array(self._cells(name), self.types[name], column.notation)
+            for name, column in chosen.items()
+        ]
+        yield from pa.table(arrays, names=list(chosen)).to_batches(ROWS)
 
     def records(self, names: Sequence[str]) -> Iterator[Record]:
-        """Each row's number in the sheet, and its cells."""
-        places = iter(self._sheet.rows)
-        for record in super().records(names):
-            yield record if isinstance(record, Problem) else (next(places), record[1])
+        """Each row's number in the sheet, and its cells. Raises `DataError` for cells at fault."""
+        self._check(names)
+        rows = zip(*(self._cells(name) for name in names), strict=True)
+        for number, cells in zip(self._sheet.rows, rows, strict=True):
+            yield number, [*map(plain, cells)]
+        if not self._sheet.rows:
+            yield Problem("", "the file has no rows", None, self.label)
 
     def _check(self, names: Sequence[str]) -> None:
         """Raises `DataError` for cells at fault, those of a column that are alike once."""
@@ -219,22 +226,23 @@ def _type_of(cells: Sequence[Cell]) -> Any:
     return plain_types.get(found.pop(), pa.string()) if len(found) == 1 else pa.string()
 
 
-def _array(cells: list[Cell], kind: Any) -> Any:
+def _array(cells: list[Cell], kind: Any, notation: Notation) -> Any:
     import pyarrow as pa
 
     if kind == pa.string():
-        return pa.array([None if cell is None else _text(cell) for cell in cells], kind)
+        texts = [None if cell is None else _text(cell, notation) for cell in cells]
+        return pa.array(texts, kind)
     if kind == pa.float64():
         return pa.array([cell if cell is None else float(cell) for cell in cells], kind)  # type: ignore[arg-type]  # numbers
     return pa.array(cells, kind)
 
 
-def _text(cell: Cell) -> str:
-    """A cell as the text that it would be in a CSV file."""
+def _text(cell: Cell, notation: Notation = PLAIN) -> str:
+    """A cell as the text that it would be in a CSV file of this notation."""
     if isinstance(cell, bool):
         return str(cell).lower()
     value = plain(cell)
-    return value if isinstance(value, str) else text_of(value)
+    return value if isinstance(value, str) else notation.written(text_of(value))
 
 
 # Reading -----------------------------------------------------------------------------------------

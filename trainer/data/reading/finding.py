@@ -18,6 +18,7 @@ from trainer.data.columns.encoding import (
     is_date,
     is_number,
 )
+from trainer.data.columns.notation import PLAIN
 from trainer.data.columns.roles import Wanted, declaration
 from trainer.data.columns.seen import Seen
 from trainer.data.columns.table import Column, show
@@ -121,7 +122,10 @@ def _look(
             seen.setdefault((want.name, kind == "categorical"), Seen(want.notation))
     if not seen:
         return seen
-    columns = [Column(name, "categorical") for name in dict.fromkeys(name for name, _ in seen)]
+    columns = [
+        Column(name, "categorical", notation=PLAIN if alone else each.notation)
+        for (name, alone), each in seen.items()
+    ]
     for file in files:
         for batch in file.batches(columns):
             for (name, alone), each in seen.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,6 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
+from trainer.data.columns.notation import Notation
 from trainer.data.columns.table import Column, show
 from trainer.data.reading.contents import contents_of
 from trainer.data.reading.files import refuse, unreadable
@@ -24,6 +26,10 @@ LONGEST: Final = 2**26
 """Characters that a line may have."""
 
 Row: TypeAlias = Mapping[str, Any]
+
+
+class _Number(str):
+    """A number as it stands in the file."""
 
 
 class _LineError(Exception):
@@ -72,20 +78,30 @@ class JsonLinesFile(BinaryFile):
         """The columns, up to `ROWS` rows at a time. Raises `DataError`."""
         import pyarrow as pa
 
-        names = list(dict.fromkeys(column.name for column in columns))
-        records = self.records(names)
-        size = max(1, min(ROWS, CELLS // max(1, len(names))))
+        chosen = {column.name: column for column in reversed(columns)}
+        records = self._cells(list(chosen))
+        size = max(1, min(ROWS, CELLS // max(1, len(chosen))))
         while rows := list(islice(records, size)):
             cells = []
             for row in rows:
                 if isinstance(row, Problem):
                     raise DataError(row)
                 cells.append(row[1])
-            arrays = [pa.array(column, pa.string()) for column in zip(*cells, strict=True)]
-            yield pa.record_batch(arrays, names=names)
+            arrays = [
+                pa.array(_in_notation(texts, column.notation), pa.string())
+                for texts, column in zip(zip(*cells, strict=True), chosen.values(), strict=True)
+            ]
+            yield pa.record_batch(arrays, names=list(chosen))
 
     def records(self, names: Sequence[str]) -> Iterator[Record]:
-        """Each row's line and its cells of these columns; a problem for what is no row."""
+        """Each row's line and its cells of these columns, of which numbers are such; a problem for
+        what is no row.
+        """
+        for row in self._cells(names):
+            yield row if isinstance(row, Problem) else (row[0], [*map(_value, row[1])])
+
+    def _cells(self, names: Sequence[str]) -> Iterator[tuple[int, list[str | None]] | Problem]:
+        """Each row's line and the texts of its cells."""
         count = 0
         for row in self._rows():
             count += 1
@@ -93,7 +109,7 @@ class JsonLinesFile(BinaryFile):
                 yield row
                 continue
             line, values = row
-            cells: list[Any] = []
+            cells: list[str | None] = []
             try:
                 cells.extend(_text(values.get(name)) for name in names)
                 yield line, cells
@@ -148,8 +164,8 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 _DECODER: Final = json.JSONDecoder(
-    parse_float=str,
-    parse_int=str,
+    parse_float=_Number,
+    parse_int=_Number,
     parse_constant=lambda name: None if name == "NaN" else name,
     object_pairs_hook=_pairs,
 )
@@ -167,6 +183,21 @@ def _text(value: Any) -> str | None:
         hint = "leave the column out, or write a column for each of its values"
         raise _LineError(f"expected a number or a text, found {describe(value)}", hint)
     return value if value is None or value.isascii() else _whole(value)
+
+
+def _in_notation(texts: Sequence[str | None], notation: Notation) -> Sequence[str | None]:
+    """The texts of a column, whose numbers are all written in one way."""
+    if notation.has_plain_numbers:
+        return texts
+    return [notation.written(text) if isinstance(text, _Number) else text for text in texts]
+
+
+def _value(text: str | None) -> str | float | None:
+    """A cell as a number, if it is one that float64 can hold."""
+    number = float(text) if isinstance(text, _Number) else math.nan
+    if not math.isfinite(number):
+        return text
+    return int(number) if number.is_integer() and abs(number) < 2**53 else number
 
 
 def _whole(text: str) -> str:
