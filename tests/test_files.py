@@ -27,11 +27,12 @@ from test_data_faults import tell
 
 from trainer import DataError, SpecError, UsageError
 from trainer.data import Table, load_dataset, load_table, read_rows
+from trainer.data.columns.notation import Notation
 from trainer.data.columns.table import Column
 from trainer.data.reading import csv
 from trainer.inputs import NotAFileError, open_regular
 from trainer.spec.names import clean_name, look_alike
-from trainer.spec.sources import CsvSource
+from trainer.spec.sources import CsvSource, FileSource, JsonlSource, ParquetSource
 
 TEXT = "a,b,y\n1,2,3\n4,5,6\n7,8,10\n"
 X = [[1.0, 2.0], [4.0, 5.0], [7.0, 8.0]]
@@ -752,3 +753,52 @@ def test_numbers_of_json_are_no_texts(cells: list[Any], x: list[float], folder: 
     told = refused({"jsonl": "t.jsonl"}, columns={"a": {"decimal": ",", "type": "numeric"}})
     assert "t.jsonl:1: column 'a'" in told
     assert "t.jsonl:2: column 'a'" not in told
+
+
+# Rows to predict ---------------------------------------------------------------------------------
+
+
+def test_rows_of_every_kind(folder: Path) -> None:
+    """Files without a suffix that tells anything are known by what they hold."""
+    table = pa.table({"b": [1.5, 2.5], "a": [3, 4]})
+    writers: dict[str, Callable[[str], Any]] = {
+        "csv": lambda path: Path(path).write_text("b,a\n1.5,3\n2.5,4\n"),
+        "tsv": lambda path: Path(path).write_text("b\ta\n1.5\t3\n2.5\t4\n"),
+        "jsonl": lambda path: Path(path).write_text('{"b": 1.5, "a": 3}\n{"b": 2.5, "a": 4}\n'),
+        "xlsx": lambda path: table.to_pandas().to_excel(path, index=False),
+        "parquet": lambda path: pq.write_table(table, path),
+        "arrow": lambda path: feather.write_feather(table, path),
+        "npz": lambda path: np.savez(path, a=[3, 4], b=[1.5, 2.5]),
+    }
+    sources = [CsvSource(csv="a.csv", delimiter=";"), ParquetSource(parquet="data")]
+    for suffix, write in writers.items():
+        path = Path(f"t.{suffix}")
+        write(str(path))
+        if suffix != "tsv":  # text, of which only the name tells that it has tabs
+            path = path.rename(f"{suffix}-0")
+        for source in sources[suffix == "csv" :]:
+            (rows,) = read_rows(path, [Column("a"), Column("b")], source=source)
+            assert rows.x.tolist() == [[3, 1.5], [4, 2.5]], (suffix, source)
+
+
+@pytest.mark.parametrize(
+    ("source", "name", "data"),
+    [
+        (JsonlSource(jsonl="day-*.txt"), "new.txt", b'{"a": 1}\n{"a": 2}\n'),
+        (JsonlSource(jsonl="a.json.gz"), "b.json.gz", gzip.compress(b'{"a": 1}\n{"a": 2}\n')),
+        (CsvSource(csv="a.arrow"), "b.arrow", b"a,b\n1,2\n2,3\n"),
+        (CsvSource(csv="a.txt", delimiter=";", decimal=",", encoding="utf-16"), "b",
+         "b;a\n1;1,0\n2;2,0\n".encode("utf-16")),
+        (CsvSource(csv="a.txt", header=False, names=("y", "a"), skip_lines=1), "b",
+         b"title\n1\n2\n"),
+    ],
+    ids=range(5),
+)  # fmt: skip
+def test_rows_are_written_as_those_of_the_source(
+    source: FileSource, name: str, data: bytes, folder: Path
+) -> None:
+    Path(name).write_bytes(data)
+    decimal = getattr(source, "decimal", ".")
+    column = Column("a", notation=Notation(decimal=decimal))
+    (rows,) = read_rows(Path(name), [column], source=source, absent=("y",))
+    assert rows.x.tolist() == [[1.0], [2.0]]

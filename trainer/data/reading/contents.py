@@ -18,10 +18,13 @@ START: Final = 4096
 
 @dataclass(frozen=True)
 class Contents:
-    """What a file is, such as `a zip archive`, and what to do about it."""
+    """What a file is, such as `a zip archive`, and what to do about it; and the key of the source
+    that reads it, if there is one.
+    """
 
     what: str
     hint: str
+    kind: str | None = None
 
 
 _UNPACK: Final = "unpack it, and name the file that was in it"
@@ -29,8 +32,10 @@ _SAVE: Final = "save the table as CSV, or as Parquet"
 _SPREADSHEET: Final = "save the sheet as CSV or .xlsx"
 
 
-def _source(key: str) -> str:
-    return f"write `source: {{{key}: …}}`"
+def _table(what: str, kind: str) -> Contents:
+    """A table, which a source of this key reads."""
+    more = ", y: …" if kind == "npy" else ""
+    return Contents(what, f"write `source: {{{kind}: …{more}}}`", kind)
 
 
 MAGIC: Final = {
@@ -42,17 +47,20 @@ MAGIC: Final = {
 }
 """How compressed files begin, by the suffix that says how they are."""
 _PACKED: Final = {".gz": "gzip", ".zst": "zstd", ".bz2": "bzip2", ".xz": "xz"}
+_TABLES: Final = (
+    (b"PAR1", "a Parquet file", "parquet"),
+    (b"ARROW1", "an Arrow file", "arrow"),
+    (b"\xff\xff\xff\xff", "an Arrow stream", "arrow"),
+    (b"\x93NUMPY", "a NumPy array", "npy"),
+)
+"""Starts of files that a source reads."""
 _BINARY: Final = (
     (b"\x04\x22\x4d\x18", "compressed with LZ4", _UNPACK),
     (b"\x1f\x9d", "compressed with compress", _UNPACK),
     (b"7z\xbc\xaf\x27\x1c", "a 7z archive", _UNPACK),
     (b"Rar!\x1a\x07", "a RAR archive", _UNPACK),
-    (b"PAR1", "a Parquet file", _source("parquet")),
     (b"PARE", "an encrypted Parquet file", "decrypt it first"),
-    (b"ARROW1", "an Arrow file", _source("arrow")),
-    (b"\xff\xff\xff\xff", "an Arrow stream", _source("arrow")),
     (b"FEA1", "a Feather file of version 1, which no longer is written", "write it as version 2"),
-    (b"\x93NUMPY", "a NumPy array", "write `source: {npy: …, y: …}`"),
     (b"SQLite format 3\0", "an SQLite database", _SAVE),
     (b"\x89HDF\r\n", "an HDF5 file", _SAVE),
     (b"MATLAB 5.0", "a MATLAB file", _SAVE),
@@ -83,7 +91,7 @@ _TEXTS: Final = (
      "fetch the table with `git lfs pull`"),
 )  # fmt: skip
 _CONTROL: Final = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1c\x1d\x1e\x1f"))
-_LINES: Final = Contents("JSON lines", _source("jsonl"))
+_LINES: Final = _table("JSON lines", "jsonl")
 _JSON: Final = Contents("JSON", "write an object a line, and `source: {jsonl: …}`")
 _PAGE: Final = Contents("an HTML page, not a table", "is it a page to sign in, or an error?")
 
@@ -120,6 +128,9 @@ def known_contents(start: bytes, name: str, file: IO[bytes] | None = None) -> Co
         for suffix, what in _PACKED.items():
             if start.startswith(MAGIC[suffix]):
                 return Contents(f"compressed with {what}", f"call it {name}{suffix}, or unpack it")
+        for magic, what, kind in _TABLES:
+            if start.startswith(magic):
+                return _table(what, kind)
         for magic, what, hint in _BINARY:
             if start.startswith(magic):
                 return Contents(what, hint)
@@ -141,11 +152,11 @@ def _of_archive(file: IO[bytes] | None) -> Contents:
     if any(name.startswith("xl/") for name in names):
         if "xl/workbook.bin" in names:
             return Contents("a binary Excel workbook, as of .xlsb", _SPREADSHEET)
-        return Contents("an Excel workbook", _source("excel"))
+        return _table("an Excel workbook", "excel")
     if "mimetype" in names or "[Content_Types].xml" in names:
         return Contents("a document of an office program", _SPREADSHEET)
     if names and all(name.endswith(".npy") for name in names):
-        return Contents("an archive of NumPy arrays", _source("npz"))
+        return _table("an archive of NumPy arrays", "npz")
     if names:
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""
         return Contents(f"a zip archive, which holds '{names[0][:60]}'{more}", _UNPACK)

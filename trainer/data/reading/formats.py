@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from trainer.data.columns.table import Column
+from trainer.data.reading.contents import contents_of, looks_like_text
 from trainer.data.reading.csv import CsvFile
 from trainer.data.reading.excel import ExcelFile
 from trainer.data.reading.files import KINDS, suffix_of, unreadable
 from trainer.data.reading.jsonlines import JsonLinesFile
 from trainer.data.reading.numpyfiles import read_npy, read_npz
+from trainer.data.reading.packed import is_packed
 from trainer.data.reading.tablefile import CELLS, ROWS, BinaryFile, TableFile
 from trainer.errors import DataError
 from trainer.inputs import open_regular
@@ -35,9 +37,6 @@ from trainer.spec.sources import (
 PARQUET: Final = KINDS["parquet"].suffixes
 _PIECE: Final = 2**20
 """Bytes of a column of a Parquet file that are read at a time."""
-
-NUMPY: Final = (".npz", ".npy")
-ARROW: Final = KINDS["arrow"].suffixes
 
 
 class SchemaFile(BinaryFile):
@@ -163,7 +162,7 @@ def _each(reader: Any) -> Iterator[Any]:
     return iter(reader) if count is None else map(reader.get_batch, range(count))
 
 
-# By source, or by name ---------------------------------------------------------------------------
+# By source, or by what they hold -----------------------------------------------------------------
 
 
 def open_source(source: FileSource, path: Path) -> TableFile:
@@ -182,33 +181,64 @@ def open_source(source: FileSource, path: Path) -> TableFile:
     return read_npz(path)
 
 
-def open_by_name(
+def open_rows(
     path: Path,
     source: object = None,
     missing: tuple[str, ...] = MISSING_VALUES,
     absent: tuple[str, ...] = (),
 ) -> TableFile:
-    """A file of the kind that its suffix tells; CSV where it tells none. Raises `DataError`.
+    """A file of rows to predict, of any kind. Raises `DataError` and `OSError`.
 
-    `source` is what the spec says of its own files, which counts for those of the same kind; by
-    default cells stand between tabs in text files called `.tsv`, else between commas. `missing`
-    are the cells of text files that stand for nothing, and `absent` are columns that one without a
-    header may lack.
+    `source` is what the spec says of the files that were trained on, which counts for those of the
+    same kind; by default cells stand between tabs in text files called `.tsv`, else between commas.
+    `missing` are the cells of text files that stand for nothing, and `absent` are columns that one
+    without a header may lack.
     """
-    suffix = suffix_of(path)
-    if suffix in KINDS["jsonl"].suffixes:
-        return JsonLinesFile(path)
-    if suffix in KINDS["excel"].suffixes:
+    kind = _kind_of(path, source)
+    if kind == "excel":
         sheet = source if isinstance(source, ExcelSource) else ExcelSource(excel=path.name)
         return ExcelFile(path, sheet, only=True)
-    if suffix in PARQUET:
-        return ParquetFile(path)
-    if suffix in ARROW:
-        return ArrowFile(path)
-    if suffix in NUMPY:
-        return read_npz(path) if suffix == ".npz" else read_npy(path)
-    form = source if isinstance(source, CsvSource) else CsvSource(csv=path.name)
-    update: dict[str, Any] = {"missing_values": missing}
-    if form.delimiter is None:
-        update["csv"] = path.name  # which tells the delimiter
-    return CsvFile(path, form.model_copy(update=update), absent=absent)
+    if kind == "csv":
+        form = _form_of(path, source).model_copy(update={"missing_values": missing})
+        return CsvFile(path, form, absent=absent)
+    return _PLAIN_KINDS[kind](path)
+
+
+_PLAIN_KINDS: Final[Mapping[str, Callable[[Path], TableFile]]] = {
+    "jsonl": JsonLinesFile,
+    "parquet": ParquetFile,
+    "arrow": ArrowFile,
+    "npz": read_npz,
+    "npy": read_npy,
+}
+"""The kinds of files of which a source says no more than where they are."""
+
+
+def _kind_of(path: Path, source: object) -> str:
+    """The key of the source that reads a file, by its name: that of the model's own source, if its
+    files are called so, or that of its suffix. Where the name tells nothing, what the file holds
+    does; all others are CSV.
+    """
+    suffix = suffix_of(path)
+    named = next((key for key, kind in KINDS.items() if suffix in kind.suffixes), None)
+    own = named or "csv"
+    if isinstance(source, FileSource) and suffix in {suffix_of(Path(p)) for p in source.paths}:
+        own = source.tag()
+    if named is not None or is_packed(path):
+        return own
+    contents = contents_of(path)
+    if contents is not None and contents.kind:
+        return contents.kind
+    return "csv" if looks_like_text(path) else own
+
+
+def _form_of(path: Path, source: object) -> CsvSource:
+    """How a text file is written: as those of the source, but for the delimiter that a name tells,
+    as `.tsv` does, or that the source leaves to the names.
+    """
+    if not isinstance(source, CsvSource):
+        return CsvSource(csv=path.name)
+    tabs = ".tsv" in path.suffixes and not any(".tsv" in Path(p).suffixes for p in source.paths)
+    if source.delimiter is None or tabs:
+        return source.model_copy(update={"csv": path.name, "delimiter": None})
+    return source

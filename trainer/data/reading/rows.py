@@ -19,7 +19,7 @@ from trainer.data.reading.excel import ExcelFile
 from trainer.data.reading.filecolumns import FileColumns
 from trainer.data.reading.files import check_named, keys_of, unreadable
 from trainer.data.reading.finding import check_types
-from trainer.data.reading.formats import open_by_name
+from trainer.data.reading.formats import open_rows
 from trainer.data.reading.keyed import with_keys
 from trainer.data.reading.tablefile import TableFile
 from trainer.errors import DataError, Problem
@@ -63,9 +63,10 @@ def read_rows(
 ) -> Iterator[Rows]:
     """The features of a file, by the names of their columns; others are left out.
 
-    The suffix tells the kind of the file, and `source` how those of the trained model are written
-    (`open_by_name`). `absent` are columns that a text file without a header may lack; `missing`
-    stand for nothing in files of every kind (`spellings_of`).
+    The suffix tells the kind of the file, or what it holds; `source` is what the spec says of the
+    files that the model was trained on, which counts for this one too (`open_rows`). `absent` are
+    columns that a text file without a header may lack; `missing` stand for nothing in files of
+    every kind (`spellings_of`).
 
     With `targets` also the columns to predict (`Preprocessing.target_columns`), and with `weights`
     that column. Rows without a value in a column that is `required`, if the file has
@@ -127,7 +128,7 @@ def _open(
     others = [*targets, *([weights] if weights else [])]
     names = [column.name for column in (*columns, *others)]
     try:
-        file = open_by_name(path, source, missing, absent)
+        file = open_rows(path, source, missing, absent)
         if isinstance(file, CsvFile):
             file.check_start()
         file = with_keys(file, {k: v for k, v in keys_of(path).items() if k in names})
