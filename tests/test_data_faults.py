@@ -211,6 +211,9 @@ ROWS = [
     Row("many short rows", "a,b,y\n1,2,3\n" + "1,2\n" * 20_000,
         "t.csv:3: expected 3 cells as in the header, found 2, and 19999 more like it, in lines 4, "
         "5, 6, …"),
+    Row("rows of many lengths", "a,b,y\n1,2,3\n1,2\n1,2,3,4\n5\n1,2,3\n1,2,3,4,5\n",
+        "t.csv:3: expected 3 cells as in the header, found 2, and 3 more like it, in lines 4, 5 "
+        "and 7"),
     Row("two columns with missing cells", "a,b,c,y\n,p,3,1\n1,,,2\n2,,4,3\n3,q,5,3\n",
         f"t.csv:2: column 'a': expected a number, found an empty cell {fill('a')}\n"
         "t.csv:3: column 'b': expected a category, found 2 empty cells, of which this is the first "

@@ -89,7 +89,8 @@ class _Search:
         for record in islice(records, rows.start, rows.stop):
             if isinstance(record, Problem):
                 error = CellError(record.message, record.hint)
-                key = (number, record.message, record.path)
+                expected = record.message.rpartition(", found ")[0] or record.message
+                key = (number, expected, record.path)
                 self._add(key, (number, record.line or 0, -1), file, error, "other", record)
                 continue
             line, cells = record
