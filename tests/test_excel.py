@@ -19,7 +19,7 @@ import pytest
 from test_files import read, refused
 
 from trainer.data import read_rows
-from trainer.data.reading import excel
+from trainer.data.reading import workbooks
 from trainer.spec.sources import ExcelSource
 
 DAY = datetime.datetime
@@ -289,10 +289,10 @@ def test_a_sheet_is_no_larger_than_its_cells(folder: Path) -> None:
 def test_workbooks_that_memory_cannot_hold(
     memory: int, why: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(excel, "machine_memory", lambda: memory)
+    monkeypatch.setattr(workbooks, "machine_memory", lambda: memory)
     save([["a", "y"], *([1, 2] for _ in range(600))] if memory > 10_000 else ROWS)
     if memory > 10_000:
-        monkeypatch.setattr(excel, "_check_size", lambda *_: None)
+        monkeypatch.setattr(workbooks, "_check_size", lambda *_: None)
     told = refused({"excel": "t.xlsx"})
     assert re.fullmatch(
         rf"t\.xlsx: not enough memory to hold this workbook: it {why} \(save the sheet as CSV\)",
