@@ -302,7 +302,7 @@ def _differing(where: str, recorded: Array | None, found: Array | None) -> list[
 
 def _place(record: Record, name: str) -> Path:
     """The artifact as messages name it."""
-    return Path(f"the artifacts of the run {record.id[:8]}") / name
+    return Path(f"MLflow run {record.id[:8]}") / name
 
 
 def _recorded_facts(record: Record) -> dict[str, Any]:

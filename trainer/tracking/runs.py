@@ -212,7 +212,7 @@ class Runs:
 
 def artifacts_of(run: RecordedRun) -> Path:
     """Where the artifacts of a run are, as messages name it."""
-    return Path(f"the artifacts of the run {run.id[:8]}")
+    return Path(f"MLflow run {run.id[:8]}")
 
 
 def file_hashes(tags: Mapping[str, str]) -> dict[str, str]:
