@@ -72,6 +72,8 @@ def test_train_json(train, store, write_spec) -> None:
         "learning_rate",
         "train_accuracy",
         "train_loss",
+        "trivial_train_accuracy",
+        "trivial_train_loss",
     ]
     from mlflow import MlflowClient
 

@@ -25,6 +25,7 @@ from trainer.data.columns.notation import PLAIN, Notation
 from trainer.data.columns.numerals import number_of
 from trainer.data.columns.table import Column
 from trainer.data.columns.values import CellError
+from trainer.data.preparing.expand import Rule
 from trainer.export.copying import Program
 from trainer.export.literals import literal
 
@@ -165,7 +166,7 @@ def test_a_notation_is_described(kind: Any, notation: Notation, words: str) -> N
 def test_rows_to_predict_are_read_as_the_training_rows(folder: Path) -> None:
     how = Preprocessing((Column("a", "numeric", (), Notation(",", ".", "€")),
                          Column("d", "date", (), Notation(format="day.month.year"))),
-                        ("y",), None, 1, "float64")  # fmt: skip
+                        ("y",), None, 1, "float64", (Rule(), Rule(parts=("days",))))  # fmt: skip
     again = Preprocessing.from_json(how.as_json())
     assert again == how
     texts = pa.table({"a": ["1.234,5 €", "", "7"], "d": ["02.01.1970", "1970-01-03", None]})

@@ -47,6 +47,7 @@ from trainer.checkpoints.folder import (
     load_progress,
 )
 from trainer.checkpoints.keeper import Every
+from trainer.checkpoints.seal import sealed, unsealed
 from trainer.engine import ReferenceEngine
 from trainer.metrics import METRICS
 from trainer.runs.facts import named
@@ -556,10 +557,10 @@ def test_another_environment(
 def test_another_version(train: Train, killed: SimpleNamespace) -> None:
     """The engine is that of the run, whatever it runs on; what it runs on is compared."""
     facts = RUNS / killed.id / "run.json"
-    content = json.loads(facts.read_text())
+    content = unsealed(facts.read_bytes())
     assert content["engine"] == "reference"
     content["environment"]["numpy"] = "1.0"
-    facts.write_text(json.dumps(content))
+    facts.write_bytes(sealed(content))
     names = f"numpy: 1.0 → {np.__version__}"
     check_refused(train, killed.id, names=names)
     assert forced(killed) == names

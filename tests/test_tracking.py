@@ -195,7 +195,7 @@ def test_artifacts(store: str, write_spec: WriteSpec) -> None:
     names = {item.path for item in client.list_artifacts(str(run.run_id))}
     assert names == {"config", "environment.json", "trace.parquet", "model_summary.txt",
                      "initial.safetensors", "parameters.safetensors", "preprocessing.json",
-                     "plots", "explain"}  # fmt: skip
+                     "decision.json", "plots", "explain"}  # fmt: skip
     plots = {item.path for item in client.list_artifacts(str(run.run_id), "plots")}
     assert plots == {
         f"plots/{name}.png"

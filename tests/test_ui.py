@@ -111,7 +111,7 @@ def test_the_ui_serves_the_runs_to_this_machine_alone(
 
 def test_no_runs_yet(folder: Path) -> None:
     with pytest.raises(TrackingError) as caught:
-        serve_ui(None, 5000)
+        serve_ui(None, None, 5000)
     assert str(caught.value) == (
         f"there are no runs in '{folder}/runs/mlflow.db' yet\n"
         "  hint: train something first: train configs/hidden_layer.yaml"
@@ -133,7 +133,7 @@ def test_the_port_is_taken(store: str) -> None:
 def test_a_store_that_is_no_database(folder: Path) -> None:
     (folder / "notes.txt").write_text("these are not the runs you look for")
     with pytest.raises(TrackingError, match="file is not a database"):
-        serve_ui("sqlite:///notes.txt", 5000)
+        serve_ui("sqlite:///notes.txt", None, 5000)
 
 
 class Healthy(BaseHTTPRequestHandler):
@@ -150,13 +150,13 @@ def test_a_server_is_only_named(folder: Path, capsys: pytest.CaptureFixture[str]
         uri = f"http://127.0.0.1:{server.server_port}"
         thread = threading.Thread(target=server.handle_request)
         thread.start()
-        serve_ui(uri, 5000)
+        serve_ui(uri, None, 5000)
         thread.join()
     assert capsys.readouterr().out == f"The runs are in {uri}: open it in a browser.\n"
     with pytest.raises(TrackingError, match=f"no MLflow server at {uri}"):
-        serve_ui(uri, 5000)
+        serve_ui(uri, None, 5000)
 
 
 def test_other_databases(folder: Path) -> None:
     with pytest.raises(UsageError, match="not postgresql://somewhere/runs"):
-        serve_ui("postgresql://somewhere/runs", 5000)
+        serve_ui("postgresql://somewhere/runs", None, 5000)

@@ -120,7 +120,7 @@ def test_charts(page: Page, site: Site, picture: Picture) -> None:
         assert_drawn(page, site, f"grad_norm/{name}", "narrow", "wide")
     picture("charts_first")
 
-    page.get_by_placeholder("Search metric charts").fill("loss")
+    page.get_by_placeholder("Search metric charts").fill("^(best|test|train|val)_.*loss")
     expect(cards(page).get_by_role("heading", level=4)).to_have_text(
         ["best_val_loss", "test_log_loss", "test_loss", "train_loss", "train_loss_step", "val_loss"]
     )
@@ -180,7 +180,7 @@ def test_a_run(page: Page, site: Site, picture: Picture) -> None:
 
 def test_a_regression(page: Page, site: Site, picture: Picture) -> None:
     open_run(page, site, "line", "/model-metrics")
-    page.get_by_placeholder("Search metric charts").fill("r2|train_loss$")
+    page.get_by_placeholder("Search metric charts").fill("^(test|train|val)_r2$|^train_loss$")
     expect(cards(page).get_by_role("heading", level=4)).to_have_text(
         ["test_r2", "train_loss", "train_r2", "val_r2"]
     )
