@@ -22,7 +22,7 @@ train: .venv/.run
 	$(BIN)/train $(CONFIG)
 
 test: .venv/.dev
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n auto --dist worksteal
 
 # OpenBLAS's kernel for AVX2; then NumPy's own functions, which warns of what this CPU never had
 # (the README's numbers come from products alone).
