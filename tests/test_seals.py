@@ -30,7 +30,7 @@ from trainer.checkpoints.facts import FACTS, OUTCOME, read_facts, write_json
 from trainer.checkpoints.folder import LOCK, Lock, RunFolder, folders, is_held, next_moment
 from trainer.checkpoints.journal import Journal
 from trainer.checkpoints.seal import sealed, unsealed
-from trainer.data import Column, Preprocessing, Rule
+from trainer.data import Column, Preprocessing, Rule, load_dataset
 from trainer.errors import CheckpointError, TrainerError
 from trainer.export.program import program_code
 from trainer.network.build import build_graph
@@ -42,6 +42,7 @@ from trainer.stored import from_json
 from trainer.tracking.model import SERVED
 from trainer.tracking.points import Points
 from trainer.training import EpochDone
+from trainer.training.job import make_job
 
 KEPT = Profile(engine="reference", record=False)
 
@@ -373,3 +374,21 @@ def test_a_clock_that_was_set_back_between_a_run_and_its_continuation(
         code.write_text(code.read_text() + "\n")
     exit_code, _, err = train("promote", "last", "some")
     assert (exit_code, "is damaged or was changed: its SHA-256" in err) == (6, True)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"best_epoch": None}, {"epoch": 1.0}, {"done": "3"}, {"best_loss": []}, {"epoch": -1}, {}],
+)
+def test_a_checkpoint_that_tells_no_place_is_refused(
+    write_spec: WriteSpec, change: dict[str, object]
+) -> None:
+    """Somebody wrote another value, or left one out, and sealed it anew."""
+    spec = load_spec(write_spec())
+    data = load_dataset(spec)
+    job = make_job(spec, data, build_graph(spec, data.layout), "reference")
+    whole = job.snapshot()
+    position = {**whole.position, **change} if change else {"epoch": 0}
+    job.restore(whole, [])
+    with pytest.raises(CheckpointError, match="the checkpoint of step 0: "):
+        job.restore(replace(whole, position=position), [])

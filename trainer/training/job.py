@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -19,13 +19,14 @@ from trainer.metrics.threshold import cut_of
 from trainer.network.decision import Decision
 from trainer.network.trivial import Trivial, fit_trivial
 from trainer.spec.schema import Spec
+from trainer.stored import from_json
 from trainer.training.best import Best
 from trainer.training.events import EpochDone, LoopEvent, StepsDone
 from trainer.training.masks import masks_of
 from trainer.training.rates import LearningRates, Rates
 from trainer.training.record import EpochRecord
 from trainer.training.sgd import training_graph
-from trainer.training.snapshot import Snapshot
+from trainer.training.snapshot import Position, Snapshot
 
 
 @dataclass
@@ -180,25 +181,26 @@ class Job:
         now = self.progress
         arrays = {f"state/{name}": value for name, value in self.state.items()}
         arrays |= {f"score/{name}": value for name, value in now.record.scores.state().items()}
-        position = {
-            "epoch": now.epoch,
-            "done": now.done,
-            "best_loss": now.best.value,
-            "best_epoch": now.best.epoch,
-        }
-        return Snapshot(now.step, position, arrays, now.best.parameters, str(now.best.epoch))
+        position = Position(now.epoch, now.done, now.best.value, now.best.epoch)
+        return Snapshot(
+            now.step, asdict(position), arrays, now.best.parameters, str(now.best.epoch)
+        )
 
     def restore(self, snapshot: Snapshot, past: Iterable[LoopEvent]) -> None:
         """Goes on where a snapshot was taken; `past` are the events that led there.
 
-        Raises `CheckpointError` where its arrays are not those of this job.
+        Raises `CheckpointError` where its arrays are not those of this job, or it tells no place.
         """
-        at, now = snapshot.position, self.progress
+        now = self.progress
+        try:
+            at = from_json(Position, snapshot.position, "position.", whole=False)
+        except ValueError as error:
+            raise CheckpointError(f"the checkpoint of step {snapshot.step}: {error}") from None
         for name, value in self.state.items():
             self.state[name] = _fitting(name, value, snapshot.arrays.get(f"state/{name}")).copy()
         events = list(past)
-        now.epoch, now.done, now.step = at["epoch"], at["done"], snapshot.step
-        now.best.value, now.best.epoch = at["best_loss"], at["best_epoch"]
+        now.epoch, now.done, now.step = at.epoch, at.done, snapshot.step
+        now.best.value, now.best.epoch = at.best_loss, at.best_epoch
         now.best.parameters = dict(snapshot.best)
         score = {
             name.removeprefix("score/"): value.copy()
