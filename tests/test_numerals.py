@@ -203,3 +203,13 @@ def test_signs_that_do_not_fit(
     path = write_spec({"data": whole, "model.loss": "squared"})
     with pytest.raises(SpecError, match=message):
         load_spec(path.name)
+
+
+def test_notes_on_many_columns_are_few(folder: Path) -> None:
+    """A table of a thousand codes gives no thousand lines."""
+    names = [f"c{i}" for i in range(30)]
+    rows = "\n".join(",".join(["007"] * 30) + f",{i}" for i in range(12))
+    Path("t.csv").write_text(f"{','.join(names)},y\n{rows}\n")
+    notes = load_table(make_spec({"csv": "t.csv"}, target="y")).notes
+    assert len(notes) == 9
+    assert notes[-1].startswith("22 more columns of numbers look like something else: c8, c9, ")

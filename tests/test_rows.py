@@ -83,7 +83,7 @@ def data_of(folder: Path, *changes: str) -> tuple[Spec, Dataset]:
 def problems(function: Callable[[], Any], kind: type[TrainerError] = DataError) -> list[Problem]:
     with pytest.raises(kind) as raised:
         function()
-    found: list[Problem] = raised.value.problems  # type: ignore[attr-defined]
+    found: list[Problem] = raised.value.problems  # type: ignore[attr-defined]  # of a DataError
     return found
 
 

@@ -47,7 +47,7 @@ def test_control_characters_are_written_out(printed: Any) -> None:
 
 def test_our_own_colours_stay() -> None:
     terminal = io.StringIO()
-    terminal.isatty = lambda: True  # type: ignore[method-assign]
+    terminal.isatty = lambda: True  # type: ignore[method-assign]  # the point of this stand-in
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "stdout", terminal)
         patch.setenv("TERM", "xterm")

@@ -37,6 +37,7 @@ def open_within(folder: Path, name: str, mode: str = "rb", buffering: int = -1) 
         if not stat.S_ISDIR((folder / parent).lstat().st_mode):
             raise not_ours(folder / parent)
     try:
+        # of `io`, where the tests of full disks stand in for it; the caller closes it
         file: IO[bytes] = io.open(path, mode, buffering, opener=_open)  # noqa: UP020, SIM115
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENXIO, errno.EISDIR):

@@ -77,10 +77,14 @@ _BINARY: Final = (
     (b"\xff\xd8\xff", "a picture (JPEG)", _SAVE),
     (b"GIF8", "a picture (GIF)", _SAVE),
     (b"\x7fELF", "a program", _SAVE),
-    (b"\x80\x02", "a Python pickle, which may run anything when it is read", _SAVE),
-    (b"\x80\x03", "a Python pickle, which may run anything when it is read", _SAVE),
-    (b"\x80\x04", "a Python pickle, which may run anything when it is read", _SAVE),
-    (b"\x80\x05", "a Python pickle, which may run anything when it is read", _SAVE),
+    *(
+        (
+            b"\x80" + bytes([protocol]),
+            "a Python pickle, which may run anything when it is read",
+            _SAVE,
+        )
+        for protocol in range(2, 6)
+    ),
 )
 """Starts of files that hold bytes which no text has."""
 _TEXTS: Final = (

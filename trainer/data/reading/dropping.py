@@ -18,7 +18,7 @@ from trainer.data.columns.encoding import floats, is_floating, missing_cells
 from trainer.data.columns.roles import Wanted
 from trainer.data.columns.table import Column, LeftOut
 from trainer.data.reading.csv import CsvFile
-from trainer.data.reading.tablefile import Record, TableFile
+from trainer.data.reading.tablefile import Record, TableFile, Wrapped
 from trainer.errors import Problem
 from trainer.graph.ops import Array
 
@@ -38,7 +38,7 @@ class _Count:
 
 
 @dataclass(frozen=True)
-class KeptRows:
+class KeptRows(Wrapped):
     """The rows of a file that have a value in each of the columns `by`.
 
     `before` are the counts of the files that are read before it, and `count` those of the last
@@ -46,51 +46,15 @@ class KeptRows:
     the file.
     """
 
-    file: TableFile
     by: tuple[str, ...]
     before: tuple[_Count, ...] = ()
     spellings: tuple[str, ...] | None = None
     count: _Count = field(default_factory=_Count)
 
     @property
-    def label(self) -> str | None:
-        """Its path, for messages."""
-        return self.file.label
-
-    @property
-    def y(self) -> tuple[str, ...]:
-        """The columns that the target `y` means, where that is no column."""
-        return self.file.y
-
-    @property
     def missing(self) -> tuple[str, ...]:
         """The texts that stand for nothing."""
         return self.file.missing if self.spellings is None else self.spellings
-
-    @property
-    def counts(self) -> str:
-        """What the places of `records` are numbers of: `line` or `row`."""
-        return self.file.counts
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What a reader should know of how the file is read."""
-        return self.file.notes
-
-    @property
-    def index(self) -> tuple[str, ...]:
-        """The columns that number the rows."""
-        return self.file.index
-
-    @property
-    def names(self) -> Sequence[str]:
-        """The names of the file's columns. Raises `DataError`."""
-        return self.file.names
-
-    @property
-    def raw_names(self) -> Sequence[str]:
-        """The names as they are written."""
-        return self.file.raw_names
 
     @cached_property
     def types(self) -> Mapping[str, Any]:
@@ -98,11 +62,6 @@ class KeptRows:
         import pyarrow as pa
 
         return {**self.file.types, ROW: pa.int64()}
-
-    @property
-    def unknown(self) -> Problem:
-        """What is said of a file that was refused, though no fault is found in it."""
-        return self.file.unknown
 
     def batches(self, columns: Sequence[Column]) -> Iterator[Any]:
         """The columns as record batches, without the rows that are left out."""
@@ -127,10 +86,6 @@ class KeptRows:
                 raise ValueError  # a text that reads as no number, and is not missing
         kept = list(self._kept(table.to_batches()))
         return pa.Table.from_batches(kept) if kept else self._empty(table.schema)
-
-    def cell(self, place: int, name: str) -> str | None:
-        """Where a cell stands, in words."""
-        return self.file.cell(place, name)
 
     def records(self, names: Sequence[str]) -> Iterator[Record]:
         """The places and cells of the rows that are kept."""

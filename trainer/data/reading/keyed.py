@@ -8,54 +8,23 @@ from functools import cached_property
 from typing import Any
 
 from trainer.data.columns.table import Column
-from trainer.data.reading.tablefile import Record, TableFile
+from trainer.data.reading.tablefile import Record, TableFile, Wrapped
 from trainer.errors import Problem
 from trainer.spec.names import clean_name
 
 
 @dataclass(frozen=True)
-class KeyedFile:
+class KeyedFile(Wrapped):
     """A file, with a column of one text for each of the `keys`; None is a missing one."""
 
-    file: TableFile
     keys: Mapping[str, str | None]
 
     @property
-    def label(self) -> str | None:
-        """Its path, for messages."""
-        return self.file.label
-
-    @property
-    def y(self) -> tuple[str, ...]:
-        """The columns that the target `y` means."""
-        return self.file.y
-
-    @property
-    def missing(self) -> tuple[str, ...]:
-        """The texts that stand for nothing."""
-        return self.file.missing
-
-    @property
-    def counts(self) -> str:
-        """What the places of `records` are numbers of."""
-        return self.file.counts
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What a reader should know of how the file is read."""
-        return self.file.notes
-
-    @property
-    def index(self) -> tuple[str, ...]:
-        """The columns that number the rows."""
-        return self.file.index
-
-    @cached_property
     def names(self) -> tuple[str, ...]:
         """The names of the columns, of which the last are those of the folders."""
         return (*self.file.names, *self.keys)
 
-    @cached_property
+    @property
     def raw_names(self) -> tuple[str, ...]:
         """The names as they are written."""
         return (*self.file.raw_names, *self.keys)
@@ -66,11 +35,6 @@ class KeyedFile:
         import pyarrow as pa
 
         return {**self.file.types, **dict.fromkeys(self.keys, pa.string())}
-
-    @property
-    def unknown(self) -> Problem:
-        """What is said of a file that was refused, though no fault is found in it."""
-        return self.file.unknown
 
     def batches(self, columns: Sequence[Column]) -> Iterator[Any]:
         """The columns as pyarrow's record batches."""
@@ -83,10 +47,6 @@ class KeyedFile:
             arrays = [pa.repeat(value, batch.num_rows) for value in values]
             names = [*batch.schema.names, *keys]
             yield pa.RecordBatch.from_arrays([*batch.columns, *arrays], names=names)
-
-    def cell(self, place: int, name: str) -> str | None:
-        """Where a cell stands, in words."""
-        return self.file.cell(place, name)
 
     def records(self, names: Sequence[str]) -> Iterator[Record]:
         """Each row's place and its cells of these columns; a problem for what is no row."""

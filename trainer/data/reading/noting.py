@@ -12,9 +12,11 @@ from typing import Any, Final
 
 from trainer.data.columns.encoding import is_text
 from trainer.data.columns.roles import Wanted, declaration
-from trainer.data.columns.table import Column, show
+from trainer.data.columns.table import Column, listing, show
 from trainer.data.reading.tablefile import TableFile
 
+MOST: Final = 8
+"""So many notes are told whole, and so many further columns by name."""
 _BLANKS: Final = r"[ \t]*"
 _CODE: Final = rf"^{_BLANKS}0\d+{_BLANKS}$"
 _LONG: Final = rf"^{_BLANKS}-?[1-9]\d{{15,}}{_BLANKS}$"
@@ -40,7 +42,12 @@ def notes_on(
                 note = _note(name, batch.column(name))
                 if note is not None:
                     notes.setdefault(name, note)
-    return tuple(notes.values())
+    few = [*notes.values()][:MOST]
+    more = len(notes) - len(few)
+    if more:
+        others = listing([*notes][MOST:], MOST)
+        few.append(f"{more} more columns of numbers look like something else: {others}")
+    return tuple(few)
 
 
 def _note(name: str, cells: Any) -> str | None:

@@ -79,6 +79,62 @@ class TableFile(Protocol):
         """Each row's place and its cells of these columns; a problem for what is no row."""
 
 
+@dataclass(frozen=True)
+class Wrapped:
+    """What a file that stands for another one says as that does."""
+
+    file: TableFile
+
+    @property
+    def label(self) -> str | None:
+        """Its path, for messages."""
+        return self.file.label
+
+    @property
+    def y(self) -> tuple[str, ...]:
+        """The columns that the target `y` means, where that is no column."""
+        return self.file.y
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The texts that stand for nothing."""
+        return self.file.missing
+
+    @property
+    def counts(self) -> str:
+        """What the places of `records` are numbers of: `line` or `row`."""
+        return self.file.counts
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader should know of how the file is read."""
+        return self.file.notes
+
+    @property
+    def index(self) -> tuple[str, ...]:
+        """The columns that number the rows."""
+        return self.file.index
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The names of the file's columns. Raises `DataError`."""
+        return self.file.names
+
+    @property
+    def raw_names(self) -> Sequence[str]:
+        """The names as they are written."""
+        return self.file.raw_names
+
+    @property
+    def unknown(self) -> Problem:
+        """What is said of a file that was refused, though no fault is found in it."""
+        return self.file.unknown
+
+    def cell(self, place: int, name: str) -> str | None:
+        """Where a cell stands, in words."""
+        return self.file.cell(place, name)
+
+
 class BinaryFile(ABC):
     """What tables have in common that are no texts: their rows are counted from 0."""
 
