@@ -207,10 +207,13 @@ class Job:
             for name, value in snapshot.arrays.items()
             if name.startswith("score/")
         }
-        now.record.restore(
-            score,
-            [e.steps for e in events if isinstance(e, StepsDone) and e.epoch == now.epoch],
-        )
+        steps = [e.steps for e in events if isinstance(e, StepsDone) and e.epoch == now.epoch]
+        if sum(len(each.losses) for each in steps) != now.done:
+            raise CheckpointError(
+                f"the checkpoint of step {snapshot.step}: it says that {now.done} steps of epoch "
+                f"{now.epoch} are done, and the journal has others"
+            )
+        now.record.restore(score, steps)
         epochs = [event.metrics for event in events if isinstance(event, EpochDone)]
         if epochs:
             now.best.start, now.measured = epochs[0].get(now.best.watched), epochs[-1]
