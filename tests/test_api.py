@@ -67,7 +67,7 @@ def test_importing_trainer_imports_nothing_heavy() -> None:
 
 
 ROOMS = (
-    "addresses", "errors", "inputs", "randomness", "machine", "outputs", "stored", "graph",
+    "addresses", "errors", "inputs", "numerics", "randomness", "machine", "outputs", "stored", "graph",
     "metrics", "spec", "data", "engine", "network", "training", "checkpoints", "explain", "export",
     "report", "tracking", "runs", "cli",
 )  # fmt: skip
