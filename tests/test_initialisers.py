@@ -14,6 +14,7 @@ from trainer.errors import GraphError
 from trainer.graph import Graph, GraphBuilder
 from trainer.graph.initialisers import INITIALISERS, initial_parameters, initial_state
 from trainer.graph.ops import Array
+from trainer.numerics.draws import normal
 from trainer.randomness import stream
 
 FEATURES, UNITS = 300, 200
@@ -72,8 +73,7 @@ def test_orthogonal_matrices(features: int, units: int) -> None:
     assert W.shape == (features, units)
     tall = W if features >= units else W.T
     np.testing.assert_allclose(tall.T @ tall, np.eye(tall.shape[1]), atol=1e-14)
-    normal = stream(1, "initialise", 0).standard_normal(tall.shape)
-    R = tall.T @ normal
+    R = tall.T @ normal(stream(1, "initialise", 0), tall.shape)
     np.testing.assert_allclose(np.tril(R, -1), 0, atol=1e-13)
     assert (np.diag(R) > 0).all()
 

@@ -9,6 +9,8 @@ import numpy as np
 
 from trainer.graph.graph import Graph, Node
 from trainer.graph.ops import Array
+from trainer.numerics.draws import normal
+from trainer.numerics.orthogonal import orthonormal
 from trainer.randomness import stream
 
 Draw: TypeAlias = Callable[[np.random.Generator, tuple[int, ...], int, int], Array]
@@ -24,7 +26,7 @@ def _uniform(variance: Callable[[int, int], float]) -> Draw:
 
 def _normal(variance: Callable[[int, int], float]) -> Draw:
     def draw(rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int) -> Array:
-        return np.asarray(rng.standard_normal(shape) * np.sqrt(variance(fan_in, fan_out)))
+        return np.asarray(normal(rng, shape) * np.sqrt(variance(fan_in, fan_out)))
 
     return draw
 
@@ -49,20 +51,15 @@ def _orthogonal(
 ) -> Array:
     """Orthonormal columns, or rows where there are fewer of these (Saxe et al., 2014).
 
-    Q of a normal matrix, each column times the sign of R's diagonal: else Q would not be spread
-    evenly over the orthogonal matrices (Mezzadri, 2007).
+    Q of a normal matrix, with a positive diagonal of R: else Q would not be spread evenly over the
+    orthogonal matrices (Mezzadri, 2007).
     """
-    from threadpoolctl import threadpool_limits
-
-    tall = rng.standard_normal((max(fan_in, fan_out), min(fan_in, fan_out)))
-    with threadpool_limits(limits=1, user_api="blas"):  # threads would change the last bits
-        q, r = np.linalg.qr(tall)
-    q = q * np.where(np.diag(r) < 0, -1.0, 1.0)
+    q = orthonormal(normal(rng, (max(fan_in, fan_out), min(fan_in, fan_out))))
     return np.asarray((q if fan_in >= fan_out else q.T).reshape(shape))
 
 
 def _normal_of(deviation: float) -> Draw:
-    return lambda rng, shape, fan_in, fan_out: rng.standard_normal(shape) * deviation
+    return lambda rng, shape, fan_in, fan_out: normal(rng, shape) * deviation
 
 
 def _uniform_of(limit: float) -> Draw:

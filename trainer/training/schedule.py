@@ -32,6 +32,7 @@ from typing import Final, assert_never
 import numpy as np
 
 from trainer.graph.ops import Array
+from trainer.numerics.functions import cos_turns, expm1, log1p, power
 from trainer.spec.sgd import (
     ConstantSchedule,
     CosineSchedule,
@@ -94,10 +95,9 @@ def _factors(schedule: ScheduleSpec, time: _Time) -> Array:
             return np.ones_like(time.done)
         case StepSchedule():
             changes = np.floor(time.done / time.steps(schedule.every) + NEARLY)
-            return np.power(np.full_like(changes, schedule.factor), changes)
+            return power(schedule.factor, changes)
         case ExponentialSchedule():
-            epochs = time.done / time.per_epoch
-            return np.power(np.full_like(epochs, schedule.factor), epochs)
+            return power(schedule.factor, time.done / time.per_epoch)
         case LinearSchedule():
             return _between(schedule.final, 1 - time.share)
         case CosineSchedule(cycle=None):
@@ -117,7 +117,7 @@ def _between(end: float, height: Array) -> Array:
 
 def _half_cosine(share: Array) -> Array:
     """From 1 to 0 while `share` goes from 0 to 1."""
-    return (1 + np.cos(np.pi * share)) / 2
+    return (1 + cos_turns(share / 2)) / 2
 
 
 def _share_of_cycle(schedule: CosineSchedule, time: _Time) -> Array:
@@ -130,9 +130,9 @@ def _share_of_cycle(schedule: CosineSchedule, time: _Time) -> Array:
     cycles, more = time.done / time.steps(schedule.cycle), schedule.growth - 1
     if more == 0:
         return cycles - np.floor(cycles + NEARLY)
-    rate = np.log1p(more)
-    whole = np.floor(np.log1p(cycles * more) / rate + NEARLY)
-    begun = np.expm1(whole * rate)
+    rate = log1p(more)
+    whole = np.floor(log1p(cycles * more) / rate + NEARLY)
+    begun = expm1(whole * rate)
     return np.asarray((cycles - begun / more) / (begun + 1))
 
 

@@ -12,6 +12,8 @@ from trainer.data.columns.blocks import blocks
 from trainer.data.misfits import Misfit, MisfitError
 from trainer.errors import SpecError
 from trainer.graph.ops import Array
+from trainer.numerics.draws import normal
+from trainer.numerics.functions import cos_turns, sin_turns
 from trainer.randomness import stream
 from trainer.spec.sources import SyntheticSource
 
@@ -40,8 +42,7 @@ def _xor(rng: np.random.Generator, row: Array) -> Points:
 def _two_moons(rng: np.random.Generator, row: Array) -> Points:
     """Two half circles of radius 1, one upside down and shifted by (1, 0.5)."""
     y = row % 2
-    angle = np.pi * rng.random(len(row))
-    x = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    x = _on_circle(rng.random(len(row)) / 2)
     return np.where(y[:, None] == 1, [1.0, 0.5] - x, x), y
 
 
@@ -49,13 +50,17 @@ def _spirals(rng: np.random.Generator, row: Array) -> Points:
     """Two arms of an Archimedean spiral, 1.5 turns each, that end at radius 1."""
     y = row % 2
     radius = np.sqrt(rng.random(len(row)))
-    angle = 3 * np.pi * radius + np.pi * y
-    return radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1), y
+    return radius[:, None] * _on_circle((3 * radius + y) / 2), y
+
+
+def _on_circle(turns: Array) -> Array:
+    """The points of the unit circle so many turns from (1, 0)."""
+    return np.stack([cos_turns(turns), sin_turns(turns)], axis=1)
 
 
 def _linear(rng: np.random.Generator, row: Array) -> Points:
     """Standard normal x, and y = 2 x1 - 3 x2 + 0.5 x3 + 1 + noise."""
-    x = rng.standard_normal((len(row), 3))
+    x = normal(rng, (len(row), 3))
     return x, 2 * x[:, 0] - 3 * x[:, 1] + 0.5 * x[:, 2] + 1
 
 
@@ -80,7 +85,7 @@ def draw_synthetic(source: SyntheticSource, seed: int) -> Points:
     noisy = x if shape.is_class else y
     for block in blocks(*x.shape):
         with np.errstate(over="ignore"):
-            noisy[block] += source.noise * rng.standard_normal(noisy[block].shape)
+            noisy[block] += source.noise * normal(rng, noisy[block].shape)
         if not np.isfinite(noisy[block]).all():
             message = f"noise of {source.noise:g} gives numbers too large for float64"
             raise MisfitError(SpecError, Misfit(("data", "source", "noise"), message))
