@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from mpmath import mpf
 from test_functions import of_root, remez, worst
 
-from trainer.numerics import elementary, functions
+from trainer.numerics import functions, further
 from trainer.numerics.draws import PAIRS, normal
 from trainer.numerics.orthogonal import orthonormal
 from trainer.numerics.sums import (
@@ -238,15 +238,18 @@ APPROXIMATIONS = {
 }  # as in test_functions
 
 
-@pytest.mark.parametrize(("name", "dtype"), APPROXIMATIONS)
-def test_tables_come_from_the_exchange(name: str, dtype: str) -> None:
+def table(name: str, dtype: str) -> tuple[tuple[float, ...], mpf]:
+    kind = np.dtype(dtype).type
     with mpmath.workdps(40):
         coefficients, error = remez(*APPROXIMATIONS[name, dtype])
-        kind = np.dtype(dtype).type
-        assert getattr(elementary, name)[dtype] == tuple(
-            float(str(kind(float(c)))) for c in coefficients
-        )
-        assert error < np.finfo(dtype).eps / 8
+    return tuple(float(str(kind(float(c)))) for c in coefficients), error
+
+
+@pytest.mark.parametrize(("name", "dtype"), APPROXIMATIONS)
+def test_tables_come_from_the_exchange(name: str, dtype: str) -> None:
+    coefficients, error = table(name, dtype)
+    assert getattr(further, name)[dtype] == coefficients
+    assert error < np.finfo(dtype).eps / 8
 
 
 # Draws --------------------------------------------------------------------------------------------
@@ -349,3 +352,9 @@ def test_the_order_of_sums_decides_nothing(monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(orthogonal, "_product", shuffled)
     np.testing.assert_array_equal(orthonormal(x), expected)
+
+
+if __name__ == "__main__":
+    for row in APPROXIMATIONS:
+        coefficients, error = table(*row)
+        print(*row, f"error 2^{float(mpmath.log(error, 2)):.1f}", *coefficients, sep="\n    ")

@@ -170,41 +170,6 @@ MILLS: Final = {
     ),
 }
 
-SIN: Final = {
-    # (sin(2 π t) / t - 2 π) / t² as a function of t², |t| ≤ 1/8
-    "float32": (
-        -41.34167,
-        81.593765,
-        -75.445625,
-    ),
-    "float64": (
-        -41.34170224039967,
-        81.60524927596524,
-        -76.70585970790692,
-        42.058685394289725,
-        -15.093822777015596,
-        3.7812246106812593,
-    ),
-}
-COS: Final = {
-    # (cos(2 π t) - 1) / t² as a function of t², |t| ≤ 1/8
-    "float32": (
-        -19.739208,
-        64.93932,
-        -85.44324,
-        59.229256,
-    ),
-    "float64": (
-        -19.739208802178716,
-        64.93939402266798,
-        -85.45681720652829,
-        60.24464132938647,
-        -26.426250927384935,
-        7.903091594801179,
-        -1.6968348259505213,
-    ),
-}
-
 # Constants ----------------------------------------------------------------------------------------
 
 
@@ -218,8 +183,6 @@ class Constants:
     log: tuple[float, ...]
     tanh: tuple[float, ...]
     mills: tuple[float, ...]
-    sin: tuple[float, ...]
-    cos: tuple[float, ...]
     # log(2) in two parts; the first has so many zeros at its end that n times it is exact
     ln2: float
     ln2_rest: float
@@ -228,8 +191,6 @@ class Constants:
     exp_high: float
     normal_far: float
     density_rest: float  # what the rounded 1 / √(2 π) lacks
-    turn: float  # 2 π, and what the rounded one lacks
-    turn_rest: float
 
     @property
     def shift(self) -> float:
@@ -249,24 +210,21 @@ TANH_NEAR, TANH_FAR = 0.625, 20.0  # where tanh leaves its polynomial, and where
 MILLS_CENTRE, MILLS_SHIFT, MILLS_MEAN = 5.0, 0.8125, 0.4375
 LIFT, LIFT_EXPONENT = 2.0**54, 54.0  # log's numbers are normal when lifted
 LOG1P_LARGE = 2.0**60
-EXPM1_LOW, EXPM1_HIGH = -60.0, 60.0  # below it is -1, above it eˣ, in both dtypes
 INF, NAN = float("inf"), float("nan")
 
 
 @cache
 def constants_of(dtype: str) -> Constants:
     """The constants of float32 or float64."""
-    tables = (EXP[dtype], LOG[dtype], TANH[dtype], MILLS[dtype], SIN[dtype], COS[dtype])
+    tables = (EXP[dtype], LOG[dtype], TANH[dtype], MILLS[dtype])
     if dtype == "float64":
         return Constants(
             52, 1023, *tables, 0.6931471805598903, 5.497923018708371e-14,
             -746.0, 710.0, 39.0, -2.49232720227773e-17,
-            6.283185307179586, 2.4492935982947064e-16,
         )  # fmt: skip
     return Constants(
         23, 127, *tables, 0.693145751953125, 1.4286068203094173e-06,
         -104.0, 89.0, 14.5, -1.133517010526318e-08,
-        6.2831854820251465, -1.7484556e-07,
     )  # fmt: skip
 
 
@@ -338,33 +296,6 @@ def logistic_loss(ar: Arithmetic, z: Value, y: Value) -> Value:
     return e + (ar.fma(-z, y, ar.where(z > 0.0, z, 0.0)) - _log_gap(ar, e, 0.0))
 
 
-def expm1(ar: Arithmetic, x: Value) -> Value:
-    """eˣ - 1, with all of its digits near 0: exp(x) = (1 + p) 2ⁿ gives 2ⁿ p + (2ⁿ - 1)."""
-    x = ar.where(x < EXPM1_LOW, EXPM1_LOW, x)
-    p, shifted = _exp_parts(ar, ar.where(x > EXPM1_HIGH, 0.0, x), None)
-    power = ar.times_power(1.0 + 0.0 * p, shifted)
-    near = ar.with_sign(ar.fma(power, p, power - 1.0), x)
-    return ar.where(x > EXPM1_HIGH, exp(ar, x), near)
-
-
-def sin_turns(ar: Arithmetic, x: Value) -> Value:
-    """sin(2 π x); the fraction of a turn is exact, and so its size is for every x."""
-    r = _part_of_turn(ar, x)
-    t = ar.absolute(r)
-    t = ar.where(t > 0.25, 0.5 - t, t)
-    size = ar.where(t > 0.125, _cos_near(ar, 0.25 - t), _sin_near(ar, t))
-    return ar.with_sign(size, r * x)
-
-
-def cos_turns(ar: Arithmetic, x: Value) -> Value:
-    """cos(2 π x), likewise."""
-    t = ar.absolute(_part_of_turn(ar, x))
-    far = t > 0.25
-    t = ar.where(far, 0.5 - t, t)
-    size = ar.where(t > 0.125, _sin_near(ar, 0.25 - t), _cos_near(ar, t))
-    return ar.where(far, -size, size)
-
-
 def normal_pdf(ar: Arithmetic, x: Value) -> Value:
     """φ(x), the density of the normal distribution."""
     c = constants_of(ar.dtype)
@@ -393,8 +324,7 @@ FUNCTIONS: Final[Mapping[str, Callable[..., Value]]] = {
         exp, log, log1p, tanh, sigmoid, softplus, logistic_loss, normal_cdf, normal_pdf,
     )
 }  # fmt: skip
-"""The functions by the names that kernels call them by; each takes an arithmetic first. Others are
-for the computations around them."""
+"""The functions by the names that kernels call them by; each takes an arithmetic first."""
 
 
 def _exp_parts(ar: Arithmetic, x: Value, rest: Value | None) -> tuple[Value, Value]:
@@ -428,26 +358,6 @@ def _ratio(ar: Arithmetic, top: Value, top_rest: Value, bottom: Value, bottom_re
     quotient = top * inverse
     residual = ar.fma(-quotient, bottom, top) + ar.fma(-quotient, bottom_rest, top_rest)
     return ar.fma(residual, inverse, quotient)
-
-
-def _part_of_turn(ar: Arithmetic, x: Value) -> Value:
-    """|x| without the nearest whole number, from -1/2 to 1/2."""
-    whole = 2.0 ** constants_of(ar.dtype).fraction  # where numbers have no more fractions
-    t = ar.absolute(x)
-    return ar.where(t < whole, t - ((t + whole) - whole), 0.0 * t)
-
-
-def _sin_near(ar: Arithmetic, t: Value) -> Value:
-    """sin(2 π t) for 0 ≤ t ≤ 1/8."""
-    c = constants_of(ar.dtype)
-    u = t * t
-    return ar.fma(t, c.turn, t * ar.fma(u, _polynomial(ar, c.sin, u), c.turn_rest))
-
-
-def _cos_near(ar: Arithmetic, t: Value) -> Value:
-    """cos(2 π t), likewise."""
-    u = t * t
-    return ar.fma(u, _polynomial(ar, constants_of(ar.dtype).cos, u), 1.0)
 
 
 def _gauss_parts(ar: Arithmetic, x: Value) -> tuple[Value, Value, Value]:

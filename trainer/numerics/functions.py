@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 
-from trainer.numerics import elementary
+from trainer.numerics import elementary, further
 from trainer.numerics.elementary import Arithmetic, ArrayArithmetic
 from trainer.numerics.sums import row_sums
 
@@ -28,7 +28,7 @@ def exp(x: Array | float) -> Array:
 
 def expm1(x: Array | float) -> Array:
     """eˣ - 1"""
-    return _each(elementary.expm1, x)
+    return _each(further.expm1, x)
 
 
 def log(x: Array | float) -> Array:
@@ -58,12 +58,12 @@ def logistic_loss(z: Array, y: Array) -> Array:
 
 def sin_turns(x: Array | float) -> Array:
     """sin(2 π x)"""
-    return _each(elementary.sin_turns, x)
+    return _each(further.sin_turns, x)
 
 
 def cos_turns(x: Array | float) -> Array:
     """cos(2 π x)"""
-    return _each(elementary.cos_turns, x)
+    return _each(further.cos_turns, x)
 
 
 def softmax(z: Array) -> Array:
