@@ -1,0 +1,186 @@
+"""The innermost parts of matrix products: register tiles, and panels packed for them.
+
+A register tile holds `rows` × `vectors` accumulators. For every k it loads a row of B as vectors,
+and for each of its rows one number of A, which meets them all: 1 fma for each accumulator. All of
+A's elements are found by two strides, from row to row and from k to k, so the same tile serves A,
+its transpose, and packed panels of either.
+
+No tile asks for a mask where a matrix ends. Rows beyond the last one are the last one again,
+computed twice and written twice, the same each time. Likewise a last vector of columns that would
+reach beyond the end begins earlier, and has columns in common with the one before it. Both hold
+because a tile reads all of `out` that it adds to before it writes. Only where `out` is narrower
+than one vector it is masked, and B is packed in rows of a vector.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from trainer.engine.compiled.irtext import REALS, Function, Module, Real, Value
+from trainer.engine.compiled.target import Target
+
+CHAIN = 256
+"""So many consecutive k are one chain of fma; chains are added in order. The canonical number."""
+
+BLOCK = 4
+"""Packing turns blocks of 4 × 4."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The register tiles of a kind of CPU, for a type of floats."""
+
+    real: Real
+    lanes: int
+    """Of a vector."""
+    rows: int
+    """Of the largest tile, a power of 2: there are tiles of half as many, and so on."""
+    vectors: int
+    """Of the largest tile; there are tiles of fewer."""
+
+    @classmethod
+    def of(cls, dtype: str, target: Target) -> Shape:
+        """24 accumulators where there are 32 registers of a vector's width, else 12 in 16."""
+        real = REALS[dtype]
+        wide = target.vector_bytes == 64
+        return cls(real, target.vector_bytes // real.bytes, 8 if wide else 4, 3)
+
+    @property
+    def width(self) -> int:
+        """Columns of the largest tile."""
+        return self.lanes * self.vectors
+
+    @property
+    def heights(self) -> list[int]:
+        """Rows of the tiles, the largest first."""
+        return [self.rows >> i for i in range(self.rows.bit_length())]
+
+
+def name_of(vectors: int) -> str:
+    """The function that computes a panel of so many vectors; 0 is one with a mask."""
+    return f"panel{vectors}" if vectors else "panel_narrow"
+
+
+def add_panel(module: Module, shape: Shape, vectors: int) -> None:
+    """Adds `name_of(vectors)`: a panel of columns of out = A B over one chain of k, all its rows.
+
+    A has m > 0 rows and k > 0 columns, strides `a_row` and `a_k`, and from tile to tile of the
+    largest height `a_tile`; the rows of B and `out` are `b_k` and `out_row` apart. The last vector
+    of columns begins at `b_last` in B and at `last` in `out`. The narrow panel has `last` columns
+    of `out`. Where `later` is set the chain is added to what is in `out`.
+    """
+    f = Function(
+        module,
+        name_of(vectors),
+        "i64 m, i64 k, ptr a, i64 a_row, i64 a_k, i64 a_tile, ptr b, i64 b_k, i64 b_last, "
+        "ptr out, i64 out_row, i64 last, i1 later",
+    )
+    p = f.parameters
+    begin = [p["m"], p["a"], p["out"]]
+    mask = None if vectors else f.first(p["last"], shape.lanes)
+    for rows, fewer in zip(shape.heights, [*shape.heights[1:], 0], strict=True):
+        with f.while_more(begin, fewer) as tiles:
+            left, a, out = tiles.values
+            _add_tile(f, shape, rows, max(vectors, 1), left, a, out, mask)
+            tiles.next = [
+                left - rows,
+                f.at(shape.real, a, p["a_tile"]),
+                f.at(shape.real, out, p["out_row"] * rows),
+            ]
+        begin = tiles.values
+    f.end()
+
+
+def _add_tile(
+    f: Function, shape: Shape, rows: int, vectors: int,
+    left: Value, a: Value, out: Value, mask: Value | None,
+) -> None:  # fmt: skip
+    """One tile of up to `rows` rows, of which `left` are there."""
+    real, lanes, p = shape.real, shape.lanes, f.parameters
+    row = [f.whole(0), *((left - 1).or_less(i) for i in range(1, rows))]
+    a_at = [i * p["a_row"] for i in row]
+    b_at: list[Value | int] = [v * lanes for v in range(vectors)]
+    out_at = list(b_at)
+    if mask is None and vectors > 1:
+        b_at[-1], out_at[-1] = p["b_last"], p["last"]
+
+    zeros = [f.zeros(real.vector(lanes))] * (rows * vectors)
+    with f.repeat([p["k"], a, p["b"], *zeros]) as loop:
+        k, a_k, b_k, *sums = loop.values
+        columns = [f.load(real, f.at(real, b_k, at), lanes) for at in b_at]
+        after = []
+        for i in range(rows):
+            number = f.splat(f.load(real, f.at(real, a_k, a_at[i])), lanes)
+            after += [
+                f.fma(real, number, column, sums[i * vectors + v])
+                for v, column in enumerate(columns)
+            ]
+        loop.next = [k - 1, f.at(real, a_k, p["a_k"]), f.at(real, b_k, p["b_k"]), *after]
+        loop.again = loop.next[0] > 0
+    chains = loop.next[3:]
+
+    starts = [f.at(real, out, i * p["out_row"]) for i in row]
+    places = [f.at(real, start, at) for start in starts for at in out_at]
+    with f.when(p["later"]):
+        totals = [
+            f.add(f.load(real, place, lanes, mask), chain)
+            for place, chain in zip(places, chains, strict=True)
+        ]
+        for total, place in zip(totals, places, strict=True):
+            f.store(real, total, place, mask)
+    with f.when(f.let("i1", f"xor {p['later']}, true")):
+        for chain, place in zip(chains, places, strict=True):
+            f.store(real, chain, place, mask)
+
+
+def add_turn(module: Module, shape: Shape) -> None:
+    """Adds `turn`: target[i, c] = source[c, i] for i < k and c < lanes, a multiple of `BLOCK`, with
+    rows of `width` and `stride`. Where the source has less rows the last one is taken again.
+    """
+    f = Function(
+        module, "turn",
+        "ptr source, i64 stride, i64 rows, i64 k, ptr target, i64 width, i64 lanes",
+    )  # fmt: skip
+    p, real = f.parameters, shape.real
+    k = p["k"]
+    with f.each(p["lanes"], BLOCK) as c:
+        rows = [
+            f.at(real, p["source"], (c + i).or_less(p["rows"] - 1) * p["stride"])
+            for i in range(BLOCK)
+        ]
+        target = f.at(real, p["target"], c)
+        with f.when(k < BLOCK), f.each(k) as i:
+            for q, row in enumerate(rows):
+                value = f.load(real, f.at(real, row, i))
+                f.store(real, value, f.at(real, target, i * p["width"] + q))
+        with f.when(k >= BLOCK), f.each(k, BLOCK) as i:
+            start = i.or_less(k - BLOCK)  # the last block may have columns of the one before
+            block = [f.load(real, f.at(real, row, start), BLOCK) for row in rows]
+            for q, column in enumerate(_turned(f, block)):
+                f.store(real, column, f.at(real, target, (start + q) * p["width"]))
+    f.end()
+
+
+def _turned(f: Function, block: Sequence[Value]) -> list[Value]:
+    """The columns of 4 rows of 4."""
+    a, b, c, d = block
+    ab, cd = f.shuffle(a, b, [0, 4, 2, 6]), f.shuffle(c, d, [0, 4, 2, 6])  # even columns
+    AB, CD = f.shuffle(a, b, [1, 5, 3, 7]), f.shuffle(c, d, [1, 5, 3, 7])  # odd ones
+    low, high = [0, 1, 4, 5], [2, 3, 6, 7]
+    return [f.shuffle(x, y, part) for part in (low, high) for x, y in ((ab, cd), (AB, CD))]
+
+
+def add_copy(module: Module, shape: Shape, lanes: int, narrow: bool = False) -> None:
+    """Adds `copy` of so many lanes: target[i, c] = source[i, c] for i < k, with rows of `width` and
+    `stride`; or `copy_narrow`, of the first `columns` of them, and zeros behind.
+    """
+    name = "copy_narrow" if narrow else f"copy{lanes}"
+    more = ", i64 columns" if narrow else ""
+    f = Function(module, name, f"ptr source, i64 stride, i64 k, ptr target, i64 width{more}")
+    p, real = f.parameters, shape.real
+    mask = f.first(p["columns"], lanes) if narrow else None
+    with f.each(p["k"]) as i:
+        row = f.load(real, f.at(real, p["source"], i * p["stride"]), lanes, mask)
+        f.store(real, row, f.at(real, p["target"], i * p["width"]))
+    f.end()
