@@ -40,7 +40,7 @@ def products_text(dtype: str, target: Target) -> str:
     for vectors in range(shape.vectors + 1):
         add_panel(module, shape, vectors)
     add_turn(module, shape)
-    for lanes in {shape.lanes, shape.rows}:
+    for lanes in sorted({shape.lanes, shape.rows}):
         add_copy(module, shape, lanes)
     add_copy(module, shape, shape.lanes, narrow=True)
     _add_multiply(module, shape)
