@@ -204,6 +204,11 @@ class Function:
         self.module.declare("void", name, value.type, PTR, mask.type)
         self.do(f"call void @{name}({value}, ptr align {real.bytes} {pointer.text}, {mask})")
 
+    def prefetch(self, pointer: Value) -> None:
+        """Asks for what is there, which will be needed soon."""
+        self.module.declare("void", "llvm.prefetch.p0", PTR, "i32", "i32", "i32")
+        self.do(f"call void @llvm.prefetch.p0({pointer}, i32 0, i32 3, i32 1)")
+
     # Vectors -------------------------------------------------------------------------------------
 
     def zeros(self, kind: str) -> Value:

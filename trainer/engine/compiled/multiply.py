@@ -15,20 +15,20 @@ from trainer.engine.compiled.target import Target
 from trainer.engine.compiled.tiles import (
     CHAIN,
     Shape,
-    add_copy,
+    add_copies,
+    add_copy_tiles,
     add_panel,
     add_turn,
-    name_of,
 )
 
 NAMES: Final = ("product_nn", "product_nt", "product_tn", "product_column")
 PARAMETERS: Final = "i64 m, i64 n, i64 k, ptr a, i64 lda, ptr b, i64 ldb, ptr out, i64 ldo"
 STRIP: Final = 256  # columns of a transposed product that are computed before they are turned
 CHAINS: Final = 32  # of a product with one column
-PACK_A: Final = (512, 64)  # least n and k for which rows of A are packed
+PACK_A: Final = 128  # least n for which a transposed A is packed
 PACK_B: Final = (64, 512)  # least m, and numbers between rows of B, for which it is packed
-PACKED: Final = 192 * 1024  # bytes of packed rows of A
-ROWS: Final = 512 * 1024  # bytes of A that are used for all panels of B before others are
+PANELS: Final = 4  # of B that are packed at once: 192 KB
+ROWS: Final = 64 * 1024  # bytes of A that meet all of them before others do
 
 
 def products_text(dtype: str, target: Target) -> str:
@@ -40,9 +40,10 @@ def products_text(dtype: str, target: Target) -> str:
     for vectors in range(shape.vectors + 1):
         add_panel(module, shape, vectors)
     add_turn(module, shape)
-    for lanes in sorted({shape.lanes, shape.rows}):
-        add_copy(module, shape, lanes)
-    add_copy(module, shape, shape.lanes, narrow=True)
+    add_copies(module, shape)
+    add_copy_tiles(module, shape)
+    _add_pack(module, shape)
+    _add_block(module, shape)
     _add_multiply(module, shape)
     _add_forms(module, shape)
     _add_column(module, shape)
@@ -62,64 +63,106 @@ def _add_multiply(module: Module, shape: Shape) -> None:
     m, n, k, a_row, a_k, ldb, ldo = (
         p[name] for name in ("m", "n", "k", "a_row", "a_k", "ldb", "ldo")
     )
-    panel_b = f.array(real, shape.width * CHAIN)
-    panels_a = f.array(real, PACKED // real.bytes)
+    panels = f.array(real, PANELS * shape.width * CHAIN)
+    height = ROWS // (CHAIN * real.bytes)
+    tiles = f.array(real, height * CHAIN)
     with f.when(k.equals(0)), f.each(m) as i, f.each(n) as j:
         f.store(real, f.zeros(real.name), f.at(real, p["out"], i * ldo + j))
 
     narrow = n < lanes
-    pack_a = (n >= PACK_A[0]) & (k >= PACK_A[1]) & (m >= shape.rows)
+    pack_a = a_row.equals(1) & (n >= PACK_A)
     pack_b = p["turned"] | narrow | ((m >= PACK_B[0]) & (ldb >= PACK_B[1]))
-    block = pack_a.choose(PACKED // (CHAIN * real.bytes), ROWS // (CHAIN * real.bytes))
-    with f.each(k, CHAIN) as k0, f.each(m, block) as m0:
+    with f.each(k, CHAIN) as k0:
         deep = (k - k0).or_less(CHAIN)
-        high = (m - m0).or_less(block)
-        a = f.at(real, p["a"], m0 * a_row + k0 * a_k)
-        whole = pack_a.choose(high // shape.rows * shape.rows, 0)
-        with f.each(whole, shape.rows) as i:
-            source, panel = f.at(real, a, i * a_row), f.at(real, panels_a, i * CHAIN)
-            with f.when(a_k.equals(1)):
-                f.call(
-                    "turn", source, a_row, f.whole(shape.rows), deep, panel, shape.rows, shape.rows
-                )
-            with f.when(a_row.equals(1)):
-                f.call(f"copy{shape.rows}", source, a_k, deep, panel, shape.rows)
-        with f.while_more([n, f.whole(0)]) as columns:
-            left, j = columns.values
-            vectors = (left + (lanes - 1)) // lanes
-            vectors = vectors.equals(shape.vectors + 1).choose(
-                shape.vectors - 1, vectors.or_less(shape.vectors)
-            )  # no single vector is left over, as it could not begin earlier
-            wide = (vectors * lanes).or_less(left)
-            last = narrow.choose(n, wide - lanes)
-            source = f.at(real, p["b"], p["turned"].choose(j * ldb + k0, k0 * ldb + j))
-            with f.when(pack_b), f.each(vectors) as v:
-                begin = (v * lanes).or_less(narrow.choose(0, wide - lanes))
-                to = f.at(real, panel_b, v * lanes)
-                with f.when(p["turned"]):
-                    source_v = f.at(real, source, begin * ldb)
-                    f.call("turn", source_v, ldb, n.or_less(lanes), deep, to, shape.width, lanes)
-                with f.when(f.neither(p["turned"], narrow)):
-                    f.call(f"copy{lanes}", f.at(real, source, begin), ldb, deep, to, shape.width)
-            with f.when(narrow & p["turned"].equals(0)):
-                f.call("copy_narrow", source, ldb, deep, panel_b, shape.width, n)
-            b, b_k = pack_b.choose(panel_b, source), pack_b.choose(shape.width, ldb)
-            b_last = pack_b.choose((vectors - 1) * lanes, last)
-            panel = f.name(name_of(shape.vectors))
-            for fewer in range(shape.vectors - 1, 0, -1):
-                panel = vectors.equals(fewer).choose(f.name(name_of(fewer)), panel)
-            panel = narrow.choose(f.name(name_of(0)), panel)
-            out = f.at(real, p["out"], m0 * ldo + j)
-            rest = high - whole
-            with f.when(whole > 0):
-                f.call(panel, whole, deep, panels_a, 1, shape.rows, shape.rows * CHAIN,
-                       b, b_k, b_last, out, ldo, last, k0 > 0)  # fmt: skip
-            with f.when(rest > 0):
-                a_rest = f.at(real, a, whole * a_row)
-                f.call(panel, rest, deep, a_rest, a_row, a_k, a_row * shape.rows,
-                       b, b_k, b_last, f.at(real, out, whole * ldo), ldo, last, k0 > 0)  # fmt: skip
-            columns.next = [left - wide, j + wide]
+        with f.while_more([n, f.whole(0)]) as blocks:
+            left, j0 = blocks.values
+            width = _part(left, PANELS * shape.vectors, lanes)
+            source = f.at(real, p["b"], p["turned"].choose(j0 * ldb + k0, k0 * ldb + j0))
+            with f.when(pack_b):
+                f.call("pack", width, deep, source, ldb, p["turned"], panels)
+            b = pack_b.choose(panels, source)
+            with f.each(m, height) as i0:
+                high = (m - i0).or_less(height)
+                a = f.at(real, p["a"], i0 * a_row + k0 * a_k)
+                whole = pack_a.choose(high // shape.rows * shape.rows, 0)
+                rest = high - whole
+                out = f.at(real, p["out"], i0 * ldo + j0)
+                with f.when(whole > 0):
+                    f.call("copy_tiles", a, a_k, whole, deep, tiles)
+                    f.call("block", whole, width, deep, tiles, 1, shape.rows, shape.rows * CHAIN,
+                           b, ldb, pack_b, out, ldo, k0 > 0)  # fmt: skip
+                with f.when(rest > 0):
+                    a_rest, out_rest = f.at(real, a, whole * a_row), f.at(real, out, whole * ldo)
+                    f.call("block", rest, width, deep, a_rest, a_row, a_k, a_row * shape.rows,
+                           b, ldb, pack_b, out_rest, ldo, k0 > 0)  # fmt: skip
+            blocks.next = [left - width, j0 + width]
     f.end()
+
+
+def _part(left: Value, most: int, lanes: int) -> Value:
+    """How many of the columns that are left come next: whole vectors, `most` or less, so that no
+    single vector is left over, which could not begin earlier.
+    """
+    vectors = (left + (lanes - 1)) // lanes
+    vectors = vectors.equals(most + 1).choose(most - 1, vectors.or_less(most))
+    return (vectors * lanes).or_less(left)
+
+
+def _add_pack(module: Module, shape: Shape) -> None:
+    """Adds `pack`: some columns of B, panel by panel, row by row."""
+    f = Function(module, "pack", "i64 n, i64 k, ptr b, i64 ldb, i1 turned, ptr target")
+    p, real, lanes = f.parameters, shape.real, shape.lanes
+    n, k, ldb = p["n"], p["k"], p["ldb"]
+    narrow = n < lanes
+    with f.while_more([n, f.whole(0)]) as panels:
+        left, j = panels.values
+        width = _part(left, shape.vectors, lanes)
+        vectors = (width + (lanes - 1)) // lanes
+        target = f.at(real, p["target"], j * CHAIN)
+        with f.when(p["turned"]), f.each(vectors) as v:
+            begin = (v * lanes).or_less(narrow.choose(0, width - lanes))
+            source = f.at(real, p["b"], (j + begin) * ldb)
+            to = f.at(real, target, v * lanes)
+            f.call("turn", source, ldb, n.or_less(lanes), k, to, vectors * lanes, lanes)
+        with f.when(p["turned"].equals(0)):
+            copy = _chosen(f, shape, vectors, narrow, "copy")
+            f.call(copy, f.at(real, p["b"], j), ldb, k, target, narrow.choose(n, width - lanes))
+        panels.next = [left - width, j + width]
+    f.end()
+
+
+def _add_block(module: Module, shape: Shape) -> None:
+    """Adds `block`: some rows and columns of out = A B over one chain, panel by panel."""
+    f = Function(
+        module, "block",
+        "i64 m, i64 n, i64 k, ptr a, i64 a_row, i64 a_k, i64 a_tile, ptr b, i64 ldb, i1 packed, "
+        "ptr out, i64 ldo, i1 later",
+    )  # fmt: skip
+    p, real, lanes = f.parameters, shape.real, shape.lanes
+    narrow, packed = p["n"] < lanes, p["packed"]
+    with f.while_more([p["n"], f.whole(0)]) as panels:
+        left, j = panels.values
+        width = _part(left, shape.vectors, lanes)
+        vectors = (width + (lanes - 1)) // lanes
+        last = narrow.choose(p["n"], width - lanes)
+        f.call(
+            _chosen(f, shape, vectors, narrow, "panel"),
+            p["m"], p["k"], p["a"], p["a_row"], p["a_k"], p["a_tile"],
+            f.at(real, p["b"], packed.choose(j * CHAIN, j)),
+            packed.choose(vectors * lanes, p["ldb"]),
+            packed.choose((vectors - 1) * lanes, last),
+            f.at(real, p["out"], j), p["ldo"], last, p["later"],
+        )  # fmt: skip
+        panels.next = [left - width, j + width]
+    f.end()
+
+
+def _chosen(f: Function, shape: Shape, vectors: Value, narrow: Value, name: str) -> Value:
+    """The function of this name for so many vectors."""
+    found = f.name(f"{name}{shape.vectors}")
+    for fewer in range(shape.vectors - 1, 0, -1):
+        found = vectors.equals(fewer).choose(f.name(f"{name}{fewer}"), found)
+    return narrow.choose(f.name(f"{name}_narrow"), found)
 
 
 def _add_forms(module: Module, shape: Shape) -> None:

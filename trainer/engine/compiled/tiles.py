@@ -23,6 +23,9 @@ from trainer.engine.compiled.target import Target
 CHAIN = 256
 """So many consecutive k are one chain of fma; chains are added in order. The canonical number."""
 
+PREFETCH = 128
+"""From so many k on a tile asks for its part of `out` before it needs it."""
+
 BLOCK = 4
 """Packing turns blocks of 4 × 4."""
 
@@ -105,6 +108,12 @@ def _add_tile(
     if mask is None and vectors > 1:
         b_at[-1], out_at[-1] = p["b_last"], p["last"]
 
+    starts = [f.at(real, out, i * p["out_row"]) for i in row]
+    places = [f.at(real, start, at) for start in starts for at in out_at]
+    with f.when(p["k"] >= PREFETCH):
+        for place in places:
+            f.prefetch(place)
+
     zeros = [f.zeros(real.vector(lanes))] * (rows * vectors)
     with f.repeat([p["k"], a, p["b"], *zeros]) as loop:
         k, a_k, b_k, *sums = loop.values
@@ -120,7 +129,7 @@ def _add_tile(
         loop.again = loop.next[0] > 0
     chains = loop.next[3:]
 
-    starts = [f.at(real, out, i * p["out_row"]) for i in row]
+    starts = [f.at(real, out, i * p["out_row"]) for i in row]  # again: not alive in the loop
     places = [f.at(real, start, at) for start in starts for at in out_at]
     with f.when(p["later"]):
         totals = [
@@ -171,16 +180,38 @@ def _turned(f: Function, block: Sequence[Value]) -> list[Value]:
     return [f.shuffle(x, y, part) for part in (low, high) for x, y in ((ab, cd), (AB, CD))]
 
 
-def add_copy(module: Module, shape: Shape, lanes: int, narrow: bool = False) -> None:
-    """Adds `copy` of so many lanes: target[i, c] = source[i, c] for i < k, with rows of `width` and
-    `stride`; or `copy_narrow`, of the first `columns` of them, and zeros behind.
+def add_copies(module: Module, shape: Shape) -> None:
+    """Adds `copy1`, `copy2`, … of so many vectors of columns, the last one beginning at `last`, and
+    `copy_narrow` of `last` columns: rows of B, `stride` apart, one behind the other.
     """
-    name = "copy_narrow" if narrow else f"copy{lanes}"
-    more = ", i64 columns" if narrow else ""
-    f = Function(module, name, f"ptr source, i64 stride, i64 k, ptr target, i64 width{more}")
+    real, lanes = shape.real, shape.lanes
+    for vectors in range(shape.vectors + 1):
+        name = f"copy{vectors}" if vectors else "copy_narrow"
+        f = Function(module, name, "ptr source, i64 stride, i64 k, ptr target, i64 last")
+        p, count = f.parameters, max(vectors, 1)
+        mask = None if vectors else f.first(p["last"], lanes)
+        with f.each(p["k"]) as i:
+            row = f.at(real, p["source"], i * p["stride"])
+            places: list[Value | int] = [v * lanes for v in range(count)]
+            if vectors > 1:
+                places[-1] = p["last"]
+            columns = [f.load(real, f.at(real, row, place), lanes, mask) for place in places]
+            target = f.at(real, p["target"], i * (count * lanes))
+            for v, column in enumerate(columns):
+                f.store(real, column, f.at(real, target, v * lanes))
+        f.end()
+
+
+def add_copy_tiles(module: Module, shape: Shape) -> None:
+    """Adds `copy_tiles`: of a transposed A the rows of some whole tiles, each tile contiguous and
+    `CHAIN` long.
+    """
+    f = Function(module, "copy_tiles", "ptr source, i64 stride, i64 rows, i64 k, ptr target")
     p, real = f.parameters, shape.real
-    mask = f.first(p["columns"], lanes) if narrow else None
     with f.each(p["k"]) as i:
-        row = f.load(real, f.at(real, p["source"], i * p["stride"]), lanes, mask)
-        f.store(real, row, f.at(real, p["target"], i * p["width"]))
+        source = f.at(real, p["source"], i * p["stride"])
+        target = f.at(real, p["target"], i * shape.rows)
+        with f.each(p["rows"], shape.rows) as row:
+            numbers = f.load(real, f.at(real, source, row), shape.rows)
+            f.store(real, numbers, f.at(real, target, row * CHAIN))
     f.end()
