@@ -1,9 +1,10 @@
 """The README and the pages of docs/ are run: their commands, programs and figures.
 
-What a command prints is compared with what the page shows, character by character. `…` stands for
-anything within a line. Behind a number, as in 0.0019…, it stands for the digits in which CPUs
-differ, since each adds sums up in its own order: the number must be there, and may be off by one in
-the last digit that is shown. Where nothing is marked, every digit is the same on every CPU.
+`train …` is called in this process, but where the page goes on while it runs; other commands are
+processes. What a command prints is compared with what the page shows, character by character. `…`
+stands for anything within a line. Behind a number, as in 0.0019…, it stands for the digits in which
+CPUs differ, since each adds sums up in its own order: the number must be there, and may be off by
+one in the last digit that is shown. Where nothing is marked, every digit is the same on every CPU.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import os
 import re
 import runpy
+import shlex
 import shutil
 import subprocess
 import sys
@@ -22,7 +24,7 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import ROOT
+from conftest import ROOT, Train
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -49,14 +51,31 @@ COMMAND = re.compile(r"((?:[^\n]*\\\n)*[^\n]*)\n(.*)", re.DOTALL)
 """A command, which goes on where a line ends with a backslash, and what it prints."""
 
 
+OURS = re.compile(r"train ([^$|&;<>]*)(?:\| (.*))?", re.DOTALL)
+"""A command of this project, and what its output goes through."""
+
+
 @contextmanager
-def console(folder: Path) -> Iterator[Callable[[str], None]]:
+def console(folder: Path, train: Train) -> Iterator[Callable[[str], None]]:
     """What runs each line of a block after `$ ` and compares what it prints with the lines below
     it. A command that ends with `&` runs on until the page is done.
     """
     tools = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     how: dict[str, Any] = {"cwd": folder, "env": os.environ | {"PATH": tools}, "text": True}
     running: list[subprocess.Popen[str]] = []
+
+    def printed(command: str) -> str:
+        ours = OURS.fullmatch(command)
+        text = None
+        if ours is not None:
+            code, text, told = train(*shlex.split(ours[1]))
+            if code or ours[2] is None:
+                return told if code else text
+            command = ours[2]
+        done = subprocess.run(
+            ["bash", "-c", command], input=text, capture_output=True, check=False, **how
+        )
+        return str(done.stderr if done.returncode else done.stdout)
 
     def run(block: str) -> None:
         for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
@@ -72,10 +91,7 @@ def console(folder: Path) -> Iterator[Callable[[str], None]]:
                 lines = [server.stdout.readline() for _ in shown.strip().splitlines()]
                 found = "".join(lines) or (folder / "said").read_text()
             else:
-                done = subprocess.run(
-                    ["bash", "-c", command], capture_output=True, check=False, **how
-                )
-                found = done.stdout if done.returncode == 0 else done.stderr
+                found = printed(command)
             assert matches(shown, found), f"$ {command}\n{found}"
 
     try:
@@ -87,10 +103,10 @@ def console(folder: Path) -> Iterator[Callable[[str], None]]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_page(page: Path, store: str, folder: Path) -> None:
+def test_page(page: Path, store: str, folder: Path, train: Train) -> None:
     """Blocks run in order: yaml and csv blocks that begin with a file name become files."""
     shutil.copytree(ROOT / "configs", folder / "configs")
-    with console(folder) as run:
+    with console(folder, train) as run:
         for kind, text in BLOCK.findall(page.read_text()):
             name = re.match(r"# ([\w.]+)\n", text)
             if kind in ("yaml", "csv") and name:
@@ -107,10 +123,11 @@ def test_the_readme_shows_the_config_as_it_is() -> None:
     assert yaml.safe_load(shown) == yaml.safe_load(config)
 
 
-def test_a_wrong_figure_would_be_noticed(folder: Path) -> None:
-    with console(folder) as run:
-        run("$ echo 0.98 in 3 s\n0.98 in … s\n")
-        for command in ("echo 0.97 in 3 s", "echo 0.97 in 3 s &"):
+def test_a_wrong_figure_would_be_noticed(folder: Path, train: Train) -> None:
+    with console(folder, train) as run:
+        run("$ echo 0.98 in 3 s\n0.98 in … s\n$ train --version | tr a-z A-Z\nTRAIN …\n")
+        others = ("echo 0.97 in 3 s", "echo 0.97 in 3 s &", "train --version", "train no.yaml")
+        for command in others:
             with pytest.raises(AssertionError):
                 run(f"$ {command}\n0.98 in … s\n")
 

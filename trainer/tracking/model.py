@@ -13,7 +13,7 @@ import re
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +36,8 @@ FOLDER: Final = "model"
 SERVED: Final = "trainer.tracking.served"
 """The file that ends the code of a kept model."""
 MODEL_TAG: Final = "trainer.model_sha256"
+PACKAGES: Final = ("mlflow", "numpy", "pandas")
+"""What the code of a kept model needs."""
 _ADDED: Final = frozenset({"__pycache__", "registered_model_meta"})
 WEIGHTS_TAG: Final = "trainer.weights_sha256"
 
@@ -89,8 +91,9 @@ def _make(client: MlflowClient, run_id: str, facts: Facts, bundle: Path, place: 
         flatten(facts.spec), about.kind,
     )  # fmt: skip
     try:
-        _save(about, bundle, place, logged, run_id, facts)
-        _try(about, place)
+        with _modules_named():
+            _save(about, bundle, place, logged, run_id, facts)
+            _try(about, place)
         for cache in list(place.rglob("__pycache__")):  # of the code, which was loaded
             shutil.rmtree(cache)
         client.set_logged_model_tags(logged.model_id, {MODEL_TAG: _hash_of_all(place)})
@@ -223,8 +226,6 @@ def _save(about: Bundle, bundle: Path, place: Path, logged: Any, run_id: str, fa
         model_id=logged.model_id,
         metadata=hashes,
     )
-    packages = ("mlflow", "numpy", "pandas")
-    _name_modules(packages)
     with _quiet(), tempfile.TemporaryDirectory() as named:
         code = Path(named) / f"{FOLDER}.py"  # MLflow keeps the name
         code.write_text(bundle_code(bundle.parent, facts, SERVED), encoding="utf-8")
@@ -235,18 +236,26 @@ def _save(about: Bundle, bundle: Path, place: Path, logged: Any, run_id: str, fa
             artifacts={"weights": str(bundle / WEIGHTS)},
             signature=signature_of(about),
             input_example=pd.DataFrame(about.example),
-            pip_requirements=[f"{name}=={importlib.metadata.version(name)}" for name in packages],
+            pip_requirements=[f"{name}=={importlib.metadata.version(name)}" for name in PACKAGES],
         )
 
 
-def _name_modules(packages: Sequence[str]) -> None:
-    """Tells MLflow which modules these packages have, for which it would look through every
-    package that is installed, for half a second.
+@contextmanager
+def _modules_named() -> Iterator[None]:
+    """Tells MLflow which modules the packages that a model needs have, for which it would look
+    through every package that is installed, for a third of a second.
     """
-    from mlflow.utils import requirements_utils
+    from mlflow.utils import requirements_utils as known
 
-    if getattr(requirements_utils, "_PACKAGES_TO_MODULES", 0) is None:
-        requirements_utils._PACKAGES_TO_MODULES = {name: [name] for name in packages}
+    name = "_MODULES_TO_PACKAGES"
+    unknown = getattr(known, name, 0) is None
+    if unknown:
+        setattr(known, name, {package: [package] for package in PACKAGES})
+    try:
+        yield
+    finally:
+        if unknown:
+            setattr(known, name, None)
 
 
 def signature_of(about: Bundle) -> ModelSignature:
