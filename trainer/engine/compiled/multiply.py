@@ -13,6 +13,7 @@ from typing import Final
 from trainer.engine.compiled.irtext import Function, Module, Value
 from trainer.engine.compiled.target import Target
 from trainer.engine.compiled.tiles import (
+    BLOCK,
     CHAIN,
     Shape,
     add_copies,
@@ -25,7 +26,7 @@ NAMES: Final = ("product_nn", "product_nt", "product_tn", "product_column")
 PARAMETERS: Final = "i64 m, i64 n, i64 k, ptr a, i64 lda, ptr b, i64 ldb, ptr out, i64 ldo"
 STRIP: Final = 256  # columns of a transposed product that are computed before they are turned
 CHAINS: Final = 32  # of a product with one column
-PACK_A: Final = 128  # least n for which a transposed A is packed
+PACK_A: Final = (128, 512)  # least n, and numbers between rows, for which A^T is packed
 PACK_B: Final = (64, 512)  # least m, and numbers between rows of B, for which it is packed
 PANELS: Final = 4  # of B that are packed at once: 192 KB
 ROWS: Final = 64 * 1024  # bytes of A that meet all of them before others do
@@ -39,12 +40,14 @@ def products_text(dtype: str, target: Target) -> str:
     shape, module = Shape.of(dtype, target), Module()
     for vectors in range(shape.vectors + 1):
         add_panel(module, shape, vectors)
-    add_turn(module, shape)
+    for group in sorted({BLOCK, min(shape.lanes, 2 * BLOCK)}):
+        add_turn(module, shape, group)
     add_copies(module, shape)
     add_copy_tiles(module, shape)
     _add_pack(module, shape)
     _add_block(module, shape)
     _add_multiply(module, shape)
+    _add_tall(module, shape)
     _add_forms(module, shape)
     _add_column(module, shape)
     return str(module)
@@ -70,7 +73,7 @@ def _add_multiply(module: Module, shape: Shape) -> None:
         f.store(real, f.zeros(real.name), f.at(real, p["out"], i * ldo + j))
 
     narrow = n < lanes
-    pack_a = a_row.equals(1) & (n >= PACK_A)
+    pack_a = a_row.equals(1) & (n >= PACK_A[0]) & (a_k >= PACK_A[1])
     pack_b = p["turned"] | narrow | ((m >= PACK_B[0]) & (ldb >= PACK_B[1]))
     with f.each(k, CHAIN) as k0:
         deep = (k - k0).or_less(CHAIN)
@@ -112,9 +115,14 @@ def _add_pack(module: Module, shape: Shape) -> None:
     """Adds `pack`: some columns of B, panel by panel, row by row."""
     f = Function(module, "pack", "i64 n, i64 k, ptr b, i64 ldb, i1 turned, ptr target")
     p, real, lanes = f.parameters, shape.real, shape.lanes
-    n, k, ldb = p["n"], p["k"], p["ldb"]
+    n, k, b, ldb = p["n"], p["k"], p["b"], p["ldb"]
     narrow = n < lanes
-    with f.while_more([n, f.whole(0)]) as panels:
+    vectors = (n + (lanes - 1)) // lanes
+    whole = (vectors - 2) // shape.vectors
+    whole = (p["turned"] | (vectors < 3)).choose(0, whole)
+    with f.when(whole > 0):
+        f.call("copy3", b, ldb, k, p["target"], shape.width - lanes, whole)
+    with f.while_more([n - whole * shape.width, whole * shape.width]) as panels:
         left, j = panels.values
         width = _part(left, shape.vectors, lanes)
         vectors = (width + (lanes - 1)) // lanes
@@ -123,10 +131,12 @@ def _add_pack(module: Module, shape: Shape) -> None:
             begin = (v * lanes).or_less(narrow.choose(0, width - lanes))
             source = f.at(real, p["b"], (j + begin) * ldb)
             to = f.at(real, target, v * lanes)
-            f.call("turn", source, ldb, n.or_less(lanes), k, to, vectors * lanes, lanes)
+            turn = f"turn{min(lanes, 2 * BLOCK)}"
+            f.call(turn, source, ldb, n.or_less(lanes), k, to, vectors * lanes, lanes)
         with f.when(p["turned"].equals(0)):
             copy = _chosen(f, shape, vectors, narrow, "copy")
-            f.call(copy, f.at(real, p["b"], j), ldb, k, target, narrow.choose(n, width - lanes))
+            last = narrow.choose(n, width - lanes)
+            f.call(copy, f.at(real, p["b"], j), ldb, k, target, last, 1)
         panels.next = [left - width, j + width]
     f.end()
 
@@ -167,7 +177,6 @@ def _chosen(f: Function, shape: Shape, vectors: Value, narrow: Value, name: str)
 
 def _add_forms(module: Module, shape: Shape) -> None:
     """Adds the products of two matrices, as they are called."""
-    real = shape.real
     f = Function(module, "product_nn", PARAMETERS, exported=True)
     m, n, k, a, lda, b, ldb, out, ldo = f.parameters.values()
     f.call("multiply", m, n, k, a, lda, 1, b, ldb, f.flag(False), out, ldo)
@@ -181,21 +190,34 @@ def _add_forms(module: Module, shape: Shape) -> None:
 
     f = Function(module, "product_tn", PARAMETERS, exported=True)
     m, n, k, a, lda, b, ldb, out, ldo = f.parameters.values()
-    strip = f.array(real, shape.lanes // 2 * STRIP)
-    slim = n * 2 < shape.lanes + 1
-    alone = n.equals(1) & ldo.equals(1)  # out's transpose is as contiguous as out
-    with f.when(alone):
-        f.call("multiply", n, m, k, b, 1, ldb, a, lda, f.flag(False), out, m)
-    with f.when(f.neither(alone, slim)):
+    narrow = n < shape.lanes
+    with f.when(narrow):
+        f.call("tall", m, n, k, a, lda, b, ldb, out, ldo)
+    with f.when(narrow.equals(0)):
         f.call("multiply", m, n, k, a, 1, lda, b, ldb, f.flag(False), out, ldo)
-    with f.when(f.neither(alone, f.neither(slim, slim))), f.each(m, STRIP) as i0:
-        wide = (m - i0).or_less(STRIP)
-        f.call(
-            "multiply", n, wide, k, b, 1, ldb, f.at(real, a, i0), lda, f.flag(False), strip, STRIP
-        )
-        with f.each(wide) as i, f.each(n) as j:
+    f.end()
+
+
+def _add_tall(module: Module, shape: Shape) -> None:
+    """Adds `tall`: out = A^T B of less than a vector of columns: the transpose of B^T A, whose rows
+    are long.
+    """
+    f = Function(module, "tall", PARAMETERS)
+    real = shape.real
+    m, n, k, a, lda, b, ldb, out, ldo = f.parameters.values()
+    strip = f.array(real, shape.lanes * STRIP)
+    contiguous = n.equals(1) & ldo.equals(1)
+    with f.when(contiguous):
+        f.call("multiply", n, m, k, b, 1, ldb, a, lda, f.flag(False), out, m)
+    with f.when(contiguous.equals(0)), f.each(m, STRIP) as i0:
+        width = (m - i0).or_less(STRIP)
+        target, off = f.at(real, out, i0 * ldo), f.flag(False)
+        f.call("multiply", n, width, k, b, 1, ldb, f.at(real, a, i0), lda, off, strip, STRIP)
+        with f.when(n >= BLOCK):
+            f.call(f"turn{BLOCK}", strip, STRIP, n, width, target, ldo, n)
+        with f.when(n < BLOCK), f.each(width) as i, f.each(n) as j:
             value = f.load(real, f.at(real, strip, j * STRIP + i))
-            f.store(real, value, f.at(real, out, (i0 + i) * ldo + j))
+            f.store(real, value, f.at(real, target, i * ldo + j))
     f.end()
 
 

@@ -27,7 +27,7 @@ PREFETCH = 128
 """From so many k on a tile asks for its part of `out` before it needs it."""
 
 BLOCK = 4
-"""Packing turns blocks of 4 × 4."""
+"""What is turned is turned in blocks of 4 × 4."""
 
 
 @dataclass(frozen=True)
@@ -54,10 +54,12 @@ class Shape:
         """Columns of the largest tile."""
         return self.lanes * self.vectors
 
-    @property
-    def heights(self) -> list[int]:
-        """Rows of the tiles, the largest first."""
-        return [self.rows >> i for i in range(self.rows.bit_length())]
+    def heights(self, vectors: int) -> list[int]:
+        """Rows of the tiles of so many vectors, the largest first. One vector alone needs more rows
+        so that a sum is not waited for.
+        """
+        most = self.rows if vectors > 1 else 2 * self.rows
+        return [most >> i for i in range(most.bit_length())]
 
 
 def name_of(vectors: int) -> str:
@@ -68,8 +70,8 @@ def name_of(vectors: int) -> str:
 def add_panel(module: Module, shape: Shape, vectors: int) -> None:
     """Adds `name_of(vectors)`: a panel of columns of out = A B over one chain of k, all its rows.
 
-    A has m > 0 rows and k > 0 columns, strides `a_row` and `a_k`, and from tile to tile of the
-    largest height `a_tile`; the rows of B and `out` are `b_k` and `out_row` apart. The last vector
+    A has m > 0 rows and k > 0 columns, strides `a_row` and `a_k`, and `a_tile` after `shape.rows`
+    rows; the rows of B and `out` are `b_k` and `out_row` apart. The last vector
     of columns begins at `b_last` in B and at `last` in `out`. The narrow panel has `last` columns
     of `out`. Where `later` is set the chain is added to what is in `out`.
     """
@@ -80,15 +82,17 @@ def add_panel(module: Module, shape: Shape, vectors: int) -> None:
         "ptr out, i64 out_row, i64 last, i1 later",
     )
     p = f.parameters
+    heights = shape.heights(vectors)
+    step = p["a_tile"] * (heights[0] // shape.rows)
     begin = [p["m"], p["a"], p["out"]]
     mask = None if vectors else f.first(p["last"], shape.lanes)
-    for rows, fewer in zip(shape.heights, [*shape.heights[1:], 0], strict=True):
+    for rows, fewer in zip(heights, [*heights[1:], 0], strict=True):
         with f.while_more(begin, fewer) as tiles:
             left, a, out = tiles.values
             _add_tile(f, shape, rows, max(vectors, 1), left, a, out, mask)
             tiles.next = [
                 left - rows,
-                f.at(shape.real, a, p["a_tile"]),
+                f.at(shape.real, a, step),
                 f.at(shape.real, out, p["out_row"] * rows),
             ]
         begin = tiles.values
@@ -143,60 +147,85 @@ def _add_tile(
             f.store(real, chain, place, mask)
 
 
-def add_turn(module: Module, shape: Shape) -> None:
-    """Adds `turn`: target[i, c] = source[c, i] for i < k and c < lanes, a multiple of `BLOCK`, with
+def add_turn(module: Module, shape: Shape, group: int) -> None:
+    """Adds `turn4` or `turn8`, by how many rows are turned at once.
+
+    target[i, c] = source[c, i] for i < k and c < lanes, of which there are a group or more, with
     rows of `width` and `stride`. Where the source has less rows the last one is taken again.
     """
     f = Function(
-        module, "turn",
+        module, f"turn{group}",
         "ptr source, i64 stride, i64 rows, i64 k, ptr target, i64 width, i64 lanes",
     )  # fmt: skip
     p, real = f.parameters, shape.real
     k = p["k"]
-    with f.each(p["lanes"], BLOCK) as c:
-        rows = [
-            f.at(real, p["source"], (c + i).or_less(p["rows"] - 1) * p["stride"])
-            for i in range(BLOCK)
-        ]
+    with f.each(p["lanes"], group) as start:
+        c = start.or_less(p["lanes"] - group)  # the last group may have lanes of the one before
+        rows = [f.at(real, p["source"], c.or_less(p["rows"] - 1) * p["stride"])]
+        for q in range(1, group):
+            step = (c + q < p["rows"]).choose(p["stride"], 0)
+            rows.append(f.at(real, rows[-1], step))
         target = f.at(real, p["target"], c)
         with f.when(k < BLOCK), f.each(k) as i:
             for q, row in enumerate(rows):
                 value = f.load(real, f.at(real, row, i))
                 f.store(real, value, f.at(real, target, i * p["width"] + q))
-        with f.when(k >= BLOCK), f.each(k, BLOCK) as i:
-            start = i.or_less(k - BLOCK)  # the last block may have columns of the one before
-            block = [f.load(real, f.at(real, row, start), BLOCK) for row in rows]
-            for q, column in enumerate(_turned(f, block)):
-                f.store(real, column, f.at(real, target, (start + q) * p["width"]))
+        with f.when(k >= BLOCK):
+            with f.each(k - (BLOCK - 1), BLOCK) as i:
+                _add_turned(f, real, rows, target, i)
+            with f.when((k & (BLOCK - 1)) > 0):  # and so may the last block
+                _add_turned(f, real, rows, target, k - BLOCK)
     f.end()
 
 
-def _turned(f: Function, block: Sequence[Value]) -> list[Value]:
-    """The columns of 4 rows of 4."""
-    a, b, c, d = block
-    ab, cd = f.shuffle(a, b, [0, 4, 2, 6]), f.shuffle(c, d, [0, 4, 2, 6])  # even columns
-    AB, CD = f.shuffle(a, b, [1, 5, 3, 7]), f.shuffle(c, d, [1, 5, 3, 7])  # odd ones
-    low, high = [0, 1, 4, 5], [2, 3, 6, 7]
-    return [f.shuffle(x, y, part) for part in (low, high) for x, y in ((ab, cd), (AB, CD))]
+def _add_turned(f: Function, real: Real, rows: Sequence[Value], target: Value, at: Value) -> None:
+    """Turns a block of all rows and `BLOCK` columns."""
+    block = [f.load(real, f.at(real, row, at), BLOCK) for row in rows]
+    if len(rows) == 2 * BLOCK:  # two blocks side by side
+        halves = zip(block[:BLOCK], block[BLOCK:], strict=True)
+        block = [f.shuffle(x, y, range(2 * BLOCK)) for x, y in halves]
+    width = f.parameters["width"]
+    place = f.at(real, target, at * width)
+    for column in _turned(f, block):
+        f.store(real, column, place)
+        place = f.at(real, place, width)
+
+
+def _turned(f: Function, rows: Sequence[Value]) -> list[Value]:
+    """The columns of four rows of four, in each four lanes."""
+    a, b, c, d = rows
+    lanes = f.lanes(a)
+
+    def mixed(x: Value, y: Value, pattern: Sequence[int]) -> Value:
+        blocks = range(0, lanes, BLOCK)
+        places = [at % BLOCK + at // BLOCK * lanes for at in pattern]
+        return f.shuffle(x, y, [block + place for block in blocks for place in places])
+
+    even, odd, low, high = [0, 4, 2, 6], [1, 5, 3, 7], [0, 1, 4, 5], [2, 3, 6, 7]
+    pairs = [(mixed(a, b, places), mixed(c, d, places)) for places in (even, odd)]
+    return [mixed(x, y, half) for half in (low, high) for x, y in pairs]
 
 
 def add_copies(module: Module, shape: Shape) -> None:
-    """Adds `copy1`, `copy2`, … of so many vectors of columns, the last one beginning at `last`, and
-    `copy_narrow` of `last` columns: rows of B, `stride` apart, one behind the other.
+    """Adds `copy1`, `copy2`, … of panels with so many vectors of columns, the last one beginning at
+    `last`, and `copy_narrow` of one with `last` columns: rows of B, `stride` apart, one behind the
+    other in each panel.
     """
     real, lanes = shape.real, shape.lanes
     for vectors in range(shape.vectors + 1):
         name = f"copy{vectors}" if vectors else "copy_narrow"
-        f = Function(module, name, "ptr source, i64 stride, i64 k, ptr target, i64 last")
-        p, count = f.parameters, max(vectors, 1)
+        f = Function(
+            module, name, "ptr source, i64 stride, i64 k, ptr target, i64 last, i64 panels"
+        )
+        p, width = f.parameters, max(vectors, 1) * lanes
         mask = None if vectors else f.first(p["last"], lanes)
-        with f.each(p["k"]) as i:
-            row = f.at(real, p["source"], i * p["stride"])
-            places: list[Value | int] = [v * lanes for v in range(count)]
-            if vectors > 1:
-                places[-1] = p["last"]
+        places: list[Value | int] = [*range(0, width, lanes)]
+        if vectors > 1:
+            places[-1] = p["last"]
+        with f.each(p["k"]) as i, f.each(p["panels"]) as panel:
+            row = f.at(real, p["source"], i * p["stride"] + panel * width)
             columns = [f.load(real, f.at(real, row, place), lanes, mask) for place in places]
-            target = f.at(real, p["target"], i * (count * lanes))
+            target = f.at(real, p["target"], panel * (width * CHAIN) + i * width)
             for v, column in enumerate(columns):
                 f.store(real, column, f.at(real, target, v * lanes))
         f.end()
