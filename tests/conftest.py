@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
 from collections.abc import Iterator, Mapping
@@ -11,6 +12,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 import yaml
+
+# read when NumPy loads its BLAS, whose threads would wait for each other on cores that are busy
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 from trainer.tracking.recorder import Orders, follow
 
@@ -105,6 +109,15 @@ def _no_pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     """
     if request.node.get_closest_marker("pictures") is None:
         monkeypatch.setattr("trainer.runs.attempt.leave_pictures", lambda *_: None)
+
+
+@pytest.fixture(autouse=True)
+def _no_models(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Recorders of this process log no models with MLflow, which is most of their work, but for
+    tests with the mark `models`. Recorders that are processes log them.
+    """
+    if request.node.get_closest_marker("models") is None:
+        monkeypatch.setattr("trainer.tracking.recording.log_model", lambda *_: None)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -34,6 +34,7 @@ def test_every_config_has_a_goal() -> None:
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+@pytest.mark.models
 def test_config(path: Any, store: str) -> None:
     spec = load_spec(path)
     run = trainer.train(spec)

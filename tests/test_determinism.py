@@ -133,13 +133,15 @@ def test_a_blas_that_does_not_take_the_limit(
 
 
 def test_blas_has_one_thread_while_it_trains(write_spec: Callable[..., Path]) -> None:
-    from threadpoolctl import threadpool_info
+    from threadpoolctl import threadpool_info, threadpool_limits
 
     def look(event: Event) -> None:
         if isinstance(event, StepsDone | EpochDone):
             found.append([p["num_threads"] for p in threadpool_info() if p["user_api"] == "blas"])
 
     found: list[list[int]] = []
-    train(load_spec(write_spec()), profile=Profile(runs=None), listen=look)
+    with threadpool_limits(2, "blas"):
+        train(load_spec(write_spec()), profile=Profile(runs=None), listen=look)
+        assert 2 in [p["num_threads"] for p in threadpool_info()], "it has them again"
     assert found
     assert all(counts and set(counts) == {1} for counts in found)

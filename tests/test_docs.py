@@ -102,6 +102,7 @@ def console(folder: Path, train: Train) -> Iterator[Callable[[str], None]]:
             server.communicate()
 
 
+@pytest.mark.models
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_page(page: Path, store: str, folder: Path, train: Train) -> None:
     """Blocks run in order: yaml and csv blocks that begin with a file name become files."""

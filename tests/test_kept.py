@@ -158,6 +158,7 @@ def test_curves_end_with_the_last_epoch() -> None:
     assert curve([], 2.0) == []
 
 
+@pytest.mark.models
 def test_mlflow_shows_the_kept_parameters_and_the_series_as_it_was(
     folder: Path, store: str
 ) -> None:

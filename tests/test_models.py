@@ -53,6 +53,8 @@ from trainer.runs.use import load_model
 from trainer.spec import Spec
 from trainer.tracking.model import RegisteredName
 
+pytestmark = pytest.mark.models
+
 WriteSpec = Callable[..., Path]
 Train = Callable[..., tuple[int, str, str]]
 

@@ -35,6 +35,8 @@ from trainer.tracking.recording import SHARE, Recording
 from trainer.tracking.store import resolve_store
 from trainer.training import EpochDone, Event, Warned
 
+pytestmark = pytest.mark.models
+
 TRAIN: Final = [sys.executable, "-m", "trainer"]
 WITHOUT_MLFLOW: Final = "import sys; sys.modules['mlflow'] = None\n"
 SOON_SECONDS: Final = 5.0

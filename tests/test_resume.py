@@ -853,6 +853,7 @@ def test_sync(
     assert train("sync", "--quiet") == (0, "", "")
 
 
+@pytest.mark.models
 def test_what_is_sent_again_is_there_once(train: Train, store: str, write_spec: WriteSpec) -> None:
     """A run that the store has whole is sent anew where that is asked for by its name."""
     run = begin(load_spec(write_spec(SQUARED)))

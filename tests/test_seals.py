@@ -350,6 +350,7 @@ def test_points_never_go_back_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.models
 def test_a_clock_that_was_set_back_between_a_run_and_its_continuation(
     store: str, train: Train, write_spec: WriteSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:

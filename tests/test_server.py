@@ -31,6 +31,8 @@ from trainer.checkpoints.facts import read_recorded
 from trainer.checkpoints.folder import folders
 from trainer.tracking.store import check_store, resolve_store
 
+pytestmark = pytest.mark.models
+
 PAGE = ROOT / "docs" / "server.md"
 CLIENT = "# where you train"
 SECRET = "change-this-password"

@@ -30,6 +30,8 @@ from trainer.tracking.runs import Runs
 from trainer.tracking.store import resolve_store
 from trainer.training import EpochDone, Event, Warned
 
+pytestmark = pytest.mark.models
+
 LATER = "\n  the run is trained, and kept on this disk; send it later with: train sync"
 
 

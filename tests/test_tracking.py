@@ -25,6 +25,8 @@ from trainer.tracking.names import MAX_VALUE, flatten
 from trainer.training import Event, StepsDone
 from trainer.training.history import thinned
 
+pytestmark = pytest.mark.models
+
 SPLIT = {"data.source": "iris", "data.split": {"validation": 0.2, "test": 0.2},
          "model.layers": [{"units": 4, "activation": "tanh"}, {"units": 3}],
          "sgd.batch_size": 16}  # fmt: skip
