@@ -26,6 +26,7 @@ from trainer.data.preparing.xy import encode_rows
 from trainer.data.reading.pieces import TableOnDisk
 from trainer.data.spool import RowFormat, Scratch, ScratchFile, Spool, StreamedPart
 from trainer.graph.ops import Array
+from trainer.numerics.sums import total
 from trainer.spec.schema import Spec
 
 SAMPLE_ROWS: Final = 2**20
@@ -116,7 +117,9 @@ def _survey(spec: Spec, source: TableOnDisk, told: Reading = silent) -> _Survey:
         counts += alike
         if table.weights is not None:
             each = raw_weights(table, np.arange(len(dealt)), None, first)
-            weights += np.bincount(groups, each, counts.size).reshape(counts.shape)
+            places = np.append(np.arange(counts.size), groups)  # one chain, wherever pieces end
+            sums = np.bincount(places, np.append(weights, each), counts.size)
+            weights[:] = sums.reshape(counts.shape)
         else:
             weights += alike
         train = np.flatnonzero(dealt == TRAIN)
@@ -126,7 +129,7 @@ def _survey(spec: Spec, source: TableOnDisk, told: Reading = silent) -> _Survey:
         head.add(table, train, drawn[train])
         sample.add(table, train, drawn[train])
         told("read", first + len(table.x))
-    sizes = counts.sum(axis=1).tolist()
+    sizes = counts.sum(axis=1, dtype=np.int64).tolist()
     check_parts(spec.data.split, sizes, source.targets.classes, counts[TRAIN])
     piece = min(source.size, sum(sizes))
     return _Survey(sizes, counts, weights, tallies, head.table, sample.table, piece)
@@ -223,7 +226,7 @@ def _encode(
     scratch.check()
     spools = {name: Spool(scratch, form) for name, size in zip(PARTS, sizes, strict=True) if size}
     sums = survey.weights if by_class is None else survey.weights * by_class
-    means = [float(sums[number].sum()) / max(size, 1) for number, size in enumerate(sizes)]
+    means = [total(sums[number]) / max(size, 1) for number, size in enumerate(sizes)]
     hashed = _Hash(survey.sample, sum(sizes), scratch)
     for first, table in source.pieces():
         dealt, _ = _deal(spec, table, first)

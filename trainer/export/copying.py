@@ -121,7 +121,7 @@ class Program:
         """Lines of constants, then functions two lines apart."""
         text, blocks = "", True  # as if imports were a block
         for found in dict.fromkeys(self._ordered):
-            block = found.startswith(("def ", "class "))
+            block = found.startswith(("def ", "class ", "@"))
             text += ("\n\n" if block or (blocks and text) else "") + found + "\n"
             blocks = block
         return text.removeprefix("\n")
@@ -139,7 +139,8 @@ def read_file(module: str) -> File:
     imports: dict[str, tuple[str, str]] = {}
     ending = []
     for statement in ast.parse("\n".join(lines)).body:
-        text = "\n".join(lines[statement.lineno - 1 : statement.end_lineno])
+        first = min([statement, *getattr(statement, "decorator_list", [])], key=lambda n: n.lineno)
+        text = "\n".join(lines[first.lineno - 1 : statement.end_lineno])
         match statement:
             case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
                 definitions[name] = text

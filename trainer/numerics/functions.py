@@ -21,49 +21,70 @@ Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 CELLS: Final = 2**14  # numbers that are in work at a time; no result depends on it
 
 
+@cache
+def _arithmetic(dtype: str) -> ArrayArithmetic:
+    return ArrayArithmetic(dtype)
+
+
+def each(function: Callable[..., Any], *arguments: Array | float) -> Array:
+    """An elementary function, as it is defined for all arithmetics, of arrays of one shape; some
+    numbers at a time.
+    """
+    first = np.asarray(arguments[0])
+    dtype = "float32" if first.dtype == np.float32 else "float64"
+    ar: Arithmetic = _arithmetic(dtype)
+    flat = [np.ascontiguousarray(each, dtype).ravel() for each in arguments]
+    found = np.empty(first.size, dtype)
+    with np.errstate(all="ignore"):
+        for start in range(0, first.size, CELLS):
+            some = slice(start, start + CELLS)
+            found[some] = function(ar, *(each[some] for each in flat))
+    return found.reshape(first.shape)
+
+
 def exp(x: Array | float) -> Array:
     """eˣ"""
-    return _each(elementary.exp, x)
+    return each(elementary.exp, x)
 
 
 def expm1(x: Array | float) -> Array:
     """eˣ - 1"""
-    return _each(further.expm1, x)
+    return each(further.expm1, x)
 
 
 def log(x: Array | float) -> Array:
     """The natural logarithm."""
-    return _each(elementary.log, x)
+    return each(elementary.log, x)
 
 
 def log1p(x: Array | float) -> Array:
     """log(1 + x)"""
-    return _each(elementary.log1p, x)
+    return each(elementary.log1p, x)
 
 
 def tanh(x: Array | float) -> Array:
     """The hyperbolic tangent."""
-    return _each(elementary.tanh, x)
+    return each(elementary.tanh, x)
 
 
 def sigmoid(x: Array | float) -> Array:
     """1 / (1 + e⁻ˣ)"""
-    return _each(elementary.sigmoid, x)
+    return each(elementary.sigmoid, x)
 
 
 def logistic_loss(z: Array, y: Array) -> Array:
     """log(1 + e^z) - z y, for arrays of one shape."""
-    return _each(elementary.logistic_loss, z, np.asarray(y, z.dtype))
+    return each(elementary.logistic_loss, z, np.asarray(y, z.dtype))
 
 
 def sin_turns(x: Array | float) -> Array:
     """sin(2 π x)"""
-    return _each(further.sin_turns, x)
+    return each(further.sin_turns, x)
 
 
 def cos_turns(x: Array | float) -> Array:
     """cos(2 π x)"""
-    return _each(further.cos_turns, x)
+    return each(further.cos_turns, x)
 
 
 def softmax(z: Array) -> Array:
@@ -98,22 +119,3 @@ def power(base: float, x: Array) -> Array:
             found = np.where(left & 1 == 1, found * square, found)
             square, left = square * square, left >> 1
         return np.asarray(found * exp((x - n) * log(base)))
-
-
-@cache
-def _arithmetic(dtype: str) -> ArrayArithmetic:
-    return ArrayArithmetic(dtype)
-
-
-def _each(function: Callable[..., Any], *arguments: Array | float) -> Array:
-    """The function of arrays of one shape, some numbers at a time."""
-    first = np.asarray(arguments[0])
-    dtype = "float32" if first.dtype == np.float32 else "float64"
-    ar: Arithmetic = _arithmetic(dtype)
-    flat = [np.ascontiguousarray(each, dtype).ravel() for each in arguments]
-    found = np.empty(first.size, dtype)
-    with np.errstate(all="ignore"):
-        for start in range(0, first.size, CELLS):
-            some = slice(start, start + CELLS)
-            found[some] = function(ar, *(each[some] for each in flat))
-    return found.reshape(first.shape)

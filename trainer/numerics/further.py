@@ -15,7 +15,6 @@ from trainer.numerics.elementary import (
     _exp_parts,
     _polynomial,
     constants_of,
-    exp,
 )
 
 # As in `elementary`: `python tests/test_numerics.py` prints the tables.
@@ -73,11 +72,13 @@ EXPM1_LOW, EXPM1_HIGH = -60.0, 60.0  # below it is -1, above it eˣ, in both dty
 
 def expm1(ar: Arithmetic, x: Value) -> Value:
     """eˣ - 1, with all of its digits near 0: exp(x) = (1 + p) 2ⁿ gives 2ⁿ p + (2ⁿ - 1)."""
-    x = ar.where(x < EXPM1_LOW, EXPM1_LOW, x)
-    p, shifted = _exp_parts(ar, ar.where(x > EXPM1_HIGH, 0.0, x), None)
+    high = constants_of(ar.dtype).exp_high
+    t = ar.where(x < EXPM1_LOW, EXPM1_LOW, x)
+    t = ar.where(t > high, high, t)
+    p, shifted = _exp_parts(ar, t, None)
     power = ar.times_power(1.0 + 0.0 * p, shifted)
     near = ar.with_sign(ar.fma(power, p, power - 1.0), x)
-    return ar.where(x > EXPM1_HIGH, exp(ar, x), near)
+    return ar.where(t > EXPM1_HIGH, ar.times_power(1.0 + p, shifted), near)
 
 
 def sin_turns(ar: Arithmetic, x: Value) -> Value:

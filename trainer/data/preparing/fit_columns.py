@@ -21,6 +21,8 @@ from trainer.data.preparing.fit_categories import Limits, fit_categories, recode
 from trainer.data.preparing.preprocessing import Preprocessing
 from trainer.errors import DataError, SpecError
 from trainer.graph.ops import Array
+from trainer.numerics.statistics import median
+from trainer.numerics.sums import mean
 from trainer.spec.columns import ColumnSpec
 from trainer.spec.data import DataSpec
 from trainer.spec.document import Path
@@ -175,9 +177,9 @@ def _fill(
     if grouped and (present < group).any():
         present = present[present < group]
     if missing == "most_frequent" or column.kind not in ("numeric", "date"):
-        values, counts = np.unique(present, return_counts=True)
+        values, counts = np.unique(present + 0.0, return_counts=True)
         return float(values[np.argmax(counts)])  # of several the smallest
-    fill = float(np.mean(present) if missing == "mean" else np.median(present))
+    fill = mean(present) if missing == "mean" else median(present)
     if not np.isfinite(fill):
         message = f"the {missing} of {show(column.name)} is outside the range of float64"
         at = _missing_path(asked, column)

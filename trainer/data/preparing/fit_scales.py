@@ -18,6 +18,8 @@ from trainer.data.preparing.preprocessing import Preprocessing
 from trainer.data.preparing.scaling import QUANTILES, Scaling
 from trainer.errors import DataError
 from trainer.graph.ops import Array
+from trainer.numerics.statistics import quantiles
+from trainer.numerics.sums import Sum
 from trainer.spec.columns import CURVES, ColumnSpec
 from trainer.spec.data import DataSpec
 from trainer.spec.document import Path
@@ -200,7 +202,7 @@ def _fit_curves(fitted: Fitted, steps: Sequence[Steps]) -> dict[int, Array | Non
         column = fitted.column(number)
         if asked[0] == "quantile":
             ranks = np.linspace(0, 1, min(QUANTILES, max(2, len(column))))
-            curves[number] = np.maximum.accumulate(np.quantile(column, ranks))
+            curves[number] = np.maximum.accumulate(quantiles(column, ranks))
             continue
         low = np.flatnonzero(column <= -1)
         if len(low):
@@ -219,7 +221,7 @@ def _middle_and_width(column: Array, kind: str) -> tuple[float, float]:
     with np.errstate(all="ignore"):
         if kind == "minmax":
             return float(column.min()), float(column.max() - column.min())
-        low, middle, high = np.quantile(column, [0.25, 0.5, 0.75])
+        low, middle, high = quantiles(column, np.array([0.25, 0.5, 0.75]))
         return float(middle), float(high - low)
 
 
@@ -234,18 +236,12 @@ def _mean_and_deviation(
 def _column_sums(
     rows: Callable[[Array | slice], Array], count: int, width: int, mean: Array | None = None
 ) -> Array:
-    """The sums of the columns, or of their squared deviations from `mean`.
-
-    Bit by bit those in NumPy's `mean` and `std` of all the rows at once. It adds several columns
-    row by row, so that a block can go on where the last one ended; but the numbers of a single
-    column pairwise, for which all of them must be there.
-    """
-    total = np.zeros(width)
-    for block in blocks(count, width) if width > 1 else [slice(None)]:
+    """The sums of the columns, or of their squared deviations from `mean`."""
+    sums = Sum(width)
+    for block in blocks(count, width):
         values = rows(block)
         if mean is not None:
-            values -= mean
+            values = values - mean
             values *= values
-        values[0] += total
-        total = values.sum(axis=0)
-    return total
+        sums.add(values)
+    return sums.value()

@@ -10,6 +10,10 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from trainer.graph.ops import Array
+from trainer.numerics.elementary import log1p
+from trainer.numerics.functions import each
+from trainer.numerics.further import expm1
+from trainer.numerics.statistics import interpolate
 
 QUANTILES: Final = 1001
 """How many quantiles the curve `quantile` has at most."""
@@ -58,7 +62,9 @@ class Scaling:
         with np.errstate(all="ignore"):
             for column, quantiles in self.curves.items():
                 values = bent[:, column]
-                bent[:, column] = np.log1p(values) if quantiles is None else rank(values, quantiles)
+                bent[:, column] = (
+                    each(log1p, values) if quantiles is None else rank(values, quantiles)
+                )
         return bent
 
     def apply(self, x: Array) -> Array:
@@ -79,7 +85,9 @@ class Scaling:
                 x = x * self.scale + self.shift
             for column, quantiles in self.curves.items():
                 values = x[:, column]
-                x[:, column] = np.expm1(values) if quantiles is None else unrank(values, quantiles)
+                x[:, column] = (
+                    each(expm1, values) if quantiles is None else unrank(values, quantiles)
+                )
         return x
 
     def as_json(self) -> dict[str, Any]:
@@ -113,8 +121,8 @@ def rank(values: Array, quantiles: Array) -> Array:
     scikit-learn's `QuantileTransformer` with uniform output does it.
     """
     ranks = _ranks(len(quantiles))
-    last = np.interp(values, quantiles, ranks)
-    first = -np.interp(-values, -quantiles[::-1], -ranks[::-1])
+    last = interpolate(values, quantiles, ranks)
+    first = -interpolate(-values, -quantiles[::-1], -ranks[::-1])
     found = 0.5 * (last + first)
     found[values >= quantiles[-1]] = 1
     found[values <= quantiles[0]] = 0
@@ -123,7 +131,7 @@ def rank(values: Array, quantiles: Array) -> Array:
 
 def unrank(ranks: Array, quantiles: Array) -> Array:
     """The numbers with these ranks: the inverse of `rank`."""
-    return np.asarray(np.interp(ranks, _ranks(len(quantiles)), quantiles))
+    return interpolate(ranks, _ranks(len(quantiles)), quantiles)
 
 
 @lru_cache

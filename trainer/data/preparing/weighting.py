@@ -11,6 +11,7 @@ from trainer.data.columns.table import Table, listing, show
 from trainer.data.misfits import Misfit, MisfitError
 from trainer.errors import DataError, SpecError
 from trainer.graph.ops import Array
+from trainer.numerics.sums import mean
 from trainer.spec.messages import near
 
 
@@ -27,7 +28,7 @@ def class_weights(
     if asked is None or table.classes is None:
         return None
     if asked == "balanced":
-        return np.asarray(counts.sum() / (len(table.classes) * counts))
+        return np.asarray(counts.sum(dtype=np.int64) / (len(table.classes) * counts))
     labels = table.classes
     names = [str(label).lower() if isinstance(label, bool) else str(label) for label in labels]
     misfits = []
@@ -56,7 +57,7 @@ def row_weights(table: Table, rows: Array, by_class: Array | None, part: str) ->
         return None
     weights = raw_weights(table, rows, by_class)
     with np.errstate(all="ignore"):
-        return scale_weights(table, weights, float(weights.mean()), part)
+        return scale_weights(table, weights, mean(weights), part)
 
 
 def raw_weights(table: Table, rows: Array, by_class: Array | None, first: int = 0) -> Array:

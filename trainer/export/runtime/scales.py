@@ -7,6 +7,9 @@ import numpy as np
 from trainer.data.preparing.scaling import rank, unrank
 from trainer.export.runtime.facts import LOGS, RANKED, TARGET_LOGS, TARGET_RANKED
 from trainer.graph.ops import Array
+from trainer.numerics.elementary import log1p
+from trainer.numerics.functions import each
+from trainer.numerics.further import expm1
 
 
 def unscaled(x: Array, p: dict[str, Array]) -> Array:
@@ -23,7 +26,7 @@ def bend(x: Array, p: dict[str, Array]) -> Array:
     """The columns whose scale is a curve, bent."""
     x = np.array(x)
     for j in LOGS:
-        x[:, j] = np.log1p(x[:, j])
+        x[:, j] = each(log1p, x[:, j])
     for j in RANKED:
         x[:, j] = rank(x[:, j], p[f"x/quantiles/{j}"])
     return x
@@ -40,7 +43,7 @@ def decode(out: Array, p: dict[str, Array]) -> Array:
     if "y/scale" in p:
         y = y * p["y/scale"] + p["y/mean"]
     for j in TARGET_LOGS:
-        y[:, j] = np.expm1(y[:, j])
+        y[:, j] = each(expm1, y[:, j])
     for j in TARGET_RANKED:
         y[:, j] = unrank(y[:, j], p[f"y/quantiles/{j}"])
     return y
