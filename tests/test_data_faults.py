@@ -388,7 +388,7 @@ OTHERS = [
         "logistic", data={"source": "digits", "target": "pixel_0_0"}),
     Row("synthetic real numbers", None,
         "data.target: the loss 'logistic' needs classes, but the target holds numbers such as "
-        "3.1574639309246293 (use `loss: squared`)", "logistic",
+        "-0.6936907142366213 (use `loss: squared`)", "logistic",
         data={"source": {"synthetic": "linear"}}),
     Row("synthetic one row", None,
         "data.target: all rows have the same class, 0 (a classifier needs at least two classes)",
