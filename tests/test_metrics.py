@@ -31,6 +31,8 @@ from trainer.metrics import classes as classes_module
 from trainer.metrics import numbers as numbers_module
 from trainer.metrics import score as score_module
 from trainer.metrics.numbers import R2
+from trainer.numerics.functions import softmax
+from trainer.numerics.sums import column_sums
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,8 @@ def by_scikit_learn(kind: Kind, prediction: Array, y: Array, weight: Array | Non
         right, guess, scores = y[:, 0], z[:, 0] > 0, OPS["sigmoid"].forward(z[:, 0])
         labels, columns = [0, 1], right
     else:
-        right, guess, scores = y.argmax(axis=1), z.argmax(axis=1), OPS["softmax"].forward(z)
+        # rows are tied where their probabilities are, to the bit
+        right, guess, scores = y.argmax(axis=1), z.argmax(axis=1), softmax(z)
         labels, columns = list(range(kind.outputs)), np.eye(kind.outputs)[right]
     present = np.unique(np.append(right, guess))
     return {
@@ -154,9 +157,9 @@ FAULTS = {
     "f1 is precision": (classes_module.Counts, "f1", classes_module.Counts.precision, {"f1"}),
     "recall is precision": (classes_module.Counts, "recall", classes_module.Counts.precision,
                             {"balanced_accuracy"}),
-    "a mean without weights": (numbers_module, "_mean", lambda y, _: y.mean(axis=0), {"r2"}),
-    "rows for weights": (score_module, "total_weight", lambda y, _: float(len(y)),
-                         {"accuracy", "log_loss", "rmse", "mae"}),
+    "a mean without weights": (numbers_module, "_spread", lambda squares, *_: squares, {"r2"}),
+    "rows for weights": (score_module.Weight, "value", lambda self: 60.0,
+                         {"accuracy", "log_loss", "rmse", "mae", "r2"}),
 }  # fmt: skip
 
 
@@ -352,22 +355,19 @@ def test_rows_that_count_nothing_have_no_metrics(kind: Kind) -> None:
 # The same bits ----------------------------------------------------------------------------------
 
 
-def test_r2_and_accuracy_keep_their_bits() -> None:
-    """Without weights R² is this sum, and accuracy this quotient, to the last bit."""
+def test_r2_and_accuracy_have_these_bits() -> None:
+    """Without weights R² is made of these sums, and accuracy this quotient, to the last bit."""
     rng = np.random.default_rng(1)
     y, prediction = rng.normal(size=(500, 2)), rng.normal(size=(500, 2)).astype(np.float32)
     score, accuracy = R2(), scores_for("logistic", 2, ["accuracy"])
-    rows, errors, mean, spread = 0, np.zeros(2), np.zeros(2), np.zeros(2)
     for start in range(0, 500, 130):
         batch, guess = y[start : start + 130], prediction[start : start + 130]
         score.add(guess, batch)
         accuracy.add(guess, batch)
-        more, here = len(batch), batch.mean(axis=0)
-        apart, errors = here - mean, errors + np.square(batch - guess).sum(axis=0)
-        between = np.square(apart) * (rows * more / (rows + more))
-        spread = spread + np.square(batch - here).sum(axis=0) + between
-        mean, rows = mean + apart * (more / (rows + more)), rows + more
-    assert score.value() == float((1 - errors / spread).mean())
+    errors, apart = column_sums((y - prediction) ** 2), column_sums(y - y[0])
+    spread = column_sums((y - y[0]) ** 2) - apart * apart / 500
+    first, second = (1 - errors / spread).tolist()
+    assert score.value() == (first + second) / 2
     right = int((prediction.argmax(axis=1) == y.argmax(axis=1)).sum())
     assert accuracy.values() == {"accuracy": right / 500}
 

@@ -139,9 +139,7 @@ def test_pieces_change_no_bit(columns: int | None, cuts: list[int], restored: in
     found = Sum(columns)
     for i, rows in enumerate(np.split(x, np.cumsum(cuts))):
         if i == restored:
-            kept = {name: value.copy() for name, value in found.state().items()}
-            found = Sum(columns)
-            found.restore(kept)
+            found = Sum.of({name: value.copy() for name, value in found.state().items()})
         found.add(rows)
     whole = total(x) if columns is None else column_sums(x)
     np.testing.assert_array_equal(found.value(), whole)

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from trainer.graph.ops import OPS, Array
+from trainer.numerics.functions import log_softmax, logistic_loss, softmax
+from trainer.numerics.sums import mean, row_sums, total
 
 
 @dataclass(frozen=True)
@@ -73,8 +75,8 @@ class Classes:
         """-log of the probability of the right class, in float64, of shape (rows, labels)."""
         logits, right = logits.astype(np.float64), self.right(y)
         if self.exclusive:
-            return -np.take_along_axis(OPS["log_softmax"].forward(logits), right, axis=1)
-        return OPS["logistic_loss"].forward(logits, right)
+            return -np.take_along_axis(log_softmax(logits), right, axis=1)
+        return logistic_loss(logits, right)
 
 
 # Counts -----------------------------------------------------------------------------------------
@@ -94,9 +96,9 @@ class Counts:
         predicted, right = self.classes.predicted(prediction), self.classes.right(y)
         _, count = self.classes.shape
         hits = np.where(predicted == right, right, count)  # misses go to a class of their own
-        self.true = self.true + _count(right, count, weight)
-        self.predicted = self.predicted + _count(predicted, count, weight)
-        self.right = self.right + _count(hits, count + 1, weight)[:, :count]
+        self.true = _count(self.true, right, weight)
+        self.predicted = _count(self.predicted, predicted, weight)
+        self.right = _count(self.right, hits, weight)
 
     @property
     def precision(self) -> Array:
@@ -114,11 +116,20 @@ class Counts:
         return _ratio(2 * self.right, self.true + self.predicted)
 
 
-def _count(numbers: Array, classes: int, weight: Array | None) -> Array:
-    """How often each number occurs in each column: from (rows, labels) to (labels, classes)."""
-    each = None if weight is None else weight[:, 0]
-    columns = numbers.astype(np.intp).T
-    return np.stack([np.bincount(column, each, classes) for column in columns])
+def _count(before: Array, numbers: Array, weight: Array | None) -> Array:
+    """How often each number has occurred in each column, or what such rows weigh: of shape (labels,
+    classes), for numbers of shape (rows, labels). A class beyond those is not counted.
+
+    Weights are one chain of additions a class, which goes on from piece to piece.
+    """
+    classes, columns = before.shape[1], numbers.astype(np.intp).T
+    if weight is None:
+        return before + np.stack([np.bincount(c, None, classes)[:classes] for c in columns])
+    first = np.arange(classes)
+    return np.stack([
+        np.bincount(np.append(first, column), np.append(some, weight[:, 0]))[:classes]
+        for column, some in zip(columns, before, strict=True)
+    ])  # fmt: skip
 
 
 def _ratio(part: Array, whole: Array) -> Array:
@@ -130,7 +141,7 @@ def balanced_accuracy(counts: Counts) -> float | None:
     occurs = counts.true > 0
     if not occurs.any():
         return None
-    return float((counts.recall.sum(axis=1) / occurs.sum(axis=1)).mean())
+    return mean(row_sums(counts.recall) / np.count_nonzero(occurs, axis=1))
 
 
 def mean_f1(counts: Counts) -> float | None:
@@ -139,8 +150,8 @@ def mean_f1(counts: Counts) -> float | None:
     if not occurs.any():
         return None
     if counts.classes.multi_label:
-        return float(counts.f1[:, 1].mean())
-    return float(counts.f1[occurs].mean())
+        return mean(counts.f1[:, 1])
+    return mean(counts.f1[occurs])
 
 
 class OfCounts:
@@ -213,12 +224,13 @@ class Auc:
         scores, right, weights = state["logits"], state["right"], state["weights"]
         if self._classes.exclusive:
             with np.errstate(all="ignore"):
-                scores = self._classes.probabilities(scores.astype(np.float64))
+                scores = softmax(scores.astype(np.float64))
             positive = right == np.arange(self._classes.outputs)
         else:  # the logits themselves: far from 0 their probabilities are all alike
             positive = right == 1
         areas = [area(*columns, weights) for columns in zip(scores.T, positive.T, strict=True)]
-        return None if None in areas else float(np.mean([a for a in areas if a is not None]))
+        found = [area for area in areas if area is not None]
+        return mean(np.array(found)) if len(found) == len(areas) else None
 
 
 def area(scores: Array, positive: Array, weights: Array) -> float | None:
@@ -227,11 +239,11 @@ def area(scores: Array, positive: Array, weights: Array) -> float | None:
     """
     order = np.argsort(scores, kind="stable")
     ranked, weight = scores[order], weights[order].astype(np.float64)
-    starts = np.flatnonzero(np.append(True, ranked[1:] != ranked[:-1]))  # rows with equal scores
-    higher = np.add.reduceat(np.where(positive[order], weight, 0.0), starts)
-    lower = np.add.reduceat(np.where(positive[order], 0.0, weight), starts)
-    pairs = higher.sum() * lower.sum()
+    ends = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))  # of rows with equal scores
+    until = [np.append(0.0, np.cumsum(np.where(chosen, weight, 0.0))[ends])
+             for chosen in (positive[order], ~positive[order])]  # fmt: skip
+    (higher, lower), below = map(np.diff, until), until[1][:-1]
+    pairs = until[0][-1] * until[1][-1]
     if not pairs > 0:
         return None
-    below = np.cumsum(lower) - lower
-    return float((higher * (below + lower / 2)).sum() / pairs)
+    return float(total(higher * (below + lower / 2)) / pairs)

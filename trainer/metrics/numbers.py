@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from trainer.graph.ops import Array
-from trainer.metrics.score import total_weight
+from trainer.metrics.score import Weight, named, part
+from trainer.numerics.sums import Sum, mean
 
 
 def squared_errors(prediction: Array, y: Array) -> Array:
@@ -29,62 +30,67 @@ class R2:
 
     def __init__(self) -> None:
         self._rows = 0
-        self._weight = 0.0
-        self._errors: Array = np.zeros(1)
-        self._mean: Array = np.zeros(1)
-        self._spread: Array = np.zeros(1)
+        self._weight = Weight()
+        self._from: Array | None = None  # the first target that counts: spreads are seen from it
+        self._errors = self._apart = self._squares = Sum()
 
     def add(self, prediction: Array, y: Array, weight: Array | None = None) -> None:
         """Adds the squared errors and the spread of some rows, in float64.
 
-        Spreads of groups are merged as by Chan, Golub and LeVeque, "Updating formulae and a
-        pairwise algorithm for computing sample variances", 1979.
+        Where all targets are alike they are all 0 from the first, and so have exactly no spread.
         """
         self._rows += len(y)
-        here = total_weight(y, weight)
-        if here == 0:
+        self._weight.add(y, weight)
+        target = y.astype(np.float64)
+        if weight is not None:
+            counts = weight[:, 0] > 0
+            target, prediction, weight = target[counts], prediction[counts], weight[counts]
+        if not len(target):
             return
-        target, total = y.astype(np.float64), self._weight + here
-        mean = _mean(target, weight)
-        apart = mean - self._mean
+        if self._from is None:
+            self._from = target[0].copy()
+            self._errors, self._apart, self._squares = (Sum(target.shape[1]) for _ in range(3))
         with np.errstate(all="ignore"):  # what overflows has no finite score
-            errors, spread = np.square(target - prediction), np.square(target - mean)
+            errors, apart = np.square(target - prediction), target - self._from
+            squares = apart * apart
             if weight is not None:
-                errors, spread = errors * weight, spread * weight
-            self._errors = self._errors + errors.sum(axis=0)
-            between = np.square(apart) * (self._weight * here / total)
-            self._spread = self._spread + spread.sum(axis=0) + between
-        self._mean = self._mean + apart * (here / total)
-        self._weight = total
+                each = weight.astype(np.float64)
+                errors, apart, squares = errors * each, apart * each, squares * each
+            self._errors.add(errors)
+            self._apart.add(apart)
+            self._squares.add(squares)
 
     def state(self) -> Mapping[str, Array]:
-        """The number of rows and what they weigh, and by output the errors, the mean and the
-        spread.
-        """
-        return {"rows": np.array(self._rows), "weight": np.array(self._weight),
-                "errors": self._errors, "mean": self._mean, "spread": self._spread}  # fmt: skip
+        """The number of rows and what they weigh; where a target counts, that, and the sums."""
+        kept = {"rows": np.array(self._rows), **named(self._weight.state(), "weight")}
+        if self._from is None:
+            return kept
+        sums = {"errors": self._errors, "apart": self._apart, "squares": self._squares}
+        for name, each in sums.items():
+            kept |= named(each.state(), name)
+        return {"from": self._from, **kept}
 
     def restore(self, state: Mapping[str, Array]) -> None:
         """Takes these sums."""
-        self._rows, self._weight = int(state["rows"]), float(state["weight"])
-        self._errors, self._mean, self._spread = state["errors"], state["mean"], state["spread"]
+        self._rows, self._from = int(state["rows"]), state.get("from")
+        self._weight.restore(part(state, "weight"))
+        if self._from is not None:
+            self._errors, self._apart, self._squares = (
+                Sum.of(part(state, name)) for name in ("errors", "apart", "squares")
+            )
 
     def value(self) -> float | None:
         """1 where every target is met, 0 for a constant guess at the mean, below 0 for worse."""
-        if self._rows < 2 or self._weight == 0:
+        weight = self._weight.value()
+        if self._rows < 2 or weight == 0:
             return None
+        errors, apart = self._errors.value(), self._apart.value()
         with np.errstate(all="ignore"):
-            scores = 1 - self._errors / self._spread
-        scores = np.where(self._spread > 0, scores, np.where(self._errors > 0, 0.0, 1.0))
-        return float(scores.mean())
+            spread = _spread(self._squares.value(), apart, weight)
+            scores = 1 - errors / spread
+        return mean(np.where(spread > 0, scores, np.where(errors > 0, 0.0, 1.0)))
 
 
-def _mean(target: Array, weight: Array | None) -> Array:
-    """The mean by output. With weights it is taken from the first row, so that targets that are
-    all alike have exactly no spread.
-    """
-    if weight is None:
-        return np.asarray(target.mean(axis=0))
-    weight = weight.astype(np.float64)
-    apart = ((target - target[0]) * weight).sum(axis=0)
-    return np.asarray(target[0] + apart / weight.sum())
+def _spread(squares: Array, apart: Array, weight: float) -> Array:
+    """Σ(y - mean y)², from the sums of the squares of y and of y, both less the same number."""
+    return np.maximum(squares - apart * apart / weight, 0.0)

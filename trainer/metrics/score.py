@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from trainer.graph.ops import Array
+from trainer.numerics.sums import Sum, mean
 
 
 class Score(Protocol):
@@ -69,23 +70,22 @@ class Scores:
     def state(self) -> dict[str, Array]:
         """What the metrics collected, as arrays by `<metric>/<array>`."""
         return {
-            f"{name}/{part}": array
+            key: array
             for name, score in self._scores.items()
-            for part, array in score.state().items()
+            for key, array in named(score.state(), name).items()
         }
 
     def restore(self, state: Mapping[str, Array]) -> None:
         """Goes on where `state` was taken, of scores with the same metrics: to the same bits."""
         for name, score in self._scores.items():
-            parts = [key for key in state if key.startswith(f"{name}/")]
-            score.restore({key.removeprefix(f"{name}/"): state[key] for key in parts})
+            score.restore(part(state, name))
 
 
 class Mean:
     """The mean over rows of `each` by column, then `finish` of it, then the mean over columns.
 
     `each` gives a figure for every row and column, of shape (rows, columns), from predictions and
-    targets. Figures that are whole, and without weights, are added exactly.
+    targets. Where it is true or false, and without weights, rows are counted.
     """
 
     def __init__(
@@ -94,38 +94,81 @@ class Mean:
         finish: Callable[[Array], Array] = np.asarray,
     ) -> None:
         self._each, self._finish = each, finish
-        self._total: Array = np.zeros(1, np.int64)
-        self._weight = 0.0
+        self._count: Array = np.zeros(1, np.int64)
+        self._sum: Sum | None = None
+        self._weight = Weight()
 
     def add(self, prediction: Array, y: Array, weight: Array | None = None) -> None:
         """Adds the figures of some rows."""
         with np.errstate(all="ignore"):  # what overflows has no finite mean
             each = self._each(prediction, y)
-            if weight is not None:
-                each = each * weight.astype(np.float64)
-            one = each.dtype == bool and each.shape[1] == 1  # quickly: it is asked for at each call
-            self._total = self._total + (np.count_nonzero(each) if one else each.sum(axis=0))
-        self._weight += total_weight(y, weight)
+            if weight is None and each.dtype == bool:
+                one = each.shape[1] == 1  # quickly: it is asked for at each call
+                self._count = self._count + np.count_nonzero(each, axis=None if one else 0)
+            else:
+                self._sum = self._sum or Sum(each.shape[1])
+                self._sum.add(each if weight is None else each * weight.astype(np.float64))
+        self._weight.add(y, weight)
 
     def state(self) -> Mapping[str, Array]:
-        """The sums by column, and what the rows weigh."""
-        return {"total": self._total, "weight": np.array(self._weight)}
+        """The counts or sums by column, and what the rows weigh."""
+        kept = named(self._sum.state(), "sum") if self._sum else {"count": self._count}
+        return kept | named(self._weight.state(), "weight")
 
     def restore(self, state: Mapping[str, Array]) -> None:
         """Takes these sums."""
-        self._total, self._weight = state["total"], float(state["weight"])
+        if "count" in state:
+            self._count, self._sum = state["count"], None
+        else:
+            self._sum = Sum.of(part(state, "sum"))
+        self._weight.restore(part(state, "weight"))
 
     def value(self) -> float | None:
         """The mean; None without rows that count."""
-        if self._weight == 0:
+        weight = self._weight.value()
+        if weight == 0:
             return None
-        if self._total.shape == (1,) and self._finish is np.asarray:
-            return float(self._total[0]) / self._weight
         with np.errstate(all="ignore"):
-            found = self._finish(self._total / self._weight)
-            return float(np.add.reduce(found) / len(found))  # `mean` takes several times as long
+            total = self._sum.value() if self._sum else self._count
+            found = self._finish(total / weight)
+            return float(found[0]) if len(found) == 1 else mean(found)
 
 
-def total_weight(y: Array, weight: Array | None) -> float:
-    """What the rows weigh together: without weights their number."""
-    return float(len(y) if weight is None else weight.sum(dtype=np.float64))
+class Weight:
+    """What rows weigh together: without weights their number."""
+
+    def __init__(self) -> None:
+        self._rows = 0
+        self._sum: Sum | None = None
+
+    def add(self, y: Array, weight: Array | None) -> None:
+        """Takes some rows."""
+        if weight is None:
+            self._rows += len(y)
+        else:
+            self._sum = self._sum or Sum()
+            self._sum.add(weight)
+
+    def value(self) -> float:
+        """The weight so far."""
+        return self._rows + (float(self._sum.value()) if self._sum else 0.0)
+
+    def state(self) -> Mapping[str, Array]:
+        """The number of rows without weights, and the sum of the others' weights."""
+        return {"rows": np.array(self._rows), **(self._sum.state() if self._sum else {})}
+
+    def restore(self, state: Mapping[str, Array]) -> None:
+        """Takes these."""
+        self._rows = int(state["rows"])
+        self._sum = Sum.of(state) if "rest" in state else None
+
+
+def named(state: Mapping[str, Array], name: str) -> dict[str, Array]:
+    """A state as a part of another: `<name>/<array>`."""
+    return {f"{name}/{key}": value for key, value in state.items()}
+
+
+def part(state: Mapping[str, Array], name: str) -> dict[str, Array]:
+    """That part of a state again."""
+    start = f"{name}/"
+    return {key.removeprefix(start): state[key] for key in state if key.startswith(start)}

@@ -5,7 +5,6 @@ A threshold t is a probability; the cut log(t / (1 - t)) is the logit that has i
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -13,16 +12,17 @@ from typing import TypeAlias
 import numpy as np
 
 from trainer.graph.ops import Array
+from trainer.numerics.functions import log, sigmoid
 
 
 def cut_of(threshold: float) -> float:
     """The logit of a probability: 0 for 0.5."""
-    return math.log(threshold / (1 - threshold)) if threshold != 0.5 else 0.0
+    return float(log(threshold / (1 - threshold))) if threshold != 0.5 else 0.0
 
 
 def threshold_of(cut: float) -> float:
     """The probability of a logit."""
-    return 1 / (1 + math.exp(-cut)) if cut > -700 else 0.0
+    return float(sigmoid(cut))
 
 
 @dataclass(frozen=True)
@@ -78,16 +78,17 @@ def choose_cut(
     order = np.argsort(margins, kind="stable")
     weights = np.ones(len(margins)) if weight is None else weight.astype(np.float64)[order]
     logits, right = margins[order], positive[order]
-    first = np.flatnonzero(np.append(True, logits[1:] != logits[:-1]))
-    of_one = np.add.reduceat(np.where(right, weights, 0.0), first)
-    of_zero = np.add.reduceat(np.where(right, 0.0, weights), first)
-    if not (of_one.sum() > 0 and of_zero.sum() > 0):
+    last = np.flatnonzero(np.append(logits[1:] != logits[:-1], True))  # of rows with equal logits
+    below_one, below_zero = (
+        np.append(0.0, np.cumsum(np.where(chosen, weights, 0.0))[last])
+        for chosen in (right, ~right)
+    )
+    if not (below_one[-1] > 0 and below_zero[-1] > 0):
         return None
-    below_one, below_zero = (np.append(0.0, np.cumsum(each)) for each in (of_one, of_zero))
     outcomes = Outcomes(
         below_one[-1] - below_one, below_zero[-1] - below_zero, below_zero, below_one
     )
-    values, cuts = value(outcomes), _cuts(logits[first])
+    values, cuts = value(outcomes), _cuts(logits[last])
     best = np.flatnonzero(values >= values.max() - 1e-12 * np.abs(values).max())
     return float(min(cuts[best].tolist(), key=lambda cut: (abs(cut), cut)))
 

@@ -109,17 +109,23 @@ class Sum:
         return _segments(numbers.reshape(-1, self._columns), keeps_columns=True)
 
     def state(self) -> Mapping[str, Array]:
-        """What it holds, as arrays of a size that does not grow with the rows but for its log."""
+        """What it holds, as arrays of a size that grows with the logarithm of the rows alone."""
         levels = sorted(self._waiting)
         waiting = [self._waiting[level] for level in levels]
-        shape = (len(levels), self._columns or 1)
-        return {"rest": self._rest, "levels": np.array(levels, np.int64),
-                "waiting": np.array(waiting).reshape(shape)}  # fmt: skip
+        return {
+            "columns": np.array(self._shape, np.int64),
+            "rest": self._rest,
+            "levels": np.array(levels, np.int64),
+            "waiting": np.array(waiting).reshape(len(levels), self._columns or 1),
+        }
 
-    def restore(self, state: Mapping[str, Array]) -> None:
-        """Takes what another sum of the same columns held."""
-        self._rest = state["rest"]
-        self._waiting = dict(zip(state["levels"].tolist(), state["waiting"], strict=True))
+    @classmethod
+    def of(cls, state: Mapping[str, Array]) -> Sum:
+        """Goes on where `state` was taken."""
+        found = cls(*state["columns"].tolist())
+        found._rest = state["rest"]
+        found._waiting = dict(zip(state["levels"].tolist(), state["waiting"], strict=True))
+        return found
 
 
 # The order ----------------------------------------------------------------------------------------
