@@ -18,6 +18,7 @@ from trainer.graph.ops import Array
 from trainer.metrics import METRICS
 from trainer.network.model import Model
 from trainer.network.scoring import measure_rows
+from trainer.numerics.sums import row_means, row_sums
 from trainer.randomness import stream
 
 REPEATS: Final = 5
@@ -56,7 +57,7 @@ class Importance:
         found: dict[str, list[Any]] = {"column": [self.columns[i] for i in order]}
         for name, values in ((f"{self.metric}_lost", self.score_lost),
                              ("loss_gained", self.loss_gained)):  # fmt: skip
-            found[name] = values.mean(axis=1)[order].tolist()
+            found[name] = row_means(values)[order].tolist()
             found[f"{name}_deviation"] = deviations(values)[order].tolist()
         return found
 
@@ -133,9 +134,9 @@ def choose_rows(seed: int, count: int, most: int) -> Array:
 
 def deviations(values: Array) -> Array:
     """The standard deviation of each row's repeats, (columns,); 0 of a single one."""
-    if values.shape[1] == 1:
-        return np.zeros(len(values))
-    return np.asarray(values.std(axis=1, ddof=1))
+    with np.errstate(over="ignore"):
+        apart = values - row_means(values)[:, None]
+        return np.asarray(np.sqrt(row_sums(apart * apart) / max(values.shape[1] - 1, 1)))
 
 
 def _places(widths: Sequence[int]) -> list[slice]:
@@ -147,7 +148,7 @@ def _places(widths: Sequence[int]) -> list[slice]:
 def _orderly(values: Array) -> Array:
     """Means by which one can sort, rounded so that the last bits of a sum order nothing."""
     with np.errstate(over="ignore"):
-        return np.asarray(np.nan_to_num(np.round(values.mean(axis=1), 12), nan=-np.inf))
+        return np.asarray(np.nan_to_num(np.round(row_means(values), 12), nan=-np.inf))
 
 
 def _plain(value: float) -> float | None:

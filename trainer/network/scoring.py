@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 import numpy as np
 
 from trainer.data import Preprocessing
-from trainer.engine import evaluate
-from trainer.graph import GraphBuilder
-from trainer.graph.ops import BATCH, Array
+from trainer.graph import Graph, GraphBuilder
+from trainer.graph.ops import BATCH, OPS, Array
+from trainer.graph.ops.op import Axes
 from trainer.metrics import Classes, scores_for
 from trainer.metrics.by_group import by_class, by_target
 from trainer.network.losses import write_loss
+from trainer.numerics.functions import log_softmax, logistic_loss
+from trainer.numerics.sums import mean, row_sums
 from trainer.spec.layers import LossSpec
 
 
@@ -68,12 +71,47 @@ def measure_rows(
 
 def loss_of(model: LossSpec, outputs: Array, y: Array, weight: Array | None) -> float:
     """The loss of all rows, in float64, by the nodes that training has; `y` as it takes them."""
+    if weight is not None:
+        weight = weight.astype(np.float64)
+        weight = weight / mean(weight)
+    return mean(losses_of(model, outputs, y, weight))
+
+
+def losses_of(model: LossSpec, outputs: Array, y: Array, weight: Array | None) -> Array:
+    """What the loss is the mean of, likewise: for each row a loss, or one for each output."""
     builder = GraphBuilder("float64")
     shape = (BATCH, outputs.shape[1])
     prediction, target = (builder.leaf("input", name, shape) for name in ("prediction", "y"))
     feeds = {"prediction": outputs, "y": y}
     if weight is not None:
-        feeds["weight"] = weight.astype(np.float64) / weight.mean(dtype=np.float64)
+        feeds["weight"] = weight.astype(np.float64)
     weights = None if weight is None else builder.leaf("input", "weight", (BATCH, 1))
-    loss = write_loss(model, prediction, target, weights).node.name
-    return float(evaluate(builder.build(), feeds, [loss])[loss])
+    (each,) = write_loss(model, prediction, target, weights).node.inputs
+    return _value(builder.build(), each, feeds)
+
+
+def _of_each_row(x: Array, *, axes: Axes, keepdims: bool = False) -> Array:
+    assert axes == (1,)
+    return row_sums(x)[:, None] if keepdims else row_sums(x)
+
+
+_IN_ORDER: Final[Mapping[str, Callable[..., Array]]] = {
+    "logistic_loss": logistic_loss,
+    "log_softmax": log_softmax,
+    "sum": _of_each_row,
+}
+"""The ops of losses that the reference engine leaves to NumPy, which has no order of its own."""
+
+
+def _value(graph: Graph, name: str, feeds: Mapping[str, Array]) -> Array:
+    """The value of a node of a loss, to the same bits on every CPU."""
+    values, needed = dict(feeds), graph.ancestors([name])
+    with np.errstate(all="ignore"):
+        for node in graph:
+            if node.op == "constant":
+                values[node.name] = np.asarray(node.attributes["value"], node.dtype)
+            elif node.name in needed and node.name not in values:
+                forward = _IN_ORDER.get(node.op) or OPS[node.op].forward
+                inputs = [values[source] for source in node.inputs]
+                values[node.name] = forward(*inputs, **node.attributes)
+    return values[name]

@@ -18,7 +18,11 @@ import numpy as np
 from trainer.data import AnyPart, Dataset, Preprocessing, rows_at_a_time
 from trainer.graph.ops import Array
 from trainer.metrics import Classes, Scores
-from trainer.network.scoring import loss_of
+from trainer.metrics.score import Weight
+from trainer.network.scoring import losses_of
+from trainer.numerics.functions import log, log1p
+from trainer.numerics.statistics import median
+from trainer.numerics.sums import Sum
 from trainer.spec.layers import LossSpec
 from trainer.spec.schema import Spec
 
@@ -44,15 +48,14 @@ class Trivial:
         self, model: LossSpec, part: AnyPart, scores: Scores, weighs_scores: bool
     ) -> dict[str, float]:
         """`loss` and the metrics of `scores`, which are empty, on the rows of a part."""
-        total = 0.0
+        losses, width = Sum(), 1
         for rows in _pieces(part):
             y, weight = rows["y"].astype(np.float64), rows.get("weight")
-            count = len(y) if weight is None else float(weight.sum(dtype=np.float64))
-            if count:
-                total += count * loss_of(model, self.rows(len(y), self.loss), y, weight)
-            weight = weight if weighs_scores else None
-            scores.add(self.rows(len(y), self.metrics), y, weight)
-        return {"loss": total / len(part), **scores.values()}
+            each = losses_of(model, self.rows(len(y), self.loss), y, weight)
+            width = each.size // len(each)
+            losses.add(each)
+            scores.add(self.rows(len(y), self.metrics), y, weight if weighs_scores else None)
+        return {"loss": float(losses.value()) / (width * len(part)), **scores.values()}
 
     def says(self, model: LossSpec, how: Preprocessing) -> str:
         """What is said of every row, in words."""
@@ -106,26 +109,28 @@ def _pieces(part: AnyPart) -> Iterator[dict[str, Array]]:
 
 def _mean(part: AnyPart, weighs: bool, units: Callable[[Array], Array]) -> Array:
     """The mean of each column of y, in other units, of shape (outputs,)."""
-    total, count = np.zeros(1), 0.0
+    sums, weights = None, Weight()
     for rows in _pieces(part):
         y, weight = units(rows["y"].astype(np.float64)), rows.get("weight") if weighs else None
         if weight is not None:
             y = y * weight.astype(np.float64)
-        total = total + y.sum(axis=0)
-        count += len(y) if weight is None else float(weight.sum(dtype=np.float64))
-    return np.asarray(total / count)
+        sums = sums or Sum(y.shape[1])
+        sums.add(y)
+        weights.add(y, weight)
+    assert sums is not None  # there are training rows
+    return np.asarray(sums.value() / weights.value())
 
 
 def _logits(share: Array, exclusive: bool) -> tuple[float, ...]:
     """The logits with which classes have these shares."""
     p = np.clip(share, LEAST, 1 - LEAST)
-    return tuple((np.log(p) if exclusive else np.log(p) - np.log1p(-p)).tolist())
+    return tuple((log(p) if exclusive else log(p) - log1p(-p)).tolist())
 
 
 def _medians(y: Array, weight: Array | None) -> tuple[float, ...]:
     """The median of each column; with weights the least value at which half the weight is."""
     if weight is None:
-        return tuple(np.median(y, axis=0).tolist())
+        return tuple(median(column) for column in y.T)
     found = []
     for column in y.T:
         order = np.argsort(column, kind="stable")

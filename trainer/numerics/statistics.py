@@ -1,4 +1,4 @@
-"""Quantiles, and straight lines between points, operation by operation.
+"""Quantiles, geometric series, and straight lines between points, operation by operation.
 
 Of numbers that compare equal, 0 and -0, sorting may take either first; here both are 0.
 """
@@ -8,6 +8,8 @@ from __future__ import annotations
 from typing import Any, TypeAlias
 
 import numpy as np
+
+from trainer.numerics.functions import exp, log
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
@@ -32,6 +34,15 @@ def quantiles(values: Array, ranks: Array) -> Array:
 def median(values: Array) -> float:
     """The quantile of rank 1/2."""
     return float(quantiles(values, np.array(0.5)))
+
+
+def rising(low: float, high: float, count: int) -> Array:
+    """So many numbers from `low` to `high`, each the one before by the same factor: number i is
+    low exp(i / (count - 1) log(high / low)), and the last is `high` itself.
+    """
+    found = low * exp(np.arange(count) / max(count - 1, 1) * log(high / low))
+    found[-1] = high if count > 1 else low
+    return np.asarray(found)
 
 
 def interpolate(x: Array, xs: Array, ys: Array) -> Array:

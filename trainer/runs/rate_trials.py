@@ -13,6 +13,7 @@ from trainer.engine.choice import step_seconds
 from trainer.errors import DivergedError, InterruptedRun
 from trainer.graph.ops import Array
 from trainer.network.memory import count_parameters
+from trainer.numerics.statistics import rising
 from trainer.runs.prepare import Prepared
 from trainer.runs.profile import Profile
 from trainer.runs.start import first_values
@@ -111,10 +112,10 @@ def run_range_test(course: Course, lowest: float, highest: float, steps: int) ->
 
     Raises `InterruptedRun`, and `DivergedError` where the first loss is not finite.
     """
-    rates = np.geomspace(lowest, highest, steps)
+    rates = rising(lowest, highest, steps)
     epochs = -(-steps // course.job.steps_per_epoch)
 
-    def rising(first: int, count: int) -> Array:
+    def risen(first: int, count: int) -> Array:
         return rates[np.minimum(np.arange(first - 1, first - 1 + count), steps - 1)]
 
     def nothing(first: int, count: int) -> Array:
@@ -129,7 +130,7 @@ def run_range_test(course: Course, lowest: float, highest: float, steps: int) ->
     still, reason = _losses(course, course.fresh(epochs, nothing), is_long)
     if reason:
         raise DivergedError(reason)
-    losses, reason = _losses(course, course.fresh(epochs, rising), is_over)
+    losses, reason = _losses(course, course.fresh(epochs, risen), is_over)
     return RangeTest.of(rates, losses, still, diverged=bool(reason))
 
 

@@ -22,6 +22,7 @@ from typing import Any, Final, Literal, TypeAlias
 import numpy as np
 
 from trainer.graph.ops import Array
+from trainer.numerics.sums import mean
 
 SMOOTHING: Final = 0.9
 BEGUN: Final = 0.05  # of the whole fall, from which on the loss falls
@@ -99,12 +100,13 @@ class RangeTest:
 
 def smooth(losses: Array, still: Array) -> Array:
     """The mean loss without training, and the average of what the steps changed, (steps,)."""
-    average, found = 0.0, []
+    average, power, found = 0.0, 1.0, []
     with np.errstate(over="ignore", invalid="ignore"):
-        for i, change in enumerate((losses - still).tolist(), 1):
+        for change in (losses - still).tolist():
+            power *= SMOOTHING
             average = SMOOTHING * average + (1 - SMOOTHING) * change
-            found.append(average / (1 - SMOOTHING**i))
-        return np.asarray(still.mean() + np.array(found))
+            found.append(average / (1 - power))
+        return np.asarray(mean(still) + np.array(found))
 
 
 def before_rise(smoothed: Array) -> int:

@@ -9,6 +9,7 @@ import numpy as np
 
 from trainer.engine import Steps
 from trainer.graph.ops import Array
+from trainer.numerics.sums import column_means, mean, total
 
 if TYPE_CHECKING:
     from trainer.training.job import Job
@@ -37,17 +38,17 @@ class EpochRecord:
         """`train_loss` and the score over the epoch, the mean norm, the last learning rate."""
         losses = np.concatenate([steps.losses for steps in self._steps])
         norms = np.concatenate([steps.grad_norms for steps in self._steps])
-        rows = np.full(len(losses), self._job.batch_size)
+        rows = np.full(len(losses), float(self._job.batch_size))
         rows[-1] = len(self._job.dataset.train) - self._job.batch_size * (len(losses) - 1)
-        metrics = {"train_loss": float((losses * rows).sum() / rows.sum())}
+        metrics = {"train_loss": total(losses * rows) / len(self._job.dataset.train)}
         metrics |= {f"train_{name}": value for name, value in self.scores.values().items()}
-        metrics["grad_norm"] = float(norms.mean())
+        metrics["grad_norm"] = mean(norms)
         rate = self._job.rates.learning_rate(self._job.progress.step, 1)
         metrics["learning_rate"] = float(rate[0])
         return metrics
 
     def parameter_norms(self) -> dict[str, float]:
         """The mean gradient norm of each parameter that is trained."""
-        norms = np.concatenate([steps.parameter_norms for steps in self._steps]).mean(axis=0)
+        norms = column_means(np.concatenate([steps.parameter_norms for steps in self._steps]))
         names = [node.name for node in self._job.graph.trainable]
         return dict(zip(names, norms.tolist(), strict=True))

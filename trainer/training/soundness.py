@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -12,6 +13,8 @@ from trainer.data import AnyPart, Dataset, listing, rows_at_a_time
 from trainer.errors import Problem, SpecError
 from trainer.graph.ops import Array
 from trainer.metrics import METRICS, default_metric, fitting_metrics
+from trainer.numerics.statistics import median
+from trainer.numerics.sums import mean
 from trainer.spec.evaluation import EVEN
 from trainer.spec.layers import BatchNormLayer, LayersSpec
 from trainer.spec.schema import Spec
@@ -180,7 +183,7 @@ def _no_rate(spec: Spec, dataset: Dataset) -> Iterator[str]:
     shown = np.unique(np.linspace(1, steps, min(steps, 1000)).astype(np.int64))
     rates = rates_at(spec.sgd, per_epoch, shown.astype(np.float64))
     idle = rates < NO_RATE * spec.sgd.learning_rate
-    if 2 * idle.sum() > len(shown):
+    if 2 * np.count_nonzero(idle) > len(shown):
         epoch = -(-int(shown[idle.argmax()]) // per_epoch)
         yield (
             f"the schedule has taken the learning rate to 0 by epoch {epoch} of "
@@ -216,13 +219,15 @@ def tail_of(values: Array) -> str | None:
 
     Skewness is the third moment about the mean by the cube of the standard deviation.
     """
-    apart = values - values.mean()
-    spread = float(np.sqrt(np.mean(apart**2)))
+    with np.errstate(all="ignore"):
+        apart = values - mean(values)
+        spread = math.sqrt(mean(apart * apart))
     if not (np.isfinite(spread) and spread > 0):
         return None
     if (values == np.round(values)).all() and values.min() >= 0 and len(np.unique(values)) > 2:
-        median = float(np.median(values))
-        if median <= SMALL and values.max() > 2 * max(median, 1):
-            return f"counts (half of them at most {median:g}, the largest {values.max():g})"
-    skewness = float(np.mean((apart / spread) ** 3))
+        half = median(values)
+        if half <= SMALL and values.max() > 2 * max(half, 1):
+            return f"counts (half of them at most {half:g}, the largest {values.max():g})"
+    each = apart / spread
+    skewness = mean(each * each * each)
     return f"is skewed (skewness {skewness:.1f})" if abs(skewness) > SKEWED else None

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, Final
 
 SIDES: Final = 2  # rates that are tried on each side of the best
@@ -133,8 +134,9 @@ def _new(
 
 def _powers(fall: tuple[float, float]) -> list[float]:
     """The powers of ten from below the fall to above it."""
-    low, high = (math.log10(rate) for rate in fall)
-    return [float(f"1e{power}") for power in range(math.floor(low), math.ceil(high) + 1)]
+    low, high = map(_decade, fall)
+    powers = [float(f"1e{power}") for power in range(low, high + 2)]
+    return powers if powers[-2] < fall[1] else powers[:-1]
 
 
 def _around(best: float, losses: Mapping[float, float]) -> list[float]:
@@ -172,14 +174,20 @@ def neighbour(rate: float, places: int) -> float:
 
 def _place(rate: float) -> int:
     """The number of the nearest rate of the series."""
-    decade = math.floor(math.log10(rate))
+    decade = _decade(rate)
     candidates = range(len(_DIGITS) * decade, len(_DIGITS) * (decade + 1) + 1)
 
     def far(place: int) -> float:
         power, digit = divmod(place, len(_DIGITS))
-        return abs(math.log10(_DIGITS[digit]) + power - math.log10(rate))
+        other = float(f"{_DIGITS[digit]}e{power}")
+        return max(other / rate, rate / other)
 
     return min(candidates, key=far)
+
+
+def _decade(rate: float) -> int:
+    """The power of ten of the first digit, as the rate is written."""
+    return Decimal(repr(rate)).adjusted()
 
 
 def _plain(loss: float) -> float | None:
