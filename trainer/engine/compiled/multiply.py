@@ -68,7 +68,7 @@ def _add_multiply(module: Module, shape: Shape) -> None:
     )
     panels = f.array(real, PANELS * shape.width * CHAIN)
     height = ROWS // (CHAIN * real.bytes)
-    tiles = f.array(real, height * CHAIN)
+    tiles = f.array(real, height // shape.rows * shape.tile)
     with f.when(k.equals(0)), f.each(m) as i, f.each(n) as j:
         f.store(real, f.zeros(real.name), f.at(real, p["out"], i * ldo + j))
 
@@ -92,7 +92,7 @@ def _add_multiply(module: Module, shape: Shape) -> None:
                 out = f.at(real, p["out"], i0 * ldo + j0)
                 with f.when(whole > 0):
                     f.call("copy_tiles", a, a_k, whole, deep, tiles)
-                    f.call("block", whole, width, deep, tiles, 1, shape.rows, shape.rows * CHAIN,
+                    f.call("block", whole, width, deep, tiles, 1, shape.rows, shape.tile,
                            b, ldb, pack_b, out, ldo, k0 > 0)  # fmt: skip
                 with f.when(rest > 0):
                     a_rest, out_rest = f.at(real, a, whole * a_row), f.at(real, out, whole * ldo)

@@ -54,6 +54,13 @@ class Shape:
         """Columns of the largest tile."""
         return self.lanes * self.vectors
 
+    @property
+    def tile(self) -> int:
+        """Numbers from one packed tile of A to the next: a cache line more than they hold, for
+        tiles that are a power of 2 apart would all want the same places of the cache.
+        """
+        return self.rows * CHAIN + 64 // self.real.bytes
+
     def heights(self, vectors: int) -> list[int]:
         """Rows of the tiles of so many vectors, the largest first. One vector alone needs more rows
         so that a sum is not waited for.
@@ -232,9 +239,7 @@ def add_copies(module: Module, shape: Shape) -> None:
 
 
 def add_copy_tiles(module: Module, shape: Shape) -> None:
-    """Adds `copy_tiles`: of a transposed A the rows of some whole tiles, each tile contiguous and
-    `CHAIN` long.
-    """
+    """Adds `copy_tiles`: the rows of some whole tiles of a transposed A, tile by tile."""
     f = Function(module, "copy_tiles", "ptr source, i64 stride, i64 rows, i64 k, ptr target")
     p, real = f.parameters, shape.real
     with f.each(p["k"]) as i:
@@ -242,5 +247,5 @@ def add_copy_tiles(module: Module, shape: Shape) -> None:
         target = f.at(real, p["target"], i * shape.rows)
         with f.each(p["rows"], shape.rows) as row:
             numbers = f.load(real, f.at(real, source, row), shape.rows)
-            f.store(real, numbers, f.at(real, target, row * CHAIN))
+            f.store(real, numbers, f.at(real, target, row // shape.rows * shape.tile))
     f.end()
