@@ -26,10 +26,12 @@ NAMES: Final = ("product_nn", "product_nt", "product_tn", "product_column")
 PARAMETERS: Final = "i64 m, i64 n, i64 k, ptr a, i64 lda, ptr b, i64 ldb, ptr out, i64 ldo"
 STRIP: Final = 256  # columns of a transposed product that are computed before they are turned
 CHAINS: Final = 32  # of a product with one column
-PACK_A: Final = (128, 512)  # least n, and numbers between rows, for which A^T is packed
-PACK_B: Final = (64, 512)  # least m, and numbers between rows of B, for which it is packed
+FAR: Final = 512  # numbers between rows from which on packing pays,
+PACK_A: Final = 128  # of a transposed A if there are so many columns,
+PACK_B: Final = 64  # of B if there are so many rows,
+MANY: Final = 256  # or so many, however near its rows are
 PANELS: Final = 4  # of B that are packed at once: 192 KB
-ROWS: Final = 64 * 1024  # bytes of A that meet all of them before others do
+ROWS: Final = 48 * 1024  # bytes of A that meet all of them before others do
 
 
 def products_text(dtype: str, target: Target) -> str:
@@ -73,8 +75,8 @@ def _add_multiply(module: Module, shape: Shape) -> None:
         f.store(real, f.zeros(real.name), f.at(real, p["out"], i * ldo + j))
 
     narrow = n < lanes
-    pack_a = a_row.equals(1) & (n >= PACK_A[0]) & (a_k >= PACK_A[1])
-    pack_b = p["turned"] | narrow | ((m >= PACK_B[0]) & (ldb >= PACK_B[1]))
+    pack_a = a_row.equals(1) & (n >= PACK_A) & (a_k >= FAR)
+    pack_b = p["turned"] | narrow | ((m >= PACK_B) & (ldb >= FAR)) | (m >= MANY)
     with f.each(k, CHAIN) as k0:
         deep = (k - k0).or_less(CHAIN)
         with f.while_more([n, f.whole(0)]) as blocks:

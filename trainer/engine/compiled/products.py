@@ -34,25 +34,34 @@ def load_products(dtype: str, target: Target, told: Callable[[], None] | None = 
 
 def use_tiles(m: int, n: int, k: int) -> bool:
     """Whether tiles on two threads beat one call, for a result of m × n and inner size k."""
-    return m * n * k >= (100_000 if k >= 32 else 1_000_000)
+    return m * n * (k + 16) >= 500_000
 
 
 def tile_shape(form: str, m: int, n: int, k: int) -> tuple[int, int]:
-    """Rows and columns of a tile of an m × n result, with inner size k: a job for one thread."""
-    if m * n * k > 100_000_000:
-        height, width = min(m, 512), min(n, 2048 if form == "tn" else 1024)
-        while -(-m // height) * -(-n // width) < 4 and max(height, width) > 64:
+    """Rows and columns of a tile of an m × n result, with inner size k: a job for one thread.
+
+    Whoever packs or turns B does it once for all rows of a tile, so that tiles of `nt` are as tall
+    as they can be, and those of large products; others are as wide.
+    """
+    jobs = 2 if m * n * k < 1_000_000 else 4 if m * n * k < 4_000_000 else 8
+    if m * n * k >= 100_000_000:
+        height, width = min(m, 512), n
+        while width > 320:
+            width //= 2
+        while -(-m // height) * -(-n // width) < jobs and max(height, width) > 64:
             height, width = (height // 2, width) if height > width else (height, width // 2)
-        return height, width
-    if form == "nt":
-        return (32, 32) if k >= 32 else (128, n)
-    height = 64 if form == "tn" and n <= 64 else 32
-    width = n if n <= 128 else 128 if form == "tn" else 64
-    while height > 16 and height * width * k > 1_000_000:
-        height //= 2
-    return height, width
+        return height, _rounded(width, 16)
+    tall = form == "nt" and k >= 32 and n >= 16 * jobs
+    if tall or m < 8 * jobs:
+        return min(m, 512), min(_rounded(-(-n // jobs), 16), n)
+    step = 8 if form != "tn" or n >= 16 else 48  # narrow ones are computed along their rows
+    return min(_rounded(-(-m // jobs), step), m), n
+
+
+def _rounded(count: int, step: int) -> int:
+    return -(-count // step) * step
 
 
 def use_loops(m: int, n: int, k: int) -> bool:
     """Whether plain loops in the generated code beat one call."""
-    return k == 1 or m * n * k <= 128
+    return k == 1 or m * n * k <= 256
