@@ -63,8 +63,11 @@ def test_a_spec_holds_no_secret(write_spec: WriteSpec) -> None:
     assert "hunter2" not in str(caught.value)
 
 
-def test_what_is_kept_of_a_run_has_no_secret(store: str, write_spec: WriteSpec) -> None:
+def test_what_is_kept_of_a_run_has_no_secret(
+    store: str, write_spec: WriteSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The comment of the spec, the store that refused, and what it said."""
+    monkeypatch.setattr("trainer.tracking.recorder.PATIENCE_SECONDS", 0.3)
     path = write_spec()
     path.write_text(f"# was postgresql://me:hunter2@db/x\n{path.read_text()}")
     address = "postgresql+psycopg2://me:hunter2@127.0.0.1:1/x"

@@ -909,6 +909,7 @@ def test_going_on_without_the_store(
 
     with monkeypatch.context() as patch:
         patch.setattr(recording, "check_store", absent)
+        patch.setattr(recording, "PAUSE_SECONDS", 0.02)
         patch.setattr(recorder, "PATIENCE_SECONDS", 0.1)
         patch.setattr("trainer.runs.recording.LASTING_SECONDS", 0.0)
         with pytest.raises(TrackingError, match="away"):

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn, cast
 
 import pytest
-from conftest import WriteSpec
+from conftest import Train, WriteSpec
 from mlflow import MlflowClient
 from stores import all_runs, assert_whole, only_run, recorded, series, server, tree
 
@@ -230,16 +230,13 @@ def closed_port() -> str:
         return f"http://127.0.0.1:{unused.getsockname()[1]}"
 
 
-def test_an_unreachable_server(folder: Path, write_spec: WriteSpec) -> None:
-    """As a process: a run without end is stopped, and is kept where it was."""
+def test_an_unreachable_server(folder: Path, write_spec: WriteSpec, train: Train) -> None:
+    """A long run is stopped, and is kept where it was."""
     uri = closed_port()
-    write_spec({"sgd.epochs": 10**6})
-    done = subprocess.run(
-        [sys.executable, "-m", "trainer", "spec.yaml", "--quiet", "--tracking-uri", uri],
-        capture_output=True, text=True, check=False, timeout=60,
-    )  # fmt: skip
-    assert (done.returncode, done.stdout) == (5, "")
-    lines = done.stderr.splitlines()
+    write_spec({"sgd.epochs": 10**5})
+    code, out, err = train("spec.yaml", "--quiet", "--tracking-uri", uri)
+    assert (code, out) == (5, "")
+    lines = err.splitlines()
     assert lines[0] == f"train: no MLflow server at {uri}: [Errno 111] Connection refused"
     assert lines[1] == (
         "  hint: start the server, or leave the address out to record in runs/mlflow.db"

@@ -146,12 +146,16 @@ def said(folder: Path) -> str:
     return (folder / "said").read_text(errors="replace").strip()[-500:]
 
 
+_IN_PEACE: Final[dict[tuple[str, int], Record]] = {}
+
+
 def in_peace(folder: Path, template: Path, engine: str, epochs: int = EPOCHS) -> Record:
-    """What the run leaves that nobody kills."""
-    if not folder.exists():
+    """What the run leaves that nobody kills; it is the same each time, so it is trained once."""
+    if (engine, epochs) not in _IN_PEACE:
         new_store(folder, template, epochs)
         start(folder, engine).wait()
-    return record(folder)
+        _IN_PEACE[engine, epochs] = record(folder)
+    return _IN_PEACE[engine, epochs]
 
 
 def record(folder: Path) -> Record:

@@ -73,8 +73,12 @@ def test_of_a_training_and_its_recorder_one_is_killed(
     assert tally.missed == 0
 
 
+@pytest.mark.models
 @pytest.mark.usefixtures("store")
-def test_a_run_on_a_full_disk_trains_to_its_end(folder: Path) -> None:
+def test_a_run_on_a_full_disk_trains_to_its_end(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainer.tracking.recorder.PATIENCE_SECONDS", 0.3)
     tally = runs.disk_full(folder, [0, 5000])
     assert tally.lost == []
 
