@@ -63,7 +63,7 @@ class Importance:
 
     def as_json(self) -> dict[str, Any]:
         """Plain JSON values; None for what is not defined."""
-        rows = zip(*self.table().values(), strict=True)
+        table = self.table()
         return {
             "rows": self.rows,
             "repeats": self.score_lost.shape[1],
@@ -72,9 +72,9 @@ class Importance:
             "loss": _plain(self.loss),
             "columns": [
                 {"column": name} | {
-                    key: _plain(value) for key, value in zip([*self.table()][1:], row, strict=True)
+                    key: _plain(value) for key, value in zip([*table][1:], row, strict=True)
                 }
-                for name, *row in rows
+                for name, *row in zip(*table.values(), strict=True)
             ],
         }  # fmt: skip
 

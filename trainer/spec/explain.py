@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any, Final, get_args, get_origin
 
 from pydantic import BaseModel, Tag
@@ -183,6 +184,7 @@ def _keys(root: type[BaseModel], loc: Path) -> list[str]:
     return [name for model in _models(_follow(root, loc)[1]) for name in model.model_fields]
 
 
+@cache
 def _tagged(union: Any) -> dict[Any, Any]:
     """The members of a union by their tags."""
     marked = {
