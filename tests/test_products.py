@@ -5,11 +5,15 @@ from __future__ import annotations
 import ctypes
 import mmap
 import re
+import signal
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from fractions import Fraction
 from functools import cache
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -217,16 +221,29 @@ def test_bits_of_one_column(dtype, kind) -> None:
             assert np.isnan(out[:, 1]).all()
 
 
+@cache
+def some_of_a_large_one(m, n, k, dtype):
+    """a and b, rows and columns at the edges of what is packed, and what the product has there."""
+    rng = np.random.default_rng([m, n, k])
+    a = rng.standard_normal((m, k)).astype(dtype)
+    b = rng.standard_normal((k, n)).astype(dtype)
+    edges = [0, 1, 7, 8, 15, 23, 24, 46, 47, 48, 63, 64, 95, 96, 143, 144, 191, 192, 193, 255, 256]
+    rows = [x for x in (*edges, m - 9, m - 2, m - 1) if x < m]
+    columns = [x for x in (*edges, 510, 512, n - 17, n - 16, n - 2, n - 1) if 0 <= x < n]
+    return a, b, np.ix_(rows, columns), canonical(a[rows], b[:, columns])
+
+
 @every_target
 @every_dtype
 @pytest.mark.parametrize("form", FORMS)
 def test_bits_where_panels_are_packed(form, dtype, kind) -> None:
-    for m, n, k in [(75, 530, 70), (1030, 7, 40), (210, 520, 300)]:
-        A, B, expected = example(m, n, k, dtype)
+    for m, n, k in [(75, 530, 70), (530, 77, 70), (1030, 7, 40), (513, 530, 300)]:
+        A, B, places, expected = some_of_a_large_one(m, n, k, dtype)
         a, b = as_form(form, A, B)
         out = np.full((m, n), np.nan, dtype)
         call(kind, form, a, b, out)
-        assert same(out, expected), (m, n, k)
+        assert same(out[places], expected), (m, n, k)
+        assert np.allclose(out, A @ B, rtol=1e-3, atol=1e-3)
 
 
 @every_dtype
@@ -323,6 +340,27 @@ def test_nothing_beyond_the_arrays_is_read_or_written(dtype, kind) -> None:
         x, y = a.T if form == "tn" else a, b.T if form == "nt" else b
         assert np.allclose(out, x @ y, rtol=1e-3, atol=1e-3)
         assert np.isnan(flat).sum() == flat.size - m * n, "what is between the rows is as it was"
+
+
+FAULT = """
+import sys
+sys.path.insert(0, {tests!r})
+from test_products import Fenced, call, host_target
+fenced = Fenced()
+a, b, out = (fenced.array(8, 8, 8, "float32", True)[0] for _ in range(3))
+a[...] = b[...] = 1
+call(host_target(), "nn", a, b, out)
+print("in bounds", flush=True)
+call(host_target(), "nn", a, b[1:], out)
+"""
+
+
+def test_a_product_out_of_bounds_is_found() -> None:
+    """The fences stand where they should: a row too many is beyond them."""
+    source = FAULT.format(tests=str(Path(__file__).parent))
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True)
+    assert done.stdout == "in bounds\n"
+    assert done.returncode == -signal.SIGSEGV
 
 
 # Accuracy --------------------------------------------------------------------------------------
