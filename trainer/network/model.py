@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -84,7 +85,7 @@ class Model:
             return self.preprocessing.encode(rows).astype(self.preprocessing.dtype, order="C")
 
     def _blocks(self, rows: int) -> Iterable[slice]:
-        widest = max(int(np.prod(value.shape[-1:])) for value in self.parameters.values())
+        widest = max(math.prod(value.shape[-1:]) for value in self.parameters.values())
         return blocks(rows, max(widest, self.preprocessing.layout.width))
 
     def _evaluated(self, x: Array) -> Array:

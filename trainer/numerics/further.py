@@ -101,7 +101,7 @@ def cos_turns(ar: Arithmetic, x: Value) -> Value:
 
 def _part_of_turn(ar: Arithmetic, x: Value) -> Value:
     """|x| without the nearest whole number, from -1/2 to 1/2."""
-    whole = 2.0 ** constants_of(ar.dtype).fraction  # from here on numbers are whole
+    whole = float(2 ** constants_of(ar.dtype).fraction)  # from here on numbers are whole
     t = ar.absolute(x)
     return ar.where(t < whole, t - ((t + whole) - whole), 0.0 * t)
 

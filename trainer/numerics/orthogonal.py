@@ -9,6 +9,7 @@ is enough for rounding to leave nothing (L. Giraud, J. Langou, M. Rozložník an
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -57,11 +58,11 @@ def _product(a: Array, b: Array, bits: int) -> Array:
     The products of slices i and j of both, from 0, are exact, and added where i + j < 3: from those
     of the greatest i + j on, and of these from the least i.
     """
-    scale = float(np.ldexp(1.0, np.frexp(np.abs(a).max())[1]))  # a power of two above all of a
+    scale = math.ldexp(1.0, math.frexp(np.abs(a).max())[1])  # a power of two above all of a
     slices, found = _sliced(a / scale, bits), np.zeros((len(a), b.shape[2]))
     for both in reversed(range(SLICES)):
         for i in range(both + 1):
-            found += (slices[i] @ b[both - i]) * (scale * 2.0 ** (-bits * (both + 2)))
+            found += (slices[i] @ b[both - i]) * math.ldexp(scale, -bits * (both + 2))
     return found
 
 
@@ -71,7 +72,7 @@ def _sliced(x: Array, bits: int) -> Array:
     """
     slices, rest = np.empty((SLICES, *x.shape)), x
     for some in slices:
-        rest = rest * 2.0**bits
+        rest = rest * float(2**bits)
         np.rint(rest, out=some)
         rest = rest - some
     return slices

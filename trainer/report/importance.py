@@ -12,6 +12,7 @@ import numpy as np
 from trainer.graph.ops import Array
 from trainer.metrics import METRICS
 from trainer.network.importance import Importance, deviations
+from trainer.numerics.sums import row_means
 from trainer.report.style import (
     BLUE,
     GREY,
@@ -73,7 +74,7 @@ def _figure(found: Importance, name: str, where: str) -> Figure:
 
 def _bars(axes: Axes, values: Array, colour: str, title: str) -> None:
     """A bar a column, the first on top, with the standard deviation over the repeats."""
-    means, spread = values.mean(axis=1), deviations(values)
+    means, spread = row_means(values), deviations(values)
     shown = drawable(means) & drawable(spread)
     means, spread = np.where(shown, means, 0), np.where(shown, spread, 0)
     axes.barh(range(len(means)), means, xerr=spread, color=colour, height=0.7,

@@ -52,7 +52,7 @@ def text_of(value: Any) -> str:
 
 def is_exact(number: Any) -> bool:
     """Whether a real number is so small that its type tells it from the next whole number."""
-    return bool(abs(number) < 2.0 ** (np.finfo(type(number)).nmant + 1))
+    return bool(abs(number) < 2 ** (np.finfo(type(number)).nmant + 1))
 
 
 def real_of(text: str) -> float | None:

@@ -202,7 +202,7 @@ def _parsed(cells: Any, notation: Notation) -> Array | None:
     except pa.ArrowException:
         return None
     values = floats(parsed)
-    whole = np.isfinite(values).sum() == len(cells) - cells.null_count
+    whole = np.count_nonzero(np.isfinite(values)) == len(cells) - cells.null_count
     return values if whole else None
 
 

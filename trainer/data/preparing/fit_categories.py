@@ -48,7 +48,7 @@ class Limits:
         the first stay.
         """
         rare = counts < self.least
-        if self.most is None or np.sum(~rare) + rare.any() <= self.most:
+        if self.most is None or np.count_nonzero(~rare) + rare.any() <= self.most:
             return np.asarray(rare)
         frequent = np.argsort(-counts, kind="stable")[: self.most - 1]
         rare = np.ones(len(counts), bool)
@@ -98,7 +98,7 @@ def _with_constant(
 
 def _note(column: Column, names: Sequence[str], counts: Array, rare: Array, group: str) -> str:
     gone = [name for name, one in zip(names, rare, strict=True) if one]
-    rows = int(counts[rare].sum())
+    rows = int(counts[rare].sum(dtype=np.int64))
     return (
         f"{len(gone):,} rare {'category' if len(gone) == 1 else 'categories'} of "
         f"{show(column.name)}, in {rows:,} training row{'s' * (rows > 1)}, became "

@@ -135,7 +135,7 @@ class KeptRows(Wrapped):
         keep = np.ones(batch.num_rows, bool)
         for name in self.by:
             missing = missing_cells(batch.column(name), self.missing)
-            lost = int(missing.sum())
+            lost = int(np.count_nonzero(missing))
             if lost:
                 keep &= ~missing
                 counts[name] = counts.get(name, 0) + lost
