@@ -364,8 +364,10 @@ def test_r2_and_accuracy_have_these_bits() -> None:
         batch, guess = y[start : start + 130], prediction[start : start + 130]
         score.add(guess, batch)
         accuracy.add(guess, batch)
-    errors, apart = column_sums((y - prediction) ** 2), column_sums(y - y[0])
-    spread = column_sums((y - y[0]) ** 2) - apart * apart / 500
+    errors, apart, squares = (
+        column_sums(each) for each in ((y - prediction) ** 2, y - y[0], (y - y[0]) ** 2)
+    )
+    spread = squares - apart * apart / 500
     first, second = (1 - errors / spread).tolist()
     assert score.value() == (first + second) / 2
     right = int((prediction.argmax(axis=1) == y.argmax(axis=1)).sum())

@@ -27,8 +27,8 @@ HASHES = {
     "draws": "ac6eadd90115a776",
     "initialisers": "5274ec2d71ecf2bc",
     "synthetic data": "52b4136f4aca5872",
-    "statistics": "0aa220edc8800095",
-    "metrics": "a7daa4605cd51448",
+    "statistics": "35702be1e72a19ba",
+    "metrics": "accb093bcc53c55b",
     "schedules": "bcc9ff56b83e3521",
 }
 DISPATCHED = [name for name in umath.__cpu_dispatch__ if umath.__cpu_features__[name]]

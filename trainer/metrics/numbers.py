@@ -32,7 +32,7 @@ class R2:
         self._rows = 0
         self._weight = Weight()
         self._from: Array | None = None  # the first target that counts: spreads are seen from it
-        self._errors = self._apart = self._squares = Sum()
+        self._sums = Sum()  # of the errors, the targets and their squares, side by side
 
     def add(self, prediction: Array, y: Array, weight: Array | None = None) -> None:
         """Adds the squared errors and the spread of some rows, in float64.
@@ -49,44 +49,34 @@ class R2:
             return
         if self._from is None:
             self._from = target[0].copy()
-            self._errors, self._apart, self._squares = (Sum(target.shape[1]) for _ in range(3))
+            self._sums = Sum(3 * target.shape[1])
         with np.errstate(all="ignore"):  # what overflows has no finite score
-            errors, apart = np.square(target - prediction), target - self._from
-            squares = apart * apart
-            if weight is not None:
-                each = weight.astype(np.float64)
-                errors, apart, squares = errors * each, apart * each, squares * each
-            self._errors.add(errors)
-            self._apart.add(apart)
-            self._squares.add(squares)
+            error, apart = target - prediction, target - self._from
+            each = np.concatenate([error * error, apart, apart * apart], axis=1)
+            self._sums.add(each if weight is None else each * weight.astype(np.float64))
 
     def state(self) -> Mapping[str, Array]:
         """The number of rows and what they weigh; where a target counts, that, and the sums."""
         kept = {"rows": np.array(self._rows), **named(self._weight.state(), "weight")}
         if self._from is None:
             return kept
-        sums = {"errors": self._errors, "apart": self._apart, "squares": self._squares}
-        for name, each in sums.items():
-            kept |= named(each.state(), name)
-        return {"from": self._from, **kept}
+        return {"from": self._from, **kept, **named(self._sums.state(), "sums")}
 
     def restore(self, state: Mapping[str, Array]) -> None:
         """Takes these sums."""
         self._rows, self._from = int(state["rows"]), state.get("from")
         self._weight.restore(part(state, "weight"))
         if self._from is not None:
-            self._errors, self._apart, self._squares = (
-                Sum.of(part(state, name)) for name in ("errors", "apart", "squares")
-            )
+            self._sums = Sum.of(part(state, "sums"))
 
     def value(self) -> float | None:
         """1 where every target is met, 0 for a constant guess at the mean, below 0 for worse."""
         weight = self._weight.value()
         if self._rows < 2 or weight == 0:
             return None
-        errors, apart = self._errors.value(), self._apart.value()
+        errors, apart, squares = self._sums.value().reshape(3, -1)
         with np.errstate(all="ignore"):
-            spread = _spread(self._squares.value(), apart, weight)
+            spread = _spread(squares, apart, weight)
             scores = 1 - errors / spread
         return mean(np.where(spread > 0, scores, np.where(errors > 0, 0.0, 1.0)))
 

@@ -24,6 +24,7 @@ Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 LANES: Final = 32
 SEGMENT: Final = 64  # rows
 CELLS: Final = 2**16  # numbers that are in work at a time; no result depends on it
+FEW: Final = 2**13  # numbers, up to which calls cost more than additions
 MANY: Final = 16  # segments that are in work at least
 NARROW: Final = 16  # columns, below which segments lie side by side and not columns
 
@@ -37,6 +38,8 @@ def total(x: Array) -> float:
 
 def mean(x: Array) -> float:
     """The total by the count; nan without numbers."""
+    if x.size == 1:
+        return float(x.reshape(())) + 0.0
     return float(x.dtype.type(total(x)) / x.dtype.type(x.size)) if x.size else float("nan")
 
 
@@ -166,11 +169,14 @@ def _lanes(segments: Array) -> Array:
     """The sums of segments, of shape (segments, rows, columns), by lanes and halves."""
     count, rows, columns = segments.shape
     width = min(LANES, 1 << max(0, columns - 1).bit_length())  # the others stay +0
-    lanes = np.zeros((count, width), segments.dtype)
-    for row in range(rows):
-        for start in range(0, columns, LANES):
-            some = segments[:, row, start : start + LANES]
-            lanes[:, : some.shape[1]] += some
+    if segments.size <= FEW and columns == width:
+        lanes = _chain(segments)
+    else:
+        lanes = np.zeros((count, width), segments.dtype)
+        for row in range(rows):
+            for start in range(0, columns, LANES):
+                some = segments[:, row, start : start + LANES]
+                lanes[:, : some.shape[1]] += some
     while width > 1:
         width //= 2
         lanes = lanes[:, :width] + lanes[:, width:]
@@ -180,6 +186,8 @@ def _lanes(segments: Array) -> Array:
 def _chains(segments: Array) -> Array:
     """The sums of segments, of shape (segments, rows, columns), by column."""
     count, rows, columns = segments.shape
+    if segments.size <= FEW:
+        return _chain(segments)
     if columns < min(NARROW, count):
         beside = np.ascontiguousarray(segments.transpose(1, 2, 0))
         found = np.zeros((columns, count), segments.dtype)
@@ -190,6 +198,11 @@ def _chains(segments: Array) -> Array:
     for row in range(rows):
         found += segments[:, row]
     return found
+
+
+def _chain(segments: Array) -> Array:
+    """One chain of additions over the rows of each segment, in a single call."""
+    return np.asarray(np.add.accumulate(segments, axis=1)[:, -1] + 0.0)  # from +0, so never -0
 
 
 def _pairwise(sums: Array) -> Array:
