@@ -26,6 +26,7 @@ NAMES: Final = ("product_nn", "product_nt", "product_tn", "product_column")
 PARAMETERS: Final = "i64 m, i64 n, i64 k, ptr a, i64 lda, ptr b, i64 ldb, ptr out, i64 ldo"
 STRIP: Final = 256  # columns of a transposed product that are computed before they are turned
 CHAINS: Final = 32  # of a product with one column
+SLIM: Final = 4  # so few columns are computed as rows, though A has to be turned, in wide vectors
 FAR: Final = 512  # numbers between rows from which on packing pays,
 PACK_A: Final = 128  # of a transposed A if there are so many columns,
 PACK_B: Final = 64  # of B if there are so many rows,
@@ -50,7 +51,8 @@ def products_text(dtype: str, target: Target) -> str:
     _add_block(module, shape)
     _add_multiply(module, shape)
     _add_tall(module, shape)
-    _add_forms(module, shape)
+    for form in ("nn", "nt", "tn"):
+        _add_form(module, shape, form)
     _add_column(module, shape)
     return str(module)
 
@@ -177,44 +179,40 @@ def _chosen(f: Function, shape: Shape, vectors: Value, narrow: Value, name: str)
     return narrow.choose(f.name(f"{name}_narrow"), found)
 
 
-def _add_forms(module: Module, shape: Shape) -> None:
-    """Adds the products of two matrices, as they are called."""
-    f = Function(module, "product_nn", PARAMETERS, exported=True)
+def _add_form(module: Module, shape: Shape, form: str) -> None:
+    """Adds the product of a form, as it is called: `nn`, `nt` with B's, `tn` with A's transpose."""
+    f = Function(module, f"product_{form}", PARAMETERS, exported=True)
     m, n, k, a, lda, b, ldb, out, ldo = f.parameters.values()
-    f.call("multiply", m, n, k, a, lda, 1, b, ldb, f.flag(False), out, ldo)
-    f.end()
-
-    f = Function(module, "product_nt", PARAMETERS, exported=True)
-    m, n, k, a, lda, b, ldb, out, ldo = f.parameters.values()
-    turned = (k.equals(1) & ldb.equals(1)).choose(f.flag(False), f.flag(True))
-    f.call("multiply", m, n, k, a, lda, 1, b, ldb, turned, out, ldo)
-    f.end()
-
-    f = Function(module, "product_tn", PARAMETERS, exported=True)
-    m, n, k, a, lda, b, ldb, out, ldo = f.parameters.values()
-    narrow = n < shape.lanes
-    with f.when(narrow):
-        f.call("tall", m, n, k, a, lda, b, ldb, out, ldo)
-    with f.when(narrow.equals(0)):
-        f.call("multiply", m, n, k, a, 1, lda, b, ldb, f.flag(False), out, ldo)
+    a_turned, b_turned = form[0] == "t", form[1] == "t"
+    a_row, a_k = (f.whole(1), lda) if a_turned else (lda, f.whole(1))
+    b_n, b_k = (ldb, f.whole(1)) if b_turned else (f.whole(1), ldb)
+    most = shape.lanes - 1 if a_turned else SLIM if shape.lanes > 8 else 0
+    slim = n < most + 1
+    with f.when(slim):
+        f.call("tall", m, n, k, a, lda, f.flag(not a_turned), b, b_n, b_k, out, ldo)
+    with f.when(slim.equals(0)):
+        f.call("multiply", m, n, k, a, a_row, a_k, b, ldb, f.flag(b_turned), out, ldo)
     f.end()
 
 
 def _add_tall(module: Module, shape: Shape) -> None:
-    """Adds `tall`: out = A^T B of less than a vector of columns: the transpose of B^T A, whose rows
-    are long.
+    """Adds `tall`: out = A B of less than a vector of columns: the transpose of B^T A^T, whose rows
+    are long. A is (m, k) if `turned`, else (k, m); `b_n` and `b_k` are B's strides.
     """
-    f = Function(module, "tall", PARAMETERS)
+    f = Function(
+        module, "tall",
+        "i64 m, i64 n, i64 k, ptr a, i64 lda, i1 turned, ptr b, i64 b_n, i64 b_k, ptr out, i64 ldo",
+    )  # fmt: skip
     real = shape.real
-    m, n, k, a, lda, b, ldb, out, ldo = f.parameters.values()
+    m, n, k, a, lda, turned, b, b_n, b_k, out, ldo = f.parameters.values()
     strip = f.array(real, shape.lanes * STRIP)
     contiguous = n.equals(1) & ldo.equals(1)
     with f.when(contiguous):
-        f.call("multiply", n, m, k, b, 1, ldb, a, lda, f.flag(False), out, m)
+        f.call("multiply", n, m, k, b, b_n, b_k, a, lda, turned, out, m)
     with f.when(contiguous.equals(0)), f.each(m, STRIP) as i0:
-        width = (m - i0).or_less(STRIP)
-        target, off = f.at(real, out, i0 * ldo), f.flag(False)
-        f.call("multiply", n, width, k, b, 1, ldb, f.at(real, a, i0), lda, off, strip, STRIP)
+        width, target = (m - i0).or_less(STRIP), f.at(real, out, i0 * ldo)
+        a_i = f.at(real, a, turned.choose(i0 * lda, i0))
+        f.call("multiply", n, width, k, b, b_n, b_k, a_i, lda, turned, strip, STRIP)
         with f.when(n >= BLOCK):
             f.call(f"turn{BLOCK}", strip, STRIP, n, width, target, ldo, n)
         with f.when(n < BLOCK), f.each(width) as i, f.each(n) as j:
