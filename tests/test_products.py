@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from trainer.engine.compiled import products, target
 from trainer.engine.compiled.irtext import Module
 from trainer.engine.compiled.multiply import CHAINS, NAMES, products_text
 from trainer.engine.compiled.products import load_products, tile_shape
-from trainer.engine.compiled.target import Target, assembly, host_target
+from trainer.engine.compiled.target import Target, assembly, host_target, make_object
 from trainer.engine.compiled.tiles import CHAIN, Shape, add_panel
 
 DTYPES = ["float32", "float64"]
@@ -266,6 +267,61 @@ def test_tiles_on_several_threads(form, dtype) -> None:
     assert same(out, expected)
 
 
+ELSEWHERE = {
+    "neoverse-v1": "aarch64-unknown-linux-gnu",
+    "apple-m1": "arm64-apple-macosx",
+    "znver5": "x86_64-unknown-linux-gnu",
+}
+
+HARNESS = """
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+typedef void product(int64_t, int64_t, int64_t, void *, int64_t, void *, int64_t, void *, int64_t);
+product product_nn, product_nt, product_tn, product_column;
+int main(void) {
+  product *forms[] = {product_nn, product_nt, product_tn, product_column};
+  int64_t h[7];
+  while (fread(h, 8, 7, stdin) == 7) {  /* form, m, n, k, lda, ldb, bytes of a number */
+    int64_t m = h[1], n = h[2], k = h[3], size = h[6];
+    void *a = malloc(m * k * size), *b = malloc(k * n * size), *out = malloc(m * n * size);
+    fread(a, size, m * k, stdin);
+    fread(b, size, k * n, stdin);
+    forms[h[0]](m, n, k, a, h[4], b, h[5], out, n);
+    fwrite(out, size, m * n, stdout);
+  }
+}
+"""
+
+
+@pytest.mark.skipif(
+    not (shutil.which("qemu-aarch64") and shutil.which("aarch64-linux-gnu-gcc")),
+    reason="there is no qemu-aarch64 (Debian: qemu-user), or no compiler for it",
+)
+@every_dtype
+def test_bits_on_aarch64(dtype, tmp_path) -> None:
+    target.initialise_all()
+    kind = Target(ELSEWHERE["neoverse-v1"], "neoverse-v1", "")
+    (tmp_path / "main.c").write_text(HARNESS)
+    (tmp_path / "products.o").write_bytes(make_object(products_text(dtype, kind), kind))
+    build = ["aarch64-linux-gnu-gcc", "-static", "-o", "main", "main.c", "products.o"]
+    subprocess.run(build, cwd=tmp_path, check=True)
+    given, expected, column = [], [], None
+    for k, m, n in product((1, 3, 30, 65, 257), (1, 3, 5, 13, 40), (1, 2, 5, 8, 9, 17, 40)):
+        A, B, whole = example(40, 40, k, dtype)
+        column = canonical_column(A, B[:, :1]) if m == n == 1 else column
+        A, B = A[:m], np.ascontiguousarray(B[:, :n])
+        for number, form in enumerate([*FORMS, "column"][: 4 if n == 1 else 3]):
+            a, b = as_form(form, A, B)
+            sizes = np.array([number, m, n, k, a.shape[1], b.shape[1], a.itemsize])
+            given += [x.tobytes() for x in (sizes, a, b)]
+            expected.append((column if form == "column" else whole)[:m, :n].ravel())
+    done = subprocess.run(
+        ["qemu-aarch64", tmp_path / "main"], input=b"".join(given), capture_output=True, check=True
+    )
+    assert same(np.frombuffer(done.stdout, dtype), np.concatenate(expected))
+
+
 @pytest.mark.parametrize("form", [*FORMS, "column"])
 def test_sizes_of_zero(form) -> None:
     for m, n, k in [(0, 1, 5), (5, 0, 5), (3, 1, 0), (0, 0, 0)]:
@@ -380,12 +436,6 @@ def test_accuracy_of_long_sums(form) -> None:
 
 
 # Machine code ----------------------------------------------------------------------------------
-
-ELSEWHERE = {
-    "neoverse-v1": "aarch64-unknown-linux-gnu",
-    "apple-m1": "arm64-apple-macosx",
-    "znver5": "x86_64-unknown-linux-gnu",
-}
 
 
 def inner_loops(text: str) -> list[list[str]]:
