@@ -25,6 +25,7 @@ from benchmarks.cases import CASES, Case
 from trainer.engine.compiled.irtext import I64, PTR, REALS, Function, Module
 from trainer.engine.compiled.products import load_products, use_loops
 from trainer.engine.compiled.target import Code, Target, host_target, make_object
+from trainer.engine.compiled.tiles import PARAMETERS
 from trainer.graph.ops import Array
 
 TURN: Final = 4e-4  # seconds
@@ -78,22 +79,21 @@ def helpers(dtype: str, target: Target) -> Code:
     """`peak(turns)`, the loop of fma, and `repeat(times, product, …)`, so that Python's calls do
     not count.
     """
-    module, real = Module(), REALS[dtype]
-    kind = real.vector(target.vector_bytes // real.bytes)
+    module = Module(REALS[dtype])
+    lanes = target.vector_bytes // module.real.bytes
     f = Function(module, "peak", f"{I64} times, {PTR} out", exported=True)
-    x = f.load(real, f.parameters["out"], target.vector_bytes // real.bytes)
-    with f.repeat([f.parameters["times"], *[f.zeros(kind)] * SUMS]) as loop:
+    x = f.load(f.parameters["out"], lanes)
+    with f.repeat([f.parameters["times"], *[f.zeros(lanes)] * SUMS]) as loop:
         left, *sums = loop.values
-        loop.next = [left - 1, *(f.fma(real, x, x, each) for each in sums)]
+        loop.next = [left - 1, *(f.fma(x, x, each) for each in sums)]
         loop.again = loop.next[0] > 0
     total = loop.next[1]
     for each in loop.next[2:]:
         total = f.add(total, each)
-    f.store(real, total, f.parameters["out"])
+    f.store(total, f.parameters["out"])
     f.end()
 
-    product = "i64 m, i64 n, i64 k, ptr a, i64 lda, ptr b, i64 ldb, ptr out, i64 ldo"
-    f = Function(module, "repeat", f"{I64} times, {PTR} product, {product}", exported=True)
+    f = Function(module, "repeat", f"{I64} times, {PTR} product, {PARAMETERS}", exported=True)
     times, function, *arguments = f.parameters.values()
     with f.each(times):
         f.call(function, *arguments)

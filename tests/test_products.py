@@ -20,8 +20,9 @@ import numpy as np
 import pytest
 
 from trainer.engine.compiled import products, target
+from trainer.engine.compiled.column import CHAINS
 from trainer.engine.compiled.irtext import Module
-from trainer.engine.compiled.multiply import CHAINS, NAMES, products_text
+from trainer.engine.compiled.multiply import NAMES, products_text
 from trainer.engine.compiled.products import load_products, tile_shape
 from trainer.engine.compiled.target import Target, assembly, host_target, make_object
 from trainer.engine.compiled.tiles import CHAIN, Shape, add_panel
@@ -481,7 +482,7 @@ def test_a_tile_that_is_too_large_is_found(cpu) -> None:
     triple = ELSEWHERE.get(cpu, "x86_64-unknown-linux-gnu")
     kind = Target(triple, cpu, "+64bit" if "x86" in triple else "")
     shape = Shape.of("float32", kind)
-    module = Module()
+    module = Module(shape.real)
     add_panel(module, replace(shape, rows=2 * shape.rows), shape.vectors)
     text = str(module).replace("define internal", "define")
     assert any(spills(loop) for loop in inner_loops(assembly(text, kind)))

@@ -86,7 +86,7 @@ class Value:
         return (self < other).choose(self, other)
 
     def choose(self, yes: Number, no: Number) -> Value:
-        """One of two, by this condition."""
+        """One of two, by this condition; of two vectors lane by lane, by a mask."""
         x, y = self.of.whole(yes), self.of.whole(no)
         return self.of.let(x.type, f"select {self}, {x}, {y}")
 
@@ -115,7 +115,7 @@ class Function:
 
     def __init__(self, module: Module, name: str, parameters: str, exported: bool = False) -> None:
         """`parameters` are LLVM's, of types `i64`, `i1` and `ptr`: "i64 m, ptr a"."""
-        self.module = module
+        self.module, self.real = module, module.real
         pairs = [one.split() for one in parameters.split(",")]
         self.parameters = {name: Value(f"%{name}", kind, self) for kind, name in pairs}
         shown = ", ".join(
@@ -152,10 +152,6 @@ class Function:
         """A condition that is known."""
         return Value("true" if value else "false", "i1", self)
 
-    def neither(self, x: Value, y: Value) -> Value:
-        """Whether no one of two conditions holds."""
-        return self.let("i1", f"xor {x | y}, true")
-
     def name(self, function: str) -> Value:
         """A function of the module, to be called."""
         return Value(f"@{function}", PTR, self)
@@ -165,54 +161,44 @@ class Function:
         named = function.text if isinstance(function, Value) else f"@{function}"
         self.do(f"call void {named}({', '.join(str(self.whole(x)) for x in arguments)})")
 
-    def intrinsic(self, kind: str, name: str, *arguments: Value) -> Value:
-        """What one of LLVM's own functions gives."""
-        self.module.declare(kind, name, *(x.type for x in arguments))
-        return self.let(kind, f"call {kind} @{name}({', '.join(map(str, arguments))})")
-
-    def array(self, real: Real, count: int) -> Value:
+    def array(self, count: int) -> Value:
         """Room for so many floats on the stack, for as long as the function runs; to be asked for
         at its beginning.
         """
-        return self.let(PTR, f"alloca {real.name}, i64 {count}, align 64")
+        return self.let(PTR, f"alloca {self.real.name}, i64 {count}, align 64")
 
     # Memory --------------------------------------------------------------------------------------
 
-    def at(self, real: Real, pointer: Value, offset: Number) -> Value:
+    def at(self, pointer: Value, offset: Number) -> Value:
         """Where so many floats after a pointer is."""
         if offset == 0:
             return pointer
-        return self.let(PTR, f"getelementptr {real.name}, {pointer}, i64 {_text(offset)}")
+        return self.let(PTR, f"getelementptr {self.real.name}, {pointer}, i64 {_text(offset)}")
 
-    def load(self, real: Real, pointer: Value, lanes: int = 0, mask: Value | None = None) -> Value:
+    def load(self, pointer: Value, lanes: int = 0, mask: Value | None = None) -> Value:
         """A float; or a vector, whose lanes are 0, and not read, where a mask is not set."""
-        kind = real.vector(lanes) if lanes else real.name
+        kind = self.real.vector(lanes) if lanes else self.real.name
         if mask is None:
-            return self.let(kind, f"load {kind}, {pointer}, align {real.bytes}")
-        name = f"llvm.masked.load.v{lanes}{real.code}.p0"
+            return self.let(kind, f"load {kind}, {pointer}, align {self.real.bytes}")
+        name = f"llvm.masked.load.v{lanes}{self.real.code}.p0"
         self.module.declare(kind, name, PTR, mask.type, kind)
-        where = f"ptr align {real.bytes} {pointer.text}"
-        return self.let(kind, f"call {kind} @{name}({where}, {mask}, {self.zeros(kind)})")
+        where = f"ptr align {self.real.bytes} {pointer.text}"
+        return self.let(kind, f"call {kind} @{name}({where}, {mask}, {self.zeros(lanes)})")
 
-    def store(self, real: Real, value: Value, pointer: Value, mask: Value | None = None) -> None:
+    def store(self, value: Value, pointer: Value, mask: Value | None = None) -> None:
         """Writes a float; or a vector, only its lanes where a mask is set."""
         if mask is None:
-            self.do(f"store {value}, {pointer}, align {real.bytes}")
+            self.do(f"store {value}, {pointer}, align {self.real.bytes}")
             return
-        lanes = mask.type[1:].split()[0]
-        name = f"llvm.masked.store.v{lanes}{real.code}.p0"
+        name = f"llvm.masked.store.v{self.lanes(value)}{self.real.code}.p0"
         self.module.declare("void", name, value.type, PTR, mask.type)
-        self.do(f"call void @{name}({value}, ptr align {real.bytes} {pointer.text}, {mask})")
-
-    def prefetch(self, pointer: Value) -> None:
-        """Asks for what is there, which will be needed soon."""
-        self.module.declare("void", "llvm.prefetch.p0", PTR, "i32", "i32", "i32")
-        self.do(f"call void @llvm.prefetch.p0({pointer}, i32 0, i32 3, i32 1)")
+        self.do(f"call void @{name}({value}, ptr align {self.real.bytes} {pointer.text}, {mask})")
 
     # Vectors -------------------------------------------------------------------------------------
 
-    def zeros(self, kind: str) -> Value:
+    def zeros(self, lanes: int = 0) -> Value:
         """+0, or a vector of it."""
+        kind = self.real.vector(lanes) if lanes else self.real.name
         return Value("zeroinitializer", kind, self)
 
     def splat(self, value: Value, lanes: int) -> Value:
@@ -236,10 +222,6 @@ class Function:
         """How many lanes a vector has."""
         return int(vector.type[1:].split()[0])
 
-    def blend(self, mask: Value, yes: Value, no: Value) -> Value:
-        """Of two vectors, the lanes of one where the mask is set, else of the other."""
-        return self.let(yes.type, f"select {mask}, {yes}, {no}")
-
     def first(self, count: Value, lanes: int, start: int = 0) -> Value:
         """A mask of the lanes that are the first `count` of all, where the first one here is number
         `start`.
@@ -248,11 +230,12 @@ class Function:
         every = self.splat(count, lanes)
         return self.let(f"<{lanes} x i1>", f"icmp ugt {every}, <{numbers}>")
 
-    def fma(self, real: Real, x: Value, y: Value, z: Value) -> Value:
-        """The fused `x y + z`, rounded once."""
-        lanes = x.type[1:].split()[0] if x.type.startswith("<") else ""
-        code = f"v{lanes}{real.code}" if lanes else real.code
-        return self.intrinsic(x.type, f"llvm.fma.{code}", x, y, z)
+    def fma(self, x: Value, y: Value, z: Value) -> Value:
+        """The fused `x y + z` of floats or vectors, rounded once."""
+        many = f"v{self.lanes(x)}" if x.type.startswith("<") else ""
+        name = f"llvm.fma.{many}{self.real.code}"
+        self.module.declare(x.type, name, *[x.type] * 3)
+        return self.let(x.type, f"call {x.type} @{name}({x}, {y}, {z})")
 
     def add(self, x: Value, y: Value) -> Value:
         """The sum of floats."""
@@ -344,7 +327,9 @@ class Function:
 class Module:
     """Functions, and what of LLVM's own they call."""
 
-    def __init__(self) -> None:
+    def __init__(self, real: Real) -> None:
+        """All floats of a module are of one type."""
+        self.real = real
         self.parts: list[str] = []
         self._declared: dict[str, None] = {}
 

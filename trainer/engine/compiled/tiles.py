@@ -16,17 +16,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from trainer.engine.compiled.irtext import REALS, Function, Module, Real, Value
 from trainer.engine.compiled.target import Target
 
-CHAIN = 256
-"""So many consecutive k are one chain of fma; chains are added in order. The canonical number."""
+PARAMETERS: Final = "i64 m, i64 n, i64 k, ptr a, i64 lda, ptr b, i64 ldb, ptr out, i64 ldo"
+"""Of every product that is called: out of m × n, with inner size k, and numbers between rows."""
 
-PREFETCH = 128
-"""From so many k on a tile asks for its part of `out` before it needs it."""
+CHAIN: Final = 256
+"""So many consecutive k are one chain of fma; chains are added in order."""
 
-BLOCK = 4
+BLOCK: Final = 4
 """What is turned is turned in blocks of 4 × 4."""
 
 
@@ -69,22 +70,22 @@ class Shape:
         return [most >> i for i in range(most.bit_length())]
 
 
-def name_of(vectors: int) -> str:
-    """The function that computes a panel of so many vectors; 0 is one with a mask."""
-    return f"panel{vectors}" if vectors else "panel_narrow"
+def name_of(what: str, vectors: int) -> str:
+    """The function for a panel of so many vectors; 0 stands for less than one."""
+    return f"{what}{vectors}" if vectors else f"{what}_narrow"
 
 
 def add_panel(module: Module, shape: Shape, vectors: int) -> None:
-    """Adds `name_of(vectors)`: a panel of columns of out = A B over one chain of k, all its rows.
+    """Adds `panel1`, …: some columns of out = A B over one chain of k, all their rows.
 
     A has m > 0 rows and k > 0 columns, strides `a_row` and `a_k`, and `a_tile` after `shape.rows`
-    rows; the rows of B and `out` are `b_k` and `out_row` apart. The last vector
-    of columns begins at `b_last` in B and at `last` in `out`. The narrow panel has `last` columns
-    of `out`. Where `later` is set the chain is added to what is in `out`.
+    rows; the rows of B and `out` are `b_k` and `out_row` apart. The last vector of columns begins
+    at `b_last` in B and at `last` in `out`; the narrow panel has `last` columns of `out`. Where
+    `later` is set the chain is added to what is in `out`.
     """
     f = Function(
         module,
-        name_of(vectors),
+        name_of("panel", vectors),
         "i64 m, i64 k, ptr a, i64 a_row, i64 a_k, i64 a_tile, ptr b, i64 b_k, i64 b_last, "
         "ptr out, i64 out_row, i64 last, i1 later",
     )
@@ -99,8 +100,8 @@ def add_panel(module: Module, shape: Shape, vectors: int) -> None:
             _add_tile(f, shape, rows, max(vectors, 1), left, a, out, mask)
             tiles.next = [
                 left - rows,
-                f.at(shape.real, a, step),
-                f.at(shape.real, out, p["out_row"] * rows),
+                f.at(a, step),
+                f.at(out, p["out_row"] * rows),
             ]
         begin = tiles.values
     f.end()
@@ -111,7 +112,7 @@ def _add_tile(
     left: Value, a: Value, out: Value, mask: Value | None,
 ) -> None:  # fmt: skip
     """One tile of up to `rows` rows, of which `left` are there."""
-    real, lanes, p = shape.real, shape.lanes, f.parameters
+    lanes, p = shape.lanes, f.parameters
     row = [f.whole(0), *((left - 1).or_less(i) for i in range(1, rows))]
     a_at = [i * p["a_row"] for i in row]
     b_at: list[Value | int] = [v * lanes for v in range(vectors)]
@@ -119,39 +120,32 @@ def _add_tile(
     if mask is None and vectors > 1:
         b_at[-1], out_at[-1] = p["b_last"], p["last"]
 
-    starts = [f.at(real, out, i * p["out_row"]) for i in row]
-    places = [f.at(real, start, at) for start in starts for at in out_at]
-    with f.when(p["k"] >= PREFETCH):
-        for place in places:
-            f.prefetch(place)
-
-    zeros = [f.zeros(real.vector(lanes))] * (rows * vectors)
+    zeros = [f.zeros(lanes)] * (rows * vectors)
     with f.repeat([p["k"], a, p["b"], *zeros]) as loop:
         k, a_k, b_k, *sums = loop.values
-        columns = [f.load(real, f.at(real, b_k, at), lanes) for at in b_at]
+        columns = [f.load(f.at(b_k, at), lanes) for at in b_at]
         after = []
         for i in range(rows):
-            number = f.splat(f.load(real, f.at(real, a_k, a_at[i])), lanes)
+            number = f.splat(f.load(f.at(a_k, a_at[i])), lanes)
             after += [
-                f.fma(real, number, column, sums[i * vectors + v])
-                for v, column in enumerate(columns)
+                f.fma(number, column, sums[i * vectors + v]) for v, column in enumerate(columns)
             ]
-        loop.next = [k - 1, f.at(real, a_k, p["a_k"]), f.at(real, b_k, p["b_k"]), *after]
+        loop.next = [k - 1, f.at(a_k, p["a_k"]), f.at(b_k, p["b_k"]), *after]
         loop.again = loop.next[0] > 0
     chains = loop.next[3:]
 
-    starts = [f.at(real, out, i * p["out_row"]) for i in row]  # again: not alive in the loop
-    places = [f.at(real, start, at) for start in starts for at in out_at]
+    starts = [f.at(out, i * p["out_row"]) for i in row]
+    places = [f.at(start, at) for start in starts for at in out_at]
     with f.when(p["later"]):
         totals = [
-            f.add(f.load(real, place, lanes, mask), chain)
+            f.add(f.load(place, lanes, mask), chain)
             for place, chain in zip(places, chains, strict=True)
         ]
         for total, place in zip(totals, places, strict=True):
-            f.store(real, total, place, mask)
+            f.store(total, place, mask)
     with f.when(f.let("i1", f"xor {p['later']}, true")):
         for chain, place in zip(chains, places, strict=True):
-            f.store(real, chain, place, mask)
+            f.store(chain, place, mask)
 
 
 def add_turn(module: Module, shape: Shape, group: int) -> None:
@@ -164,38 +158,38 @@ def add_turn(module: Module, shape: Shape, group: int) -> None:
         module, f"turn{group}",
         "ptr source, i64 stride, i64 rows, i64 k, ptr target, i64 width, i64 lanes",
     )  # fmt: skip
-    p, real = f.parameters, shape.real
+    p = f.parameters
     k = p["k"]
     with f.each(p["lanes"], group) as start:
         c = start.or_less(p["lanes"] - group)  # the last group may have lanes of the one before
-        rows = [f.at(real, p["source"], c.or_less(p["rows"] - 1) * p["stride"])]
+        rows = [f.at(p["source"], c.or_less(p["rows"] - 1) * p["stride"])]
         for q in range(1, group):
             step = (c + q < p["rows"]).choose(p["stride"], 0)
-            rows.append(f.at(real, rows[-1], step))
-        target = f.at(real, p["target"], c)
+            rows.append(f.at(rows[-1], step))
+        target = f.at(p["target"], c)
         with f.when(k < BLOCK), f.each(k) as i:
             for q, row in enumerate(rows):
-                value = f.load(real, f.at(real, row, i))
-                f.store(real, value, f.at(real, target, i * p["width"] + q))
+                value = f.load(f.at(row, i))
+                f.store(value, f.at(target, i * p["width"] + q))
         with f.when(k >= BLOCK):
             with f.each(k - (BLOCK - 1), BLOCK) as i:
-                _add_turned(f, real, rows, target, i)
+                _add_turned(f, rows, target, i)
             with f.when((k & (BLOCK - 1)) > 0):  # and so may the last block
-                _add_turned(f, real, rows, target, k - BLOCK)
+                _add_turned(f, rows, target, k - BLOCK)
     f.end()
 
 
-def _add_turned(f: Function, real: Real, rows: Sequence[Value], target: Value, at: Value) -> None:
+def _add_turned(f: Function, rows: Sequence[Value], target: Value, at: Value) -> None:
     """Turns a block of all rows and `BLOCK` columns."""
-    block = [f.load(real, f.at(real, row, at), BLOCK) for row in rows]
+    block = [f.load(f.at(row, at), BLOCK) for row in rows]
     if len(rows) == 2 * BLOCK:  # two blocks side by side
         halves = zip(block[:BLOCK], block[BLOCK:], strict=True)
         block = [f.shuffle(x, y, range(2 * BLOCK)) for x, y in halves]
     width = f.parameters["width"]
-    place = f.at(real, target, at * width)
+    place = f.at(target, at * width)
     for column in _turned(f, block):
-        f.store(real, column, place)
-        place = f.at(real, place, width)
+        f.store(column, place)
+        place = f.at(place, width)
 
 
 def _turned(f: Function, rows: Sequence[Value]) -> list[Value]:
@@ -218,7 +212,7 @@ def add_copies(module: Module, shape: Shape) -> None:
     `last`, and `copy_narrow` of one with `last` columns: rows of B, `stride` apart, one behind the
     other in each panel.
     """
-    real, lanes = shape.real, shape.lanes
+    lanes = shape.lanes
     for vectors in range(shape.vectors + 1):
         name = f"copy{vectors}" if vectors else "copy_narrow"
         f = Function(
@@ -230,22 +224,22 @@ def add_copies(module: Module, shape: Shape) -> None:
         if vectors > 1:
             places[-1] = p["last"]
         with f.each(p["k"]) as i, f.each(p["panels"]) as panel:
-            row = f.at(real, p["source"], i * p["stride"] + panel * width)
-            columns = [f.load(real, f.at(real, row, place), lanes, mask) for place in places]
-            target = f.at(real, p["target"], panel * (width * CHAIN) + i * width)
+            row = f.at(p["source"], i * p["stride"] + panel * width)
+            columns = [f.load(f.at(row, place), lanes, mask) for place in places]
+            target = f.at(p["target"], panel * (width * CHAIN) + i * width)
             for v, column in enumerate(columns):
-                f.store(real, column, f.at(real, target, v * lanes))
+                f.store(column, f.at(target, v * lanes))
         f.end()
 
 
 def add_copy_tiles(module: Module, shape: Shape) -> None:
     """Adds `copy_tiles`: the rows of some whole tiles of a transposed A, tile by tile."""
     f = Function(module, "copy_tiles", "ptr source, i64 stride, i64 rows, i64 k, ptr target")
-    p, real = f.parameters, shape.real
+    p = f.parameters
     with f.each(p["k"]) as i:
-        source = f.at(real, p["source"], i * p["stride"])
-        target = f.at(real, p["target"], i * shape.rows)
+        source = f.at(p["source"], i * p["stride"])
+        target = f.at(p["target"], i * shape.rows)
         with f.each(p["rows"], shape.rows) as row:
-            numbers = f.load(real, f.at(real, source, row), shape.rows)
-            f.store(real, numbers, f.at(real, target, row // shape.rows * shape.tile))
+            numbers = f.load(f.at(source, row), shape.rows)
+            f.store(numbers, f.at(target, row // shape.rows * shape.tile))
     f.end()
