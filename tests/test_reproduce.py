@@ -377,23 +377,14 @@ def test_a_run_that_did_not_end(train: Train, store: str, write_spec: WriteSpec)
     assert err.splitlines()[0] == said
 
 
-@pytest.mark.parametrize(
-    ("reference", "said"),
-    [
-        ("nobody", "there is no run 'nobody' in sqlite:///"),
-        ("a'b", "there is no run 'a'b' in sqlite:///"),
-        ("50%", "there is no run '50%' in sqlite:///"),
-    ],
-)
-def test_references(
-    train: Train, store: str, write_spec: WriteSpec, reference: str, said: str
-) -> None:
+def test_references_to_no_run(train: Train, store: str, write_spec: WriteSpec) -> None:
     spec = load_spec(write_spec())
     begin(spec)
     begin(spec, again=True)
-    code, _, err = train("reproduce", reference)
-    assert code == 2
-    assert err.startswith(f"train: {said}".replace('"', "'"))
+    for reference in ("nobody", "a'b", "50%"):
+        code, _, err = train("reproduce", reference)
+        assert code == 2
+        assert err.startswith(f"train: there is no run '{reference}' in sqlite:///")
 
 
 def test_without_a_store(train: Train, folder: Path) -> None:

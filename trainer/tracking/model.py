@@ -42,13 +42,6 @@ _ADDED: Final = frozenset({"__pycache__", "registered_model_meta"})
 WEIGHTS_TAG: Final = "trainer.weights_sha256"
 
 
-def import_models() -> None:
-    """Imports what `log_model` needs, which takes a while."""
-    with _quiet():
-        import mlflow.models
-        import mlflow.pyfunc  # noqa: F401 (the point is the import)
-
-
 def log_model(client: MlflowClient, run_id: str, facts: Facts, bundle: Path, scratch: Path) -> str:
     """Keeps the model in the folder `bundle` with the run, which may have it; returns its id. Its
     code is made anew: no text that lies in the folder is run.
