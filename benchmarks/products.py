@@ -115,11 +115,9 @@ def least_seconds(contenders: Mapping[str, Repeat], seconds: float) -> dict[str,
     times = {name: _times_in_a_turn(repeat) for name, repeat in contenders.items()}
     found = dict.fromkeys(contenders, float("inf"))
     end, rounds = time.perf_counter() + seconds, 0
-    while time.perf_counter() < end or rounds < 3:
+    while time.perf_counter() < end or rounds < 5:
         for name, repeat in contenders.items():
-            began = time.thread_time()
-            repeat(times[name])
-            found[name] = min(found[name], (time.thread_time() - began) / times[name])
+            found[name] = min(found[name], _seconds_of(repeat, times[name]) / times[name])
         rounds += 1
     return found
 
@@ -127,12 +125,18 @@ def least_seconds(contenders: Mapping[str, Repeat], seconds: float) -> dict[str,
 def _times_in_a_turn(repeat: Repeat) -> int:
     times = 1
     while True:
-        began = time.thread_time()
-        repeat(times)
-        took = time.thread_time() - began
+        took = _seconds_of(repeat, times)
+        if took < 10 * TURN:  # what is short may have been disturbed, or found cold caches
+            took = min(took, *(_seconds_of(repeat, times) for _ in range(4)))
         if took > TURN / 4:
             return max(1, round(times * TURN / took))
         times *= 4
+
+
+def _seconds_of(repeat: Repeat, times: int) -> float:
+    began = time.thread_time()
+    repeat(times)
+    return time.thread_time() - began
 
 
 @dataclass(frozen=True)
