@@ -19,11 +19,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trainer.engine.compiled import products, target
+from trainer.engine.compiled import target
 from trainer.engine.compiled.column import CHAINS
 from trainer.engine.compiled.irtext import Module
 from trainer.engine.compiled.multiply import NAMES, products_text
-from trainer.engine.compiled.products import load_products, tile_shape
+from trainer.engine.compiled.products import load_products, tile_shape, use_loops, use_tiles
 from trainer.engine.compiled.target import Target, assembly, host_target, make_object
 from trainer.engine.compiled.tiles import CHAIN, Shape, add_panel
 
@@ -488,8 +488,37 @@ def test_a_tile_that_is_too_large_is_found(cpu) -> None:
     assert any(spills(loop) for loop in inner_loops(assembly(text, kind)))
 
 
+@every_dtype
+def test_the_text_leaves_no_choice(dtype) -> None:
+    """Floats are added and fused, nothing else, and no flag lets LLVM do it in another way."""
+    text = products_text(dtype, host_target())
+    assert {*re.findall(r"\bf[a-z]+ <|\bf[a-z]+ (?:float|double)", text)} == {"fadd <"}
+    assert not re.search(r"\b(fast|contract|reassoc|nnan|ninf|nsz|arcp|afn)\b", text)
+    assert text == products_text(dtype, host_target())
+
+
 def test_all_names_are_there() -> None:
     assert set(load_products("float32", host_target()).addresses) == set(NAMES)
-    assert products.use_tiles(512, 2048, 1024)
-    assert not products.use_tiles(32, 64, 30)
-    assert products.use_loops(1, 2, 3)
+
+
+@pytest.mark.parametrize(("form", "m", "n", "k", "tiled", "shape"), [
+    ("nn", 32, 64, 30, False, (16, 64)),
+    ("tn", 64, 128, 64, True, (32, 128)),
+    ("nt", 64, 128, 64, True, (64, 64)),
+    ("nn", 128, 256, 784, True, (16, 256)),
+    ("tn", 2048, 10, 512, True, (288, 10)),
+    ("nt", 512, 2048, 10, True, (64, 2048)),
+    ("nn", 32, 2048, 1024, True, (32, 256)),
+    ("nn", 512, 2048, 1024, True, (512, 256)),
+    ("nt", 60_000, 784, 256, True, (512, 208)),
+])  # fmt: skip
+def test_tiles_depend_on_sizes_alone(form, m, n, k, tiled, shape) -> None:
+    assert use_tiles(m, n, k) is tiled
+    assert tile_shape(form, m, n, k) == shape
+
+
+@pytest.mark.parametrize(("sizes", "loops"), [
+    ((1, 2, 3), True), ((8, 8, 4), True), ((32, 64, 1), True), ((32, 64, 30), False),
+])  # fmt: skip
+def test_small_products_are_loops(sizes, loops) -> None:
+    assert use_loops(*sizes) is loops

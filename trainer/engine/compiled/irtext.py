@@ -33,7 +33,7 @@ class Real:
 REALS: Final = {"float32": Real("float", "f32", 4), "float64": Real("double", "f64", 8)}
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True, eq=False)
 class Value:
     """What an instruction gave, or a constant, in the function that it belongs to."""
 
