@@ -52,8 +52,8 @@ def use_tiles(m: int, n: int, k: int) -> bool:
     | nt   | 128, 256, 128   |       45 |     45 |       8 |
     | nt   | 512, 2048, 10   |      247 |    224 |       8 |
     | tn   | 2048, 10, 512   |      291 |    297 |       8 |
-    | nn   | 512, 2048, 1024 |   13 436 | 14 559 |       8 |
-    | tn   | 1024, 2048, 512 |   13 348 | 14 388 |      16 |
+    | nn   | 512, 2048, 1024 |   13 413 | 14 142 |      22 |
+    | tn   | 1024, 2048, 512 |   14 293 | 15 294 |      22 |
     """
     return m * n * (k + 16) >= 500_000
 
@@ -61,17 +61,17 @@ def use_tiles(m: int, n: int, k: int) -> bool:
 def tile_shape(form: str, m: int, n: int, k: int) -> tuple[int, int]:
     """Rows and columns of a tile of an m × n result, with inner size k: a job for one thread.
 
-    Whoever packs or turns B does it once for all rows of a tile, so that tiles of `nt` are as tall
-    as they can be, and those of large products; others are as wide.
+    B is packed or turned once for all rows of a tile, so that tiles of `nt` and of large products
+    are tall; others are as wide as they can be. Large products are cut into so many that threads
+    end at about the same time.
     """
-    jobs = 2 if m * n * k < 1_000_000 else 4 if m * n * k < 4_000_000 else 8
     if m * n * k >= 100_000_000:
-        height, width = min(m, 512), n
-        while width > 320:
-            width //= 2
-        while -(-m // height) * -(-n // width) < jobs and max(height, width) > 64:
-            height, width = (height // 2, width) if height > width else (height, width // 2)
-        return height, _rounded(width, 16)
+        across = -(-n // 192)  # columns that are packed at once in float32
+        height = min(m, 512)
+        while height > 256 and -(-m // height) * across < 12:
+            height = _rounded(height // 2, 8)
+        return height, min(_rounded(-(-n // across), 16), n)
+    jobs = 2 if m * n * k < 1_000_000 else 4 if m * n * k < 4_000_000 else 8
     tall = form == "nt" and k >= 32 and n >= 16 * jobs
     if tall or m < 8 * jobs:
         return min(m, 512), min(_rounded(-(-n // jobs), 16), n)
