@@ -15,14 +15,15 @@ from derivatives import backprop, central, complex_step, graph_of, relative_erro
 
 import trainer
 from trainer.engine import evaluate
-from trainer.engine.compiled import functions as compiled_functions
 from trainer.explain.explanation import Step, explain_graph
 from trainer.explain.latex import Letters
 from trainer.export import nodes
 from trainer.export.copying import read_file
 from trainer.export.runtime import functions as program_functions
 from trainer.graph import OPS, Graph, GraphBuilder, Op, gradients
+from trainer.graph.loops import Term, Whole
 from trainer.graph.ops import ACTIVATIONS, LEAVES, Array, OnnxWriter, Places, Read, Shape
+from trainer.numerics.elementary import FUNCTIONS
 
 # All that is known of the op `mirror`: x with its columns the other way round.
 
@@ -32,9 +33,9 @@ def mirrored(x: Array) -> Array:
     return x[..., ::-1]
 
 
-def _element(read: Read, shapes: Sequence[Shape], at: Sequence[str]) -> str:
+def _element(read: Read, shapes: Sequence[Shape], at: Sequence[Term]) -> Term:
     *before, column = at
-    return read(0, [*before, f"{shapes[0][-1]} - 1 - {column}"])
+    return read(0, [*before, Whole(int(shapes[0][-1]) - 1) - column])
 
 
 def _onnx(w: OnnxWriter, x: str) -> str:
@@ -178,8 +179,7 @@ def test_what_kernels_call_is_known_to_all() -> None:
                 for node in ast.walk(tree)
                 if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
             }
-    compiled = {name for name, _ in compiled_functions.FUNCTIONS} | {"sqrt"}  # of math
-    assert called <= compiled
+    assert called <= FUNCTIONS.keys() | {"sqrt"}
     assert called <= set(read_file(program_functions.__name__).definitions)
     assert called <= nodes.NODES.keys() | nodes.EXPRESSIONS.keys()
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from trainer.graph.loops import Term, choose
 from trainer.graph.ops.op import (
     Array,
     OnnxWriter,
@@ -92,26 +93,25 @@ def _pad_vjp(g: Expr, out: Expr, _g: Expr, _x: Expr) -> Expr:
 # In loops ---------------------------------------------------------------------------------------
 
 
-def _concat_element(read: Read, shapes: Sequence[Shape], at: Sequence[str]) -> str:
+def _concat_element(read: Read, shapes: Sequence[Shape], at: Sequence[Term]) -> Term:
     *before, column = at
-    width = shapes[0][-1]
-    left, right = read(0, at), read(1, [*before, f"{column} - {width}"])
-    return f"{left} if {column} < {width} else {right}"
+    width = int(shapes[0][-1])
+    return choose(column < width, read(0, at), read(1, [*before, column - width]))
 
 
 def _columns_element(
-    read: Read, _shapes: Sequence[Shape], at: Sequence[str], *, start: int, stop: int
-) -> str:
+    read: Read, _shapes: Sequence[Shape], at: Sequence[Term], *, start: int, stop: int
+) -> Term:
     *before, column = at
-    return read(0, [*before, f"{column} + {start}" if start else column])
+    return read(0, [*before, column + start])
 
 
 def _pad_element(
-    read: Read, _shapes: Sequence[Shape], at: Sequence[str], *, start: int, stop: int
-) -> str:
+    read: Read, _shapes: Sequence[Shape], at: Sequence[Term], *, start: int, stop: int
+) -> Term:
     *before, column = at
-    inner = read(0, [*before, f"{column} - {start}" if start else column])
-    return f"{inner} if {start} <= {column} < {stop} else ZERO"
+    inner = read(0, [*before, column - start])
+    return choose(column < start, 0.0, choose(column < stop, inner, 0.0))
 
 
 # As ONNX ----------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from trainer.graph.loops import Term
 from trainer.graph.ops.op import Array, Local, OnnxWriter, Op, Places, Read, Shape, ShapeError
 
 
@@ -36,7 +37,7 @@ def _transpose_local(_out: Array, _a: Array) -> Array:
     return np.ones(())
 
 
-def _transpose_element(read: Read, _shapes: Sequence[Shape], at: Sequence[str]) -> str:
+def _transpose_element(read: Read, _shapes: Sequence[Shape], at: Sequence[Term]) -> Term:
     return read(0, at[::-1])
 
 

@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias
 
 import numpy as np
 
+from trainer.graph.loops import Element, Statement, Term
+
 if TYPE_CHECKING:
     from trainer.graph.graph import Expr
 
@@ -40,20 +42,24 @@ class ShapeError(ValueError):
 
 # How a kernel computes what is not elementwise ------------------------------------------------
 
-Read: TypeAlias = Callable[[int, Sequence[str]], str]
-"""`read(1, ["i", "0"])`: the element of the second input at these places, as an expression."""
+Read: TypeAlias = Callable[[int, Sequence[Term]], Term]
+"""`read(1, [i, j])`: the element of the second input at these places."""
+
+
+Every: TypeAlias = Callable[[Callable[[Term], list[Statement]]], Statement]
+"""`every(body)`: a loop over the places of a row."""
 
 
 @dataclass(frozen=True)
 class Places:
     """One element, from elements of the inputs at other places than its own.
 
-    `element(read, shapes, at, **attributes)` writes it for the places `at`, the names of the
-    loops' variables; `shapes` are those of the inputs. One that `flips` is the transpose of its
-    input, which a matrix product reads without it.
+    `element(read, shapes, at, **attributes)` is it for the places `at`, the loops' variables;
+    `shapes` are those of the inputs. One that `flips` is the transpose of its input, which a
+    matrix product reads without it.
     """
 
-    element: Callable[..., str]
+    element: Callable[..., Term]
     flips: bool = False
 
 
@@ -61,22 +67,23 @@ class Places:
 class Rows:
     """Whole rows at a time; threads may share them.
 
-    `lines(x, first, y, every)` are the statements for one row: `x` and `y` are an element of the
-    input and of the output at the place of the loop `every`, `first` is the input's first one.
+    `statements(x, y, every)` are those for one row: `x` and `y` are an element of the input and
+    of the output at the place of a loop, and `every(body)` is the loop over the places j of the
+    row whose body is `body(j)`.
     """
 
-    lines: Callable[[str, str, str, str], list[str]]
+    statements: Callable[[Element, Element, Every], list[Statement]]
 
 
 @dataclass(frozen=True)
 class InOrder:
     """All of it at once, by one thread.
 
-    `lines(read, out, sizes)` are the statements: `out` is the array, `sizes` has for each input
-    the lengths of its axes, as expressions.
+    `statements(read, out, sizes)`: `out` is the array's name, `sizes` has for each input the
+    lengths of its axes.
     """
 
-    lines: Callable[[Read, str, Sequence[Sequence[str]]], list[str]]
+    statements: Callable[[Read, str, Sequence[Sequence[Term]]], list[Statement]]
 
 
 Form: TypeAlias = Literal["sum", "mean", "count", "repeat", "product"] | Places | Rows | InOrder
@@ -135,7 +142,7 @@ class Op:
 
     For what compiles and exports: an elementwise op has a `kernel`, its forward for one element;
     `ZERO`, `ONE` and `SLOPE` are constants of the graph's dtype, functions those of
-    `engine/compiled/functions.py`. From it come the loops, the NumPy program and ONNX nodes. Any
+    `numerics/elementary.py`. From it come the loops, the NumPy program and ONNX nodes. Any
     other op has a `form`, how loops compute it, of how many of its inputs it `reads` the values
     (of the others it needs the shape; all, if it does not say), and `onnx(writer, *inputs,
     **attributes)`, which adds its nodes. `program` is its expression in NumPy with `{0}` and

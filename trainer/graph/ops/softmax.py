@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from trainer.graph.ops.op import Array, Local, OnnxWriter, Op, Rows, Shape, ShapeError
+from trainer.graph.loops import Add, Element, Lanes, Let, Name, Statement, Store, Total, apply
+from trainer.graph.ops.op import (
+    Array,
+    Every,
+    Local,
+    OnnxWriter,
+    Op,
+    Rows,
+    Shape,
+    ShapeError,
+)
 
 if TYPE_CHECKING:
     from trainer.graph.graph import Expr
@@ -50,29 +60,37 @@ def _log_softmax_local(out: Array, x: Array) -> Array:
     return np.asarray(np.eye(x.size) - np.exp(out).reshape(1, -1))
 
 
-def _softmax_row(x: str, first: str, y: str, every: str) -> list[str]:
-    return [*_exponentials(x, first, y, every), every, f"    {y} /= mass"]
-
-
-def _log_softmax_row(x: str, first: str, y: str, every: str) -> list[str]:
+def _softmax_row(x: Element, y: Element, every: Every) -> list[Statement]:
     return [
-        *_exponentials(x, first, y, every),
-        "mass = log(mass)",
-        every,
-        f"    {y} = {x} - top - mass",
+        *_exponentials(x, y, every),
+        every(lambda j: [Store(y.array, y.at, y / Name("mass"))]),
     ]
 
 
-def _exponentials(x: str, first: str, y: str, every: str) -> list[str]:
-    """The largest of the row, the exponentials in `y` and their sum."""
+def _log_softmax_row(x: Element, y: Element, every: Every) -> list[Statement]:
     return [
-        f"top, mass = {first}, ZERO",
-        every,
-        f"    top = max(top, {x})",
-        every,
-        f"    {y} = exp({x} - top)",
-        every,
-        f"    mass += {y}",
+        *_exponentials(x, y, every),
+        Let("shift", apply("log", Name("mass"))),
+        every(lambda j: [Store(y.array, y.at, x - Name("top") - Name("shift"))]),
+    ]
+
+
+def _exponentials(x: Element, y: Element, every: Every) -> list[Statement]:
+    """The largest of the row, `top`, the exponentials in `y`, and their sum, `mass`."""
+    tops, masses = Lanes("tops", greatest=True), Lanes("masses")
+    return [
+        tops,
+        every(lambda j: [Add(tops, j, x)]),
+        Total("top", tops),
+        masses,
+        every(
+            lambda j: [
+                Let("e", apply("exp", x - Name("top"))),
+                Store(y.array, y.at, Name("e")),
+                Add(masses, j, Name("e")),
+            ]
+        ),
+        Total("mass", masses),
     ]
 
 

@@ -12,6 +12,20 @@ from typing import Final
 
 import numpy as np
 
+from trainer.graph.loops import (
+    Element,
+    For,
+    If,
+    Name,
+    Number,
+    Statement,
+    Store,
+    Term,
+    Whole,
+    apply,
+    choose,
+    compare,
+)
 from trainer.graph.ops.op import (
     Array,
     InOrder,
@@ -66,29 +80,34 @@ def _scattered(g: Shape, index: Shape, table: Shape) -> Shape:
 # In loops ---------------------------------------------------------------------------------------
 
 
-def _names_a_row(number: str, rows: object) -> str:
+def _names_a_row(number: Term, rows: int) -> Term:
     """Whether a number names one of so many rows; nan does not."""
-    return f"ZERO <= {number} < {rows}"
+    return apply("and", compare("at_least", number, 0.0), number < float(rows))
 
 
-def _lookup_element(read: Read, shapes: Sequence[Shape], at: Sequence[str]) -> str:
-    number = read(1, [at[0], "0"])
-    found = read(0, [f"int64({number})", at[1]])
-    return f"{found} if {_names_a_row(number, shapes[0][0])} else ZERO"
+def _lookup_element(read: Read, shapes: Sequence[Shape], at: Sequence[Term]) -> Term:
+    number = read(1, [at[0], Whole(0)])
+    found = read(0, [apply("int", number), at[1]])
+    return choose(_names_a_row(number, int(shapes[0][0])), found, 0.0)
 
 
-def _scatter_lines(read: Read, out: str, sizes: Sequence[Sequence[str]]) -> list[str]:
+def _scatter_statements(
+    read: Read, out: str, sizes: Sequence[Sequence[Term]]
+) -> list[Statement]:  # fmt: skip
     (count, _), _, (rows, columns) = sizes
-    number = read(1, ["i", "0"])
+    i, j = Name("i", "int"), Name("j", "int")
+    number = read(1, [i, Whole(0)])
+    cell = (apply("int", number), j)
+    add = Store(out, cell, Element(out, cell) + read(0, [i, j]))
+    assert isinstance(rows, Whole)
     return [
-        f"for i in range({rows}):",
-        f"    for j in range({columns}):",
-        f"        {out}[i, j] = ZERO",
-        f"for i in range({count}):",
-        f"    if {_names_a_row(number, rows)}:",
-        f"        for j in range({columns}):",
-        f"            {out}[int64({number}), j] += {read(0, 'ij')}",
+        _over(i, rows, _over(j, columns, Store(out, (i, j), Number(0.0)))),
+        _over(i, count, If(_names_a_row(number, rows.value), (_over(j, columns, add),))),
     ]
+
+
+def _over(index: Name, length: Term, *body: Statement) -> For:
+    return For(index.text, Whole(0), length, body)
 
 
 # As ONNX ----------------------------------------------------------------------------------------
@@ -134,7 +153,7 @@ TABLES: Final = (
         forward=scatter,
         vjps=(lambda g, o, _g, i, table: g.apply("lookup", i), None, None),
         undoes="lookup",
-        form=InOrder(_scatter_lines),
+        form=InOrder(_scatter_statements),
         reads=2,
         onnx=_scatter_onnx,
     ),
