@@ -37,17 +37,18 @@ class Arithmetic(Protocol):
     def where(self, test: Value, a: Value, b: Value) -> Value:
         """The first where the test holds, else the second."""
 
+    def equal(self, a: Value, b: Value) -> Value:
+        """Whether two numbers are equal."""
+
     def absolute(self, x: Value) -> Value:
         """The number without its sign."""
 
     def with_sign(self, size: Value, sign: Value) -> Value:
         """The first number with the sign of the second; -0 has one."""
 
-    def times_power(self, x: Value, shifted: Value) -> Value:
-        """`x 2ⁿ`, where the low bits of `shifted` hold n + 2 bias (see `Constants.shift`).
-
-        In two steps, 2^⌊n/2⌋ and 2^⌈n/2⌉: both factors are normal numbers where 2ⁿ is not, the
-        first product is exact and the second rounds once, to a subnormal, zero or infinity.
+    def powers(self, shifted: Value) -> tuple[Value, Value]:
+        """2^⌊n/2⌋ and 2^⌈n/2⌉, where the low bits of `shifted` hold n + 2 bias (see
+        `Constants.shift`): both are normal numbers where 2ⁿ is not.
         """
 
     def split(self, x: Value) -> tuple[Value, Value, Value]:
@@ -233,11 +234,8 @@ def constants_of(dtype: str) -> Constants:
 
 def exp(ar: Arithmetic, x: Value) -> Value:
     """eˣ"""
-    c = constants_of(ar.dtype)
-    x = ar.where(x < c.exp_low, c.exp_low, x)
-    x = ar.where(x > c.exp_high, c.exp_high, x)
-    p, shifted = _exp_parts(ar, x, None)
-    return ar.times_power(1.0 + p, shifted)
+    high = constants_of(ar.dtype).exp_high
+    return _exp_below(ar, ar.where(x > high, high, x))
 
 
 def log(ar: Arithmetic, x: Value) -> Value:
@@ -249,7 +247,7 @@ def log(ar: Arithmetic, x: Value) -> Value:
     f = m - 1.0
     result = ar.fma(k, c.ln2, f - _log_gap(ar, f, k * c.ln2_rest))
     result = ar.where(x < INF, result, x)
-    return ar.where(x <= 0.0, ar.where(x == 0.0, -INF, NAN), result)
+    return ar.where(x <= 0.0, ar.where(ar.equal(x, 0.0), -INF, NAN), result)
 
 
 def log1p(ar: Arithmetic, x: Value) -> Value:
@@ -263,7 +261,7 @@ def log1p(ar: Arithmetic, x: Value) -> Value:
     f = (m - 1.0) + lost
     result = ar.fma(k, c.ln2, f - _log_gap(ar, f, k * c.ln2_rest))
     result = ar.with_sign(ar.where(x < INF, result, x), x)
-    return ar.where(x <= -1.0, ar.where(x == -1.0, -INF, NAN), result)
+    return ar.where(x <= -1.0, ar.where(ar.equal(x, -1.0), -INF, NAN), result)
 
 
 def tanh(ar: Arithmetic, x: Value) -> Value:
@@ -272,27 +270,33 @@ def tanh(ar: Arithmetic, x: Value) -> Value:
     t = ar.absolute(x)
     u = t * t
     near = ar.fma(t, u * _polynomial(ar, c.tanh, u), t)
-    p, shifted = _exp_parts(ar, 2.0 * ar.where(t > TANH_FAR, TANH_FAR, t), None)
-    far = 1.0 - 2.0 / (1.0 + ar.times_power(1.0 + p, shifted))
+    first, last = _exp_in_two(ar, 2.0 * ar.where(t > TANH_FAR, TANH_FAR, t))
+    far = 1.0 - 2.0 / ar.fma(first, last, 1.0)
     return ar.with_sign(ar.where(t < TANH_NEAR, near, far), x)
 
 
 def sigmoid(ar: Arithmetic, x: Value) -> Value:
-    """1 / (1 + e⁻ˣ), by the exponential of -|x|, which does not overflow."""
-    e = exp(ar, -ar.absolute(x))
-    bottom = 1.0 + e
-    return _ratio(ar, ar.where(x >= 0.0, 1.0, e), 0.0, bottom, e - (bottom - 1.0))
+    """1 / (1 + e⁻ˣ), by the exponential of -|x|, which does not overflow.
+
+    1 + e is rounded; what it lacks changes the quotient q by as many times q / (1 + e), for which
+    q (1 - e / 2) is good enough.
+    """
+    first, last = _exp_in_two(ar, -ar.absolute(x))
+    e, bottom = first * last, ar.fma(first, last, 1.0)
+    lacks = (e - (bottom - 1.0)) * ar.fma(e, -0.5, 1.0)
+    q = ar.where(x >= 0.0, 1.0, e) / bottom
+    return ar.fma(-q, lacks, q)
 
 
 def softplus(ar: Arithmetic, x: Value) -> Value:
     """log(1 + eˣ) = max(x, 0) + log(1 + exp(-|x|))"""
-    e = exp(ar, -ar.absolute(x))
+    e = _exp_below(ar, -ar.absolute(x))
     return e + (ar.where(x > 0.0, x, 0.0) - _log_gap(ar, e, 0.0))
 
 
 def logistic_loss(ar: Arithmetic, z: Value, y: Value) -> Value:
     """log(1 + e^z) - z y"""
-    e = exp(ar, -ar.absolute(z))
+    e = _exp_below(ar, -ar.absolute(z))
     return e + (ar.fma(-z, y, ar.where(z > 0.0, z, 0.0)) - _log_gap(ar, e, 0.0))
 
 
@@ -300,7 +304,7 @@ def normal_pdf(ar: Arithmetic, x: Value) -> Value:
     """φ(x), the density of the normal distribution."""
     c = constants_of(ar.dtype)
     _, p, shifted = _gauss_parts(ar, x)
-    return ar.times_power(DENSITY + ar.fma(p, DENSITY, c.density_rest), shifted)
+    return _times_power(ar, DENSITY + ar.fma(p, DENSITY, c.density_rest), shifted)
 
 
 def normal_cdf(ar: Arithmetic, x: Value) -> Value:
@@ -314,7 +318,7 @@ def normal_cdf(ar: Arithmetic, x: Value) -> Value:
     back = bottom - t
     bottom_rest = (t - (bottom - back)) + (MILLS_SHIFT - back)
     quotient = _ratio(ar, top, b - (top - MILLS_MEAN), bottom, bottom_rest)
-    below = ar.times_power(quotient, shifted)
+    below = _times_power(ar, quotient, shifted)
     return ar.where(x > 0.0, 1.0 - below, below)
 
 
@@ -325,6 +329,22 @@ FUNCTIONS: Final[Mapping[str, Callable[..., Value]]] = {
     )
 }  # fmt: skip
 """The functions by the names that kernels call them by; each takes an arithmetic first."""
+
+
+def _exp_below(ar: Arithmetic, x: Value) -> Value:
+    """eˣ for numbers up to where it is infinite."""
+    first, last = _exp_in_two(ar, x)
+    return first * last
+
+
+def _exp_in_two(ar: Arithmetic, x: Value) -> tuple[Value, Value]:
+    """Two factors of eˣ, both normal numbers, so that their product rounds once, to a subnormal,
+    zero or infinity if need be.
+    """
+    low = constants_of(ar.dtype).exp_low
+    p, shifted = _exp_parts(ar, ar.where(x < low, low, x), None)
+    first, last = ar.powers(shifted)
+    return ar.fma(p, first, first), last
 
 
 def _exp_parts(ar: Arithmetic, x: Value, rest: Value | None) -> tuple[Value, Value]:
@@ -370,12 +390,23 @@ def _gauss_parts(ar: Arithmetic, x: Value) -> tuple[Value, Value, Value]:
     return t, p, shifted
 
 
+def _times_power(ar: Arithmetic, x: Value, shifted: Value) -> Value:
+    """`x 2ⁿ`: the first product is exact, the second rounds."""
+    first, last = ar.powers(shifted)
+    return x * first * last
+
+
 def _polynomial(ar: Arithmetic, coefficients: Sequence[float], x: Value) -> Value:
-    """By Horner's rule, a fused multiply-add a power."""
-    value: Value = coefficients[-1]
-    for coefficient in coefficients[-2::-1]:
-        value = ar.fma(value, x, coefficient)
-    return value
+    """Neighbouring powers in pairs, these in pairs, and so on (Estrin's scheme): few steps depend
+    on each other.
+    """
+    terms: list[Value] = list(coefficients)
+    while len(terms) > 1:
+        pairs = zip(terms[::2], terms[1::2], strict=False)
+        last = terms[-1:] if len(terms) % 2 else []
+        terms = [ar.fma(high, x, low) for low, high in pairs] + last
+        x = x * x
+    return terms[0]
 
 
 # NumPy --------------------------------------------------------------------------------------------
@@ -402,6 +433,10 @@ class ArrayArithmetic:
         """The first where the test holds, else the second."""
         return np.where(test, np.asarray(a, self.dtype), np.asarray(b, self.dtype))
 
+    def equal(self, a: Value, b: Value) -> Value:
+        """Whether numbers are equal."""
+        return a == b
+
     def absolute(self, x: Value) -> Value:
         """The number without its sign."""
         return np.abs(x)
@@ -410,14 +445,12 @@ class ArrayArithmetic:
         """The first with the sign of the second."""
         return np.copysign(size, sign)
 
-    def times_power(self, x: Value, shifted: Value) -> Value:
-        """`x 2ⁿ` in two steps."""
-        one = self._integer(1)
+    def powers(self, shifted: Value) -> tuple[Value, Value]:
+        """2^⌊n/2⌋ and 2^⌈n/2⌉."""
+        fraction = self._integer(self._fraction)
         exponent = self._bits(shifted) & self._integer(4 * self._bias + 3)
-        floor = exponent >> one
-        for half in (floor, exponent - floor):
-            x = x * self._number(half << self._integer(self._fraction))
-        return x
+        floor = exponent >> self._integer(1)
+        return self._number(floor << fraction), self._number((exponent - floor) << fraction)
 
     def split(self, x: Value) -> tuple[Value, Value, Value]:
         """(m, k, 2⁻ᵏ)."""

@@ -76,9 +76,10 @@ def expm1(ar: Arithmetic, x: Value) -> Value:
     t = ar.where(x < EXPM1_LOW, EXPM1_LOW, x)
     t = ar.where(t > high, high, t)
     p, shifted = _exp_parts(ar, t, None)
-    power = ar.times_power(1.0 + 0.0 * p, shifted)
+    first, last = ar.powers(shifted)
+    power = first * last
     near = ar.with_sign(ar.fma(power, p, power - 1.0), x)
-    return ar.where(t > EXPM1_HIGH, ar.times_power(1.0 + p, shifted), near)
+    return ar.where(t > EXPM1_HIGH, ar.fma(p, first, first) * last, near)
 
 
 def sin_turns(ar: Arithmetic, x: Value) -> Value:
