@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from trainer.engine.steps import Steps, inputs_of
+from trainer.engine.cut import cut_graph
+from trainer.engine.steps import Gradients, Steps, inputs_of, reduce, shards_of
 from trainer.graph.graph import Graph
 from trainer.graph.ops import LEAVES, OPS, Array
 
@@ -70,31 +71,49 @@ class Interpreter:
 
 
 class ReferenceEngine:
-    """The engine (see `Engine`) that runs a graph step by step, node by node."""
+    """The engine (see `Engine`) that runs a graph step by step, node by node.
+
+    A batch is cut into `shards`, whose gradients are added in order.
+    """
 
     name = "reference"
     steps_per_call = 1
     batches_per_call = 1
 
-    def __init__(self, graph: Graph) -> None:
-        self._trained = [node.name for node in graph.trainable]
-        self._updates = dict(graph.updates)
-        self._rows, self._rates = inputs_of(graph)
-        self._loss = graph.outputs["loss"]
-        self._prediction = graph.outputs["prediction"]
-        self._norm = graph.outputs["grad_norm"]
-        self._norms = [graph.outputs[f"grad_norm/{name}"] for name in self._trained]
-        scalars = [self._loss, self._prediction, self._norm, *self._norms]
-        self._step = Interpreter(graph, [*scalars, *self._updates.values()])
-        self._evaluated = [graph.outputs["eval/loss"], graph.outputs["eval/prediction"]]
-        self._forward = Interpreter(graph, self._evaluated)
+    def __init__(self, graph: Graph, batch_size: int = 1, shards: int = 1) -> None:
+        self.batch_size, self.shards = batch_size, shards
+        self.trained = [node.name for node in graph.trainable]
+        self.updates = dict(graph.updates)
+        self.rows, self.rates = inputs_of(graph)
+        self.dtype = np.dtype(graph.nodes[0].dtype)
+        outputs = graph.outputs
+        self.loss, self.prediction = outputs["loss"], outputs["prediction"]
+        self.norms = [outputs["grad_norm"], *(outputs[f"grad_norm/{n}"] for n in self.trained)]
+        self.cut = cut_graph(graph)
+        recorded = [self.loss, *self.norms]
+        self.step = Interpreter(graph, [*recorded, self.prediction, *self.updates.values()])
+        self.first_part = Interpreter(graph, [*self.cut.values, self.prediction])
+        self.last_part = Interpreter(self.cut.update, [*recorded, *self.updates.values()])
+        self.evaluated = [outputs["eval/loss"], outputs["eval/prediction"]]
+        self.forward = Interpreter(graph, self.evaluated)
 
-    def prepare(self, state: Mapping[str, Array], arrays: Mapping[str, Array]) -> None:
+    def prepare(self) -> None:
         """Nothing: there is nothing to compile."""
+
+    def load(self, state: Mapping[str, Array]) -> ReferenceSession:
+        """A session that begins with a copy of these parameters and states."""
+        return ReferenceSession(self, {name: value.copy() for name, value in state.items()})
+
+
+class ReferenceSession:
+    """A session (see `Session`) of the reference engine."""
+
+    def __init__(self, engine: ReferenceEngine, state: dict[str, Array]) -> None:
+        self._engine = engine
+        self._state = state
 
     def train(
         self,
-        state: dict[str, Array],
         arrays: Mapping[str, Array],
         rates: Mapping[str, Array],
         batch_size: int,
@@ -102,44 +121,84 @@ class ReferenceEngine:
         last: int,
     ) -> tuple[Steps, Array]:
         """One step after the other."""
-        losses, norms, parameter_norms, predictions = [], [], [], []
-        diverged = False
-        dtype = arrays["x"].dtype
+        engine, held = self._engine, len(arrays["x"])
+        made, predictions = [], []
         for step in range(first, last):
-            rows = slice(step * batch_size, (step + 1) * batch_size)
-            feeds = state | {name: arrays[name][rows] for name in self._rows}
-            with np.errstate(over="ignore"):  # an infinite rate is told as a divergence
-                feeds |= {name: rates[name].astype(dtype)[step - first] for name in self._rates}
-            values = self._step(feeds)
-            loss, norm = float(values[self._loss]), float(values[self._norm])
-            if not (np.isfinite(loss) and np.isfinite(norm)):
-                diverged = True
+            begin = step * batch_size
+            end = min(begin + batch_size, held)
+            now = {name: float(rates[name][step - first]) for name in engine.rates}
+            if engine.shards == 1:
+                fed = {name: arrays[name][begin:end] for name in engine.rows}
+                values = self._values(engine.step, fed, now)
+                done, prediction = self._record(values), values[engine.prediction]
+            else:
+                cuts = shards_of(begin, end, batch_size, engine.shards)
+                total = reduce([self.gradients(arrays, *cut) for cut in cuts])
+                done, prediction = self.update(total, now), total.predictions
+            made.append(done)
+            if done.diverged:
                 break
-            losses.append(loss)
-            norms.append(norm)
-            parameter_norms.append([float(values[name]) for name in self._norms])
-            predictions.append(values[self._prediction])
-            for leaf, node in self._updates.items():
-                state[leaf] = values[node]
-        made = np.concatenate(predictions) if predictions else arrays["y"][:0]
+            predictions.append(prediction)
+        rows = np.concatenate(predictions) if predictions else arrays["y"][:0]
         steps = Steps(
-            np.array(losses, dtype=np.float64),
-            np.array(norms, dtype=np.float64),
-            np.array(parameter_norms, dtype=np.float64).reshape(-1, len(self._trained)),
-            len(made),
-            diverged,
+            np.concatenate([step.losses for step in made]),
+            np.concatenate([step.grad_norms for step in made]),
+            np.concatenate([step.parameter_norms for step in made]),
+            len(rows),
+            made[-1].diverged,
         )
-        return steps, made
+        return steps, rows
+
+    def gradients(self, arrays: Mapping[str, Array], first: int, last: int) -> Gradients:
+        """What the rows give by themselves."""
+        engine = self._engine
+        fed = {name: arrays[name][first:last] for name in engine.rows}
+        values = self._values(engine.first_part, fed, {})
+        return Gradients(
+            {name: values[name] for name in engine.cut.values}, values[engine.prediction]
+        )
+
+    def update(self, gradients: Gradients, rates: Mapping[str, float]) -> Steps:
+        """Norms and the update."""
+        values = self._values(self._engine.last_part, gradients.values, rates)
+        return self._record(values, gradients.rows)
 
     def predict(
-        self, state: Mapping[str, Array], arrays: Mapping[str, Array], batch_size: int
+        self,
+        arrays: Mapping[str, Array],
+        batch_size: int,
+        parameters: Mapping[str, Array] | None = None,
     ) -> tuple[float, Array]:
         """One batch after the other."""
         total, predictions = 0.0, []
-        loss, prediction = self._evaluated
+        loss, prediction = self._engine.evaluated
+        state = {**self._state, **(parameters or {})}
         for start in range(0, len(arrays["x"]), batch_size):
             rows = {name: array[start : start + batch_size] for name, array in arrays.items()}
-            values = self._forward({**state, **rows})
+            values = self._engine.forward({**state, **rows})
             total += float(values[loss]) * len(rows["x"])
             predictions.append(values[prediction])
         return total, np.concatenate(predictions)
+
+    def fetch(self) -> dict[str, Array]:
+        """Copies of the parameters and states."""
+        return {name: value.copy() for name, value in self._state.items()}
+
+    def _values(
+        self, plan: Interpreter, fed: Mapping[str, Array], rates: Mapping[str, float]
+    ) -> dict[str, Array]:
+        real = self._engine.dtype.type
+        with np.errstate(over="ignore"):  # an infinite rate is told as a divergence
+            scalars = {name: np.asarray(real(rate)) for name, rate in rates.items()}
+        return plan({**self._state, **fed, **scalars})
+
+    def _record(self, values: Mapping[str, Array], rows: int = 0) -> Steps:
+        """What a step recorded; the state is the updated one then, unless it diverged."""
+        engine = self._engine
+        loss = float(values[engine.loss])
+        norm, *norms = (float(values[name]) for name in engine.norms)
+        if not (np.isfinite(loss) and np.isfinite(norm)):
+            return Steps(np.empty(0), np.empty(0), np.empty((0, len(norms))), 0, diverged=True)
+        for leaf, node in engine.updates.items():
+            self._state[leaf] = values[node]
+        return Steps(np.array([loss]), np.array([norm]), np.array([norms]), rows, diverged=False)

@@ -1,1 +1,1 @@
-"""The compiled engine: one generated Numba kernel for each spec."""
+"""The compiled engine: a graph becomes machine code, by a compiler of our own."""

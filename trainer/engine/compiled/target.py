@@ -42,17 +42,11 @@ class Target:
         """
         return 64 if "zmm" in _assembly_of_wide(self) else 32
 
-    @property
-    def is_x86(self) -> bool:
-        """Whether it has the instructions of x86."""
-        return self.triple.startswith(("x86", "i386", "i686"))
-
 
 @cache
 def _initialise() -> None:
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
-    llvm.initialize_native_asmparser()  # for the fences of the team
 
 
 @cache
