@@ -17,17 +17,11 @@ import numpy as np
 from threadpoolctl import threadpool_info
 
 PACKAGES: Final = (
-    "numpy", "numba", "llvmlite", "scipy", "scikit-learn", "pyarrow", "pydantic", "PyYAML",
-    "safetensors", "mlflow",
+    "numpy", "llvmlite", "scipy", "scikit-learn", "pyarrow", "pydantic", "PyYAML", "safetensors",
+    "mlflow",
 )  # fmt: skip
-COMPUTES: Final = {"reference": ("numpy",), "compiled": ("numpy", "numba", "llvmlite", "scipy")}
-"""The packages whose versions can change the last bit of what an engine computes."""
-CHOICES: Final = {
-    "reference": ("OPENBLAS_CORETYPE", "NPY_DISABLE_CPU_FEATURES", "NPY_ENABLE_CPU_FEATURES"),
-    "compiled": ("OPENBLAS_CORETYPE", "NPY_DISABLE_CPU_FEATURES", "NPY_ENABLE_CPU_FEATURES",
-                 "NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES"),
-}  # fmt: skip
-"""The variables by which a user chooses other kernels than those of the CPU."""
+CHOICES: Final = ("OPENBLAS_CORETYPE", "NPY_DISABLE_CPU_FEATURES", "NPY_ENABLE_CPU_FEATURES")
+"""The variables by which a user has NumPy compute by other kernels than those of the CPU."""
 
 
 @cache
@@ -60,37 +54,36 @@ def describe_environment(engine: str) -> dict[str, Any]:
 
 def known_environment(engine: str) -> dict[str, str]:
     """The part of `numeric_environment` that is known before anything is loaded; it decides the
-    rest.
+    rest. The order in which NumPy shuffles may change with its version.
     """
-    return {
-        "trainer": package_version(),
-        **{name: package_version(name) for name in COMPUTES[engine]},
-        "cpu": cpu(),
-        "chosen": " ".join(f"{n}={os.environ[n]}" for n in CHOICES[engine] if os.environ.get(n)),
-    }
+    known = {"trainer": package_version(), "numpy": package_version("numpy")}
+    if engine == "compiled":
+        return known
+    chosen = " ".join(f"{name}={os.environ[name]}" for name in CHOICES if os.environ.get(name))
+    return known | {"cpu": cpu(), "chosen": chosen}
 
 
 def numeric_environment(engine: str) -> dict[str, str]:
-    """What can change the last bit of what an engine computes, by name: versions, the CPU, and
-    the kernels that BLAS, NumPy and LLVM chose for it.
+    """What can change the last bit of what an engine computes, by name: versions, and for the
+    reference engine the CPU and the kernels that BLAS and NumPy chose for it. The compiled engine
+    gives the same bits on every CPU.
     """
     if engine == "compiled":
-        import scipy.linalg.cython_blas  # noqa: F401 (else its BLAS counts only where it is in use)
-
+        return known_environment(engine)
     simd = np.show_config(mode="dicts")["SIMD Extensions"]
     return known_environment(engine) | {
-        "blas": ", ".join(_blas_kernels(engine)),
+        "blas": ", ".join(_blas_kernels()),
         "numpy_simd": " ".join([*simd.get("baseline", []), *simd.get("found", [])]),
     }
 
 
-def _blas_kernels(engine: str) -> list[str]:
-    """The kernels of the BLAS that an engine calls: that of NumPy, or every one that is loaded."""
+def _blas_kernels() -> list[str]:
+    """The kernels of NumPy's BLAS, or of every one that is loaded where it has none of its own."""
     blas = [pool for pool in threadpool_info() if pool.get("user_api") == "blas"]
     own = [pool for pool in blas if "numpy" in pool.get("filepath", "")]
-    if engine == "reference" and own:
-        blas = own
-    return sorted({f"{b['internal_api']} {b['version']} {b.get('architecture')}" for b in blas})
+    return sorted(
+        {f"{b['internal_api']} {b['version']} {b.get('architecture')}" for b in own or blas}
+    )
 
 
 @cache

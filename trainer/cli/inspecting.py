@@ -63,10 +63,10 @@ def check(
 
 
 def _show_kernel(prepared: Prepared) -> None:
-    from trainer.engine.compiled.codegen import kernel_source
+    from trainer.engine.compiled.engine import kernel_source
 
     rows = prepared.batch_size, prepared.spec.evaluation.batch_size
-    print(kernel_source(prepared.training, *rows), end="")
+    print(kernel_source(prepared.training, *rows, prepared.spec.sgd.shards), end="")
 
 
 def _draw_schedule(prepared: Prepared, png: Path) -> None:

@@ -42,7 +42,7 @@ Set = Annotated[
 Name = Annotated[
     str | None, typer.Option(metavar="NAME", help="The run's name. [default: the spec's]")
 ]
-Engine = Annotated[EngineChoice, typer.Option(help="What computes; `auto` compiles long runs.")]
+Engine = Annotated[EngineChoice, typer.Option(help="What computes; `auto` compiles.")]
 Runs = Annotated[Path, typer.Option("--runs", metavar="FOLDER", help="Where runs are kept.")]
 Kept = Annotated[
     Path | None,

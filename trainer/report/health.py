@@ -245,7 +245,7 @@ def _lost_units(job: Job, x: Array) -> Iterator[Finding]:
     graph, prediction = job.graph, job.graph.outputs["eval/prediction"]
     forward = graph.ancestors([prediction]) - {prediction}
     hidden = [n for n in graph if n.name in forward and n.op in _LOST and n.shape[:1] == (BATCH,)]
-    values = evaluate(graph, {**job.evaluated, "x": x}, [node.name for node in hidden])
+    values = evaluate(graph, {**job.evaluated_state, "x": x}, [node.name for node in hidden])
     advice = f"try {_standardise(x)}{_rate(job, 0.1)}, or "
     for node in hidden:
         value = values[node.name].reshape(len(x), -1)

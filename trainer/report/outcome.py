@@ -46,7 +46,7 @@ def measure(job: Job) -> Outcome | None:
     predicted, true = [], []
     for start in range(0, count, span):
         some = part.take(rows[start : start + span])
-        predicted.append(job.engine.predict(job.evaluated, some, size)[1])
+        predicted.append(job.session.predict(some, size, job.evaluated)[1])
         true.append(some["y"])
     prediction, y = (np.concatenate(each).astype(np.float64) for each in (predicted, true))
     kept = drawable(prediction).all(axis=1) & drawable(y).all(axis=1)

@@ -46,17 +46,18 @@ DECADES: Final = 12  # below the largest update, where the axis ends
 def weights(job: Job) -> Figure:
     """Histograms of parameters and of the sizes of their updates, at the start and the end."""
     names = chosen([node.name for node in job.graph.trainable])
-    rest = {node.name: np.zeros_like(job.state[node.name]) for node in job.graph.leaves("state")}
+    state = job.state
+    rest = {node.name: np.zeros_like(state[node.name]) for node in job.graph.leaves("state")}
     rows = batch_rows(job, 1, 0)
     first = step_update(job, rest | job.initial, rows, names)
-    upcoming = step_update(job, job.state, batch_rows(job, *next_step(job)), names)
+    upcoming = step_update(job, state, batch_rows(job, *next_step(job)), names)
     figure = new_figure(job.spec.name, _told(names, job))
     room = 8.5 / len(names)
     for i, name in enumerate(names):
         left, width = 0.45 + room * i, min(room - 0.25, 4)
         upper = place(figure, left, 2.4, width, 1.05)
         upper.set_title(f"{short(name, int(12 * width))}\n{show_shape(job.initial[name].shape)}")
-        _values(upper, job.initial[name], job.state[name])
+        _values(upper, job.initial[name], state[name])
         _sizes(place(figure, left, 0.6, width, 1.05), first[name], upcoming[name])
     cut = len(rows) < min(job.batch_size, len(job.dataset.train))
     _label_rows(figure, f" (by the first {len(rows)} rows of the batch)" if cut else "")

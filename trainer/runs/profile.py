@@ -15,7 +15,7 @@ class Profile:
     """Where and how to run.
 
     `engine` is `reference` (NumPy, node by node), `compiled` (one kernel for many steps) or
-    `auto`, which compiles long runs; `threads` limits the compiled one. Each run has a folder in
+    `auto`, which compiles; `threads` limits the compiled one. Each run has a folder in
     `runs`, with a checkpoint every `save_every` (`30s`, `5min`, `1000steps`, `1epoch`) and at its
     end; where `runs` is None nothing is kept. With `record` MLflow is told, at the address `store`,
     else that of MLFLOW_TRACKING_URI, else the spec's, else in the database beside the folders; with

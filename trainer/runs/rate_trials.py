@@ -9,9 +9,9 @@ from typing import Final
 
 import numpy as np
 
-from trainer.engine.choice import step_seconds
 from trainer.errors import DivergedError, InterruptedRun
-from trainer.graph.ops import Array
+from trainer.graph import Graph
+from trainer.graph.ops import BATCH, LEAVES, Array
 from trainer.network.memory import count_parameters
 from trainer.numerics.statistics import rising
 from trainer.runs.prepare import Prepared
@@ -34,9 +34,12 @@ from trainer.training.schedule import rates_at
 from trainer.training.trials import Trial, Trials, next_rates
 
 TRIAL_SECONDS: Final = 4.0
-"""What a trial may take by the reference engine, estimated; compiled it is a fraction of that."""
+"""What a trial may take node by node, estimated; compiled it is a fraction of that."""
 EPOCH_SECONDS: Final = 40.0
 """What an epoch may take for there to be trials at all."""
+NODE_SECONDS: Final = 2e-6
+NUMBER_SECONDS: Final = 1e-9
+"""Of a node, and of one number of its result."""
 PRODUCT_SECONDS: Final = 3e-10
 """Of a parameter and a row: its product, and the two of the gradients."""
 USUAL: Final = 8
@@ -66,9 +69,9 @@ class Course:
     def fresh(self, epochs: int, rates: LearningRates) -> Job:
         """The job at its start, with other rates and so many epochs."""
         spec = self.job.spec.changed({"sgd.epochs": epochs})
-        state = {name: value.copy() for name, value in self.job.state.items()}
+        session = self.job.engine.load(self.job.state)
         given = Rates(spec.sgd, self.job.rates.rows, self.job.rates.batch_size, rates)
-        return replace(self.job, spec=spec, state=state, rates=given)
+        return replace(self.job, spec=spec, session=session, rates=given)
 
     def check_stop(self, where: str) -> None:
         """Raises `InterruptedRun` where it is to stop."""
@@ -97,11 +100,20 @@ def course_of(prepared: Prepared, profile: Profile, epochs: int | None, stop: St
 def affordable(prepared: Prepared) -> int:
     """How many of the spec's epochs a trial may take, by sizes alone; 0 where one is too many."""
     products = count_parameters(prepared.model) * prepared.batch_size * PRODUCT_SECONDS
-    step = step_seconds(prepared.training, prepared.batch_size) + products
+    step = _step_seconds(prepared.training, prepared.batch_size) + products
     epoch = step * prepared.steps_per_epoch
     if epoch > EPOCH_SECONDS:
         return 0
     return max(1, min(prepared.spec.sgd.epochs, int(TRIAL_SECONDS / epoch)))
+
+
+def _step_seconds(graph: Graph, batch_size: int) -> float:
+    """About how long a step takes node by node, beside the matrix products."""
+    nodes = [node for node in graph if node.op not in LEAVES]
+    numbers = sum(
+        math.prod(batch_size if dim == BATCH else int(dim) for dim in node.shape) for node in nodes
+    )
+    return len(nodes) * NODE_SECONDS + numbers * NUMBER_SECONDS
 
 
 # The curve --------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from trainer.checkpoints.environment import numeric_environment
 from trainer.checkpoints.facts import Facts, read_facts, recorded_of
 from trainer.checkpoints.folder import RunFolder, check_room
 from trainer.checkpoints.keeper import Every
-from trainer.engine.choice import choose_engine
+from trainer.engine import choose_engine
 from trainer.graph.ops import Array
 from trainer.runs.attempt import Attempt, Kept
 from trainer.runs.describe import describe_run
@@ -155,8 +155,7 @@ def _job(prepared: Prepared, profile: Profile, initial: Mapping[str, Array]) -> 
 def _facts(order: Order, prepared: Prepared) -> Facts:
     """What is known of a run before it has a job."""
     spec, profile, data = prepared.spec, order.profile, prepared.dataset
-    steps = spec.sgd.epochs * prepared.steps_per_epoch
-    engine = choose_engine(prepared.training, profile.engine, prepared.batch_size, steps)
+    engine = choose_engine(profile.engine)
     return facts_of(
         spec, profile, data=data_facts(data), engine=engine, parent=order.parent,
         register=order.register, tags=dict(order.tags),

@@ -193,6 +193,9 @@ class SGDSpec(Strict):
     """Examples a step, or `full` for all training rows."""
     accumulate: Annotated[int, Field(ge=1)] = 1
     """Steps whose gradients make one update: their mean over all the examples."""
+    shards: Annotated[int, Field(ge=1, le=1024)] = 1
+    """Parts of a batch whose gradients are computed by themselves and added in order; batch
+    normalisation sees the rows of a part."""
     epochs: Annotated[int, Field(ge=1)]
     """Passes over the training rows."""
     average: AverageSpec | None = None
@@ -209,6 +212,13 @@ class SGDSpec(Strict):
         if warmup >= self.epochs:
             message = f"the warm-up takes {warmup:g} epochs, and sgd.epochs is {self.epochs}"
             raise wrong(message, "make it shorter than the training", where)
+        return self
+
+    @model_validator(mode="after")
+    def _shards_fit(self) -> SGDSpec:
+        if self.batch_size != "full" and self.shards > self.batch_size:
+            message = f"{self.shards} shards of a batch of {self.batch_size} examples"
+            raise wrong(message, "let a shard have one example at least", ("shards",))
         return self
 
     @field_validator("nesterov")

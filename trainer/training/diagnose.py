@@ -37,7 +37,8 @@ def _first_fault(job: Job, rows: Mapping[str, Array], training: bool) -> str | N
     graph, outputs = job.graph, dict(job.graph.outputs)
     evaluated = [outputs.pop("eval/loss"), outputs.pop("eval/prediction")]
     rates = {node.name: rows["x"].dtype.type(0) for node in graph.leaves("input") if not node.shape}
-    feeds = {**(job.state if training else job.evaluated), **rows, **rates}
+    state = job.state if training else job.evaluated_state
+    feeds = {**state, **rows, **rates}
     needed = graph.ancestors(list(outputs.values()) if training else evaluated)
     nodes = [node for node in graph if node.name in needed]
     values = evaluate(graph, feeds, [node.name for node in nodes])
@@ -59,7 +60,8 @@ def _cause(job: Job, x: Array) -> str:
     largest = float(np.abs(x).max())
     if largest > LARGE_INPUT and not spec.data.scale:
         return f"features as large as {largest:.2g}; try `standardize: true`"
-    grown = max(float(np.abs(job.state[name]).max()) for name in job.initial)
+    state = job.state
+    grown = max(float(np.abs(state[name]).max()) for name in job.initial)
     started = max(float(np.abs(value).max()) for value in job.initial.values())
     rate = spec.sgd.learning_rate
     if not np.isfinite(grown) or grown > 10 * max(started, 1.0):

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from trainer.data import Dataset
-from trainer.engine import Engine, EngineName, make_engine
+from trainer.engine import Engine, EngineName, Session, make_engine
 from trainer.errors import CheckpointError
 from trainer.graph import Graph, Node
 from trainer.graph.initialisers import initial_parameters, initial_state
@@ -50,17 +50,17 @@ class Progress:
 
 @dataclass
 class Job:
-    """Everything that one training needs. `state` changes as it trains: parameters, velocities,
-    averages by name; `progress` says how far it is, and `cut` from above which logit the second of
-    two classes is said, which may be chosen at the end. `masks` are the inputs that dropout draws,
-    and `initial` keeps what was there at the start.
+    """Everything that one training needs. `session` holds what changes as it trains: parameters,
+    velocities, averages; `progress` says how far it is, and `cut` from above which logit the
+    second of two classes is said, which may be chosen at the end. `masks` are the inputs that
+    dropout draws, and `initial` keeps what was there at the start.
     """
 
     spec: Spec
     dataset: Dataset
     graph: Graph
     engine: Engine
-    state: dict[str, Array]
+    session: Session
     rates: Rates
     masks: tuple[Node, ...] = field(init=False)
     initial: dict[str, Array] = field(init=False)
@@ -78,6 +78,11 @@ class Job:
             self.cut = float(np.dtype(self.spec.model.dtype).type(cut_of(threshold)))
 
     @property
+    def state(self) -> dict[str, Array]:
+        """A copy of the parameters and states as the last step left them, by name."""
+        return self.session.fetch()
+
+    @property
     def parameters(self) -> dict[str, Array]:
         """A copy of what the model consists of, as it is now: its parameters and running averages;
         where parameters are averaged, the averages; after the last epoch the best ones, if the
@@ -87,15 +92,21 @@ class Job:
         if self._holds_best:
             best = self.progress.best.parameters
             return {name: value.copy() for name, value in best.items()}
+        state = self.state
         return {
-            node.name: self.state.get(f"average/{node.name}", self.state[node.name]).copy()
+            node.name: state.get(f"average/{node.name}", state[node.name])
             for node in self.graph.learned
         }
 
     @property
-    def evaluated(self) -> Mapping[str, Array]:
-        """The state with the parameters that are evaluated."""
-        return self.state | self.parameters if self.keeps_others else self.state
+    def evaluated(self) -> Mapping[str, Array] | None:
+        """The parameters that are evaluated, where they are others than the session's."""
+        return self.parameters if self.keeps_others else None
+
+    @property
+    def evaluated_state(self) -> dict[str, Array]:
+        """A copy of the state with the parameters that are evaluated."""
+        return {**self.state, **(self.evaluated or {})}
 
     @property
     def keeps_others(self) -> bool:
@@ -177,7 +188,7 @@ class Job:
         return self.spec.data.weights is not None and self.spec.model.class_weights is None
 
     def snapshot(self) -> Snapshot:
-        """Where the training stands, between two events. The arrays are not copied."""
+        """Where the training stands, between two events."""
         now = self.progress
         arrays = {f"state/{name}": value for name, value in self.state.items()}
         arrays |= {f"score/{name}": value for name, value in now.record.scores.state().items()}
@@ -196,8 +207,10 @@ class Job:
             at = from_json(Position, snapshot.position, "position.", whole=False)
         except ValueError as error:
             raise CheckpointError(f"the checkpoint of step {snapshot.step}: {error}") from None
-        for name, value in self.state.items():
-            self.state[name] = _fitting(name, value, snapshot.arrays.get(f"state/{name}")).copy()
+        self.session = self.engine.load({
+            name: _fitting(name, value, snapshot.arrays.get(f"state/{name}"))
+            for name, value in self.state.items()
+        })  # fmt: skip
         events = list(past)
         now.epoch, now.done, now.step = at.epoch, at.done, snapshot.step
         now.best.value, now.best.epoch = at.best_loss, at.best_epoch
@@ -223,9 +236,11 @@ class Job:
         gathered gradients are 0. `past` are the events until then.
         """
         now, best = self.progress, self.progress.best.parameters
-        for name, value in self.state.items():
+        state = self.state
+        for name, value in state.items():
             source = name if name in best else name.removeprefix("average/")
-            self.state[name] = best[source].copy() if source in best else np.zeros_like(value)
+            state[name] = best[source] if source in best else np.zeros_like(value)
+        self.session = self.engine.load(state)
         now.epoch, now.done = now.best.epoch + 1, 0
         now.step = now.best.epoch * self.steps_per_epoch
         now.record = EpochRecord(self)
@@ -266,10 +281,9 @@ def make_job(
             start = np.zeros_like(state[name]) if kind != "average" else state[name].copy()
             state[node.name] = start
     rates = Rates(spec.sgd, len(dataset.train), full_batch(spec, dataset), learning_rates)
-    steps = spec.sgd.epochs * rates.steps_per_epoch
-    rows = spec.evaluation.batch_size
-    made = make_engine(graph, engine, rates.batch_size, steps, rows, threads)
-    return Job(spec, dataset, graph, made, state, rates)
+    rows, shards = spec.evaluation.batch_size, spec.sgd.shards
+    made = make_engine(graph, engine, rates.batch_size, rows, threads, shards)
+    return Job(spec, dataset, graph, made, made.load(state), rates)
 
 
 def _fitting(name: str, expected: Array | None, found: Array | None) -> Array:

@@ -29,9 +29,8 @@ GATHERED: Final = 2**21  # bytes of rows at a time
 
 
 def compile_kernels(job: Job) -> None:
-    """Lets the engine compile what it needs for the job's rows, before the first step."""
-    rows = job.dataset.train.span(0, 1)
-    job.engine.prepare(job.state, rows | draw_masks(job.masks, job.spec.seed, 0, 0, 1))
+    """Lets the engine compile what it needs, before the first step."""
+    job.engine.prepare()
 
 
 def run_job(job: Job, stop: Stop = never) -> Iterator[LoopEvent]:
@@ -54,9 +53,7 @@ def run_job(job: Job, stop: Stop = never) -> Iterator[LoopEvent]:
                 if stop():
                     raise _StoppedError("KILLED")
                 rates = job.rates.at(now.step + 1, last - first)
-                steps, predictions = job.engine.train(
-                    job.state, arrays, rates, job.batch_size, first, last
-                )
+                steps, predictions = job.session.train(arrays, rates, job.batch_size, first, last)
                 begin, count = first * job.batch_size, len(steps.losses)
                 if count:
                     now.record.add(steps, predictions, _slice(arrays, begin, begin + steps.rows))
@@ -139,7 +136,7 @@ def _choose_cut(job: Job, stop: Stop) -> float:
         if stop():
             raise _StoppedError("KILLED")
         rows = part.span(start, start + span)
-        _, logits = job.engine.predict(job.evaluated, rows, size)
+        _, logits = job.session.predict(rows, size, job.evaluated)
         margins.append(classes.margins(logits).copy())
         right.append(classes.right(rows["y"])[:, 0].astype(bool))
         if job.weighs_scores:
@@ -238,7 +235,7 @@ def _evaluate(job: Job, parts: Mapping[str, AnyPart | None], stop: Stop) -> dict
     Raises `_StoppedError` when `stop()` says so, or for a loss that is not finite, with the reason.
     """
     metrics: dict[str, float] = {}
-    size, state = job.spec.evaluation.batch_size, job.evaluated
+    size, parameters = job.spec.evaluation.batch_size, job.evaluated
     for name, part in parts.items():
         if part is None:
             continue
@@ -248,7 +245,7 @@ def _evaluate(job: Job, parts: Mapping[str, AnyPart | None], stop: Stop) -> dict
             if stop():
                 raise _StoppedError("KILLED")
             rows = part.span(start, start + span)
-            loss, prediction = job.engine.predict(state, rows, size)
+            loss, prediction = job.session.predict(rows, size, parameters)
             total += loss
             scores.add(prediction, rows["y"], rows.get("weight") if job.weighs_scores else None)
         if not math.isfinite(total):
