@@ -191,6 +191,16 @@ def train(capsys: pytest.CaptureFixture[str]) -> Train:
     return run
 
 
+def set_state(job: Job, values: Mapping[str, Any]) -> None:
+    """Puts numbers in the place of parameters and states of the job, of these names: an array, or
+    one number for all of it.
+    """
+    state = job.state
+    for name, value in values.items():
+        state[name][...] = value
+    job.session = job.engine.load(state)
+
+
 def take_steps(job: Job, first: int, last: int) -> tuple[Steps, Array]:
     """Runs these steps of the first epoch over the training rows in the order that they have."""
     from trainer.data import Part
@@ -200,4 +210,4 @@ def take_steps(job: Job, first: int, last: int) -> tuple[Steps, Array]:
     assert isinstance(train, Part)
     masks = draw_masks(masks_of(job.graph), job.spec.seed, 1, 0, len(train))
     rates = job.rates.at(first + 1, last - first)
-    return job.engine.train(job.state, train.arrays | masks, rates, job.batch_size, first, last)
+    return job.session.train(train.arrays | masks, rates, job.batch_size, first, last)

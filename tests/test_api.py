@@ -124,7 +124,7 @@ def test_train_returns_a_run(write_spec) -> None:
     assert run.history["train_loss_step"].steps.tolist() == [1, 2, 3, 4, 5, 6]
     assert run.metrics["train_loss"] == run.history["train_loss"].values[-1]
     kinds = [type(event).__name__ for event in seen]
-    epoch = ["StepsDone", "StepsDone", "EpochDone"]
+    epoch = ["StepsDone", "EpochDone"]
     assert kinds == ["Started", "EpochDone", *3 * epoch, "Ended", "Trained"]
     assert seen[-1].run is run
     json.dumps(run.as_json())

@@ -10,7 +10,7 @@ from derivatives import backprop, complex_step, relative_error
 
 from trainer.engine import evaluate, make_engine
 from trainer.engine.compiled import engine
-from trainer.engine.compiled.codegen import training_kernel
+from trainer.engine.compiled.kernels import training_kernel
 from trainer.graph import Expr, Graph, GraphBuilder, gradients
 from trainer.graph.ops import BATCH, Array, Dim
 from trainer.network.fingerprint import parameters_sha256
@@ -76,13 +76,16 @@ def trained(graph: Graph, name: str, rows: int, batch: int, **how: Any) -> dict[
     """The state after an epoch, and what was recorded on the way."""
     values = values_of(graph, rows)
     arrays = {name: values.pop(name) for name in ("x", "y")}
-    runs, count = make_engine(graph, name, batch, 10**9, **how), -(-rows // batch)
+    count = -(-rows // batch)
+    session = make_engine(graph, name, batch, **how).load(values)
     rates = {"learning_rate": np.full(count, 0.1, graph.nodes[0].dtype)}
-    steps, predictions = runs.train(values, arrays, rates, batch, 0, count)
-    loss, evaluated = runs.predict(values, arrays, 10)
+    steps, predictions = session.train(arrays, rates, batch, 0, count)
+    loss, evaluated = session.predict(arrays, 10)
     assert steps.rows == rows
-    return values | {"losses": steps.losses, "norms": steps.grad_norms, "loss": np.array(loss),
-                     "predictions": predictions, "evaluated": evaluated}  # fmt: skip
+    return session.fetch() | {
+        "losses": steps.losses, "norms": steps.grad_norms, "loss": np.array(loss),
+        "predictions": predictions, "evaluated": evaluated,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -157,7 +160,10 @@ def test_an_update_waits_for_reads_at_other_places() -> None:
     difference.apply("square").apply("mean", name="loss", axes=(0, 1))
     builder.outputs |= {f"{part}{name}": name for part in ("", "eval/")
                         for name in ("loss", "prediction")}  # fmt: skip
-    for role in ("grad_norm", *(f"grad_norm/{name}" for name in names)):
+    for role in (
+        "grad_norm",
+        *(f"{part}/{n}" for part in ("grad_norm", "gradient") for n in names),
+    ):
         builder.outputs[role] = "loss"
     for name, value in moved(p, index).items():
         builder.updates[name] = (value + rate * p[name]).node.name
@@ -167,7 +173,8 @@ def test_an_update_waits_for_reads_at_other_places() -> None:
         state = start | {"index": np.array([[3.0], [0.0], [1.0], [0.0]])}
         arrays = {"x": np.ones((6, 1)), "y": np.zeros((6, 1))}
         rates = {"learning_rate": np.array([0.5, 0.25])}
-        make_engine(graph, kind, 3, 10**9).train(state, arrays, rates, 3, 0, 2)
-        results.append(state)
+        session = make_engine(graph, kind, 3).load(state)
+        session.train(arrays, rates, 3, 0, 2)
+        results.append(session.fetch())
     for name in names:
         np.testing.assert_array_equal(results[0][name], results[1][name], err_msg=name)

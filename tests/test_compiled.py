@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
-import re
-import subprocess
-import sys
 import tracemalloc
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from conftest import CONFIGS, ROOT, take_steps
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, Phase, assume, given, settings
+from plain import POOL, PlainKernels, compiled, plain_engine, same_bits
 from test_autodiff import random_graphs
 from test_ops import ROWS
 
@@ -24,23 +22,26 @@ import trainer
 from trainer import Profile, build_graph, load_spec
 from trainer.data import load_dataset
 from trainer.data.preparing.layout import Layout
-from trainer.engine import EngineName, ReferenceEngine, evaluate, make_engine
-from trainer.engine.compiled import cache, functions, writer
-from trainer.engine.compiled.codegen import (
-    FUNCTIONS,
-    Kernel,
-    kernel_source,
-    kernels_of,
-    module_source,
-    training_kernel,
-    values_kernel,
+from trainer.engine import (
+    EngineName,
+    Gradients,
+    ReferenceEngine,
+    evaluate,
+    make_engine,
+    reduce,
+    shards_of,
 )
-from trainer.engine.compiled.engine import CompiledEngine
+from trainer.engine.compiled import target, writer
+from trainer.engine.compiled.engine import CompiledEngine, allocate, kernel_source
+from trainer.engine.compiled.kernels import Kernel, kernels_of, training_kernel, values_kernel
+from trainer.errors import TrainerError
 from trainer.graph import Graph, GraphBuilder, gradients
+from trainer.graph.initialisers import initial_parameters
 from trainer.graph.ops import BATCH, Array
 from trainer.network.fingerprint import parameters_sha256
-from trainer.training import compile_kernels, make_job, run_job
+from trainer.training import compile_kernels, make_job, run_job, training_graph
 from trainer.training.loop import GATHERED
+from trainer.training.masks import draw_masks
 
 TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
 
@@ -73,7 +74,7 @@ def test_configs_agree(path: Path, dtype: str) -> None:
     results = []
     for job in (compiled, reference):
         steps, predictions = take_steps(job, 0, 1)
-        loss, evaluated = job.engine.predict(job.state, job.dataset.train.arrays, 100)
+        loss, evaluated = job.session.predict(job.dataset.train.arrays, 100)
         measured = {"losses": steps.losses, "norms": steps.grad_norms, "loss": np.array(loss),
                     "parameter_norms": steps.parameter_norms, "predictions": predictions,
                     "evaluated": evaluated}  # fmt: skip
@@ -163,111 +164,182 @@ def test_a_step_that_fails_changes_nothing(write_spec) -> None:
     assert found[0] == found[1]
 
 
-WIDE = """
-import numpy as np
-from threadpoolctl import threadpool_limits
-from trainer import Spec, build_graph
-from trainer.data.preparing.layout import Layout
-from trainer.engine import make_engine
-from trainer.network.fingerprint import parameters_sha256
-from trainer.graph.initialisers import initial_parameters
-from trainer.training import training_graph
-
-layers = [{"units": 2048, "activation": "relu"}] * 2 + [{"units": 10}]
-spec = Spec.model_validate({
-    "name": "wide", "data": {"source": "iris"}, "model": {"layers": layers, "loss": "squared"},
-    "sgd": {"learning_rate": 0.01, "batch_size": 512, "epochs": 1},
-})
-graph = training_graph(build_graph(spec, Layout.plain(1024, 10)), spec.sgd)
-rng = np.random.default_rng(0)
-x = rng.standard_normal((512, 1024), dtype=np.float32)
-y = rng.standard_normal((512, 10), dtype=np.float32)
-for threads in (1, 2, 4):
-    engine = make_engine(graph, "compiled", 512, 1, threads=threads)
-    state = initial_parameters(graph, 0)
-    with threadpool_limits(1, "blas"):
-        rates = {"learning_rate": np.array([0.01])}
-        engine.train(state, {"x": x, "y": y}, rates, 512, 0, 1)
-    print(parameters_sha256(state))
-"""
+def of_layers(sizes: Sequence[int], sgd: Mapping[str, Any], dtype: str = "float32") -> Graph:
+    """The training graph of a network of relu."""
+    layers: list[dict[str, Any]] = [{"units": n, "activation": "relu"} for n in sizes[1:-1]]
+    spec = trainer.Spec.model_validate({
+        "name": "sizes", "data": {"source": "iris"},
+        "model": {"layers": [*layers, {"units": sizes[-1]}], "loss": "squared", "dtype": dtype},
+        "sgd": {"learning_rate": 0.01, "epochs": 1, **sgd},
+    })  # fmt: skip
+    return training_graph(build_graph(spec, Layout.plain(sizes[0], sizes[-1])), spec.sgd)
 
 
-def test_the_number_of_threads_changes_no_bit() -> None:
-    """The `wide` network in float32, whose products run in tiles, on 1, 2 and 4 threads."""
-    done = subprocess.run([sys.executable, "-c", WIDE], capture_output=True, text=True, check=True)
-    hashes = done.stdout.split()
-    assert len(hashes) == 3
-    assert len(set(hashes)) == 1
+@pytest.mark.parametrize("shards", [1, 3])
+def test_the_number_of_threads_changes_no_bit(shards: int) -> None:
+    """A wide network in float32, whose products run in tiles, on 1, 2 and 4 threads."""
+    graph = of_layers((512, 1024, 1024, 10), {"batch_size": 256, "shards": shards})
+    rng = np.random.default_rng(0)
+    arrays = {"x": rng.standard_normal((256, 512), dtype=np.float32),
+              "y": rng.standard_normal((256, 10), dtype=np.float32)}  # fmt: skip
+    hashes = set()
+    for threads in (1, 2, 4):
+        engine = make_engine(graph, "compiled", 256, threads=threads, shards=shards)
+        session = engine.load(initial_parameters(graph, 0))
+        session.train(arrays, {"learning_rate": np.array([0.01])}, 256, 0, 1)
+        hashes.add(parameters_sha256(session.fetch()))
+    assert len(hashes) == 1
+
+
+# Machine code and plain Python -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_configs_have_the_bits_of_plain_python(path: Path, dtype: str) -> None:
+    """Two steps, the second of a few rows, and an evaluation."""
+    spec = load_spec(path, {"model.dtype": dtype})
+    job = jobs_of(spec)[0]
+    size, rows = job.batch_size, job.dataset.train.span(0, min(40, job.batch_size) + 3)
+    size = min(size, 40)
+    arrays = rows | draw_masks(job.masks, spec.seed, 1, 0, len(rows["x"]))
+    steps = -(-len(rows["x"]) // size)
+    sessions = [make_engine(job.graph, "compiled", size, 16).load(job.state),
+                plain_engine(job.graph, size, 16).load(job.state)]  # fmt: skip
+    found = []
+    for session in sessions:
+        record, predictions = session.train(arrays, job.rates.at(1, steps), size, 0, steps)
+        loss, evaluated = session.predict({name: array[:21] for name, array in rows.items()}, 16)
+        found.append([record.losses, record.grad_norms, record.parameter_norms, predictions,
+                      np.array(loss), evaluated, *session.fetch().values()])  # fmt: skip
+    for machine, plain in zip(*found, strict=True):
+        same_bits(machine, plain)
+
+
+def test_a_kernel_that_computes_otherwise_is_noticed() -> None:
+    """The comparison above can fail: a sum that is added up in another order."""
+    builder = GraphBuilder("float64")
+    builder.leaf("parameter", "p", (100,)).apply("sum", name="out", axes=(0,))
+    kernel = values_kernel(builder.build(), ["out"])
+    values = np.random.default_rng(0).standard_normal(100)
+    found = []
+    for kind in (compiled, PlainKernels):
+        code = kind({"values": kernel}, "float64")
+        if isinstance(code, PlainKernels):
+            code._module["total"] = lambda lanes: sum(lanes.tolist())  # one after the other
+        out = np.empty(())
+        code.call("values", [values, out], (1,), POOL, 0)
+        found.append(out)
+    assert found[0] == pytest.approx(float(found[1]), rel=1e-12)
+    with pytest.raises(AssertionError):
+        same_bits(*found)
+
+
+# Parts of a step ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("engine", ["compiled", "reference"])
+@pytest.mark.parametrize("shards", [1, 3, 7])
+def test_shards_give_the_same_bits_wherever_they_are_computed(engine, shards) -> None:
+    """Gradients of shards in any order and by other engines, reduced in order, then updated."""
+    spec = load_spec(ROOT / "configs/residual.yaml", {"sgd.shards": shards, "sgd.momentum": 0.9})
+    dataset = load_dataset(spec)
+    graph = build_graph(spec, dataset.layout)
+    job = make_job(spec, dataset, graph, engine)
+    helpers = [make_job(spec, dataset, graph, engine) for _ in range(2)]
+    rows = dataset.train.span(0, job.batch_size + job.batch_size // 3)
+    count = len(rows["x"])
+    arrays = rows | draw_masks(job.masks, spec.seed, 1, 0, count)
+    rates = job.rates.at(1, 2)
+    whole, made = job.session.train(arrays, rates, job.batch_size, 0, 2)
+    parts, last = [], helpers[0].session
+    for step, begin in enumerate((0, job.batch_size)):
+        cuts = shards_of(begin, min(begin + job.batch_size, count), job.batch_size, shards)
+        given: list[Gradients] = []
+        for k, cut in reversed([*enumerate(cuts)]):
+            other = helpers[k % 2].engine.load(last.fetch())
+            given.insert(0, other.gradients(arrays, *cut))
+        total = reduce(given) if shards > 1 else given[0]
+        parts.append((last.update(total, {k: float(v[step]) for k, v in rates.items()}), total))
+    same_bits(np.concatenate([step.losses for step, _ in parts]), whole.losses)
+    same_bits(np.concatenate([step.grad_norms for step, _ in parts]), whole.grad_norms)
+    same_bits(np.concatenate([total.predictions for _, total in parts]), made)
+    for name, value in job.state.items():
+        same_bits(last.fetch()[name], value)
+
+
+def test_shards_are_a_mean_by_rows() -> None:
+    """Of a network without batch normalisation the gradient is that of the whole batch."""
+    results = []
+    for shards in (1, 4):
+        spec = load_spec(ROOT / "configs/hidden_layer.yaml",
+                         {"sgd.shards": shards, "model.dtype": "float64"})  # fmt: skip
+        job = jobs_of(spec)[0]
+        take_steps(job, 0, 5)
+        results.append(job.state)
+    agree(results[1], results[0], 1e-13)
+
+
+def test_an_update_that_diverges_changes_nothing() -> None:
+    job = jobs_of(load_spec(ROOT / "configs/hidden_layer.yaml"))[0]
+    before = job.state
+    gradients = job.session.gradients(job.dataset.train.arrays, 0, 5)
+    assert gradients.rows == 5
+    values = {name: value * np.float32(np.inf) for name, value in gradients.values.items()}
+    rates = {name: float(value[0]) for name, value in job.rates.at(1, 1).items()}
+    with np.errstate(invalid="ignore"):
+        steps = job.session.update(Gradients(values, gradients.predictions), rates)
+    assert steps.diverged
+    assert len(steps.losses) == steps.rows == 0
+    agree(job.state, before, 0)
 
 
 # Single ops and random graphs -------------------------------------------------------------------
 
 
-class LoneTeam:
-    """A team of one thread, which takes the pieces of a job in any order, to run by Python."""
-
-    def __init__(self) -> None:
-        self.job, self.left = 0, []
-
-    def __getitem__(self, place: str) -> int:
-        return self.job if place == "JOB" else 0
-
-    def post(self, job: int, pieces: int, begin: int, rows: int) -> None:
-        assert not self.left
-        self.job, self.left = job, list(np.random.default_rng(0).permutation(pieces))
-
-    def take(self, stay: int) -> int:
-        return self.left.pop() if self.left else -1
-
-    def finish(self) -> None:
-        pass
-
-    def wait(self) -> None:
-        assert not self.left
-
-
 def run_values(
     graph: Graph, fetch: list[str], feeds: Mapping[str, Array], share: bool = False
-) -> Any:
-    """The nodes `fetch` by a kernel, whose source is run by Python as it stands.
+) -> dict[str, Array]:
+    """The nodes `fetch` by a kernel, as machine code and as Python, which agree in every bit.
 
     With `share` all loops are cut into pieces.
     """
+    dtype = graph.nodes[0].dtype
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(writer, "JOB_NUMBERS", 1)
         kernel = values_kernel(graph, fetch, share)
-    source = module_source("Values.", "float64", [kernel])
-    source = source.replace("from numba import int64, njit", "int64 = int")
-    source = re.sub(r"from trainer.engine.compiled.(team|pipeline) import .*", "", source)
-    source = re.sub(r"@njit.*", "", source)
-    scope: dict[str, Any] = {name: getattr(LoneTeam, name) for name in
-                             ("post", "take", "finish", "wait")}  # fmt: skip
-    scope |= {"expose": id, "JOB": "JOB", "BEGIN": "BEGIN", "ROWS": "ROWS"}
-    with np.errstate(all="ignore"):
-        exec(compile(source, "kernel", "exec"), scope)
-        arrays = [np.array(feeds[name], dtype=np.float64) for name in kernel.leaves]
-        buffers = {name: np.full([int(d) for d in shape], np.nan)
-                   for name, shape in kernel.buffers.items()}  # fmt: skip
-        outputs = [np.empty([int(d) for d in graph[name].shape]) for name in fetch]
-        team = [LoneTeam()] if kernel.shared else []
-        scope["values"](*team, *arrays, *buffers.values(), *outputs)
-    return dict(zip(fetch, outputs, strict=True))
-
-
-def test_every_function_is_there() -> None:
-    for name in FUNCTIONS:
-        assert hasattr(functions, f"{name}_f32")
-        assert hasattr(functions, f"{name}_f64")
+    results = []
+    for kind in (compiled, PlainKernels):
+        code = kind({"values": kernel}, dtype)
+        arrays = [np.array(feeds[name], dtype=dtype, order="C") for name in kernel.inputs]
+        buffers = allocate(kernel.buffers, 1, np.dtype(dtype))
+        for buffer in buffers:
+            buffer.fill(np.nan)
+        outputs = [np.empty([int(d) for d in graph[name].shape], dtype) for name in fetch]
+        code.call("values", [*arrays, *buffers, *outputs], (1,), POOL, 1 if share else 0)
+        results.append(outputs)
+    for machine, plain in zip(*results, strict=True):
+        same_bits(machine, plain)
+    return dict(zip(fetch, results[0], strict=True))
 
 
 @pytest.mark.parametrize(("op", "inputs", "attributes"), ROWS)
 def test_ops_agree(op: str, inputs: list[Array], attributes: dict[str, Any]) -> None:
+    """With the reference to rounding errors, in both dtypes, and to the bit with plain Python."""
     from derivatives import graph_of
 
     graph, values = graph_of(op, inputs, attributes)
-    for share in (False, True):
-        found = run_values(graph, ["out", "loss"], values, share)
-        agree(found, evaluate(graph, values, ["out", "loss"]), 1e-13)
+    for dtype, tolerance in (("float64", 1e-13), ("float32", 1e-5)):
+        typed = in_dtype(graph, dtype)
+        for share in (False, True):
+            found = run_values(typed, ["out", "loss"], values, share)
+            agree(found, evaluate(graph, values, ["out", "loss"]), tolerance)
+
+
+def in_dtype(graph: Graph, dtype: str) -> Graph:
+    """The same graph of other numbers."""
+    nodes = tuple(replace(node, dtype=dtype) for node in graph)
+    return Graph(nodes, graph.outputs, graph.updates)
 
 
 @pytest.mark.parametrize("share", [False, True])
@@ -302,10 +374,15 @@ def test_a_value_does_not_overwrite_what_is_read_at_other_places(op: str, share:
     agree(run_values(graph, ["out"], feeds, share), evaluate(graph, feeds, ["out"]), 1e-14)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=300,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+)
 @given(random_graphs())
 def test_random_graphs_agree(case: tuple[Graph, dict[str, Array]]) -> None:
-    """The generated source is run as Python, which is what it is; Numba compiles the same text."""
+    """Machine code, plain Python and the reference engine."""
     graph, values = case
     names = [node.name for node in graph.parameters]
     graph = gradients(graph, "loss", names)
@@ -313,10 +390,11 @@ def test_random_graphs_agree(case: tuple[Graph, dict[str, Array]]) -> None:
     assume(all(np.abs(v).max() < 1e3 for v in expected.values()))
     fetch = ["loss", *dict.fromkeys(graph.outputs[f"gradient/{name}"] for name in names)]
     scale = max(float(np.abs(expected[name]).max()) for name in fetch)
-    for share in (False, True):
-        found = run_values(graph, fetch, values, share)
-        for name in fetch:
-            assert np.abs(found[name] - expected[name]).max() <= 1e-12 * max(scale, 1.0)
+    share = bool(len(graph) % 2)
+    found = run_values(graph, fetch, values, share)
+    for name in fetch:
+        assert np.abs(found[name] - expected[name]).max() <= 1e-12 * max(scale, 1.0)
+    run_values(in_dtype(graph, "float32"), fetch, values, not share)
 
 
 # The kernel -------------------------------------------------------------------------------------
@@ -338,143 +416,26 @@ def test_parameters_are_updated_in_place(write_spec) -> None:
     assert all(BATCH in shape or name.startswith("grad") for name, shape in kernel.buffers.items())
 
 
-def test_auto_compiles_long_runs_alone(write_spec) -> None:
-    short, long = write_spec(name="a.yaml"), write_spec({"sgd.epochs": 10**6}, name="b.yaml")
-    for path, name in ((short, "reference"), (long, "compiled")):
-        spec = load_spec(path)
-        dataset = load_dataset(spec)
-        job = make_job(spec, dataset, build_graph(spec, Layout.plain(2, 1)))
-        assert job.engine.name == name
+def test_auto_compiles(write_spec) -> None:
+    spec = load_spec(write_spec())
+    job = make_job(spec, load_dataset(spec), build_graph(spec, Layout.plain(2, 1)))
+    assert job.engine.name == "compiled"
 
 
 def test_make_engine_by_name(write_spec) -> None:
     graph = jobs_of(load_spec(write_spec()))[1].graph
-    assert isinstance(make_engine(graph, "reference", 2, 10**9), ReferenceEngine)
-    assert isinstance(make_engine(graph, "compiled", 2, 1), CompiledEngine)
+    assert isinstance(make_engine(graph, "reference", 2), ReferenceEngine)
+    assert isinstance(make_engine(graph, "compiled", 2), CompiledEngine)
 
 
-# The cache --------------------------------------------------------------------------------------
-
-PROGRAM = """
-import sys, trainer
-spec = trainer.load_spec(sys.argv[1])
-print(trainer.train(spec, profile=trainer.Profile("compiled", runs=None)).parameters_sha256)
-"""
-
-
-def test_two_processes_at_once_and_a_third_from_the_cache(
-    write_spec, tmp_path, monkeypatch
-) -> None:
-    monkeypatch.setenv("TRAINER_CACHE", str(tmp_path / "kernels"))
-    command = [sys.executable, "-c", PROGRAM, str(write_spec())]
-    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    results = [process.communicate()[0] for process in both]
-    assert [process.returncode for process in both] == [0, 0]
-    kept = {file: file.stat().st_mtime_ns for file in (tmp_path / "kernels").rglob("*.nbc")}
-    assert kept
-    third = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
-    assert {*results, third} == {third}
-    now = {file: file.stat().st_mtime_ns for file in (tmp_path / "kernels").rglob("*.nbc")}
-    assert kept == now, "nothing was compiled again"
-
-
-def test_the_cache_forgets_what_was_used_longest_ago(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setenv("TRAINER_CACHE", str(tmp_path))
-    monkeypatch.setattr(cache, "MAX_BYTES", 50)
-    for number in range(3):
-        module = cache.load_module(f"VALUE = {number}\n{'#' * 30}\n")
-        found = module.VALUE
-        assert found == number
-    assert len(list(tmp_path.iterdir())) == 2
-
-
-def test_a_damaged_file_of_the_cache_is_written_again(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setenv("TRAINER_CACHE", str(tmp_path))
-    for _ in range(2):
-        assert cache.load_module("VALUE = 1\n").VALUE == 1
-        [file] = tmp_path.rglob("kernel.py")
-        assert file.read_text() == "VALUE = 1\n"
-        file.write_text("VALUE = 2\n")
-
-
-TWICE = """\
-from numba import njit
-
-@njit(cache=True, nogil=True)
-def twice(x):
-    return FACTOR * x
-"""
-
-
-def compiled(factor: int) -> Any:
-    """A function that multiplies, from the cache if it is there; and whether it was."""
-    module = cache.load_module(TWICE.replace("FACTOR", str(factor)))
-    assert module.twice(4) == factor * 4
-    cache.seal_module(module)
-    return sum(module.twice.stats.cache_hits.values())
-
-
-def numba_files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.suffix in (".nbi", ".nbc"))
-
-
-def swap(path: Path) -> None:
-    """The machine code of another kernel stands there."""
-    other = next(p for p in numba_files(path.parents[2]) if p.parent != path.parent
-                 and p.suffix == path.suffix)  # fmt: skip
-    path.write_bytes(other.read_bytes())
-
-
-@pytest.mark.parametrize("damage", [
-    lambda path: path.write_bytes(b""),
-    lambda path: path.write_bytes(path.read_bytes()[:1000]),
-    lambda path: path.write_bytes(path.read_bytes()[:-1] + b"?"),
-    lambda path: path.unlink(),
-    swap,
-    lambda path: (path.parent / "more.nbc").write_bytes(b""),
-    lambda path: (path.parents[1] / cache.SEAL).write_text("[" * 10_000),
-    lambda path: (path.parents[1] / cache.SEAL).unlink(),
-    lambda path: (path.unlink(), path.symlink_to("/etc/hostname")),
-    lambda path: (path.unlink(), os.mkfifo(path)),
-], ids=["empty", "cut", "changed", "gone", "swapped", "one more", "bad seal", "no seal", "link",
-        "pipe"])  # fmt: skip
-@pytest.mark.parametrize("suffix", [".nbi", ".nbc"])
-def test_damaged_machine_code_is_compiled_anew(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: Callable[[Path], object], suffix: str
-) -> None:
-    monkeypatch.setenv("TRAINER_CACHE", str(tmp_path / "kernels"))
-    assert [compiled(2), compiled(3), compiled(2), compiled(3)] == [0, 0, 1, 1]
-    damage(next(path for path in numba_files(tmp_path) if path.suffix == suffix))
-    assert compiled(2) + compiled(3) == 1, "what is whole is used, what is not is not"
-    assert compiled(2) + compiled(3) == 2
-
-
-@pytest.mark.parametrize("place", ["", "kernels"])
-def test_a_cache_that_others_can_write_to_is_not_used(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
-) -> None:
-    """Machine code that another user put there would run as this one."""
-    monkeypatch.setenv("TRAINER_CACHE", str(tmp_path / "kernels"))
-    assert [compiled(2), compiled(2)] == [0, 1]
-    (folder,) = (tmp_path / "kernels").iterdir()
-    assert [path.stat().st_mode & 0o077 for path in (folder, folder.parent)] == [0, 0]
-    (folder.parent if place else folder).chmod(0o770)
-    assert compiled(2) == 0
-
-
-@pytest.mark.parametrize("reason", ["no folder", "full disk"])
-def test_a_cache_that_cannot_be_written(tmp_path, write_spec, monkeypatch, reason) -> None:
-    """The kernel is compiled for this process alone, and nothing is left behind."""
-    if reason == "no folder":
-        (tmp_path / "file").write_text("")
-        monkeypatch.setenv("TRAINER_CACHE", str(tmp_path / "file" / "kernels"))
-    else:
-        monkeypatch.setenv("TRAINER_CACHE", str(tmp_path / "kernels"))
-        monkeypatch.setattr(cache, "ROOM", 2**60)
+def test_a_cpu_that_cannot_fuse_is_told_before_training(write_spec, monkeypatch) -> None:
+    monkeypatch.setenv(
+        target.VARIABLE, "x86-64" if "x86" in target.host_target().triple else "none"
+    )
     spec = load_spec(write_spec())
-    run = trainer.train(spec, profile=unkept("compiled"))
-    assert run.status == "FINISHED"
-    assert not list(tmp_path.rglob("kernel.py"))
+    with pytest.raises(TrainerError, match=r"cannot fuse .* --engine reference trains without"):
+        trainer.train(spec, profile=unkept("auto"))
+    assert trainer.train(spec, profile=unkept("reference")).status == "FINISHED"
 
 
 # Memory -----------------------------------------------------------------------------------------

@@ -45,7 +45,7 @@ def surroundings(number: int) -> tuple[dict[str, str], int]:
     settings = {
         "OMP_NUM_THREADS": ["1", "2", "7"][number % 3],
         "OPENBLAS_NUM_THREADS": ["2", "1", "4", "3"][number % 4],
-        "NUMBA_NUM_THREADS": ["1", "2"][number % 2],
+        "TRAINER_CPU": ["haswell", ""][number % 2],
         "PYTHONHASHSEED": ["0", "1", "random", "4294967295"][number % 4],
         "LC_ALL": ["C", "C.UTF-8", "de_DE.UTF-8", "tr_TR.UTF-8", "POSIX"][number % 5],
         "TZ": ["UTC", "Asia/Kathmandu", "America/St_Johns"][number % 3],

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import CONFIGS
+from conftest import CONFIGS, set_state
 
 from trainer import build_graph, load_spec
 from trainer.data import load_dataset
@@ -93,10 +93,8 @@ Spoil = Callable[[Job], None]
 
 def scale_weights(times: float) -> Spoil:
     def spoil(job: Job) -> None:
-        for name, value in job.state.items():
-            if value.ndim == 2:
-                job.state[name] = (value * times).astype(value.dtype)
-                job.initial[name] = job.state[name].copy()
+        set_state(job, {n: value * times for n, value in job.state.items() if value.ndim == 2})
+        job.initial = job.parameters
 
     return spoil
 
@@ -224,7 +222,7 @@ def told(
 def softplus(**settings: Any) -> Job:
     """Three matrices, of which the last has the smallest norm, so the largest moves."""
     job = make(network(["softplus", "softplus"], init="glorot_uniform", **settings))
-    job.state["dense_3/W"] /= 2
+    set_state(job, {"dense_3/W": job.state["dense_3/W"] / 2})
     job.initial = job.parameters
     return job
 
@@ -304,7 +302,7 @@ def test_a_squared_loss_is_measured_by_its_targets(times: float, count: int) -> 
 
 def test_weights_that_grew_did_not_move_too_little() -> None:
     job = softplus(learning_rate=1e-3)
-    job.state = {name: value * 1e6 for name, value in job.state.items()}
+    set_state(job, {name: value * 1e6 for name, value in job.state.items()})
     assert examine(job, told(job, {})) == []
 
 
@@ -354,8 +352,10 @@ def test_lost_units_are_counted(
     activation: str, bias: float, planted: int, message: str | None
 ) -> None:
     job = make(network([activation], init="glorot_uniform"))
-    job.state["dense_1/W"][:, :planted] = 0
-    job.state["dense_1/b"][:planted] = bias
+    state = job.state
+    state["dense_1/W"][:, :planted] = 0
+    state["dense_1/b"][:planted] = bias
+    set_state(job, state)
     found = examine(job, told(job, {}))
     assert len(found) == (message is not None)
     if message:
@@ -367,13 +367,13 @@ def test_the_output_is_no_hidden_unit() -> None:
     spec = network([], {"synthetic": "linear"}, loss="squared")
     layers = (spec.model.layers[0].model_copy(update={"activation": "sigmoid"}),)
     job = make(spec.model_copy(update={"model": spec.model.model_copy(update={"layers": layers})}))
-    job.state["dense_1/b"][:] = 100
+    set_state(job, {"dense_1/b": 100})
     assert examine(job, told(job, {})) == []
 
 
 def test_at_most_2000_rows_are_looked_at() -> None:
     job = make(network(["relu"], {"synthetic": "two_moons", "rows": 5000}))
-    job.state["dense_1/b"][:] = -100
+    set_state(job, {"dense_1/b": -100})
     (found,) = examine(job, told(job, {}))
     assert "each of 2,000 training rows" in found.message
 
@@ -393,7 +393,7 @@ def test_a_graph_without_layers() -> None:
     job = make_job(spec, dataset, builder.build(), "reference")
     history = train(job)
     assert examine(job, history) == []
-    job.state["w"][:] = 1e6
+    set_state(job, {"w": 1e6})
     assert [finding.where for finding in examine(job, history)] == ["hidden"]
 
 

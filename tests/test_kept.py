@@ -63,7 +63,7 @@ def trained(path: Path) -> tuple[Job, list[EpochDone], Ended]:
 
 def loss_of(job: Job, part: Any) -> float:
     """The loss of the job's parameters on some rows."""
-    total = job.engine.predict({**job.state, **job.parameters}, part.span(0, len(part)), 1024)[0]
+    total = job.session.predict(part.span(0, len(part)), 1024, job.parameters)[0]
     return total / len(part)
 
 

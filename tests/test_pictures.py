@@ -75,7 +75,9 @@ NUMBERS: dict[str, Any] = {
 
 
 def job_of(changes: Mapping[str, Any]) -> Job:
-    """The job of the tiny spec with changes: dotted keys and their values."""
+    """The job of the tiny spec with changes, dotted keys and their values; a call of its engine is
+    a step.
+    """
     values = copy.deepcopy(TINY)
     for path, value in changes.items():
         *parents, last = path.split(".")
@@ -85,7 +87,7 @@ def job_of(changes: Mapping[str, Any]) -> Job:
         target[last] = value
     spec = Spec.model_validate(values)
     dataset = load_dataset(spec)
-    return make_job(spec, dataset, build_graph(spec, dataset.layout))
+    return make_job(spec, dataset, build_graph(spec, dataset.layout), "reference")
 
 
 def trained(changes: Mapping[str, Any], asked: int | None = None) -> tuple[Job, History]:
@@ -205,7 +207,7 @@ def test_the_same_run_gives_the_same_bytes(tmp_path: Path) -> None:
 
 def test_drawing_changes_neither_job_nor_history(tmp_path: Path) -> None:
     job, history = trained({**CLASSES, "sgd.momentum": 0.9}, asked=10)  # in the second epoch
-    state = {name: value.copy() for name, value in job.state.items()}
+    state = job.state
     position, metrics = job.snapshot().position, dict(history.last)
     assert len(draw_pictures(job, history, tmp_path)) == len(OF_CLASSES)
     assert (job.snapshot().position, history.last) == (position, metrics)
@@ -395,9 +397,7 @@ def test_measured_rows(split: dict[str, float], where: str) -> None:
     part = getattr(job.dataset, {"training": "train"}.get(where, where))
     assert outcome.where == f"{len(part)} {where} rows"
     np.testing.assert_array_equal(outcome.y, part.y)
-    np.testing.assert_array_equal(
-        outcome.prediction, job.engine.predict(job.state, part.arrays, 1024)[1]
-    )
+    np.testing.assert_array_equal(outcome.prediction, job.session.predict(part.arrays, 1024)[1])
 
 
 def test_of_many_rows_some_are_taken_evenly(monkeypatch: pytest.MonkeyPatch) -> None:

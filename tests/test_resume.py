@@ -48,7 +48,7 @@ from trainer.checkpoints.folder import (
 )
 from trainer.checkpoints.keeper import Every
 from trainer.checkpoints.seal import sealed, unsealed
-from trainer.engine import ReferenceEngine
+from trainer.engine.reference import ReferenceSession
 from trainer.metrics import METRICS
 from trainer.runs.facts import named
 from trainer.runs.recording import LOOK_SECONDS
@@ -324,7 +324,7 @@ def test_interrupted_within_an_evaluation(
     spec = load_spec(write_spec(SQUARED))
     expected = begin(spec, profile=REFERENCE)
     killed = Process()
-    real, calls = ReferenceEngine.predict, []
+    real, calls = ReferenceSession.predict, []
 
     def predict(*arguments: Any) -> Any:
         calls.append(1)
@@ -333,7 +333,7 @@ def test_interrupted_within_an_evaluation(
         return real(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(ReferenceEngine, "predict", predict)
+        patch.setattr(ReferenceSession, "predict", predict)
         run = killed.run(begin, spec, profile=Profile("reference", save_every="1h"))
     assert len(calls) == call
     assert run.status == "KILLED"

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from conftest import TINY
+from conftest import TINY, set_state
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import csv as pacsv
@@ -386,8 +386,8 @@ def test_everything_that_looks_at_rows_finds_them(small: None) -> None:
         job, history = make_job(spec, data, build_graph(spec, data.layout)), History()
         for event in run_job(job):
             history.on(event)
-        state = state or dict(job.state)  # that of the other order of rows is another
-        job.state.update(state)
+        state = state or job.state  # that of the other order of rows is another
+        set_state(job, state)
         outcome = measure(job)
         assert outcome is not None
         cases = cases_of_part(spec, job.parameters, data.preprocessing, data.validation, 3)

@@ -2,114 +2,146 @@
 
 from __future__ import annotations
 
+import ctypes
 import threading
 import time
 
 import numpy as np
 import pytest
-from numba import int64, njit
+from plain import POOL, compiled, kernel_of
 
-from trainer.engine.compiled.team import (
-    BEGIN,
-    ENDED,
-    JOB,
-    ROWS,
-    TEAM_SIZE,
-    TICKET,
-    expose,
-    finish,
-    post,
-    take,
-    wait,
+from trainer.engine.compiled.target import Code, host_target, make_object
+from trainer.engine.compiled.team import CAPTURED, ENDED, JOB, TEAM_SIZE, TICKET, team_text
+from trainer.graph.loops import (
+    ArrayArgument,
+    Element,
+    For,
+    Function,
+    Let,
+    Name,
+    Return,
+    Share,
+    Store,
+    Whole,
+    apply,
+)
+
+JOBS, N, WIDTH, PIECE, K, ROUND = (
+    Name(text, "int") for text in ("jobs", "count", "width", "piece", "k", "round")
 )
 
 
-@njit(nogil=True)
-def pieces(work, stay):
-    (team, cells) = work
-    expose(work)
-    taken = 0
-    while True:
-        piece = take(team, stay)
-        if piece < 0:
-            return taken
-        taken += 1
-        job, begin, rows = team[JOB], team[BEGIN], team[ROWS]
-        for k in range(begin, begin + rows):
-            cells[piece, k] += job
-        finish(team)
+def adding() -> Function:
+    """Job number `round` adds that to every cell of (count, 500); after each, row 0 is summed up
+    in `seen`.
+    """
+    cell = (PIECE, K)
+    add = Store("cells", cell, Element("cells", cell) + Name("more"))
+    seen = Store("seen", (ROUND,), Element("cells", (N - 1, Whole(0))))
+    body = (
+        Let("more", apply("real", ROUND) + 1.0),
+        Share("piece", N, (For("k", Whole(0), WIDTH, (add,)),)),
+        seen,
+    )
+    arrays = (
+        ArrayArgument("cells", ("B", 500), "float64"),
+        ArrayArgument("seen", ("B",), "float64"),
+    )
+    loop = For("round", Whole(0), JOBS, body)
+    return Function("adding", arrays, ("count", "width", "jobs"), (loop, Return(JOBS)))
 
 
-@njit(nogil=True)
-def lead(team, cells, jobs):
-    """Job k adds k to every cell; right after each, all must be there."""
-    work = (team, cells)
-    expose(work)
-    expected = 0
-    wrong = 0
-    for job in range(1, jobs + 1):
-        expected += job
-        post(team, job, cells.shape[0], 0, cells.shape[1])
-        pieces(work, int64(0))
-        wait(team)
-        for i in range(cells.shape[0]):
-            for j in range(cells.shape[1]):
-                wrong += cells[i, j] != expected
-    return wrong
+CODE = compiled({"adding": kernel_of(adding())}, "float64")
 
 
-def run(helpers: int, count: int, width: int, jobs: int, pause: float = 0.0) -> list[int]:
-    """What each helper took, after checking every cell of every job."""
-    team = np.zeros(TEAM_SIZE, np.int64)
-    cells = np.zeros((count, width), np.int64)
-    taken: list[int] = []
-
-    def join() -> None:
-        time.sleep(pause)
-        taken.append(pieces((team, cells), 1))
-
-    threads = [threading.Thread(target=join) for _ in range(helpers)]
-    for thread in threads:
-        thread.start()
-    assert lead(team, cells, jobs) == 0
-    team[TICKET] = ENDED
-    for thread in threads:
-        thread.join(10)
-        assert not thread.is_alive()
-    return taken
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _compiled() -> None:
-    run(1, 1, 1, 1)
-
-
-@pytest.mark.parametrize("helpers", [0, 1, 3, 7])
+@pytest.mark.parametrize("helpers", [0, 1, 3])
 @pytest.mark.parametrize(("count", "width", "jobs"), [(1, 1, 20_000), (7, 3, 5000), (64, 500, 300)])
 def test_every_piece_is_done_once_before_the_next_job(helpers, count, width, jobs) -> None:
-    taken = run(helpers, count, width, jobs)
-    assert sum(taken) <= count * jobs
+    cells, seen = np.zeros((count, 500)), np.zeros(jobs)
+    assert CODE.call("adding", [cells, seen], (count, width, jobs), POOL, helpers) == jobs
+    expected = jobs * (jobs + 1) / 2
+    assert (cells[:, :width] == expected).all()
+    assert not cells[:, width:].any()
+    np.testing.assert_array_equal(seen, np.cumsum(np.arange(1.0, jobs + 1)))
 
 
-def test_helpers_take_their_share() -> None:
-    assert sum(run(1, 64, 20_000, 300)) > 0
+# The team by itself ------------------------------------------------------------------------------
+
+_OUTSIDE = team_text(host_target().triple).replace("define internal", "define")
 
 
-def test_a_helper_that_comes_late_or_after_the_end_does_no_harm() -> None:
-    assert run(2, 4, 4, 100, pause=0.2) == [0, 0]
+class Team:
+    """A team's functions, callable from Python."""
+
+    code = Code(
+        make_object(_OUTSIDE + "attributes #0 = { nounwind }", host_target()), host_target()
+    )
+
+    def __init__(self) -> None:
+        self.places = np.zeros(TEAM_SIZE, np.int64)
+        self._at = self.places.__array_interface__["data"][0]
+
+    def _call(self, name: str, *values: int) -> int:
+        kinds = [ctypes.c_int64] * (1 + len(values))
+        function = ctypes.CFUNCTYPE(ctypes.c_int64, *kinds)(self.code.address(f"team.{name}"))
+        return int(function(self._at, *values))
+
+    def post(self, job: int, pieces: int, captured: int = 0) -> None:
+        self._call("post", job, pieces, captured)
+
+    def take(self, stay: int) -> int:
+        return self._call("take", stay)
+
+    def finish(self) -> None:
+        self._call("finish")
+
+    def wait(self) -> None:
+        self._call("wait")
+
+
+def test_pieces_are_taken_once_and_jobs_are_told_apart() -> None:
+    team = Team()
+    team.post(5, 3, 77)
+    assert team.places[[JOB, CAPTURED]].tolist() == [5, 77]
+    assert [team.take(0) for _ in range(5)] == [2, 1, 0, -1, -1]
+    for _ in range(3):
+        team.finish()
+    team.wait()
+    ticket = int(team.places[TICKET])
+    team.post(6, 1)
+    assert int(team.places[TICKET]) >> 32 == (ticket >> 32) + 1
+
+
+def test_who_stays_waits_for_the_next_job_and_leaves_at_the_end() -> None:
+    team, taken = Team(), []
+
+    def join() -> None:
+        while (piece := team.take(1)) >= 0:
+            taken.append(piece)
+            team.finish()
+
+    helper = threading.Thread(target=join)
+    helper.start()
+    for job in range(3):
+        team.post(job, 4)
+        team.wait()
+    assert sorted(taken) == sorted([0, 1, 2, 3] * 3)
+    team.places[TICKET] = ENDED
+    helper.join(10)
+    assert not helper.is_alive()
+    assert team.take(1) == -1, "who comes after the end does no harm"
 
 
 def test_a_piece_that_is_taken_and_not_done_holds_the_leader_up() -> None:
-    """The check above can fail: without the helper that took it, the leader would go on."""
-    team, cells = np.zeros(TEAM_SIZE, np.int64), np.zeros((2, 3), np.int64)
-    njit(lambda team: post(team, 1, 2, 0, 3))(team)
-    assert take(team, 0) == 1
-    assert pieces((team, cells), 0) == 1
-    assert cells.tolist() == [[1, 1, 1], [0, 0, 0]]
-    leader = threading.Thread(target=njit(nogil=True)(lambda team: wait(team)), args=(team,))
+    team = Team()
+    team.post(1, 2)
+    assert team.take(0) == 1
+    assert team.take(0) == 0
+    team.finish()
+    leader = threading.Thread(target=team.wait)
     leader.start()
-    time.sleep(0.5)
+    time.sleep(0.3)
     assert leader.is_alive()
-    finish(team)
+    team.finish()
     leader.join(10)
     assert not leader.is_alive()

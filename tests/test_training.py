@@ -23,9 +23,10 @@ SPLIT = {"validation": 0.25, "test": 0.25}
 
 
 def job_of(path: Any, **changes: Any) -> Any:
+    """A job of the reference engine, of which a call is a step."""
     spec = load_spec(path, changes)
     dataset = load_dataset(spec)
-    return make_job(spec, dataset, build_graph(spec, dataset.layout))
+    return make_job(spec, dataset, build_graph(spec, dataset.layout), "reference")
 
 
 def test_events_of_a_run(write_spec) -> None:
@@ -64,7 +65,7 @@ def test_metrics_by_epoch(write_spec) -> None:
             np.testing.assert_allclose(list(event.parameter_norms.values()), by_parameter.mean(0))
             np.testing.assert_allclose((by_parameter**2).sum(1) ** 0.5, norms, rtol=1e-14)
             part = job.dataset.validation
-            loss, prediction = job.engine.predict(job.state, part.arrays, 1024)
+            loss, prediction = job.session.predict(part.arrays, 1024)
             assert event.metrics["val_loss"] == loss / len(part)
             right = prediction.argmax(1) == part.y.argmax(1)
             assert event.metrics["val_accuracy"] == right.mean()
@@ -83,13 +84,13 @@ def test_examples_are_ordered_by_seed_and_epoch_alone(write_spec) -> None:
     """A third party can recompute a run: the order of epoch k is Philox's, as documented."""
     job = job_of(write_spec({"sgd.batch_size": 1}))
     seen: list[float] = []
-    train = job.engine.train
+    train = job.session.train
 
-    def spy(state: Any, arrays: Any, *rest: Any) -> Any:
+    def spy(arrays: Any, *rest: Any) -> Any:
         seen.append(arrays["x"].copy())
-        return train(state, arrays, *rest)
+        return train(arrays, *rest)
 
-    job.engine.train = spy
+    job.session.train = spy
     list(run_job(job))
     bits = np.random.Philox(
         key=np.array([5, 3], dtype=np.uint64), counter=np.array([0, 0, 0, 2], dtype=np.uint64)
@@ -102,8 +103,8 @@ def test_examples_are_ordered_by_seed_and_epoch_alone(write_spec) -> None:
 def test_evaluation_does_not_depend_on_the_last_batch(write_spec) -> None:
     """The loss over 4 rows in batches of 3 is summed over rows, not over batches."""
     job = job_of(write_spec())
-    whole, predictions = job.engine.predict(job.state, job.dataset.train.arrays, 4)
-    parts, same = job.engine.predict(job.state, job.dataset.train.arrays, 3)
+    whole, predictions = job.session.predict(job.dataset.train.arrays, 4)
+    parts, same = job.session.predict(job.dataset.train.arrays, 3)
     assert parts == pytest.approx(whole, rel=1e-15)
     np.testing.assert_allclose(predictions, same, rtol=1e-15)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import take_steps
+from conftest import set_state, take_steps
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -105,7 +105,7 @@ def test_updates_by_hand(write_spec, engine, changes, expected) -> None:
         "model": DENSE,
         "sgd": {"learning_rate": 0.1, "batch_size": 1, "epochs": 1, **changes},
     }, engine)  # fmt: skip
-    job.state["dense_1/W"][:] = W0
+    set_state(job, {"dense_1/W": W0})
     take_steps(job, 0, 1)
     np.testing.assert_allclose(job.state["dense_1/W"], expected, rtol=1e-14)
 
@@ -139,9 +139,11 @@ def test_between_two_updates_nothing_moves(write_spec, engine) -> None:
     job = network(write_spec, {"accumulate": 3}, engine)
     before = job.parameters
     take_steps(job, 0, 2)
-    assert all((job.state[name] == value).all() for name, value in before.items())
+    state = job.state
+    assert all((state[name] == value).all() for name, value in before.items())
     take_steps(job, 2, 3)
-    assert all((job.state[name] != value).any() for name, value in before.items())
+    state = job.state
+    assert all((state[name] != value).any() for name, value in before.items())
 
 
 @pytest.mark.parametrize("engine", ["reference", "compiled"])
@@ -178,9 +180,9 @@ def test_the_average_is_what_is_evaluated(write_spec) -> None:
     job = network(write_spec, {"average": {"type": "ema", "decay": 0.9}})
     list(run_job(job))
     part = job.dataset.train
-    loss = job.engine.predict(job.state | job.parameters, part.arrays, 1024)[0]
-    assert job.engine.predict(job.evaluated, part.arrays, 1024)[0] == loss
-    assert job.engine.predict(job.state, part.arrays, 1024)[0] != loss
+    loss = job.engine.load(job.state | job.parameters).predict(part.arrays, 1024)[0]
+    assert job.session.predict(part.arrays, 1024, job.evaluated)[0] == loss
+    assert job.session.predict(part.arrays, 1024)[0] != loss
 
 
 # Early stopping ----------------------------------------------------------------------------------
@@ -200,7 +202,7 @@ def test_early_stopping_ends_and_restores_the_best(write_spec) -> None:
     for event in run_job(job):
         if isinstance(event, EpochDone):
             losses[event.epoch] = event.metrics["val_loss"]
-            kept[event.epoch] = {n: job.state[n].copy() for n in job.initial}
+            kept[event.epoch] = job.state
     best = min(losses, key=losses.__getitem__)
     assert isinstance(event, Ended)
     assert (event.status, event.epoch) == ("FINISHED", best + 4)
@@ -213,7 +215,7 @@ def test_early_stopping_ends_and_restores_the_best(write_spec) -> None:
     for name, value in job.parameters.items():
         np.testing.assert_array_equal(value, kept[best][name])
     test = job.dataset.test
-    expected = job.engine.predict(job.state | kept[best], test.arrays, 1024)[0] / len(test)
+    expected = job.session.predict(test.arrays, 1024, kept[best])[0] / len(test)
     assert event.summary["test_loss"] == expected
 
 
@@ -237,7 +239,8 @@ def test_what_early_stopping_watches(write_spec, changes, name) -> None:
     assert job.progress.best.summary() == {name: seen[at], "best_epoch": at}
     assert len(seen) - 1 == at + 3
     restored = changes.get("restore_best", True)
-    same = all((job.parameters[n] == job.state[n]).all() for n in job.initial)
+    kept, state = job.parameters, job.state
+    same = all((kept[n] == state[n]).all() for n in job.initial)
     assert same != restored
 
 
@@ -283,7 +286,7 @@ def test_dropout_trains_with_masks_and_evaluates_without(write_spec, engine) -> 
     train = job.dataset.train
     _, predicted = take_steps(job, 0, 1)
     fresh = job_of(write_spec, DROPOUT, engine)
-    _, evaluated = fresh.engine.predict(fresh.state, train.arrays, 16)
+    _, evaluated = fresh.session.predict(train.arrays, 16)
     mask = draw_masks(masks_of(job.graph), job.spec.seed, 1, 0, 16)["dropout_2/mask"]
     p = fresh.parameters
     h = np.maximum(train.x[:16] @ p["dense_1/W"] + p["dense_1/b"], 0)
