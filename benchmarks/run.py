@@ -10,33 +10,33 @@ import os
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import get_args
 
 from benchmarks import report
 from benchmarks.cases import CASES, of_width
 from benchmarks.command import Timed, fresh_folder, time_known, time_torch, time_train
-from benchmarks.engines import ENGINES, choose_engine
 from benchmarks.peers import PEERS, own
 from benchmarks.scale import measure_rows
 from benchmarks.sizes import measure
-from trainer.engine import EngineName
+from trainer.engine import EngineName, choose_engine
 
 TABLES = ("sizes", "scale", "command")
 OWN = "`train configs/hidden_layer.yaml`"
 RESULTS = Path(__file__).with_name("RESULTS.md")
-BLAS_SETTINGS = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")  # they choose an old kernel
+CPU_SETTINGS = ("TRAINER_CPU", "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")  # they slow one of us
 ROWS = [10**n for n in range(3, 8)]
 WIDTHS = [16, 64, 256, 1024, 4096]
 
 
 def main() -> None:
     options = _options()
-    for name in BLAS_SETTINGS:
+    for name in CPU_SETTINGS:
         os.environ.pop(name, None)
     engine = choose_engine(options.engine)
     text = [
         "# Benchmarks\n",
         f"Written by `make bench`{', quickly: the numbers mean little' * options.quick}. "
-        f"Engine: {engine}. {' and '.join(BLAS_SETTINGS)} are unset.\n",
+        f"Engine: {engine}. {', '.join(CPU_SETTINGS)} are unset.\n",
         report.machine(engine),
     ]
     for name in TABLES:
@@ -98,7 +98,7 @@ MAKE = {"sizes": _sizes, "scale": _scale, "command": _command}
 def _options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benchmarks.run", description="Run the benchmarks.")
     modules = [peer.module for peer in PEERS]
-    parser.add_argument("--engine", choices=ENGINES, default="auto")
+    parser.add_argument("--engine", choices=get_args(EngineName), default="auto")
     parser.add_argument("--tables", nargs="+", choices=TABLES, default=TABLES)
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
     parser.add_argument("--peers", nargs="*", choices=modules, default=modules)

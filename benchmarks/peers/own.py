@@ -13,10 +13,9 @@ from trainer.training.rates import Rates
 
 
 def prepare(case: Case, engine_name: EngineName) -> Epoch:
-    engine = make_engine(case.graph, engine_name, case.batch, case.steps)
-    # as the command `train` does, once the engine has loaded the BLAS that it calls
-    threadpool_limits(limits=1, user_api="blas")
-    state = case.parameters()
+    engine = make_engine(case.graph, engine_name, case.batch)
+    threadpool_limits(limits=1, user_api="blas")  # as `train` does: the reference engine calls it
+    session = engine.load(case.parameters())
     x, y = case.data()
     arrays, rates = {"x": x, "y": y}, Rates(case.spec.sgd, len(x), case.batch)
 
@@ -24,10 +23,8 @@ def prepare(case: Case, engine_name: EngineName) -> Epoch:
         done = []
         for first in range(0, case.steps, engine.steps_per_call):
             last = min(first + engine.steps_per_call, case.steps)
-            steps, _ = engine.train(
-                state, arrays, rates.at(first + 1, last - first), case.batch, first, last
-            )
-            done.append(steps)
+            now = rates.at(first + 1, last - first)
+            done.append(session.train(arrays, now, case.batch, first, last)[0])
         losses = np.concatenate([steps.losses for steps in done])
         return losses, np.concatenate([steps.grad_norms for steps in done])
 
