@@ -143,7 +143,7 @@ def _add_tile(
         ]
         for total, place in zip(totals, places, strict=True):
             f.store(total, place, mask)
-    with f.when(f.let("i1", f"xor {p['later']}, true")):
+    with f.when(p["later"].equals(0)):
         for chain, place in zip(chains, places, strict=True):
             f.store(chain, place, mask)
 
@@ -214,9 +214,10 @@ def add_copies(module: Module, shape: Shape) -> None:
     """
     lanes = shape.lanes
     for vectors in range(shape.vectors + 1):
-        name = f"copy{vectors}" if vectors else "copy_narrow"
         f = Function(
-            module, name, "ptr source, i64 stride, i64 k, ptr target, i64 last, i64 panels"
+            module,
+            name_of("copy", vectors),
+            "ptr source, i64 stride, i64 k, ptr target, i64 last, i64 panels",
         )
         p, width = f.parameters, max(vectors, 1) * lanes
         mask = None if vectors else f.first(p["last"], lanes)
