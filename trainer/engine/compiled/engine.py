@@ -30,6 +30,7 @@ from trainer.graph.loops import Product
 from trainer.graph.ops import BATCH, LEAVES, OPS, Array, Shape
 from trainer.graph.walking import statements
 
+CACHE_LINE: Final = 64  # bytes
 CALL_SECONDS: Final = 0.05  # about what a call of a kernel takes, if not a step takes longer
 SHARED_SECONDS: Final = 3e-4  # a shorter call is over before a thread is awake
 NODE_SECONDS: Final = 2e-9
@@ -90,7 +91,9 @@ class CompiledEngine:
 
     def load(self, state: Mapping[str, Array]) -> CompiledSession:
         """A session that begins with a copy of these parameters and states."""
-        held = {name: np.array(value, self.dtype, order="C") for name, value in state.items()}
+        held = {name: aligned(value.shape, self.dtype) for name, value in state.items()}
+        for name, value in state.items():
+            held[name][...] = value
         return CompiledSession(self, held)
 
 
@@ -296,10 +299,18 @@ def kernel_source(
 def allocate(
     buffers: Mapping[str, Shape], batch_size: int, dtype: np.dtype[Any]
 ) -> list[Array]:  # fmt: skip
-    """Work arrays for batches of so many rows."""
+    """Work arrays for batches of so many rows, each at the beginning of a cache line."""
     return [
-        np.empty([_length(dim, batch_size) for dim in shape], dtype) for shape in buffers.values()
+        aligned([_length(dim, batch_size) for dim in shape], dtype) for shape in buffers.values()
     ]
+
+
+def aligned(shape: Sequence[int], dtype: np.dtype[Any]) -> Array:
+    """An array without values that begins at a cache line, where wide vectors are read at once."""
+    size = math.prod(shape) * dtype.itemsize
+    memory = np.empty(size + CACHE_LINE, np.uint8)
+    start = -memory.__array_interface__["data"][0] % CACHE_LINE
+    return memory[start : start + size].view(dtype).reshape(shape)
 
 
 def _length(dim: int | str, batch_size: int) -> int:

@@ -36,7 +36,7 @@ FAR: Final = 512  # numbers between rows from which on packing pays,
 PACK_A: Final = 128  # of a transposed A if there are so many columns,
 PACK_B: Final = 64  # of B if there are so many rows,
 MANY: Final = 256  # or so many, however near its rows are
-PANELS: Final = 4  # of B that are packed at once: 192 KB
+PANELS: Final = 8  # of B that are packed at once: 384 KB
 ROWS: Final = 48 * 1024  # bytes of A that meet all of them before others do
 
 

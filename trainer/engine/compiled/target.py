@@ -153,6 +153,7 @@ def _machine(target: Target, level: int) -> llvm.TargetMachine:
 
 def _module(text: str, machine: llvm.TargetMachine, passes: tuple[str, ...]) -> llvm.ModuleRef:
     module = llvm.parse_assembly(text)
+    module.verify()  # LLVM ends the process for what is wrong and not noticed here
     module.triple = machine.triple
     module.data_layout = str(machine.target_data)
     if passes:
