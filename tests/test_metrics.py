@@ -399,6 +399,21 @@ def test_state_goes_on_to_the_same_bits(kind: Kind, weighted: bool) -> None:
     }
 
 
+@pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_no_cut_of_the_rows_shows(kind: Kind, weighted: bool) -> None:
+    """Batches of any size give the same bits."""
+    rows = list(table(kind, 6, rows=3000)[: 2 + weighted])
+    rows[0] = rows[0] * np.float32(0.3)
+    found = []
+    for size in (3000, 100, 64, 1111):
+        scores = kind.scores()
+        for start in range(0, 3000, size):
+            scores.add(*(array[start : start + size] for array in rows))
+        found.append(scores.values())
+    assert found[1:] == found[:1] * 3
+
+
 ROWS = st.lists(st.tuples(st.integers(-3, 3), st.integers(-3, 3), st.integers(0, 2)), max_size=40)
 
 

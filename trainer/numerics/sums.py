@@ -85,11 +85,21 @@ class Sum:
     def add(self, rows: Array) -> None:
         """Takes the next rows."""
         new = np.asarray(rows, np.float64).ravel()
-        new = np.concatenate([self._rest, new]) if len(self._rest) else new
         unit = SEGMENT * (self._columns or LANES)
+        if len(self._rest):
+            lacks = unit - len(self._rest)
+            self._rest = np.concatenate([self._rest, new[:lacks]])
+            new = new[lacks:]
+            if len(self._rest) < unit:
+                return
+            self._carry(self._sums(self._rest))
         whole = len(new) // unit * unit
         self._rest = new[whole:].copy()
-        level, sums = 0, self._sums(new[:whole])
+        self._carry(self._sums(new[:whole]))
+
+    def _carry(self, sums: Array) -> None:
+        """Takes the sums of the next segments, and adds those up that have their neighbour."""
+        level = 0
         while len(sums):
             if level in self._waiting:
                 sums = np.concatenate([self._waiting.pop(level)[None], sums])

@@ -16,5 +16,6 @@ LEAST: Final = 64
 def blocks(rows: int, columns: int) -> Iterator[slice]:
     """Slices that follow one another and cover all rows."""
     size = max(1, CELLS // columns, min(LEAST, WIDE // columns))
-    size -= size % 2 if size > 1 else 0  # draws come in pairs
+    if size > 1:  # draws come in pairs, and sums are quicker by whole segments
+        size -= size % (LEAST if size > LEAST else 2)
     return (slice(start, min(start + size, rows)) for start in range(0, rows, size))

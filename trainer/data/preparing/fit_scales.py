@@ -241,7 +241,7 @@ def _column_sums(
     for block in blocks(count, width):
         values = rows(block)
         if mean is not None:
-            values = values - mean
+            values -= mean
             values *= values
         sums.add(values)
     return sums.value()
