@@ -85,7 +85,9 @@ class Body:
             except LoweringError:
                 raise
             except Exception as error:
-                raise LoweringError(f"{line_of(statement)}: {error}") from error
+                raise LoweringError(
+                    f"{line_of(statement)}: {type(error).__name__}: {error}"
+                ) from error
 
     def _statement(self, statement: Statement) -> None:
         match statement:

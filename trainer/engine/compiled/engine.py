@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
+from contextlib import contextmanager
+from functools import cached_property, partial
 from typing import Any, Final
 
 import numpy as np
@@ -72,8 +74,11 @@ class CompiledEngine:
     @cached_property
     def usual(self) -> Compiled:
         """The kernels that training and evaluation need."""
-        kernels = kernels_of(self.graph, self._batch_size, self._evaluation_rows, self._shards)
-        return Compiled(kernels, self.dtype.name, self._target)
+        sizes = (self._batch_size, self._evaluation_rows, self._shards)
+        with _without_collector():
+            kernels = kernels_of(self.graph, *sizes)
+            recipe = f"{sizes} {self.graph.nodes} {self.graph.outputs} {self.graph.updates}"
+            return Compiled(kernels, self.dtype.name, self._target, recipe)
 
     @cached_property
     def parts(self) -> Compiled:
@@ -100,10 +105,17 @@ class CompiledEngine:
 class Compiled:
     """Kernels as machine code."""
 
-    def __init__(self, kernels: Mapping[str, Kernel], dtype: str, target: Target) -> None:
+    def __init__(
+        self, kernels: Mapping[str, Kernel], dtype: str, target: Target, recipe: str = ""
+    ) -> None:
+        """With a `recipe`, all that the kernels are made of, they are lowered only where the cache
+        has them not.
+        """
         self.kernels = kernels
-        text = lower([kernel.function for kernel in kernels.values()], dtype, target)
-        self._code = load_code(text, target, PASSES)
+        functions = [kernel.function for kernel in kernels.values()]
+        self._code = load_code(
+            partial(lower, functions, dtype, target), target, PASSES, recipe=recipe
+        )
         self._products: Products | None = None
         if any(_calls_products(kernel) for kernel in kernels.values()):
             self._products = load_products(dtype, target)
@@ -286,6 +298,18 @@ class CompiledSession:
             *(np.ascontiguousarray(other.get(leaf, self._state[leaf])) for leaf in kernel.leaves),
             *buffers,
         ]
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """Without the collection of garbage: a program has many small parts, and none in a circle."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def kernel_source(

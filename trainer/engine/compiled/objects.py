@@ -17,6 +17,7 @@ import stat
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from threading import Lock
@@ -52,17 +53,24 @@ def cache_folder() -> Path:
 
 
 def load_code(
-    text: str,
+    text: str | Callable[[], str],
     target: Target,
     passes: tuple[str, ...] = (),
     level: int = 1,
     told: Callable[[], None] | None = None,
+    recipe: str = "",
 ) -> Code:
     """The code of LLVM's text: what this process has loaded, else from the disk, else made now.
 
-    `passes` and `level` are those of `make_object`; `told` is called before something is made.
+    `passes` and `level` are those of `make_object`; `told` is called before something is made. Of a
+    text that is a function of this package's sources and of a `recipe`, that is all that decides:
+    it is written only where the code has to be made.
     """
-    key = _key(text, target, passes, level)
+    if recipe:
+        key = _key(f"{_own_sources()} {recipe}", target, passes, level)
+    else:
+        text = text if isinstance(text, str) else text()
+        key = _key(text, target, passes, level)
     with _loading:
         code = _loaded.get(key)
         if code is None:
@@ -74,12 +82,24 @@ def load_code(
             if data is None:
                 if told:
                     told()
-                data = make_object(text, target, passes, level)
+                written = text if isinstance(text, str) else text()
+                data = make_object(written, target, passes, level)
                 if file:
                     with suppress(OSError):  # it is made again the next time
                         _write(file, data)
             code = _loaded[key] = Code(data, target)
     return code
+
+
+@cache
+def _own_sources() -> str:
+    """The hash of the sources that write LLVM's text."""
+    package = Path(__file__).parents[2]
+    digest = hashlib.sha256()
+    for folder in ("engine", "engine/compiled", "graph", "graph/ops", "numerics"):
+        for file in sorted((package / folder).glob("*.py")):
+            digest.update(file.read_bytes())
+    return digest.hexdigest()
 
 
 def _key(text: str, target: Target, passes: tuple[str, ...], level: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from trainer.engine.compiled.multiply import NAMES, products_text
@@ -26,7 +27,8 @@ def load_products(dtype: str, target: Target, told: Callable[[], None] | None = 
     """The products of float32 or float64; `told` is called before they are made, once a machine."""
     found = _loaded.get((dtype, target))
     if found is None:
-        code = load_code(products_text(dtype, target), target, told=told)
+        recipe = f"products of {dtype}"
+        code = load_code(partial(products_text, dtype, target), target, told=told, recipe=recipe)
         found = Products(code, {name: code.address(name) for name in NAMES})
         _loaded[dtype, target] = found
     return found
