@@ -5,6 +5,7 @@
 # make bench  sets up .venv-bench and compares with other libraries: benchmarks/RESULTS.md
 # make accuracy  compares with scikit-learn on real tables: benchmarks/ACCURACY.md
 # make rates  holds lr-find against grids of rates on real tables: benchmarks/RATES.md
+# make cpus   trains all configs for several kinds of CPU and compares their bits
 # make faults all fault campaigns: an hour or more; FAULTS=--help shows how to choose
 # make lock   renews requirements.lock from what is installed in .venv
 
@@ -17,7 +18,7 @@ BIN := .venv/bin
 ROUNDING := 'tests/test_docs.py::test_page[README.md]' 'tests/test_docs.py::test_page[backprop.md]' \
 	tests/test_bits.py tests/test_rounding.py tests/test_export.py
 
-.PHONY: train test test-cpus check bench accuracy rates faults lock clean
+.PHONY: train test test-cpus check bench accuracy rates cpus faults lock clean
 
 train: .venv/.run
 	$(BIN)/train $(CONFIG)
@@ -45,6 +46,9 @@ accuracy: .venv-bench/.done
 
 rates: .venv-bench/.done
 	.venv-bench/bin/python -m benchmarks.rate_search $(RATES)
+
+cpus: .venv/.dev
+	$(BIN)/python tests/cpus.py
 
 faults: .venv/.dev
 	$(BIN)/python -m tests.faults $(FAULTS)
