@@ -16,7 +16,7 @@ BIN := .venv/bin
 # The tests that hold numbers of float arithmetic, or what it may lose. Runs have the same bits on
 # every CPU; explanations and exported programs are computed by NumPy.
 ROUNDING := 'tests/test_docs.py::test_page[README.md]' 'tests/test_docs.py::test_page[backprop.md]' \
-	tests/test_bits.py tests/test_rounding.py tests/test_export.py
+	tests/test_bits.py tests/test_same_bits.py tests/test_rounding.py tests/test_export.py
 
 .PHONY: train test test-cpus check bench accuracy rates cpus faults lock clean
 

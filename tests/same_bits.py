@@ -9,11 +9,13 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from trainer import Profile, load_spec, train
 from trainer.data import load_dataset
 from trainer.graph.initialisers import INITIALISERS
 from trainer.metrics import scores_for
@@ -184,6 +186,18 @@ def _schedules() -> Iterable[Any]:
     yield smooth(np.abs(numbers(200)), np.abs(numbers(200, seed=1)))
 
 
+def _training(config: str) -> Iterable[Any]:
+    """A shipped config, trained for a few epochs: what it learned, and what was measured."""
+    path = Path(__file__).parent.parent / "configs" / f"{config}.yaml"
+    run = train(load_spec(path, {"sgd.epochs": 3}), profile=Profile(runs=None))
+    for name in sorted(run.parameters):
+        yield run.parameters[name]
+    names = sorted(name for name in run.metrics if not name.startswith("perf/"))
+    yield json.dumps(names)
+    yield [run.metrics[name] for name in names]
+    yield run.history["train_loss_step"].values
+
+
 CASES: dict[str, Callable[[], Iterable[Any]]] = {
     "functions": _functions,
     "sums": _sums,
@@ -193,7 +207,8 @@ CASES: dict[str, Callable[[], Iterable[Any]]] = {
     "statistics": _statistics,
     "metrics": _metrics,
     "schedules": _schedules,
-    # whole trainings of shipped configs belong here: one line each
+    "hidden_layer": partial(_training, "hidden_layer"),
+    "spirals": partial(_training, "spirals"),
 }
 
 

@@ -393,3 +393,13 @@ def test_a_checkpoint_that_tells_no_place_is_refused(
     job.restore(whole, [])
     with pytest.raises(CheckpointError, match="the checkpoint of step 0: "):
         job.restore(replace(whole, position=position), [])
+
+
+def test_a_checkpoint_with_other_metrics_is_refused(write_spec: WriteSpec) -> None:
+    spec = load_spec(write_spec())
+    data = load_dataset(spec)
+    job = make_job(spec, data, build_graph(spec, data.layout), "reference")
+    whole = job.snapshot()
+    kept = {name: value for name, value in whole.arrays.items() if "score/" not in name}
+    with pytest.raises(CheckpointError, match="its metrics so far are not those of this version"):
+        job.restore(replace(whole, arrays=kept | {"score/accuracy/total": np.zeros(1)}), [])

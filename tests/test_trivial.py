@@ -236,7 +236,7 @@ def test_targets_with_a_tail(values: np.ndarray[Any, Any], begin: str | None) ->
 def test_one_word_on_them(folder: Path, changes: dict[str, Any], advice: str) -> None:
     from trainer.training.soundness import check_soundness
 
-    targets = np.exp(RNG.normal(size=60) * 2).round(3).tolist()
+    targets = np.exp(np.random.default_rng(3).normal(size=60) * 2).round(3).tolist()
     job = job_of(folder, targets, targets[:5], **changes)
     notes = [n for n in check_soundness(job.spec, job.dataset) if "R² and RMSE" in n]
     assert len(notes) == 1

@@ -20,6 +20,7 @@ import yaml
 
 import trainer
 from trainer.checkpoints.folder import load_progress
+from trainer.engine import EngineName
 from trainer.training import Event, Started, Warned
 
 from .files import Full, interposed
@@ -66,7 +67,7 @@ def new_store(folder: Path, template: Path, epochs: int = EPOCHS) -> None:
     (folder / "spec.yaml").write_text(yaml.safe_dump(spec))
 
 
-def kills(folder: Path, template: Path, engine: str, number: int, seed: int = 1) -> Tally:
+def kills(folder: Path, template: Path, engine: EngineName, number: int, seed: int = 1) -> Tally:
     """One run killed so often, and resumed to its end: all that it leaves is that of a run in
     peace. Each kill is a case; one loss is that of the whole run.
     """
@@ -118,7 +119,7 @@ def journal_size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.glob("runs/*/journal"))
 
 
-def start(folder: Path, engine: str) -> subprocess.Popen[bytes]:
+def start(folder: Path, engine: EngineName) -> subprocess.Popen[bytes]:
     """Begins the run of a folder, or goes on with it."""
     known = run_id(folder)
     what = ["resume", known] if known else ["spec.yaml", "--engine", engine]
@@ -146,14 +147,18 @@ def said(folder: Path) -> str:
     return (folder / "said").read_text(errors="replace").strip()[-500:]
 
 
-_IN_PEACE: Final[dict[tuple[str, int], Record]] = {}
+_IN_PEACE: Final[dict[tuple[EngineName, int], Record]] = {}
 
 
-def in_peace(folder: Path, template: Path, engine: str, epochs: int = EPOCHS) -> Record:
-    """What the run leaves that nobody kills; it is the same each time, so it is trained once."""
+def in_peace(folder: Path, template: Path, engine: EngineName, epochs: int = EPOCHS) -> Record:
+    """What the run leaves that nobody kills; it is the same each time, so it is trained once, in
+    this process.
+    """
     if (engine, epochs) not in _IN_PEACE:
         new_store(folder, template, epochs)
-        start(folder, engine).wait()
+        runs = folder / "runs"
+        profile = trainer.Profile(engine, runs=runs, store=f"sqlite:///{runs / 'mlflow.db'}")
+        trainer.train(trainer.load_spec(folder / "spec.yaml"), profile=profile)
         _IN_PEACE[engine, epochs] = record(folder)
     return _IN_PEACE[engine, epochs]
 

@@ -18,6 +18,8 @@ from trainer.data.columns import cells as data_cells
 from . import cells, damage, outputs, pairs, runs, saves, specs, tables, trusted
 from .tally import Tally
 
+pytestmark = pytest.mark.models
+
 SAMPLE = 37
 CAMPAIGNS: dict[str, Callable[[Path], Tally]] = {
     "files cut short": lambda folder: damage.truncations(folder, SAMPLE),
@@ -73,7 +75,6 @@ def test_of_a_training_and_its_recorder_one_is_killed(
     assert tally.missed == 0
 
 
-@pytest.mark.models
 @pytest.mark.usefixtures("store")
 def test_a_run_on_a_full_disk_trains_to_its_end(
     folder: Path, monkeypatch: pytest.MonkeyPatch

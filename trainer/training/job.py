@@ -226,7 +226,11 @@ class Job:
                 f"the checkpoint of step {snapshot.step}: it says that {now.done} steps of epoch "
                 f"{now.epoch} are done, and the journal has others"
             )
-        now.record.restore(score, steps)
+        try:
+            now.record.restore(score, steps)
+        except (KeyError, ValueError, TypeError):
+            text = "its metrics so far are not those of this version"
+            raise CheckpointError(f"the checkpoint of step {snapshot.step}: {text}") from None
         epochs = [event.metrics for event in events if isinstance(event, EpochDone)]
         if epochs:
             now.best.start, now.measured = epochs[0].get(now.best.watched), epochs[-1]
