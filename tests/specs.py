@@ -58,6 +58,7 @@ sgd:
   max_norm: 3
   batch_size: full
   accumulate: 4
+  shards: 2
   epochs: 40
   average: {type: ema, decay: 0.99}
   early_stopping: {patience: 5, min_delta: 0.01, monitor: f1, restore_best: false}

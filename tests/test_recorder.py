@@ -97,7 +97,7 @@ def test_a_folder_that_was_never_recorded_goes_on_elsewhere(
 ) -> None:
     """Trained without MLflow and without a network; resumed, and recorded, where it is copied."""
     spec = load_spec(write_spec({"sgd.epochs": 6}))
-    alone = train(spec, profile=Profile(runs=None))
+    alone = train(spec, profile=Profile("reference", runs=None))
     heard: list[Event] = []
 
     def stop() -> bool:

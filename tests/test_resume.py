@@ -103,6 +103,12 @@ def short_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trainer.training.loop.GATHERED", 2 * 4 * 24)
 
 
+@pytest.fixture
+def single_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine is called for each step by itself, and can be stopped after any."""
+    monkeypatch.setattr("trainer.engine.compiled.engine.CALL_SECONDS", 0.0)
+
+
 def begin(spec: Spec, **others: Any) -> Run:
     """Trains also what was trained before."""
     return trainer.train(spec, again=True, **others)
@@ -687,6 +693,7 @@ def flip(path: Path) -> None:
     path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
 
 
+@pytest.mark.usefixtures("single_steps")
 @pytest.mark.parametrize("damage", [cut, flip, Path.unlink])
 @pytest.mark.parametrize("suffix", [".safetensors", ".json"])
 def test_a_damaged_checkpoint(
@@ -883,6 +890,7 @@ def waits_for(problem: str) -> Callable[[Event], bool]:
     return wait
 
 
+@pytest.mark.usefixtures("single_steps")
 def test_a_young_run_is_stopped_where_the_store_refuses(
     train: Train, store: str, write_spec: WriteSpec, refused: Callable[..., Run]
 ) -> None:
@@ -898,6 +906,7 @@ def test_a_young_run_is_stopped_where_the_store_refuses(
     check_same(store, expected, found)
 
 
+@pytest.mark.usefixtures("single_steps")
 def test_going_on_without_the_store(
     train: Train, store: str, write_spec: WriteSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -932,6 +941,7 @@ def test_going_on_without_the_store(
 # Who records ------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("single_steps")
 def test_the_recorder_of_the_attempt_before_still_works(store: str, write_spec: WriteSpec) -> None:
     """It holds the run while the next attempt begins, and leaves it to the next recorder: one run,
     each point once.

@@ -414,7 +414,7 @@ def test_names_of_all_kinds(store: str, write_spec: WriteSpec, name: str) -> Non
 
 
 def test_only_runs_is_written(store: str, folder: Path, write_spec: WriteSpec) -> None:
-    """Nothing in the home folder but matplotlib's list of fonts, no temporary files are left."""
+    """Nothing in the home folder but lists of fonts and kernels, no temporary files are left."""
     write_spec()
     home, temporary = folder / "home", folder / "tmp"
     home.mkdir()
@@ -439,8 +439,9 @@ print(run.id, run.run_id)
     id_, run_id = done.stdout.split()
     places = (f"runs/artifacts/{run_id}", f"runs/{id_}", "runs/artifacts/models/m-")
     places += ("runs/.known/", "home/.cache/matplotlib", "home/.config/matplotlib")
+    places += ("home/.cache/trainer/kernels",)
     new = {name for name in tree(folder) - before if not name.startswith(places)}
-    assert new - {"home/.cache", "home/.config"} == {
+    assert new - {"home/.cache", "home/.cache/trainer", "home/.config"} == {
         "runs/artifacts", "runs/artifacts/models", "runs/.known"
     }  # fmt: skip
     assert not [name for name in tree(folder) if "__pycache__" in name]

@@ -47,9 +47,11 @@ class Session(Protocol):
         arrays: Mapping[str, Array],
         batch_size: int,
         parameters: Mapping[str, Array] | None = None,
+        total: float = 0.0,
     ) -> tuple[float, Array]:
         """The sum over all rows of their loss, and the predictions of shape (rows, outputs), as in
-        evaluation; with `parameters` in place of the session's own of these names.
+        evaluation; with `parameters` in place of the session's own of these names. The sum goes on
+        from `total`, that of the rows before.
 
         Runs in batches of `batch_size` rows; their mean losses are multiplied by their rows and
         added in order in float64, so that the result does not depend on anything else.

@@ -168,9 +168,10 @@ class ReferenceSession:
         arrays: Mapping[str, Array],
         batch_size: int,
         parameters: Mapping[str, Array] | None = None,
+        total: float = 0.0,
     ) -> tuple[float, Array]:
         """One batch after the other."""
-        total, predictions = 0.0, []
+        predictions = []
         loss, prediction = self._engine.evaluated
         state = {**self._state, **(parameters or {})}
         for start in range(0, len(arrays["x"]), batch_size):

@@ -245,8 +245,7 @@ def _evaluate(job: Job, parts: Mapping[str, AnyPart | None], stop: Stop) -> dict
             if stop():
                 raise _StoppedError("KILLED")
             rows = part.span(start, start + span)
-            loss, prediction = job.session.predict(rows, size, parameters)
-            total += loss
+            total, prediction = job.session.predict(rows, size, parameters, total)
             scores.add(prediction, rows["y"], rows.get("weight") if job.weighs_scores else None)
         if not math.isfinite(total):
             where = f"on the {_PART[name]} rows (epoch {job.progress.epoch})"

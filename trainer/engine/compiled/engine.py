@@ -252,6 +252,7 @@ class CompiledSession:
         arrays: Mapping[str, Array],
         batch_size: int,
         parameters: Mapping[str, Array] | None = None,
+        total: float = 0.0,
     ) -> tuple[float, Array]:
         """All batches in a call of the kernel."""
         engine, held = self._engine, len(arrays["x"])
@@ -264,7 +265,6 @@ class CompiledSession:
         numbers = (held, size, 0, count)
         seconds = count * engine.batch_seconds
         self._run(code, "evaluate", [*given, losses, predictions], numbers, seconds)
-        total = 0.0
         for start, loss in zip(range(0, held, batch_size), losses.tolist(), strict=True):
             total += loss * (min(start + batch_size, held) - start)
         return total, predictions
