@@ -16,6 +16,8 @@ from typing import Any, Final
 import numpy as np
 from threadpoolctl import threadpool_info
 
+from trainer.numerics import EDITION
+
 PACKAGES: Final = (
     "numpy", "llvmlite", "scipy", "scikit-learn", "pyarrow", "pydantic", "PyYAML", "safetensors",
     "mlflow",
@@ -56,7 +58,9 @@ def known_environment(engine: str) -> dict[str, str]:
     """The part of `numeric_environment` that is known before anything is loaded; it decides the
     rest. The order in which NumPy shuffles may change with its version.
     """
-    known = {"trainer": package_version(), "numpy": package_version("numpy")}
+    known = {
+        "trainer": package_version(), "arithmetic": str(EDITION), "numpy": package_version("numpy"),
+    }  # fmt: skip
     if engine == "compiled":
         return known
     chosen = " ".join(f"{name}={os.environ[name]}" for name in CHOICES if os.environ.get(name))

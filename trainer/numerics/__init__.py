@@ -2,3 +2,8 @@
 
 `docs/numerics.md` says which operation comes when.
 """
+
+from typing import Final
+
+EDITION: Final = 2
+"""Of the page: a larger one where the same run has other bits."""
