@@ -22,7 +22,8 @@ from typing import Final
 import numpy as np
 
 from benchmarks.cases import CASES, Case
-from trainer.engine.compiled.irtext import I64, PTR, REALS, Function, Module
+from trainer.engine.compiled.arithmetic import REALS
+from trainer.engine.compiled.function import Function, Module
 from trainer.engine.compiled.products import load_products, use_loops
 from trainer.engine.compiled.target import Code, Target, host_target, make_object
 from trainer.engine.compiled.tiles import PARAMETERS
@@ -81,19 +82,19 @@ def helpers(dtype: str, target: Target) -> Code:
     """
     module = Module(REALS[dtype])
     lanes = target.vector_bytes // module.real.bytes
-    f = Function(module, "peak", f"{I64} times, {PTR} out", exported=True)
+    f = Function(module, "peak", "i64 times, array out", exported=True)
     x = f.load(f.parameters["out"], lanes)
-    with f.repeat([f.parameters["times"], *[f.zeros(lanes)] * SUMS]) as loop:
+    with f.repeat([f.parameters["times"], *[f.number(0.0, lanes)] * SUMS]) as loop:
         left, *sums = loop.values
         loop.next = [left - 1, *(f.fma(x, x, each) for each in sums)]
         loop.again = loop.next[0] > 0
     total = loop.next[1]
     for each in loop.next[2:]:
-        total = f.add(total, each)
+        total += each
     f.store(total, f.parameters["out"])
     f.end()
 
-    f = Function(module, "repeat", f"{I64} times, {PTR} product, {PARAMETERS}", exported=True)
+    f = Function(module, "repeat", f"i64 times, ptr product, {PARAMETERS}", exported=True)
     times, function, *arguments = f.parameters.values()
     with f.each(times):
         f.call(function, *arguments)

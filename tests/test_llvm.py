@@ -23,7 +23,7 @@ from trainer.graph.loops import (
 )
 
 TEXT = """
-define void @f(ptr noalias noundef nonnull align 8 %a) #0 {
+define void @f(ptr noalias %a) noinline #0 {
   %k = getelementptr inbounds [2 x double], ptr %a, i64 0, i64 1
   %x = load <4 x double>, ptr %a, align 8
   %s = insertelement <4 x double> poison, double 0x4000000000000000, i64 0

@@ -21,7 +21,7 @@ import pytest
 
 from trainer.engine.compiled import target
 from trainer.engine.compiled.column import CHAINS
-from trainer.engine.compiled.irtext import Module
+from trainer.engine.compiled.function import Module
 from trainer.engine.compiled.multiply import NAMES, products_text
 from trainer.engine.compiled.products import load_products, tile_shape, use_loops, use_tiles
 from trainer.engine.compiled.target import Target, assembly, host_target, make_object

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from trainer.engine.compiled.assembler import REALS, Assembler, Value
+from trainer.engine.compiled.arithmetic import REALS, Value
+from trainer.engine.compiled.function import Function
 from trainer.engine.compiled.lanes import LaneVectors
 from trainer.engine.compiled.looping import write_loop
 from trainer.engine.compiled.memory import Memory, offset_of
@@ -40,7 +41,6 @@ from trainer.graph.loops import (
     Term,
     Total,
     Whole,
-    kind_of,
 )
 from trainer.graph.walking import all_terms, statements, walk
 from trainer.numerics.elementary import FUNCTIONS
@@ -56,20 +56,20 @@ class LoweringError(Exception):
 class Body:
     """Lowers statements, one after the other, into one function."""
 
-    def __init__(self, kernel: KernelText, code: Assembler) -> None:
+    def __init__(self, kernel: KernelText, code: Function) -> None:
         self.kernel = kernel
         self.code = code
         self.env: dict[str, Value] = {}
         self.lanes: dict[str, LaneVectors] = {}
-        self._known: dict[Term, Value] = {}  # what was computed in this block
+        # what was computed in this block, and the arrays that it was read from
+        self._known: dict[Term, tuple[Value, set[str]]] = {}
         self._memory = Memory(code)
         self._hoisted: dict[Term, Value] = {}
         self._index = ""  # of the loop that is written in vectors
         self._width = 1
-        self._mask = ""
+        self._mask: Value | None = None
         self._lane: int | None = None  # of the first place, where it is known
-        self._ended = False
-        self.full = kernel.target.vector_bytes // code.bytes
+        self.full = kernel.target.vector_bytes // code.real.bytes
 
     def shape(self, array: str) -> Shape:
         """The lengths of an array's axes; only the first may be unknown."""
@@ -100,7 +100,8 @@ class Body:
             case For():
                 write_loop(self, statement)
             case If(test, body):
-                self._if(test, body)
+                with self.code.when(self.term(test)), self.block():
+                    self.run(body)
             case Share():
                 self._share(statement)
             case Lanes(name, greatest):
@@ -113,15 +114,12 @@ class Body:
             case Total(name, lanes):
                 self.env[name] = self.lanes[lanes.name].total()
             case Pairwise(array, count, width):
-                rows = self.term(count)
-                given = f"ptr %{array}, i64 {rows.text}, i64 {width}"
-                self.code.line(f"call void @pairwise({given})")
+                self.code.call("pairwise", self._parameter(array), self.term(count), width)
                 self._forget(array)
             case Product():
                 self._product(statement)
             case Return(term):
-                self.code.line(f"ret i64 {self.term(term).text}")
-                self._ended = True
+                self.code.give(self.term(term))
 
     def _forget(self, array: str) -> None:
         """What was read of an array may have changed."""
@@ -129,8 +127,12 @@ class Body:
         self._memory.forget(array)
 
     def _forget_terms(self, array: str) -> None:
-        for term in [term for term in self._known if _reads(term, array)]:
+        for term in [term for term, (_, read) in self._known.items() if array in read]:
             del self._known[term]
+
+    def _know(self, term: Term, value: Value) -> None:
+        read = {part.array for part in walk(term) if isinstance(part, Element)}
+        self._known[term] = value, read
 
     @contextmanager
     def block(self) -> Iterator[None]:
@@ -142,46 +144,31 @@ class Body:
 
     @contextmanager
     def wide(
-        self, index: str, at: Value, width: int, mask: str, lane: int | None
+        self, index: str, at: Value, width: int, mask: Value | None, lane: int | None
     ) -> Iterator[None]:  # fmt: skip
         """A block for as many places of a loop, from `at` on, at once."""
         with self.block():
             self._index, self._width, self._mask, self._lane = index, width, mask, lane
             self.env[index] = at
             yield
-            self._index, self._width, self._mask, self._lane = "", 1, "", None
+            self._index, self._width, self._mask, self._lane = "", 1, None, None
 
     def hoist(self, term: Term) -> None:
         """Computes what is the same at every place of a loop, before it."""
         if term not in self._hoisted:
             self._hoisted[term] = self.term(term)
 
-    def _if(self, test: Term, body: Sequence[Statement]) -> None:
-        code = self.code
-        yes, end = code.fresh("yes"), code.fresh("end")
-        code.branch(self.term(test), yes, end)
-        code.start(yes)
-        with self.block():
-            self.run(body)
-            if not self._ended:
-                code.jump(end)
-        self._ended = False
-        code.start(end)
-
     def _share(self, share: Share) -> None:
         code = self.code
         free = _free_names(share)
         number = self.kernel.add_job(share, free)
-        captured = code.alloca("i64", max(1, len(free)))
+        captured = code.array(max(1, len(free)), kind="int")
         for k, name in enumerate(free):
-            at = code.raw(f"getelementptr inbounds i64, ptr {captured}, i64 {k}")
-            value = self.env[name.text]
-            code.line(f"store {code.type(value)} {value.text}, ptr {at}, align 8")
-        pieces = self.term(share.pieces)
-        work = f"i64 {number}, i64 {pieces.text}, ptr {captured}"
-        code.line(f"call void @team.post(ptr %team, {work})")
-        code.line(f"call void @{self.kernel.function.name}_pieces(ptr %work, i64 0)")
-        code.line("call void @team.wait(ptr %team)")
+            code.store(self.env[name.text], code.at(captured, k, "int"))
+        team = self._parameter("team")
+        code.call("team.post", team, number, self.term(share.pieces), captured)
+        code.call(f"{self.kernel.function.name}_pieces", self._parameter("work"), 0)
+        code.call("team.wait", team)
         self._known, self._memory = {}, Memory(code)
 
     def _product(self, product: Product) -> None:
@@ -189,17 +176,16 @@ class Body:
         if product.small:
             write_small_product(self, product)
         else:
-            sizes = [self.term(size) for size in (product.m, product.n, product.k)]
-            given = [f"i64 {size.text}" for size in sizes]
+            given: list[Value | int] = [self.term(x) for x in (product.m, product.n, product.k)]
             for part in (product.a, product.b, product.out):
-                given += [f"ptr {self.matrix(part)}", f"i64 {self.shape(part.array)[1]}"]
-            code.line(f"call void %product_{product.form}({', '.join(given)})")
+                given += [self._matrix(part), int(self.shape(part.array)[1])]
+            code.call(self._parameter(f"product_{product.form}"), *given)
         self._forget(product.out.array)
 
-    def matrix(self, part: Matrix) -> str:
+    def _matrix(self, part: Matrix) -> Value:
         """The address at which a part of a matrix begins."""
         if part.row == part.column == Whole(0):
-            return f"%{part.array}"
+            return self._parameter(part.array)
         return self._address(part.array, [self.term(part.row), self.term(part.column)])
 
     # Lanes -----------------------------------------------------------------------------------
@@ -211,9 +197,8 @@ class Body:
             found.add_at(value, self.term(index))
             return
         value = code.splat(value, self._width)
-        if self._mask:
-            kept = Value(code, "bool", self._mask, self._width)
-            value = code.where(kept, value, found.nothing(self._width))
+        if self._mask is not None:
+            value = self._mask.choose(value, found.nothing(self._width))
         if self._lane is None:
             found.add_and_rotate(value)
         else:
@@ -231,9 +216,11 @@ class Body:
                 return code.whole(value)
             case Name(text):
                 return self.env[text]
-        found = self._hoisted.get(term) or self._known.get(term)
+        known = self._known.get(term)
+        found = known[0] if known else self._hoisted.get(term)
         if found is None:
-            found = self._known[term] = self._computed(term)
+            found = self._computed(term)
+            self._know(term, found)
         return found
 
     def _computed(self, term: Term) -> Value:
@@ -246,34 +233,28 @@ class Body:
             case Apply("fma", terms):
                 return code.fma(*map(self.term, terms))
             case Apply("real", (inner,)):
-                kind = f"sitofp i64 {self.term(inner).text} to {code.real}"
-                return code.emit("real", kind)
+                return code.let("real", f"sitofp {self.term(inner)} to {code.real.name}")
             case Apply("int", (inner,)):
-                return code.emit("int", f"fptosi {code.real} {self.term(inner).text} to i64")
+                return code.let("int", f"fptosi {self.term(inner)} to i64")
             case Apply("up", (length, part)):
                 more = self.term(part)
-                less = code.binary("sub", more, code.whole(1))
-                return code.binary("over", code.binary("add", self.term(length), less), more)
+                return (self.term(length) + (more - 1)) // more
             case Apply("least", (a, b)):
                 x, y = self.term(a), self.term(b)
-                return code.where(code.compare("less", y, x), y, x)
-            case Apply("and" | "or" as op, (a, b)):
-                return code.both(op, self.term(a), self.term(b))
+                return y.or_less(x)
             case Apply("not", (a,)):
-                return code.opposite(self.term(a))
+                return ~self.term(a)
             case Apply("neg", (a,)):
-                return code.negative(self.term(a))
+                return -self.term(a)
             case Apply("sqrt", (a,)):
                 return code.sqrt(self.term(a))
             case Apply("isfinite", (a,)):
-                return code.is_finite(self.term(a))
-            case Apply("add" | "sub" | "mul" | "div" | "over" | "rest" as op, (a, b)):
-                return code.binary(op, self.term(a), self.term(b))
+                return code.absolute(self.term(a)) < float("inf")
             case Apply(op, terms) if op in FUNCTIONS:
                 found: Value = FUNCTIONS[op](code, *map(self.term, terms))
                 return found
             case Apply(op, (a, b)):
-                return code.compare(op, self.term(a), self.term(b))
+                return code.binary(op, self.term(a), self.term(b))
         raise LoweringError(f"{term} is no term")
 
     def _choose(self, test: Term, yes: Term, no: Term) -> Value:
@@ -290,54 +271,54 @@ class Body:
             return code.where(condition, self.term(yes), self.term(no))
         if condition.lanes > 1:
             raise LoweringError(f"{written(test)} guards what is read, place by place")
-        labels = [code.fresh(stem) for stem in ("yes", "no", "end")]
-        code.branch(condition, labels[0], labels[1])
-        arms = []
-        before = dict(self._known)
-        for label, arm in zip(labels, (yes, no), strict=False):
-            code.start(label)
+        before = self._known
+
+        def computed(arm: Term) -> Value:
             self._known = {}
-            value = code.splat(self.term(arm), self._width)
-            arms.append((value, code.block))
-            code.jump(labels[2])
-        code.start(labels[2])
+            return code.splat(self.term(arm), self._width)
+
+        found = code.one_of(condition, lambda: computed(yes), lambda: computed(no))
         self._known = before
-        incoming = ", ".join(f"[ {value.text}, %{block} ]" for value, block in arms)
-        kind = code.type_of(kind_of(yes), self._width)
-        return code.emit(kind_of(yes), f"phi {kind} {incoming}", self._width)
+        return found
 
     # Memory ----------------------------------------------------------------------------------
 
-    def load_at(self, part: Matrix, at: tuple[Value, Value], width: int, mask: str) -> Value:
+    def load_at(
+        self, part: Matrix, at: tuple[Value, Value], width: int, mask: Value | None
+    ) -> Value:
         """Elements of a part of a matrix, from a place in it on."""
         return self._read(part.array, self._place_in(part, at), width, mask)
 
-    def store_at(self, part: Matrix, at: tuple[Value, Value], value: Value, mask: str) -> None:
+    def store_at(
+        self, part: Matrix, at: tuple[Value, Value], value: Value, mask: Value | None
+    ) -> None:
         """The same the other way."""
         self._write(part.array, self._place_in(part, at), value, mask)
 
     def _place_in(self, part: Matrix, at: tuple[Value, Value]) -> list[Value]:
         starts = (self.term(part.row), self.term(part.column))
-        add = self.code.binary
-        return [add("add", start, place) for start, place in zip(starts, at, strict=True)]
+        return [start + place for start, place in zip(starts, at, strict=True)]
 
-    def _address(self, array: str, at: Sequence[Value]) -> str:
+    def _parameter(self, name: str) -> Value:
+        return self.code.parameters[name]
+
+    def _address(self, array: str, at: Sequence[Value]) -> Value:
         """The address of an element."""
-        found = self.kernel.function.array(array)
+        found, begin = self.kernel.function.array(array), self._parameter(array)
         if not at:
-            return f"%{array}"
-        inner = REALS[found.dtype]
+            return begin
+        inner = REALS[found.dtype].name
         for size in reversed(found.shape[1:]):
             inner = f"[{size} x {inner}]"
-        where = ", ".join(f"i64 {value.text}" for value in at)
-        return self.code.raw(f"getelementptr inbounds {inner}, ptr %{array}, {where}")
+        where = ", ".join(map(str, at))
+        return self.code.let("ptr", f"getelementptr inbounds {inner}, {begin}, {where}")
 
     def _load(self, array: str, at: Sequence[Term]) -> Value:
         found = self.kernel.function.array(array)
         if found.dtype != self.code.dtype:
             raise LoweringError(f"{array} is of {found.dtype}")
         wide = self._width > 1 and _moves(at, self._index)
-        width, mask = (self._width, self._mask) if wide else (1, "")
+        width, mask = (self._width, self._mask) if wide else (1, None)
         return self._read(array, [self.term(each) for each in at], width, mask)
 
     def _store(self, array: str, at: tuple[Term, ...], value: Value) -> None:
@@ -346,15 +327,15 @@ class Body:
         if self._width > 1:
             value = code.splat(value, self._width)
         if found.dtype == code.dtype:
-            self._write(array, places, value, self._mask if self._width > 1 else "")
-            self._known[Element(array, at)] = value
+            self._write(array, places, value, self._mask)
+            self._know(Element(array, at), value)
         elif value.lanes > 1:
             raise LoweringError(f"{array} is of {found.dtype}")
         else:
-            wide = code.raw(f"fpext float {value.text} to double")
-            code.line(f"store double {wide}, ptr {self._address(array, places)}, align 8")
+            wide = code.let("real", f"fpext {value} to double").text
+            code.do(f"store double {wide}, {self._address(array, places)}, align 8")
 
-    def _read(self, array: str, at: Sequence[Value], width: int, mask: str) -> Value:
+    def _read(self, array: str, at: Sequence[Value], width: int, mask: Value | None) -> Value:
         """Elements from a place on, from memory or from where they were just computed."""
         offset = None if mask else offset_of(at, self.shape(array))
         if offset is None:
@@ -366,7 +347,7 @@ class Body:
             self._memory.note(place, found)
         return found
 
-    def _write(self, array: str, at: Sequence[Value], value: Value, mask: str) -> None:
+    def _write(self, array: str, at: Sequence[Value], value: Value, mask: Value | None) -> None:
         self.code.store(value, self._address(array, at), mask)
         self._forget_terms(array)
         offset = None if mask else offset_of(at, self.shape(array))
@@ -374,10 +355,6 @@ class Body:
             self._memory.forget(array)
         else:
             self._memory.write((array, offset, value.lanes), value)
-
-
-def _reads(term: Term, array: str) -> bool:
-    return any(isinstance(part, Element) and part.array == array for part in walk(term))
 
 
 def _moves(at: Sequence[Term], index: str) -> bool:

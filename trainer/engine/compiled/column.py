@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from trainer.engine.compiled.irtext import Function, Module, Value
+from trainer.engine.compiled.arithmetic import Value
+from trainer.engine.compiled.function import Function, Module
 from trainer.engine.compiled.tiles import PARAMETERS, Shape
 
 CHAINS: Final = 32
@@ -25,7 +26,7 @@ def add_column(module: Module, shape: Shape) -> None:
         left, a, out = tiles.values
         row = [f.whole(0), *((left - 1).or_less(i) for i in range(1, rows))]
         a_at = [i * p["lda"] for i in row]
-        zeros = [f.zeros(lanes)] * (rows * parts)
+        zeros = [f.number(0.0, lanes)] * (rows * parts)
         with f.while_more([p["k"], a, p["b"], *zeros], CHAINS - 1) as loop:
             k, a_k, b_k, *sums = loop.values
             sums = _chained(f, shape, a_k, a_at, b_k, sums, None)
@@ -55,7 +56,7 @@ def _chained(
     parts = CHAINS // lanes
     for part in range(parts):
         start = part * lanes
-        mask = None if count is None else f.first(count, lanes, start)
+        mask = None if count is None else f.places(start, lanes) < count
         column = f.load(f.at(b, start), lanes, mask)
         for row, at in enumerate(a_at):
             numbers = f.load(f.at(f.at(a, at), start), lanes, mask)
@@ -69,9 +70,9 @@ def _added_by_halves(f: Function, rows: list[list[Value]]) -> Value:
     """A vector with the total of each row: its lane l and lane l + half, until there is one."""
     while len(rows[0]) > 1:
         half = len(rows[0]) // 2
-        rows = [[f.add(x, y) for x, y in zip(r[:half], r[half:], strict=True)] for r in rows]
+        rows = [[x + y for x, y in zip(r[:half], r[half:], strict=True)] for r in rows]
     vectors = [r[0] for r in rows]
-    lanes = f.lanes(vectors[0])
+    lanes = vectors[0].lanes
     groups, size = 1, lanes  # groups of lanes in a vector, each of one row
     while size > 1:
         both = [0] if len(vectors) == 1 else [0, lanes]
@@ -83,7 +84,7 @@ def _added_by_halves(f: Function, rows: list[list[Value]]) -> Value:
             for lane in range(size // 2)
         ]
         high = [lane + size // 2 for lane in low]
-        vectors = [f.add(f.shuffle(x, y, low), f.shuffle(x, y, high)) for x, y in pairs]
+        vectors = [f.shuffle(x, y, low) + f.shuffle(x, y, high) for x, y in pairs]
         groups, size = groups * len(both), size // 2
-        lanes = f.lanes(vectors[0])
+        lanes = vectors[0].lanes
     return vectors[0]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from trainer.engine.compiled.assembler import Assembler, Value
+from collections.abc import Iterator
+
+from trainer.engine.compiled.arithmetic import Value
+from trainer.engine.compiled.function import Function
 from trainer.graph.loops import LANES
 
 
@@ -15,20 +18,18 @@ class LaneVectors:
     """
 
     def __init__(
-        self, code: Assembler, width: int, greatest: bool, used: int = LANES
+        self, code: Function, width: int, greatest: bool, used: int = LANES
     ) -> None:  # fmt: skip
         self._code = code
         held = 1 << (min(used, LANES) - 1).bit_length()
         self.width = min(width, held)
         self._greatest = greatest
-        self._array = ""  # all lanes in memory, while they are added to one at a time
-        self._kind = code.type_of("real", self.width)
-        self._vectors = [code.alloca(self._kind) for _ in range(held // self.width)]
+        self._array: Value | None = None  # of all, while they are added to one at a time
+        self._vectors = [code.array(1, self.width) for _ in range(held // self.width)]
 
     def nothing(self, width: int) -> Value:
         """What changes nothing when it is added, in so many lanes."""
-        empty = self._code.number(-float("inf") if self._greatest else 0.0)
-        return self._code.splat(empty, width)
+        return self._code.number(-float("inf") if self._greatest else 0.0, width)
 
     def clear(self) -> None:
         """Begins anew."""
@@ -58,28 +59,24 @@ class LaneVectors:
             for place, moved in zip(vectors, [*held[back:], *held[:back]], strict=True):
                 code.store(moved, place)
 
-    def add_multiplied(self, a: Value, b: Value, lane: int, mask: str) -> None:
+    def add_multiplied(self, a: Value, b: Value, lane: int, mask: Value | None) -> None:
         """`fma(a, b, lanes)` from the lane on, where the mask says so; the others stay."""
         code, width = self._code, a.lanes
         vector, within = divmod(lane, self.width)
         place = self._vectors[vector]
         old = code.load(place, self.width)
-        part = old if width == self.width else self._cut(old, within, width)
+        part = old
+        if width < self.width:
+            part = code.shuffle(old, None, range(within, within + width))
         new = code.fma(a, b, part)
-        if mask:
-            new = code.where(Value(code, "bool", mask, width), new, part)
+        if mask is not None:
+            new = mask.choose(new, part)
         code.store(new if width == self.width else self._put(old, new, within), place)
-
-    def _cut(self, vector: Value, within: int, width: int) -> Value:
-        if width == 1:
-            return self._code.extract(vector, within)
-        return self._code.shuffle(vector, None, range(within, within + width))
 
     def _put(self, vector: Value, part: Value, within: int) -> Value:
         code, width = self._code, self.width
         if part.lanes == 1:
-            given = f"{code.type(vector)} {vector.text}, {code.real} {part.text}, i64 {within}"
-            return code.emit("real", f"insertelement {given}", width)
+            return code.replaced(vector, within, part)
         wide = code.shuffle(part, None, [min(k, part.lanes - 1) for k in range(width)])
         inside = range(within, within + part.lanes)
         return code.shuffle(
@@ -88,15 +85,16 @@ class LaneVectors:
 
     def to_memory(self) -> None:
         """Keeps the lanes in an array, for who adds to one at a time, until `from_memory`."""
-        self._array = self._code.alloca(self._code.real, LANES)
-        for k, place in enumerate(self._vectors):
-            self._code.store(self._code.load(place, self.width), self._in_array(k))
+        self._array = self._code.array(LANES)
+        for place, in_array in self._in_array(self._array):
+            self._code.store(self._code.load(place, self.width), in_array)
 
     def from_memory(self) -> None:
         """Takes the lanes back."""
-        for k, place in enumerate(self._vectors):
-            self._code.store(self._code.load(self._in_array(k), self.width), place)
-        self._array = ""
+        assert self._array is not None
+        for place, in_array in self._in_array(self._array):
+            self._code.store(self._code.load(in_array, self.width), place)
+        self._array = None
 
     def add_at(self, value: Value, place: Value) -> None:
         """A number, at a place that is known, or that is not while the lanes are in memory.
@@ -104,10 +102,9 @@ class LaneVectors:
         Raises `ValueError` for one that is not known otherwise.
         """
         code = self._code
-        if self._array:
-            lane = code.emit("int", f"and i64 {place.text}, {LANES - 1}")
-            at = code.offset(self._array, lane)
-            code.store(self.combined(code.load(at, 1), value), at)
+        if self._array is not None:
+            at = code.at(self._array, place & (LANES - 1))
+            code.store(self.combined(code.load(at), value), at)
         elif place.known is not None:
             self.add(value, int(place.known) % LANES)
         else:
@@ -116,7 +113,7 @@ class LaneVectors:
     def combined(self, a: Value, b: Value) -> Value:
         """The sum of two values, or the greater one."""
         if self._greatest:
-            return self._code.where(self._code.compare("more", b, a), b, a)
+            return (b > a).choose(b, a)
         return a + b
 
     def total(self) -> Value:
@@ -129,19 +126,18 @@ class LaneVectors:
             vectors = [self.combined(a, b) for a, b in pairs]
         [value] = vectors
         lanes = self.width
-        while lanes > 2:
+        while lanes > 1:
             lanes //= 2
             low = code.shuffle(value, None, range(lanes))
             high = code.shuffle(value, None, range(lanes, 2 * lanes))
             value = self.combined(low, high)
-        if lanes == 1:
-            return value
-        return self.combined(code.extract(value, 0), code.extract(value, 1))
+        return value
 
-    def _in_array(self, vector: int) -> str:
-        return self._code.offset(self._array, self._code.whole(vector * self.width))
+    def _in_array(self, array: Value) -> Iterator[tuple[Value, Value]]:
+        for k, place in enumerate(self._vectors):
+            yield place, self._code.at(array, k * self.width)
 
-    def _into(self, place: str, value: Value) -> None:
+    def _into(self, place: Value, value: Value) -> None:
         code = self._code
         code.store(self.combined(code.load(place, self.width), value), place)
 
@@ -151,9 +147,7 @@ class LaneVectors:
             return value
         code, width = self._code, self.width
         if value.lanes == 1:
-            empty = f"{self._kind} {self.nothing(width).text}"
-            text = f"insertelement {empty}, {code.real} {value.text}, i64 {within}"
-            return code.emit("real", text, width)
+            return code.replaced(self.nothing(width), within, value)
         wide = code.shuffle(value, None, [min(k, value.lanes - 1) for k in range(width)])
         inside = range(within, within + value.lanes)
         places = [k - within if k in inside else width for k in range(width)]

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
-from trainer.engine.compiled.assembler import Value
+from trainer.engine.compiled.arithmetic import Value
+from trainer.engine.compiled.function import Function
 from trainer.engine.compiled.vectors import hoistable, vectorises
 from trainer.graph.loops import (
     LANES,
@@ -50,7 +51,7 @@ def write_loop(body: Body, loop: For) -> None:
                 _under_masks(body, loop, first, last)
     elif length is not None and length <= FEW and _size(loop.body) * length <= UNROLLED:
         for k in range(length):
-            _one(body, loop, body.code.binary("add", first, body.code.whole(k)))
+            _one(body, loop, first + k)
     else:
         _one_by_one(body, loop, first, last)
 
@@ -67,7 +68,7 @@ def _one_by_one(body: Body, loop: For, first: Value, last: Value) -> None:
     added = [body.lanes[each.lanes.name] for each in loop.body if isinstance(each, Add)]
     for lanes in added:
         lanes.to_memory()
-    with body.block(), body.code.counting(first, last, 1) as place:
+    with body.block(), body.code.each(last, start=first) as place:
         body.env[loop.index] = place
         body.run(loop.body)
     for lanes in added:
@@ -83,28 +84,26 @@ def _in_vectors(body: Body, loop: For, first: Value, length: int) -> None:
     start = int(first.known or 0)  # one that is not known is that of a segment
     done = 0
 
-    def at(place: int, width: int, mask: str) -> None:
-        begin = code.binary("add", first, code.whole(place))
-        with body.wide(loop.index, begin, width, mask, lane=start + place):
+    def at(place: int, width: int, mask: Value | None) -> None:
+        with body.wide(loop.index, first + place, width, mask, lane=start + place):
             body.run(loop.body)
 
     if adds:
         done = min(length, -start % LANES)
         for place, width in _aligned(start, start + done):
-            at(place - start, width, "")
+            at(place - start, width, None)
     count = (length - done) // full
     if count > STRAIGHT:
-        begin = code.binary("add", first, code.whole(done))
-        stop = code.binary("add", begin, code.whole(count * full))
+        begin = first + done
         with (
-            code.counting(begin, stop, full) as turn,
-            body.wide(loop.index, turn, full, "", lane=None),
+            code.each(begin + count * full, full, start=begin) as turn,
+            body.wide(loop.index, turn, full, None, lane=None),
         ):
             body.run(loop.body)
         for lanes in adds:
             lanes.straighten(count)
         done += count * full
-    for offset, width, mask in chunks(length, full, done):
+    for offset, width, mask in chunks(code, length, full, done):
         at(offset, width, mask)
 
 
@@ -112,15 +111,10 @@ def _under_masks(body: Body, loop: For, first: Value, last: Value) -> None:
     """Whole vectors, of which the last ones have places that do not count."""
     code, full = body.code, body.full
     step = LANES if any(isinstance(each, Add) for each in loop.body) else full
-    length = code.binary("sub", last, first)
-    more = code.emit("int", f"add nsw i64 {length.text}, {step - 1}")
-    rounded = code.emit("int", f"and i64 {more.text}, {-step}")
-    stop = code.binary("add", first, rounded)
+    stop = first + ((last - first + (step - 1)) & -step)
     limit = code.splat(last, full)
-    with code.counting(first, stop, full) as place:
-        mask = code.raw(
-            f"icmp slt {code.type(limit)} {code.places_from(place, full)}, {limit.text}"
-        )
+    with code.each(stop, full, start=first) as place:
+        mask = code.places(place, full) < limit
         with body.wide(loop.index, place, full, mask, lane=None):
             body.run(loop.body)
 
@@ -178,22 +172,24 @@ def _size(body: Sequence[Statement]) -> int:
     return size
 
 
-def chunks(length: int, full: int, done: int = 0) -> Iterator[tuple[int, int, str]]:
+def chunks(
+    code: Function, length: int, full: int, done: int = 0
+) -> Iterator[tuple[int, int, Value | None]]:
     """Where the vectors for so many places begin, how wide they are, and their masks: powers of
     two where two of them are enough for what is left over, else one under a mask.
     """
     while length - done >= full:
-        yield done, full, ""
+        yield done, full, None
         done += full
     left = length - done
     if left.bit_count() <= 2:
         while left:
             width = 1 << (left.bit_length() - 1)
-            yield done, width, ""
+            yield done, width, None
             done, left = done + width, left - width
     elif left:
         width = 1 << left.bit_length()
-        yield done, width, "<" + ", ".join(f"i1 {int(k < left)}" for k in range(width)) + ">"
+        yield done, width, code.vector("bool", (k < left for k in range(width)))
 
 
 def _aligned(start: int, stop: int) -> Iterator[tuple[int, int]]:

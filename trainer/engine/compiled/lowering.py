@@ -13,47 +13,36 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from trainer.engine.compiled.assembler import BYTES, REALS, Assembler, Value
+from trainer.engine.compiled.arithmetic import REALS, Kind, Value
 from trainer.engine.compiled.body import Body
+from trainer.engine.compiled.function import Function, Module
 from trainer.engine.compiled.looping import used_lanes
 from trainer.engine.compiled.target import Target
 from trainer.engine.compiled.team import CAPTURED, JOB, team_text
-from trainer.graph.loops import (
-    ArrayArgument,
-    Element,
-    Function,
-    Name,
-    Pairwise,
-    Product,
-    Share,
-    Statement,
-    Store,
-)
+from trainer.graph import loops
+from trainer.graph.loops import Element, Name, Pairwise, Product, Share, Statement, Store
 from trainer.graph.walking import all_terms, statements
 
 PRODUCTS: Final = ("nn", "nt", "tn", "column")
 PASSES: Final = ("sroa", "instruction_combine")
 
 
-def lower(functions: Sequence[Function], dtype: str, target: Target) -> str:
+def lower(functions: Sequence[loops.Function], dtype: str, target: Target) -> str:
     """LLVM's text of the functions. Raises `LoweringError`."""
-    declared: set[str] = set()
-    parts: list[str] = []
-    jobs = False
-    for function in functions:
-        kernel = KernelText(function, dtype, target, declared)
-        parts += kernel.written()
-        jobs = jobs or bool(kernel.jobs)
-    if any(isinstance(s, Pairwise) for f in functions for s in statements(f.body)):
-        parts.append(_PAIRWISE.format(real=REALS[dtype]))
-    if jobs:
-        parts.append(team_text(target.triple))
     bits = target.vector_bytes * 8
     attributes = f'nounwind "min-legal-vector-width"="{bits}" "prefer-vector-width"="{bits}"'
-    return "\n".join([*parts, *sorted(declared), f"attributes #0 = {{ {attributes} }}", ""])
+    module = Module(REALS[dtype], attributes)
+    every = [each for function in functions for each in statements(function.body)]
+    for function in functions:
+        KernelText(function, module, target).write()
+    if any(isinstance(each, Pairwise) for each in every):
+        _add_pairwise(module)
+    if any(isinstance(each, Share) for each in every):
+        module.parts.append(team_text(target.triple))
+    return str(module)
 
 
-def slots_of(function: Function) -> list[str]:
+def slots_of(function: loops.Function) -> list[str]:
     """What the block of arguments of a function holds, in order."""
     arrays = [array.name for array in function.arrays]
     return ["team", *arrays, *function.numbers, *(f"product_{form}" for form in PRODUCTS)]
@@ -74,179 +63,100 @@ def arrays_in(body: Sequence[Statement]) -> set[str]:
 class KernelText:
     """All functions that one function of a program becomes."""
 
-    def __init__(self, function: Function, dtype: str, target: Target, declared: set[str]) -> None:
+    def __init__(self, function: loops.Function, module: Module, target: Target) -> None:
         self.function = function
-        self.dtype = dtype
         self.target = target
-        self.declared = declared
         self.used_lanes = used_lanes(function.body)
-        self.jobs: list[tuple[str, list[ArrayArgument], list[Name], list[str]]] = []
+        self._module = module
+        self._slots = slots_of(function)
+        self._arrays = [array.name for array in function.arrays]
+        self._jobs: list[list[str]] = []  # the slots that each one reads
 
-    @property
-    def slots(self) -> list[str]:
-        """What the block of arguments holds, in order."""
-        return slots_of(self.function)
-
-    def written(self) -> list[str]:
-        """The text: the body, who calls it, the jobs, and who does their pieces."""
-        function = self.function
-        has_jobs = any(isinstance(each, Share) for each in statements(function.body))
-        body = Body(self, Assembler(self.dtype, self.declared))
-        for number in function.numbers:
-            body.env[number] = Value(body.code, "int", f"%{number}")
-        if has_jobs:  # other threads change the arrays, too, while this one waits for them
-            for array in function.arrays:
-                body.code.line(f"call void @team.expose(ptr %{array.name})")
-        body.run(function.body)
-        slots = self.slots
-        given = [self._parameter(slot) for slot in slots]
-        text = [
-            f"define internal i64 @{function.name}.body({', '.join([*given, 'ptr %work'])}) "
-            "noinline #0 {",
-            "entry:", *body.code.allocas, *body.code.lines, "}", "",
-            f"define i64 @{function.name}(ptr %work) #0 {{",
-        ]  # fmt: skip
-        loads, passed = self._loaded(slots)
-        call = f"call i64 @{function.name}.body({', '.join([*passed, 'ptr %work'])})"
-        text += [*loads, f"  %result = {call}", "  ret i64 %result", "}", ""]
-        if has_jobs:
-            text += self._written_jobs()
-        return text
-
-    def _parameter(self, slot: str) -> str:
-        array = next((a for a in self.function.arrays if a.name == slot), None)
-        if array is None:
-            return f"{'i64' if slot in self.function.numbers else 'ptr'} %{slot}"
-        return f"ptr noalias noundef nonnull align {BYTES[array.dtype]} %{slot}"
-
-    def _loaded(self, wanted: Sequence[str]) -> tuple[list[str], list[str]]:
-        """Instructions that read arguments from their slots, and what is passed on then."""
-        loads, passed = [], []
-        places = {slot: k for k, slot in enumerate(self.slots)}
-        for slot in wanted:
-            kind = "i64" if slot in self.function.numbers else "ptr"
-            at = f"%{slot}.at"
-            loads += [
-                f"  {at} = getelementptr inbounds i64, ptr %work, i64 {places[slot]}",
-                f"  %{slot} = load {kind}, ptr {at}, align 8",
-            ]
-            passed.append(f"{kind} %{slot}")
-        return loads, passed
+    def write(self) -> None:
+        """Adds the body, who calls it, the jobs, and who does their pieces."""
+        name, slots = self.function.name, self._slots
+        f = self._begun(f"{name}.body", slots, "ptr work", result="int")
+        body = Body(self, f)
+        body.env |= {number: f.parameters[number] for number in self.function.numbers}
+        if any(isinstance(each, Share) for each in statements(self.function.body)):
+            for array in self._arrays:  # other threads change them, too, while this one waits
+                f.call("team.expose", f.parameters[array])
+        body.run(self.function.body)
+        f.end()
+        f = Function(self._module, name, "ptr work", exported=True, result="int")
+        work = f.parameters["work"]
+        f.give(f.called(f"{name}.body", *self._loaded(f, slots), work))
+        f.end()
+        if self._jobs:
+            self._add_pieces()
 
     def add_job(self, share: Share, free: Sequence[Name]) -> int:
-        """Writes a job's function; returns its number."""
-        body = Body(self, Assembler(self.dtype, self.declared))
-        code = body.code
-        for k, name in enumerate(free):
-            at = code.raw(f"getelementptr inbounds i64, ptr %captured, i64 {k}")
-            kind = code.type_of(name.kind, 1)
-            body.env[name.text] = code.emit(name.kind, f"load {kind}, ptr {at}, align 8")
-        body.env[share.index] = Value(code, "int", "%piece")
-        body.run((*share.body,))
-        code.line("ret void")
-        names = arrays_in(share.body)
-        arrays = [array for array in self.function.arrays if array.name in names]
-        self.jobs.append(("", arrays, list(free), [*code.allocas, *code.lines]))
-        return len(self.jobs) - 1
+        """Adds a job's function, to which the free names are captured; returns its number."""
+        number, names = len(self._jobs), arrays_in(share.body)
+        slots = [slot for slot in self._slots if slot in names or slot.startswith("product_")]
+        self._jobs.append(slots)
+        name = f"{self.function.name}.job{number}"
+        f = self._begun(name, slots, "i64 piece, ptr captured")
+        body = Body(self, f)
+        for k, each in enumerate(free):
+            at = f.at(f.parameters["captured"], k, "int")
+            body.env[each.text] = f.load(at, kind=each.kind)
+        body.env[share.index] = f.parameters["piece"]
+        body.run(share.body)
+        f.end()
+        return number
 
-    def _written_jobs(self) -> list[str]:
-        name = self.function.name
-        text: list[str] = []
-        cases: list[str] = []
-        blocks: list[str] = []
-        products = [f"product_{form}" for form in PRODUCTS]
-        for number, (_, arrays, _, lines) in enumerate(self.jobs):
-            given = [self._parameter(slot) for slot in (*(a.name for a in arrays), *products)]
-            job = f"{name}.job{number}"
-            head = ", ".join([*given, "i64 %piece", "ptr %captured"])
-            text += [
-                f"define internal void @{job}({head}) noinline #0 {{",
-                "entry:",
-                *lines,
-                "}",
-                "",
-            ]
-            wanted = [*(a.name for a in arrays), *products]
-            loads, passed = self._loaded(wanted)
-            wrapper = [
-                f"define internal void @{job}.call(ptr %work, i64 %piece, ptr %captured) #0 {{"
-            ]
-            call = ", ".join([*passed, "i64 %piece", "ptr %captured"])
-            text += [*wrapper, *loads, f"  call void @{job}({call})", "  ret void", "}", ""]
-            cases.append(f"    i64 {number}, label %job{number}")
-            blocks += [
-                f"job{number}:",
-                f"  call void @{job}.call(ptr %work, i64 %piece, ptr %captured)",
-                "  br label %done",
-            ]
-        return [
-            *text,
-            f"define void @{name}_pieces(ptr %work, i64 %stay) #0 {{",
-            "entry:",
-            "  %team = load ptr, ptr %work, align 8",
-            "  br label %again",
-            "again:",
-            "  %piece = call i64 @team.take(ptr %team, i64 %stay)",
-            "  %none = icmp slt i64 %piece, 0",
-            "  br i1 %none, label %leave, label %found",
-            "found:",
-            f"  %job.at = getelementptr inbounds i64, ptr %team, i64 {JOB}",
-            "  %job = load i64, ptr %job.at, align 8",
-            f"  %captured.at = getelementptr inbounds i64, ptr %team, i64 {CAPTURED}",
-            "  %captured = load ptr, ptr %captured.at, align 8",
-            "  switch i64 %job, label %done [",
-            *cases,
-            "  ]",
-            *blocks,
-            "done:",
-            "  call void @team.finish(ptr %team)",
-            "  br label %again",
-            "leave:",
-            "  ret void",
-            "}",
-            "",
+    def _begun(
+        self, name: str, slots: Sequence[str], more: str, result: Kind | None = None
+    ) -> Function:
+        """A function of what the slots hold, and more."""
+        kinds = {"int": "i64", "ptr": "ptr"}
+        given = [
+            f"{'array' if slot in self._arrays else kinds[self._kind(slot)]} {slot}"
+            for slot in slots
         ]
+        return Function(self._module, name, ", ".join([*given, more]), result=result)
+
+    def _kind(self, slot: str) -> Kind:
+        return "int" if slot in self.function.numbers else "ptr"
+
+    def _loaded(self, f: Function, slots: Sequence[str]) -> list[Value]:
+        """What the slots hold, for a function that has `work`."""
+        work, found = f.parameters["work"], []
+        for slot in slots:
+            place = f.at(work, self._slots.index(slot), "int")
+            found.append(f.load(place, kind=self._kind(slot)))
+        return found
+
+    def _add_pieces(self) -> None:
+        """Adds `f_pieces`, which takes pieces of the jobs as long as there are any."""
+        f = Function(
+            self._module, f"{self.function.name}_pieces", "ptr work, i64 stay", exported=True
+        )
+        work, stay = f.parameters.values()
+        team = f.load(work, kind="ptr")
+        with f.while_more([f.called("team.take", team, stay)], -1) as turns:
+            [piece] = turns.values
+            job = f.load(f.at(team, JOB, "int"), kind="int")
+            captured = f.load(f.at(team, CAPTURED, "int"), kind="ptr")
+            for number in f.switch(job, len(self._jobs)):
+                given = self._loaded(f, self._jobs[number])
+                f.call(f"{self.function.name}.job{number}", *given, piece, captured)
+            f.call("team.finish", team)
+            turns.next = [f.called("team.take", team, stay)]
+        f.end()
 
 
-_PAIRWISE: Final = """
-define internal void @pairwise(ptr %a, i64 %count, i64 %width) noinline #0 {{
-entry:
-  br label %distance
-distance:
-  %d = phi i64 [ 1, %entry ], [ %twice, %next ]
-  %more = icmp slt i64 %d, %count
-  br i1 %more, label %rows, label %done
-rows:
-  %twice = shl i64 %d, 1
-  br label %row
-row:
-  %i = phi i64 [ 0, %rows ], [ %i.next, %row.end ]
-  %other = add i64 %i, %d
-  %inside = icmp slt i64 %other, %count
-  br i1 %inside, label %columns, label %next
-columns:
-  %at.i = mul i64 %i, %width
-  %at.o = mul i64 %other, %width
-  br label %column
-column:
-  %j = phi i64 [ 0, %columns ], [ %j.next, %column ]
-  %x.j = add i64 %at.i, %j
-  %y.j = add i64 %at.o, %j
-  %x.p = getelementptr inbounds {real}, ptr %a, i64 %x.j
-  %y.p = getelementptr inbounds {real}, ptr %a, i64 %y.j
-  %x = load {real}, ptr %x.p
-  %y = load {real}, ptr %y.p
-  %s = fadd {real} %x, %y
-  store {real} %s, ptr %x.p
-  %j.next = add i64 %j, 1
-  %j.more = icmp slt i64 %j.next, %width
-  br i1 %j.more, label %column, label %row.end
-row.end:
-  %i.next = add i64 %i, %twice
-  br label %row
-next:
-  br label %distance
-done:
-  ret void
-}}
-"""
+def _add_pairwise(module: Module) -> None:
+    """Adds `pairwise`: the rows of an array, added to the first one by pairs, pairs of pairs, …"""
+    f = Function(module, "pairwise", "array a, i64 count, i64 width")
+    a, count, width = f.parameters.values()
+    with f.when(count > 1), f.repeat([f.whole(1)]) as loop:
+        [apart] = loop.values
+        with f.each(count - apart, apart * 2) as row, f.each(width) as column:
+            first = f.at(a, row * width + column)
+            other = f.at(a, (row + apart) * width + column)
+            f.store(f.load(first) + f.load(other), first)
+        loop.next = [apart * 2]
+        loop.again = loop.next[0] < count
+    f.end()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from trainer.engine.compiled.assembler import Assembler, Value
+from trainer.engine.compiled.arithmetic import Value
+from trainer.engine.compiled.function import Function
 
 Place: TypeAlias = tuple[str, int, int]  # array, offset, width
 
@@ -13,7 +14,7 @@ Place: TypeAlias = tuple[str, int, int]  # array, offset, width
 class Memory:
     """Values at known places of arrays, in the block that is being written."""
 
-    def __init__(self, code: Assembler) -> None:
+    def __init__(self, code: Function) -> None:
         self._code = code
         self._block = code.block
         self._held: dict[Place, Value] = {}
@@ -26,7 +27,7 @@ class Memory:
             array, offset, _ = place
             for (other, start, width), value in held.items():
                 if other == array and start <= offset < start + width:
-                    return self._code.extract(value, offset - start)
+                    return self._code.lane(value, offset - start)
         return found
 
     def note(self, place: Place, value: Value) -> None:

@@ -14,8 +14,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from trainer.engine.compiled.arithmetic import Value
 from trainer.engine.compiled.column import add_column
-from trainer.engine.compiled.irtext import Function, Module, Value
+from trainer.engine.compiled.function import Function, Module
 from trainer.engine.compiled.target import Target
 from trainer.engine.compiled.tiles import (
     BLOCK,
@@ -70,8 +71,8 @@ def _add_multiply(module: Module, shape: Shape) -> None:
     """
     f = Function(
         module, "multiply",
-        "i64 m, i64 n, i64 k, ptr a, i64 a_row, i64 a_k, ptr b, i64 ldb, i1 turned, "
-        "ptr out, i64 ldo",
+        "i64 m, i64 n, i64 k, array a, i64 a_row, i64 a_k, array b, i64 ldb, i1 turned, "
+        "array out, i64 ldo",
     )  # fmt: skip
     p, lanes = f.parameters, shape.lanes
     m, n, k, a_row, a_k, ldb, ldo = (
@@ -81,7 +82,7 @@ def _add_multiply(module: Module, shape: Shape) -> None:
     height = ROWS // (CHAIN * shape.real.bytes)
     tiles = f.array(height // shape.rows * shape.tile)
     with f.when(k.equals(0)), f.each(m) as i, f.each(n) as j:
-        f.store(f.zeros(), f.at(p["out"], i * ldo + j))
+        f.store(f.number(0.0), f.at(p["out"], i * ldo + j))
 
     narrow = n < lanes
     pack_a = a_row.equals(1) & (n >= PACK_A) & (a_k >= FAR)
@@ -124,7 +125,7 @@ def _part(left: Value, most: int, lanes: int) -> Value:
 
 def _add_pack(module: Module, shape: Shape) -> None:
     """Adds `pack`: some columns of B, panel by panel, row by row."""
-    f = Function(module, "pack", "i64 n, i64 k, ptr b, i64 ldb, i1 turned, ptr target")
+    f = Function(module, "pack", "i64 n, i64 k, array b, i64 ldb, i1 turned, array target")
     p, lanes = f.parameters, shape.lanes
     n, k, b, ldb = p["n"], p["k"], p["b"], p["ldb"]
     narrow = n < lanes
@@ -144,7 +145,7 @@ def _add_pack(module: Module, shape: Shape) -> None:
             to = f.at(target, v * lanes)
             turn = f"turn{min(lanes, 2 * BLOCK)}"
             f.call(turn, source, ldb, n.or_less(lanes), k, to, vectors * lanes, lanes)
-        with f.when(p["turned"].equals(0)):
+        with f.when(~p["turned"]):
             chosen = _chosen(f, shape, vectors, narrow, "copy")
             last = narrow.choose(n, width - lanes)
             f.call(chosen, f.at(b, j), ldb, k, target, last, 1)
@@ -156,8 +157,8 @@ def _add_block(module: Module, shape: Shape) -> None:
     """Adds `block`: some rows and columns of out = A B over one chain, panel by panel."""
     f = Function(
         module, "block",
-        "i64 m, i64 n, i64 k, ptr a, i64 a_row, i64 a_k, i64 a_tile, ptr b, i64 ldb, i1 packed, "
-        "ptr out, i64 ldo, i1 later",
+        "i64 m, i64 n, i64 k, array a, i64 a_row, i64 a_k, i64 a_tile, "
+        "array b, i64 ldb, i1 packed, array out, i64 ldo, i1 later",
     )  # fmt: skip
     p, lanes = f.parameters, shape.lanes
     narrow, packed = p["n"] < lanes, p["packed"]
@@ -196,9 +197,9 @@ def _add_form(module: Module, shape: Shape, form: str) -> None:
     most = shape.lanes - 1 if a_turned else SLIM if shape.lanes > 8 else 0
     slim = n < most + 1
     with f.when(slim):
-        f.call("tall", m, n, k, a, lda, f.flag(not a_turned), b, b_n, b_k, out, ldo)
-    with f.when(slim.equals(0)):
-        f.call("multiply", m, n, k, a, a_row, a_k, b, ldb, f.flag(b_turned), out, ldo)
+        f.call("tall", m, n, k, a, lda, f.whole(not a_turned, "bool"), b, b_n, b_k, out, ldo)
+    with f.when(~slim):
+        f.call("multiply", m, n, k, a, a_row, a_k, b, ldb, f.whole(b_turned, "bool"), out, ldo)
     f.end()
 
 
@@ -208,14 +209,15 @@ def _add_tall(module: Module, shape: Shape) -> None:
     """
     f = Function(
         module, "tall",
-        "i64 m, i64 n, i64 k, ptr a, i64 lda, i1 turned, ptr b, i64 b_n, i64 b_k, ptr out, i64 ldo",
+        "i64 m, i64 n, i64 k, array a, i64 lda, i1 turned, array b, i64 b_n, i64 b_k, "
+        "array out, i64 ldo",
     )  # fmt: skip
     m, n, k, a, lda, turned, b, b_n, b_k, out, ldo = f.parameters.values()
     strip = f.array(shape.lanes * STRIP)
     contiguous = n.equals(1) & ldo.equals(1)
     with f.when(contiguous):
         f.call("multiply", n, m, k, b, b_n, b_k, a, lda, turned, out, m)
-    with f.when(contiguous.equals(0)), f.each(m, STRIP) as i0:
+    with f.when(~contiguous), f.each(m, STRIP) as i0:
         width, target = (m - i0).or_less(STRIP), f.at(out, i0 * ldo)
         a_i = f.at(a, turned.choose(i0 * lda, i0))
         f.call("multiply", n, width, k, b, b_n, b_k, a_i, lda, turned, strip, STRIP)

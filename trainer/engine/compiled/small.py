@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from trainer.engine.compiled.assembler import Value
+from trainer.engine.compiled.arithmetic import Value
 from trainer.engine.compiled.lanes import LaneVectors
 from trainer.engine.compiled.looping import chunks
 from trainer.graph.loops import LANES, Product
@@ -53,37 +53,39 @@ class _Small:
             for row in range(int(known)):
                 write(code.whole(row))
             return
-        with code.counting(code.whole(0), count, 1) as place:
+        with code.each(count) as place:
             write(place)
 
-    def _across(self, count: Value, write: Callable[[Value, int, str], None]) -> None:
+    def _across(self, count: Value, write: Callable[[Value, int, Value | None], None]) -> None:
         """For every place, in vectors where their number is known."""
         code = self._code
         if count.known is None:
-            with code.counting(code.whole(0), count, 1) as place:
-                write(place, 1, "")
+            with code.each(count) as place:
+                write(place, 1, None)
             return
-        for start, width, mask in chunks(int(count.known), self._body.full):
+        for start, width, mask in chunks(code, int(count.known), self._body.full):
             write(code.whole(start), width, mask)
 
     def _row(self, i: Value) -> None:
         turned = self._product.form[1] == "t"
         narrow = self._body.shape(self._product.b.array)[-1] == 1
         if turned and not narrow:
-            with self._code.counting(self._code.whole(0), self._n, 1) as j:
-                self._element(i, j, 1, "", False)
+            with self._code.each(self._n) as j:
+                self._element(i, j, 1, None, False)
         else:
             self._across(self._n, lambda j, width, mask: self._element(i, j, width, mask, False))
 
     # Elements --------------------------------------------------------------------------------
 
-    def _element(self, i: Value, j: Value, width: int, mask: str, down: bool) -> None:
+    def _element(
+        self, i: Value, j: Value, width: int, mask: Value | None, down: bool
+    ) -> None:  # fmt: skip
         """The elements from (i, j) on: a row's, or with `down` those below."""
         code = self._code
 
         def step(k: Value, total: Value) -> Value:
-            a = self._left(i, k, width if down else 1, mask if down else "")
-            b = self._right(k, j, 1 if down else width, "" if down else mask)
+            a = self._left(i, k, width if down else 1, mask if down else None)
+            b = self._right(k, j, 1 if down else width, None if down else mask)
             return code.fma(a, b, total)
 
         value = self._sum(step, width)
@@ -92,30 +94,28 @@ class _Small:
     def _sum(self, step: Step, width: int) -> Value:
         """The chains over the inner axis, added in order."""
         code, k = self._code, self._k
-        zero = code.splat(code.number(0.0), width)
+        zero = code.number(0.0, width)
         if k.known is not None and k.known <= UNROLLED:
             total = zero
             for place in range(int(k.known)):
                 total = step(code.whole(place), total)
             return total
-        chain, total_at = (code.alloca(code.type(zero)) for _ in range(2))
+        chain, total_at = (code.array(1, width) for _ in range(2))
         if k.known is not None and k.known <= CHAIN:
             self._chain(step, code.whole(0), k, chain, width)
             return code.load(chain, width)
         code.store(zero, total_at)
-        with code.counting(code.whole(0), k, CHAIN) as start:
-            end = code.binary("add", start, code.whole(CHAIN))
-            stop = code.where(code.compare("less", k, end), k, end)
-            self._chain(step, start, stop, chain, width)
+        with code.each(k, CHAIN) as start:
+            self._chain(step, start, k.or_less(start + CHAIN), chain, width)
             value = code.load(chain, width)
-            first = code.compare("equal", start, code.whole(0))
-            code.store(code.where(first, value, code.load(total_at, width) + value), total_at)
+            total = start.equals(0).choose(value, code.load(total_at, width) + value)
+            code.store(total, total_at)
         return code.load(total_at, width)
 
-    def _chain(self, step: Step, start: Value, stop: Value, at: str, width: int) -> None:
+    def _chain(self, step: Step, start: Value, stop: Value, at: Value, width: int) -> None:
         code = self._code
-        code.store(code.splat(code.number(0.0), width), at)
-        with code.counting(start, stop, 1) as k:
+        code.store(code.number(0.0, width), at)
+        with code.each(stop, start=start) as k:
             code.store(step(k, code.load(at, width)), at)
 
     def _lanes(self, i: Value) -> None:
@@ -123,26 +123,23 @@ class _Small:
         used = int(self._k.known or LANES)
         lanes = LaneVectors(self._code, self._body.full, greatest=False, used=used)
         lanes.clear()
-        for place, width, mask in self._places():
+        known = self._k.known
+        assert known is not None  # the inner axis of a column is one of features
+        for place, width, mask in chunks(self._code, int(known), self._body.full):
             k = self._code.whole(place)
             a, b = self._left(i, k, width, mask), self._right_of_column(k, width, mask)
             lanes.add_multiplied(a, b, place % LANES, mask)
-        self._body.store_at(self._product.out, (i, self._code.whole(0)), lanes.total(), "")
+        self._body.store_at(self._product.out, (i, self._code.whole(0)), lanes.total(), None)
 
-    def _places(self) -> Iterator[tuple[int, int, str]]:
-        known = self._k.known
-        assert known is not None  # the inner axis of a column is one of features
-        return chunks(int(known), self._body.full)
-
-    def _left(self, i: Value, k: Value, width: int, mask: str) -> Value:
+    def _left(self, i: Value, k: Value, width: int, mask: Value | None) -> Value:
         at = (k, i) if self._product.form[0] == "t" else (i, k)
         return self._body.load_at(self._product.a, at, width, mask)
 
-    def _right(self, k: Value, j: Value, width: int, mask: str) -> Value:
+    def _right(self, k: Value, j: Value, width: int, mask: Value | None) -> Value:
         at = (j, k) if self._product.form[1] == "t" else (k, j)
         return self._body.load_at(self._product.b, at, width, mask)
 
-    def _right_of_column(self, k: Value, width: int, mask: str) -> Value:
+    def _right_of_column(self, k: Value, width: int, mask: Value | None) -> Value:
         """Of b, which lies in memory as one row, whichever way it is read."""
         b = self._product.b
         column = self._body.shape(b.array)[-1] == 1

@@ -18,10 +18,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from trainer.engine.compiled.irtext import REALS, Function, Module, Real, Value
+from trainer.engine.compiled.arithmetic import REALS, Real, Value
+from trainer.engine.compiled.function import Function, Module
 from trainer.engine.compiled.target import Target
 
-PARAMETERS: Final = "i64 m, i64 n, i64 k, ptr a, i64 lda, ptr b, i64 ldb, ptr out, i64 ldo"
+PARAMETERS: Final = "i64 m, i64 n, i64 k, array a, i64 lda, array b, i64 ldb, array out, i64 ldo"
 """Of every product that is called: out of m × n, with inner size k, and numbers between rows."""
 
 CHAIN: Final = 256
@@ -86,14 +87,14 @@ def add_panel(module: Module, shape: Shape, vectors: int) -> None:
     f = Function(
         module,
         name_of("panel", vectors),
-        "i64 m, i64 k, ptr a, i64 a_row, i64 a_k, i64 a_tile, ptr b, i64 b_k, i64 b_last, "
-        "ptr out, i64 out_row, i64 last, i1 later",
+        "i64 m, i64 k, array a, i64 a_row, i64 a_k, i64 a_tile, array b, i64 b_k, i64 b_last, "
+        "array out, i64 out_row, i64 last, i1 later",
     )
     p = f.parameters
     heights = shape.heights(vectors)
     step = p["a_tile"] * (heights[0] // shape.rows)
     begin = [p["m"], p["a"], p["out"]]
-    mask = None if vectors else f.first(p["last"], shape.lanes)
+    mask = None if vectors else f.places(0, shape.lanes) < p["last"]
     for rows, fewer in zip(heights, [*heights[1:], 0], strict=True):
         with f.while_more(begin, fewer) as tiles:
             left, a, out = tiles.values
@@ -120,7 +121,7 @@ def _add_tile(
     if mask is None and vectors > 1:
         b_at[-1], out_at[-1] = p["b_last"], p["last"]
 
-    zeros = [f.zeros(lanes)] * (rows * vectors)
+    zeros = [f.number(0.0, lanes)] * (rows * vectors)
     with f.repeat([p["k"], a, p["b"], *zeros]) as loop:
         k, a_k, b_k, *sums = loop.values
         columns = [f.load(f.at(b_k, at), lanes) for at in b_at]
@@ -138,12 +139,11 @@ def _add_tile(
     places = [f.at(start, at) for start in starts for at in out_at]
     with f.when(p["later"]):
         totals = [
-            f.add(f.load(place, lanes, mask), chain)
-            for place, chain in zip(places, chains, strict=True)
+            f.load(place, lanes, mask) + chain for place, chain in zip(places, chains, strict=True)
         ]
         for total, place in zip(totals, places, strict=True):
             f.store(total, place, mask)
-    with f.when(p["later"].equals(0)):
+    with f.when(~p["later"]):
         for chain, place in zip(chains, places, strict=True):
             f.store(chain, place, mask)
 
@@ -156,7 +156,7 @@ def add_turn(module: Module, shape: Shape, group: int) -> None:
     """
     f = Function(
         module, f"turn{group}",
-        "ptr source, i64 stride, i64 rows, i64 k, ptr target, i64 width, i64 lanes",
+        "array source, i64 stride, i64 rows, i64 k, array target, i64 width, i64 lanes",
     )  # fmt: skip
     p = f.parameters
     k = p["k"]
@@ -195,7 +195,7 @@ def _add_turned(f: Function, rows: Sequence[Value], target: Value, at: Value) ->
 def _turned(f: Function, rows: Sequence[Value]) -> list[Value]:
     """The columns of four rows of four, in each four lanes."""
     a, b, c, d = rows
-    lanes = f.lanes(a)
+    lanes = a.lanes
 
     def mixed(x: Value, y: Value, pattern: Sequence[int]) -> Value:
         blocks = range(0, lanes, BLOCK)
@@ -217,10 +217,10 @@ def add_copies(module: Module, shape: Shape) -> None:
         f = Function(
             module,
             name_of("copy", vectors),
-            "ptr source, i64 stride, i64 k, ptr target, i64 last, i64 panels",
+            "array source, i64 stride, i64 k, array target, i64 last, i64 panels",
         )
         p, width = f.parameters, max(vectors, 1) * lanes
-        mask = None if vectors else f.first(p["last"], lanes)
+        mask = None if vectors else f.places(0, lanes) < p["last"]
         places: list[Value | int] = [*range(0, width, lanes)]
         if vectors > 1:
             places[-1] = p["last"]
@@ -235,7 +235,7 @@ def add_copies(module: Module, shape: Shape) -> None:
 
 def add_copy_tiles(module: Module, shape: Shape) -> None:
     """Adds `copy_tiles`: the rows of some whole tiles of a transposed A, tile by tile."""
-    f = Function(module, "copy_tiles", "ptr source, i64 stride, i64 rows, i64 k, ptr target")
+    f = Function(module, "copy_tiles", "array source, i64 stride, i64 rows, i64 k, array target")
     p = f.parameters
     with f.each(p["k"]) as i:
         source = f.at(p["source"], i * p["stride"])
