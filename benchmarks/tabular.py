@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -36,7 +37,7 @@ from threadpoolctl import threadpool_limits
 
 import trainer
 from benchmarks.tables import TABLES, RealTable
-from trainer.data import Table, load_dataset, load_table, split_rows
+from trainer.data import Preprocessing, Table, load_dataset, load_table, split_rows
 from trainer.graph.ops import Array
 from trainer.network.model import Model
 from trainer.spec.columns import ColumnSpec
@@ -131,13 +132,29 @@ def fit_own(given: Split) -> Fitted:
     began = time.perf_counter()
     run = trainer.train(given.spec, profile=trainer.Profile(threads=1, runs=None), listen=listen)
     total = time.perf_counter() - began
-    how = load_dataset(given.spec).preprocessing
-    model = Model.from_parts(given.spec, run.parameters, how)
-    found = model.predict(model.preprocessing.adopt(given.own, given.rows[1]))
-    probabilities = [found[name] for name in model.columns if name.startswith("probability/")]
-    stacked = np.stack(probabilities, axis=1) if probabilities else None
-    score, error = given.score(found["prediction"], stacked)
-    return Fitted(score, error, times[1] - times[0], total, run.epochs)
+    judge = Judge(given, load_dataset(given.spec).preprocessing)
+    return Fitted(*judge.score(run.parameters), times[1] - times[0], total, run.epochs)
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Scores parameters of ours on the rows to test on, which the preprocessing encodes."""
+
+    given: Split
+    preprocessing: Preprocessing
+
+    @cached_property
+    def rows(self) -> Array:
+        """The raw rows, as `Model.predict` takes them."""
+        return self.preprocessing.adopt(self.given.own, self.given.rows[1])
+
+    def score(self, parameters: Mapping[str, Array]) -> tuple[float, float]:
+        """Accuracy and log loss, or R² and RMSE."""
+        model = Model.from_parts(self.given.spec, parameters, self.preprocessing)
+        found = model.predict(self.rows)
+        probabilities = [found[name] for name in model.columns if name.startswith("probability/")]
+        stacked = np.stack(probabilities, axis=1) if probabilities else None
+        return self.given.score(found["prediction"], stacked)
 
 
 # scikit-learn ----------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ from conftest import ROOT
 sys.path.append(str(ROOT))  # the benchmarks are no part of what is installed
 
 from benchmarks import accuracy, tabular
-from benchmarks.accuracy import Measured, with_error
+from benchmarks.climb import Climb, Lap, climb
+from benchmarks.measured import Measured, load_results, save_results, verdict, with_error
 from benchmarks.tables import TABLES
 from benchmarks.tabular import Fitted, fit_own, fit_sklearn, split
 from trainer.data import load_dataset
@@ -76,6 +78,19 @@ def test_both_learn_and_are_scored_alike(name: str, folder: Path) -> None:
     assert fit_sklearn(given, "sgd", True).epochs != fits[2].epochs
 
 
+@pytest.mark.parametrize("name", ["iris", "diabetes"])
+def test_a_climb_rises_to_what_the_training_ends_with(name: str, folder: Path) -> None:
+    """Of so few epochs the last is the best: its score is that of the whole call."""
+    given = split(name, folder, 3, **QUICK)
+    found, fitted = climb(given), fit_own(given)
+    assert found.scores == sorted(set(found.scores))
+    assert found.scores[-1] == fitted.score
+    assert found.epochs[0] == 0
+    assert found.epochs[-1] <= found.whole[1] == fitted.epochs == 3
+    assert found.seconds[0] > 0
+    assert [*found.seconds, found.whole[0]] == sorted({*found.seconds, found.whole[0]})
+
+
 def fits(*scores: float) -> list[Fitted]:
     return [Fitted(score, 0.5, 2.0, 3.0, 7, limited=score < 0.8) for score in scores]
 
@@ -85,6 +100,11 @@ SMALL = Measured(
     True,
     {"own": fits(0.9, 0.8, 0.85), "adam": fits(0.9, 0.7, 0.71), "sgd": fits(0.8, 0.8, 0.8)},
     {"adam": False, "sgd": True},
+    [
+        Climb([0.1, 0.5, 1.5], [0, 2, 9], [0.5, 0.8, 0.9], (2.0, 10)),
+        Climb([0.1, 0.75], [0, 4], [0.79, 0.81], (2.0, 10)),
+        Climb([0.1], [0], [0.79], (4.0, 10)),
+    ],
 )
 
 
@@ -92,32 +112,63 @@ def test_a_difference_is_that_of_pairs() -> None:
     """To the better one by its mean, 0.1, 0 and 0.05 apart: 0.05 ± 0.05 / √3."""
     assert SMALL.rival == "sgd"
     assert SMALL.difference == pytest.approx((0.05, 0.05 / 3**0.5))
-    assert [accuracy.verdict(d, 0.02) for d in (0.03, 0.02, 0.0, -0.02, -0.03)] == [
+    assert [verdict(d, 0.02) for d in (0.03, 0.02, 0.0, -0.02, -0.03)] == [
         "better", "equal", "equal", "equal", "worse",
     ]  # fmt: skip
     one_seed = with_error([0.0] * 9 + [-1 / 69])
-    assert accuracy.verdict(*one_seed) == "equal"
+    assert verdict(*one_seed) == "equal"
+
+
+def test_a_lap_ends_where_the_better_one_ends() -> None:
+    """That one, sgd, ends with 0.8 each time; the third training never has it."""
+    assert SMALL.laps == [Lap(0.5, 2, True), Lap(0.75, 4, True), Lap(4.0, 10, False)]
+    assert SMALL.lead == 2.0 / 0.75
+    assert SMALL.is_ahead
+
+
+@pytest.mark.parametrize(
+    ("seconds", "scores", "ahead"),
+    [
+        ((1.9, 1.9, 9.9), (0.8, 0.8, 0.8), True),
+        ((2.0, 2.0, 0.1), (0.8, 0.8, 0.8), False),  # as long as the quicker one
+        ((0.1, 0.1, 0.1), (0.8, 0.79, 0.79), False),  # mostly not as good
+    ],
+)
+def test_ahead_is_who_is_as_good_and_sooner(
+    seconds: tuple[float, ...], scores: tuple[float, ...], ahead: bool
+) -> None:
+    pairs = zip(seconds, scores, strict=True)
+    climbs = [Climb([taken], [1], [score], (taken, 10)) for taken, score in pairs]
+    assert replace(SMALL, climbs=climbs).is_ahead is ahead
+
+
+def test_the_quicker_one_is_told_by_its_seconds() -> None:
+    slow = [replace(fitted, seconds=3.0) for fitted in SMALL.fits["adam"]]
+    assert SMALL.quicker == "adam"  # both take 2.0
+    assert replace(SMALL, fits={**SMALL.fits, "adam": slow}).quicker == "sgd"
 
 
 def test_results_are_kept_and_written(folder: Path) -> None:
-    accuracy.save_results(folder / "r.json", {"wine": SMALL, "iris": SMALL})
-    results = accuracy.load_results(folder / "r.json")
+    save_results(folder / "r.json", {"wine": SMALL, "iris": SMALL})
+    results = load_results(folder / "r.json")
     assert list(results) == ["iris", "wine"]
     assert results["wine"] == SMALL
     text = accuracy.page(results)
     assert "2 tables: 2 better, 0 equal, 0 worse." in text
     scores = "0.8500 ± 0.0289 | 0.7700 ± 0.0651 | **0.8000 ± 0.0000** | +0.0500 ± 0.0289"
     assert f"| iris | 1,234 | accuracy | {scores} | better |" in text
-    assert "| wine | 2.00 | 2.00 | 2.00 | 3.00 | 3.00 | 3.00 | 1.0 |" in text
+    assert "| wine | 2.000 | 2.000 | 2.000 | 3.000 | 3.000 | 3.000 | 1.0 |" in text
+    assert "| iris | sgd | 2 of 3 | 4 | 0.750 | **2.000** | 2.000 | 2.7 | yes |" in text
+    assert "Ahead on 2 of 2 tables." in text
     assert "| iris | all rows | 7 (! 2) | stops early | 7 | 7 |" in text
 
 
 def test_the_command_measures_a_table_and_keeps_the_others(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    accuracy.save_results(folder / "r.json", {"wine": SMALL})
+    save_results(folder / "r.json", {"wine": SMALL})
     monkeypatch.setattr(accuracy, "CHOOSING", (100,))
     files = ["--results", str(folder / "r.json"), "--write", str(folder / "page.md")]
     accuracy.main(["--tables", "iris", "--seeds", "2", *files])
-    assert list(accuracy.load_results(folder / "r.json")) == ["iris", "wine"]
+    assert list(load_results(folder / "r.json")) == ["iris", "wine"]
     assert "| iris | 150 | accuracy |" in (folder / "page.md").read_text(encoding="utf-8")
