@@ -35,7 +35,7 @@ define void @f(ptr noalias %a) noinline #0 {
 declare <4 x double> @llvm.fma.v4f64(<4 x double>, <4 x double>, <4 x double>)
 declare void @llvm.masked.store.v4f64.p0(<4 x double>, ptr, <4 x i1>)
 attributes #0 = { nounwind "min-legal-vector-width"="512" "prefer-vector-width"="512" }
-"""  # noqa: E501
+"""  # noqa: E501 (lines are as the lowering writes them)
 """The syntax that follows LLVM's versions: splats, masked stores, attributes of arguments."""
 
 

@@ -289,7 +289,7 @@ class Given:
 def test_the_farthest_normal_draws() -> None:
     """The least and the largest number that the generator has."""
     most = 1 - 2.0**-53
-    found = normal(Given(0, 0.3, most, 0, most, 0.5, 0.5, most), 8)  # type: ignore[arg-type]
+    found = normal(Given(0, 0.3, most, 0, most, 0.5, 0.5, most), 8)  # type: ignore[arg-type]  # a generator's stand-in
     far = (2 * 53 * np.log(2)) ** 0.5
     expected = [0, 0, far, 0, -far, 0, (2 * np.log(2)) ** 0.5, 0]
     np.testing.assert_allclose(found, expected, rtol=1e-15, atol=1e-14)

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
@@ -31,12 +32,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def made(factor: int, **options) -> bool:
     """Whether the code of a multiplication had to be made; it is what it should be."""
-    told: list[None] = []
-    code = load_code(TWICE.format(factor=factor), host_target(), told=lambda: told.append(None),
-                     **options)  # fmt: skip
+    with patch.object(objects, "make_object", wraps=objects.make_object) as making:
+        code = load_code(TWICE.format(factor=factor), host_target(), **options)
     function = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(code.address("scaled"))
     assert function(4) == 4 * factor
-    return bool(told)
+    return making.called
 
 
 def test_what_was_made_is_found_again(folder: Path) -> None:

@@ -57,14 +57,13 @@ def load_code(
     target: Target,
     passes: tuple[str, ...] = (),
     level: int = 1,
-    told: Callable[[], None] | None = None,
     recipe: str = "",
 ) -> Code:
     """The code of LLVM's text: what this process has loaded, else from the disk, else made now.
 
-    `passes` and `level` are those of `make_object`; `told` is called before something is made. Of a
-    text that is a function of this package's sources and of a `recipe`, that is all that decides:
-    it is written only where the code has to be made.
+    `passes` and `level` are those of `make_object`. Of a text that is a function of this package's
+    sources and of a `recipe`, that is all that decides: it is written only where the code has to
+    be made.
     """
     if recipe:
         key = _key(f"{_own_sources()} {recipe}", target, passes, level)
@@ -80,8 +79,6 @@ def load_code(
                 file = None
             data = _read(file) if file else None
             if data is None:
-                if told:
-                    told()
                 written = text if isinstance(text, str) else text()
                 data = make_object(written, target, passes, level)
                 if file:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -23,12 +22,12 @@ class Products:
 _loaded: Final[dict[tuple[str, Target], Products]] = {}
 
 
-def load_products(dtype: str, target: Target, told: Callable[[], None] | None = None) -> Products:
-    """The products of float32 or float64; `told` is called before they are made, once a machine."""
+def load_products(dtype: str, target: Target) -> Products:
+    """The products of float32 or float64, made once a machine in some tenths of a second."""
     found = _loaded.get((dtype, target))
     if found is None:
         recipe = f"products of {dtype}"
-        code = load_code(partial(products_text, dtype, target), target, told=told, recipe=recipe)
+        code = load_code(partial(products_text, dtype, target), target, recipe=recipe)
         found = Products(code, {name: code.address(name) for name in NAMES})
         _loaded[dtype, target] = found
     return found

@@ -72,7 +72,7 @@ def host_target() -> Target:
         features = llvm.get_host_cpu_features().flatten()
         target = Target(triple, llvm.get_host_cpu_name(), features)
     if not can_fuse(target):
-        what = f"the CPU '{named}' ({VARIABLE})" if named else "this CPU"
+        what = f"the CPU '{named}' ({VARIABLE}), if LLVM knows it," if named else "this CPU"
         raise TrainerError(
             f"{what} cannot fuse a multiplication and an addition, which compiled kernels need: "
             "x86-64-v3 (of about 2013) and later can, and 64-bit ARM; --engine reference trains "
@@ -109,7 +109,8 @@ def make_object(text: str, target: Target, passes: tuple[str, ...] = (), level: 
     gc.disable()  # many small objects, none of them in cycles
     try:
         machine = _machine(target, level)
-        return machine.emit_object(_module(text, machine, passes))  # type: ignore[no-any-return]
+        made: bytes = machine.emit_object(_module(text, machine, passes))
+        return made
     finally:
         if collecting:
             gc.enable()
@@ -119,7 +120,8 @@ def assembly(text: str, target: Target, passes: tuple[str, ...] = (), level: int
     """The same as assembly, to be read."""
     _initialise()
     machine = _machine(target, level)
-    return machine.emit_assembly(_module(text, machine, passes))  # type: ignore[no-any-return]
+    made: str = machine.emit_assembly(_module(text, machine, passes))
+    return made
 
 
 class Code:
