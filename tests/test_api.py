@@ -69,7 +69,7 @@ def test_importing_trainer_imports_nothing_heavy() -> None:
 ROOMS = (
     "addresses", "errors", "inputs", "numerics", "randomness", "machine", "outputs", "stored",
     "graph", "metrics", "spec", "data", "engine", "network", "training", "checkpoints", "explain",
-    "export", "report", "tracking", "runs", "cli",
+    "export", "report", "tracking", "runs", "workers", "sweeps", "cli",
 )  # fmt: skip
 """Each room may import those that stand before it."""
 

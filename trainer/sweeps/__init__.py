@@ -1,0 +1,1 @@
+"""Several runs of one declaration, on workers: sweeps, and cross-validation."""
