@@ -107,10 +107,11 @@ def is_held(path: Path) -> bool:
 class RunFolder:
     """The folder of one run, held by this process.
 
-    Raises `CheckpointError` where another process holds the run, or the disk refuses.
+    Raises `CheckpointError` where another process holds the run for so many seconds of `patience`,
+    or the disk refuses.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, patience: float = TAKING_SECONDS) -> None:
         self.path = path
         self._written: dict[str, str] = {}  # the SHA-256 of files that no facts name yet
         with told(path):
@@ -118,7 +119,7 @@ class RunFolder:
                 place.mkdir(parents=True, exist_ok=True)
             flush_folder(path.parent)
             try:
-                self._lock = Lock(path / LOCK)
+                self._lock = Lock(path / LOCK, patience)
             except BlockingIOError:
                 holder = read_within(path, LOCK).decode(errors="replace").strip()
                 holder = holder or "another process"
@@ -137,6 +138,17 @@ class RunFolder:
     def release(self) -> None:
         """Lets others have the run."""
         self._lock.release()
+
+    def clear(self) -> None:
+        """Drops what is there of a run that never began. Raises `CheckpointError`."""
+        with told(self.path):
+            for path in self.path.iterdir():
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path)
+                elif path.name != LOCK:
+                    path.unlink()
+            for place in (CHECKPOINTS, FILES):
+                (self.path / place).mkdir()
 
     def reopen(self) -> None:
         """The end of the attempt before is no end any more. Raises `CheckpointError`."""

@@ -20,7 +20,8 @@ NONE: Final = "—"
 NAME_LENGTH: Final = 40
 VALUE_LENGTH: Final = 28
 CHART_WIDTH: Final = 70
-_STATUS: Final = {"FINISHED": "green", "RUNNING": "cyan", "KILLED": "yellow"}
+_STATUS: Final = {"FINISHED": "green", "RUNNING": "cyan", "PAUSED": "yellow",
+                   "KILLED": "yellow"}  # fmt: skip
 
 
 def show_runs(output: Output, runs: Sequence[RecordedRun], sort: str) -> None:

@@ -13,6 +13,8 @@ from trainer.errors import UsageError
 FALLBACK: Final = "train_loss"
 """What runs are told apart by where they have no validation loss."""
 DIVERGED_TAG: Final = "trainer.diverged"
+PAUSED_TAG: Final = "trainer.paused"
+"""Of a run that waits after an epoch, until it goes on: which of how many."""
 KEPT_TAG: Final = "trainer.kept_epoch"
 """The epoch whose parameters a run has that diverged; without it they are of no use."""
 
@@ -36,7 +38,8 @@ def doubts(run: str, status: str, tags: Mapping[str, str]) -> str | None:
 class RecordedRun:
     """What the store holds of a run, without its files and without the points of its metrics.
 
-    `status` is FINISHED, RUNNING, KILLED or FAILED, or DIVERGED for a failed run that says so.
+    `status` is FINISHED, RUNNING, KILLED or FAILED, or DIVERGED for a failed run that says so, and
+    PAUSED for a killed one.
     `started` has the local time zone; `seconds` is None until the run has ended. `params` are
     the leaves of the spec, `metrics` the last value of each.
     """

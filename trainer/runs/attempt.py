@@ -26,7 +26,7 @@ from trainer.network.fingerprint import parameters_sha256
 from trainer.network.summary import describe_threshold
 from trainer.report.comparing import TRIVIAL
 from trainer.report.health import Finding, examine, verdict
-from trainer.report.recorded import DIVERGED_TAG, KEPT_TAG
+from trainer.report.recorded import DIVERGED_TAG, KEPT_TAG, PAUSED_TAG
 from trainer.report.standing import no_better, standing
 from trainer.runs.describe import HEALTHY, describe_result, describe_run
 from trainer.runs.facts import is_placed_by_mlflow
@@ -57,7 +57,7 @@ _GO_ON: Final = "\n  hint: go on from there with: train resume {} --set sgd.lear
 class Kept:
     """The folder of a run, what it says of it, and who tells MLflow, if anyone does, and whether
     the attempt `awaits` that. `past` are the events of earlier attempts and `size` the bytes of the
-    journal that hold them.
+    journal that hold them. A run that comes to its end leaves its `model` and `pictures`.
     """
 
     folder: RunFolder
@@ -68,17 +68,22 @@ class Kept:
     offline_ok: bool = False
     past: Sequence[LoopEvent] = ()
     size: int = 0
+    model: bool = True
+    pictures: bool = True
 
 
 @dataclass
 class Attempt:
-    """A job that is ready to be trained, and who hears of it and may stop it."""
+    """A job that is ready to be trained, and who hears of it and may stop it. It waits after the
+    epoch `pause_after`, if that comes before its end.
+    """
 
     job: Job
     listen: Listener
     stop: Stop
     kept: Kept | None = None
     began: float = field(default_factory=time.monotonic)
+    pause_after: int | None = None
 
     def __post_init__(self) -> None:
         self._history = History()
@@ -129,7 +134,7 @@ class Attempt:
             # entered here, since it limits the libraries that are loaded by now: the engine's too
             with one_blas_thread():
                 self._trained_since = time.monotonic()
-                for event in run_job(job, self._is_stopped):
+                for event in run_job(job, self._is_stopped, self.pause_after):
                     self._hear(event)
         except BaseException as error:
             self._broken_off(error)
@@ -264,7 +269,7 @@ class Attempt:
             return
         try:
             leave_numbers(kept.folder, self.job)
-            if ended.status == "FINISHED" or self._diverged_late(ended):
+            if kept.model and (ended.status == "FINISHED" or self._diverged_late(ended)):
                 leave_model(kept.folder, self.job)
             outcome = self._outcome(ended, run.parameters_sha256, list(run.findings), run.seconds)
             kept.folder.end(replace(outcome, notes=list(run.notes)))
@@ -274,7 +279,8 @@ class Attempt:
             self.listen(Warned(f"not all of the run is kept: {error}"))
             return
         try:
-            if ended.status != "KILLED":  # who stops a run does not want to wait, and it goes on
+            # who stops a run does not want to wait, and it goes on
+            if kept.pictures and ended.status not in ("PAUSED", "KILLED"):
                 leave_pictures(kept.folder, self.job, self._history)
         except Exception as error:  # whatever a picture meets
             text = f"the run has not all of its pictures: {type(error).__name__}: {error}"
@@ -289,6 +295,8 @@ class Attempt:
             said, tags = findings or [HEALTHY], {"trainer.gradients": verdict(self._findings)}
         if ended.status == "DIVERGED":
             tags[DIVERGED_TAG] = ended.reason[:5000] or "true"
+        if ended.status == "PAUSED":
+            tags[PAUSED_TAG] = f"after epoch {ended.epoch} of {self.job.spec.sgd.epochs}"
         if self._diverged_late(ended):
             tags[KEPT_TAG] = str(self.job.kept_epoch)
         result = describe_result(self.job, self._history.last, ended, said, kept.folder.id)

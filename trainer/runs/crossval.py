@@ -139,8 +139,8 @@ class _Folds:
         count, parent = len(self.plan.specs), self._folder.id if self._folder else None
         tags = {"trainer.fold": f"{number}/{count}"}
         order = Order(
-            spec, self.profile, self._hear, self.stop, self.again, None, parent, self._recorder,
-            tags,
+            spec, self.profile, self._hear, self.stop, self.again, parent=parent,
+            recorder=self._recorder, tags=tags,
         )  # fmt: skip
         if self.stop() and self._runs:
             raise InterruptedRun(f"stopped after {len(self._runs)} of {count} folds")

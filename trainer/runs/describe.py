@@ -59,7 +59,7 @@ def describe_result(
     lines += [f"- {'Gradients' if text == HEALTHY else 'Finding'}: {text}" for text in findings]
     if ended.status == "FINISHED":
         lines.append(f"- Predict: `train predict {run[:8]} --data rows.csv`")
-    if ended.status in ("KILLED", "FAILED"):
+    if ended.status in ("PAUSED", "KILLED", "FAILED"):
         lines.append(f"- Go on: `train resume {run[:8]}`")
     else:
         lines.append(f"- Reproduce: `train reproduce {run[:8]}`")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from trainer.addresses import shown_address
 from trainer.checkpoints.environment import origin
@@ -15,8 +16,13 @@ from trainer.metrics import default_metric
 from trainer.runs.profile import Profile
 from trainer.spec.schema import Spec
 
+Origin: TypeAlias = Callable[[str | None], Mapping[str, Any]]
+"""Who starts a run from a spec's file, and at which commit; see `origin`."""
 
-def facts_of(spec: Spec, profile: Profile, kind: Kind = "train", **others: Any) -> Facts:
+
+def facts_of(
+    spec: Spec, profile: Profile, kind: Kind = "train", origin_of: Origin = origin, **others: Any
+) -> Facts:
     """The facts of a new run; `others` are those that the caller knows."""
     address = profile.address(spec)
     known: dict[str, Any] = {
@@ -28,7 +34,7 @@ def facts_of(spec: Spec, profile: Profile, kind: Kind = "train", **others: Any) 
         "spec_sha256": spec.sha256,
         "spec_text": spec.text,
         "spec_file": str(Path(spec.file).resolve()) if spec.file else None,
-        "origin": origin(spec.file) | {"source": spec.file},
+        "origin": {**origin_of(spec.file), "source": spec.file},
         "data": {},
         "engine": "",
         "environment": {},

@@ -25,7 +25,7 @@ from trainer.checkpoints.disk import (
 )
 from trainer.checkpoints.environment import known_environment
 from trainer.checkpoints.facts import OUTCOME, Facts, read_facts, read_outcome, write_json
-from trainer.checkpoints.folder import CHECKPOINTS, FILES, JOURNAL, MODEL, new_id, write_facts
+from trainer.checkpoints.folder import CHECKPOINTS, FILES, JOURNAL, MODEL, write_facts
 from trainer.checkpoints.journal import read_journal
 from trainer.errors import CheckpointError
 from trainer.network.fingerprint import parameters_sha256
@@ -36,6 +36,8 @@ KNOWN: Final = ".known"
 OTHERWISE_TAG: Final = "trainer.otherwise"
 """Of a run that went on although something differed: its bits are not those that its facts decide.
 """
+KNOWN_TAG: Final = "trainer.known"
+"""Of a run that was not trained: the id of the one that was."""
 ID: Final = re.compile("[0-9a-f]{32}")
 PARAMETERS: Final = f"{FILES}/parameters.safetensors"
 
@@ -113,17 +115,17 @@ def load_run(folder: Path) -> Run:
 
 
 def copy_run(known: Path, facts: Facts) -> Path:
-    """A new run of these facts that has what the known one left, sharing its files. Raises
-    `CheckpointError`.
+    """The run of these facts that has what the known one left, sharing its files; its folder is
+    new, or still empty. Raises `CheckpointError`.
     """
-    folder = known.parent / new_id()
+    folder = known.parent / facts.id
     was, outcome = read_facts(known), read_outcome(known)
     assert outcome is not None
     again = replace(
-        was, id=folder.name, name=facts.name, experiment=facts.experiment, spec=facts.spec,
+        was, id=facts.id, name=facts.name, experiment=facts.experiment, spec=facts.spec,
         spec_text=facts.spec_text, spec_file=facts.spec_file, origin=facts.origin,
         store=facts.store, record=facts.record, parent=facts.parent, register=facts.register,
-        attempt=1, tags={**facts.tags, "trainer.known": known.name}, began=facts.began,
+        attempt=1, tags={**facts.tags, KNOWN_TAG: known.name}, began=facts.began,
     )  # fmt: skip
     again = replace(again, description=_renamed(was.description, was, again))
     check_sealed(known, {**was.files, **outcome.files})
@@ -133,12 +135,13 @@ def copy_run(known: Path, facts: Facts) -> Path:
     hashes = {name: hashlib.sha256(data).hexdigest() for name, data in own.items()}
     again = replace(again, files={**was.files, **hashes})
     with told(folder):
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         for place in (CHECKPOINTS, FILES, MODEL):
             if (known / place).is_dir():
                 shutil.copytree(
-                    known / place, folder / place, copy_function=_share, ignore=_strange
-                )
+                    known / place, folder / place, copy_function=_share, ignore=_strange,
+                    dirs_exist_ok=True,
+                )  # fmt: skip
         shutil.copy(known / JOURNAL, folder / JOURNAL)  # it may grow
         for name, data in own.items():
             write_file(folder / name, data)

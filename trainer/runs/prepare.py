@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 from trainer.data import Dataset, load_dataset
+from trainer.data.on_disk import Reading as Told
 from trainer.graph import Graph
 from trainer.network.build import build_graph
 from trainer.network.magnitudes import check_magnitudes
@@ -44,14 +47,20 @@ class Prepared:
         return describe_model(self.spec, self.dataset, self.model, self.memory)
 
 
-def prepare(spec: Spec, listen: Listener = nobody) -> Prepared:
+Prepare: TypeAlias = Callable[[Spec, Listener], Prepared]
+"""What `prepare` does, however it comes by the data."""
+Load: TypeAlias = Callable[[Spec, Told], Dataset]
+"""What `load_dataset` does."""
+
+
+def prepare(spec: Spec, listen: Listener = nobody, load: Load = load_dataset) -> Prepared:
     """Reads the data of the spec, builds the graph of its model, and checks that they fit.
 
     `listen` hears how far the reading of tables is that stay on disk. Raises `SpecError` and
     `DataError`.
     """
     check_magnitudes(spec)
-    dataset = load_dataset(spec, lambda what, rows: listen(Reading(what, rows)))
+    dataset = load(spec, lambda what, rows: listen(Reading(what, rows)))
     model = build_graph(spec, dataset.layout)
     dataset = replace(dataset, notes=(*dataset.notes, *check_soundness(spec, dataset)))
     return Prepared(spec, dataset, model, check_memory(spec, dataset, model))

@@ -22,7 +22,7 @@ from trainer.runs.describe import describe_run
 from trainer.runs.facts import data_facts, spec_place
 from trainer.runs.known import OTHERWISE_TAG
 from trainer.runs.leave import leave_start
-from trainer.runs.prepare import prepare
+from trainer.runs.prepare import Prepare, prepare
 from trainer.runs.profile import DEFAULT, Profile
 from trainer.runs.recording import open_recorder
 from trainer.spec.changes import Changes
@@ -81,7 +81,7 @@ def resume(
         if profile.recorded:
             store = address_again(profile.store, facts.store)
             recorder = open_recorder(replace(profile, store=store))
-        kept, job = _restored(folder, facts, changes, force, profile, listen)
+        kept, job = restored(folder, facts, profile, listen, changes=changes, force=force)
     except BaseException:
         if recorder is not None:
             recorder.cancel()
@@ -92,17 +92,23 @@ def resume(
     return Attempt(job, listen, stop, kept, began).carry_out()
 
 
-def _restored(
+def restored(
     folder: RunFolder,
     facts: Facts,
-    changes: Changes,
-    force: bool,
     profile: Profile,
     listen: Listener,
+    *,
+    changes: Changes = (),
+    force: bool = False,
+    prepare: Prepare = prepare,
+    attempt: int | None = None,
 ) -> tuple[Kept, Job]:
-    """The job where it was, and the run's folder with what is known at this start."""
+    """The job where it was, and the run's folder with what is known at this start; `attempt` is the
+    number of this one, by default the next. Raises what `resume` raises.
+    """
     path = folder.path
-    prepared = prepare(spec_of(facts).changed(changes), listen)
+    spec = spec_of(facts)
+    prepared = prepare(spec.changed(changes) if changes else spec, listen)
     spec, dataset, model = prepared.spec, prepared.dataset, prepared.model
     engine: Any = facts.engine
     job = make_job(spec, dataset, model, engine, profile.threads, initial=_initial(path, facts))
@@ -117,7 +123,7 @@ def _restored(
     check_room(path, job)
     now = replace(
         facts,
-        attempt=facts.attempt + 1,
+        attempt=attempt or facts.attempt + 1,
         spec=spec.resolved(),
         spec_sha256=spec.sha256,
         data=data_facts(dataset),

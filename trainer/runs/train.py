@@ -7,18 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from trainer.checkpoints.environment import numeric_environment
+from trainer.checkpoints.environment import numeric_environment, origin
 from trainer.checkpoints.facts import Facts, read_facts, recorded_of
-from trainer.checkpoints.folder import RunFolder, check_room
+from trainer.checkpoints.folder import RunFolder, check_room, new_id
 from trainer.checkpoints.keeper import Every
 from trainer.engine import choose_engine
 from trainer.graph.ops import Array
 from trainer.runs.attempt import Attempt, Kept
 from trainer.runs.describe import describe_run
-from trainer.runs.facts import data_facts, facts_of
+from trainer.runs.facts import Origin, data_facts, facts_of
 from trainer.runs.known import copy_run, find_known
 from trainer.runs.leave import leave_start
-from trainer.runs.prepare import Prepared, prepare
+from trainer.runs.prepare import Prepare, Prepared, prepare
 from trainer.runs.profile import DEFAULT, Profile
 from trainer.runs.recording import Recorder, found_in, open_recorder
 from trainer.runs.start import first_values
@@ -62,13 +62,21 @@ def train(
     """
     if register is not None:
         RegisteredName.parse(register)
-    return carry_out(Order(spec, profile, listen, stop, again, register))
+    Every.parse(profile.save_every)
+    recorder = open_recorder(profile, spec) if profile.recorded else None
+    order = Order(spec, profile, listen, stop, again, register, recorder=recorder, awaits=True)
+    return carry_out(order)
 
 
 @dataclass(frozen=True)
 class Order:
-    """A spec to train, and how. `parent` is the id of the run that holds this one and `recorder`
-    who records them all; `tags` are what a store shows besides.
+    """A spec to train, and how.
+
+    `parent` is the id of the run that this one belongs to; `recorder` tells MLflow of it, which
+    `awaits` says to wait for; `tags` are what a store shows besides. `folder` is the run's, held by
+    this process, where it has one already. It waits after the epoch `pause_after`. At its end it
+    leaves its `model` and `pictures`. Who trains many runs has a `prepare` that reads data once,
+    and an `origin_of` that asks for the commit once.
     """
 
     spec: Spec
@@ -79,29 +87,33 @@ class Order:
     register: str | None = None
     parent: str | None = None
     recorder: Recorder | None = None
+    awaits: bool = False
     tags: Mapping[str, str] = field(default_factory=dict)
+    folder: RunFolder | None = None
+    pause_after: int | None = None
+    model: bool = True
+    pictures: bool = True
+    prepare: Prepare = prepare
+    origin_of: Origin = origin
     began: float = field(default_factory=time.monotonic)
 
 
 def carry_out(order: Order) -> Run:
     """What `train` does, for a run by itself or for one of several."""
-    profile, recorder = order.profile, order.recorder
-    every = Every.parse(profile.save_every)
-    if recorder is None and profile.recorded:
-        recorder = open_recorder(profile, order.spec)
+    recorder = order.recorder
     try:
-        attempt = _prepared(order, every, recorder)
+        attempt = _prepared(order)
     except BaseException:
-        if recorder is not None and order.recorder is None:
+        if recorder is not None and order.awaits:
             recorder.cancel()
         raise
     return attempt if isinstance(attempt, Run) else attempt.carry_out()
 
 
-def _prepared(order: Order, every: Every, recorder: Recorder | None) -> Attempt | Run:
+def _prepared(order: Order) -> Attempt | Run:
     """All but the training itself; or the run that is known."""
-    profile = order.profile
-    prepared = prepare(order.spec, order.listen)
+    profile, recorder = order.profile, order.recorder
+    prepared = order.prepare(order.spec, order.listen)
     spec, initial = first_values(order.spec, prepared.model, profile)
     prepared = replace(prepared, spec=spec)
     if profile.runs is None:
@@ -111,23 +123,19 @@ def _prepared(order: Order, every: Every, recorder: Recorder | None) -> Attempt 
     facts = _facts(order, prepared)
     known = None if order.again else find_known(profile.runs, facts)
     if known is not None:
-        return _known_run(order, known, facts, recorder)
-    kept, job = _begin(order, prepared, initial, facts, every)
+        return _known_run(order, known, facts)
+    kept, job = _begin(order, prepared, initial, facts)
     if recorder is not None:
         kept.recorder = recorder.follow(kept.folder.path, facts.attempt)
-    kept.awaits, kept.offline_ok = order.recorder is None, profile.offline_ok
-    return Attempt(job, order.listen, order.stop, kept, order.began)
+    return Attempt(job, order.listen, order.stop, kept, order.began, order.pause_after)
 
 
 def _begin(
-    order: Order,
-    prepared: Prepared,
-    initial: Mapping[str, Array],
-    facts: Facts,
-    every: Every,
+    order: Order, prepared: Prepared, initial: Mapping[str, Array], facts: Facts
 ) -> tuple[Kept, Job]:
     """The job, ready to train, and the run's folder with all that is known at its start."""
     job = _job(prepared, order.profile, initial)
+    every = Every.parse(order.profile.save_every)
     path = (order.profile.runs or Path()) / facts.id
     check_room(path.parent, job)
     compile_kernels(job)
@@ -137,14 +145,18 @@ def _begin(
         description=describe_run(job),
         charts=job.charts,
     )
-    folder = RunFolder(path)
+    folder = order.folder or RunFolder(path)
     try:
         leave_start(folder, job, prepared.describe(), facts.origin["git"])
         folder.begin(facts)
     except BaseException:
         folder.release()
         raise
-    return Kept(folder, facts, every), job
+    kept = Kept(
+        folder, facts, every, awaits=order.awaits, offline_ok=order.profile.offline_ok,
+        model=order.model, pictures=order.pictures,
+    )  # fmt: skip
+    return kept, job
 
 
 def _job(prepared: Prepared, profile: Profile, initial: Mapping[str, Array]) -> Job:
@@ -155,9 +167,9 @@ def _job(prepared: Prepared, profile: Profile, initial: Mapping[str, Array]) -> 
 def _facts(order: Order, prepared: Prepared) -> Facts:
     """What is known of a run before it has a job."""
     spec, profile, data = prepared.spec, order.profile, prepared.dataset
-    engine = choose_engine(profile.engine)
     return facts_of(
-        spec, profile, data=data_facts(data), engine=engine, parent=order.parent,
+        spec, profile, origin_of=order.origin_of, id=order.folder.id if order.folder else new_id(),
+        data=data_facts(data), engine=choose_engine(profile.engine), parent=order.parent,
         register=order.register, tags=dict(order.tags),
     )  # fmt: skip
 
@@ -165,14 +177,14 @@ def _facts(order: Order, prepared: Prepared) -> Facts:
 # What was trained before ------------------------------------------------------------------------
 
 
-def _known_run(order: Order, run: Run, facts: Facts, recorder: Recorder | None) -> Run:
+def _known_run(order: Order, run: Run, facts: Facts) -> Run:
     """The known run; recorded as one of its own where it is asked for as another, and recorded to
     its end where it is not.
     """
-    known = run.folder
+    known, recorder = run.folder, order.recorder
     assert known is not None
     was, recorded = read_facts(known), recorded_of(known)
-    alike = all(
+    alike = order.folder is None and all(
         getattr(was, name) == getattr(facts, name)
         for name in ("name", "experiment", "parent", "register")
     )
@@ -189,7 +201,7 @@ def _known_run(order: Order, run: Run, facts: Facts, recorder: Recorder | None) 
         return run
     if recorded is None or not recorded.whole:
         following = recorder.follow(known, read_facts(known).attempt)
-        return found_in(run, following.wait()) if order.recorder is None else run
-    if order.recorder is None:
+        return found_in(run, following.wait()) if order.awaits else run
+    if order.awaits:
         recorder.cancel()
     return run

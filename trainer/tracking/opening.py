@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from trainer.checkpoints.facts import Facts
 from trainer.checkpoints.folder import FILES
 from trainer.errors import TrackingError
+from trainer.report.recorded import PAUSED_TAG
 from trainer.tracking.client import client_of, no_collection
 from trainer.tracking.names import flatten
 from trainer.tracking.store import Store
@@ -133,6 +134,8 @@ def join_run(client: MlflowClient, run_id: str, facts: Facts) -> Run:
     invented = re.fullmatch(r"[a-z]+-[a-z]+-\d+", run.info.run_name or "")
     name = facts.name if invented or facts.name != facts.spec["name"] else None
     client.update_run(run_id, status="RUNNING", name=name)
+    if PAUSED_TAG in run.data.tags:
+        client.delete_tag(run_id, PAUSED_TAG)
     return run
 
 

@@ -53,6 +53,7 @@ SCRATCH: Final = ".sending"  # a folder beside what the run leaves
 SHARE: Final = 0.05  # of a core, while the run trains
 STATUS: Final[dict[Status, str]] = {
     "FINISHED": "FINISHED",
+    "PAUSED": "KILLED",  # MLflow has no word for it; the tag trainer.paused says it
     "KILLED": "KILLED",
     "DIVERGED": "FAILED",  # MLflow has no word for it; the tag trainer.diverged says it
     "FAILED": "FAILED",

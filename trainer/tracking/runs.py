@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from trainer.checkpoints.choosing import ID_BEGINS, newest, the_one
 from trainer.checkpoints.disk import check_seal, damaged
 from trainer.errors import UsageError
-from trainer.report.recorded import DIVERGED_TAG, FALLBACK, RecordedRun
+from trainer.report.recorded import DIVERGED_TAG, FALLBACK, PAUSED_TAG, RecordedRun
 from trainer.tracking.client import answers_of, connect, words_of
 from trainer.tracking.names import read_all, written
 from trainer.tracking.opening import FILES_TAG, KIND_TAG, RUN_TAG
@@ -233,12 +233,13 @@ def _warn_by_default(text: str) -> None:
 def _recorded(run: Run, experiment: str) -> RecordedRun:
     info, data = run.info, run.data
     ended: Any = info.end_time
-    diverged = info.status == "FAILED" and DIVERGED_TAG in data.tags
+    status = "DIVERGED" if info.status == "FAILED" and DIVERGED_TAG in data.tags else info.status
+    status = "PAUSED" if status == "KILLED" and PAUSED_TAG in data.tags else status
     return RecordedRun(
         info.run_id,
         info.run_name or "",
         experiment,
-        "DIVERGED" if diverged else info.status,
+        status,
         datetime.fromtimestamp(info.start_time / 1000).astimezone(),
         (ended - info.start_time) / 1000 if ended and info.status != "RUNNING" else None,
         read_all(data.params),

@@ -32,9 +32,11 @@ class Best:
         self.value: float | None = None
         self.epoch = 0
         self.parameters: dict[str, Array] = {}
+        self.measured: Mapping[str, float] = {}
+        """What was measured after that epoch."""
 
-    def see(self, epoch: int, metrics: Mapping[str, float], job: Job) -> None:
-        """Takes what was measured after an epoch."""
+    def see(self, epoch: int, metrics: Mapping[str, float], job: Job | None = None) -> None:
+        """Takes what was measured after an epoch, and the parameters of the job if one is given."""
         found = metrics.get(self.watched)
         if epoch == 0:
             self.start = found
@@ -42,7 +44,12 @@ class Best:
             return
         sign = direction(self.watched)
         if self.value is None or sign * found > sign * self.value + self._least:
-            self.value, self.epoch, self.parameters = found, epoch, job.parameters
+            self.value, self.epoch, self.measured = found, epoch, metrics
+            self.parameters = job.parameters if job else {}
+
+    def kept(self, last: Mapping[str, float]) -> Mapping[str, float]:
+        """The metrics of what is kept if the training ends after the epoch with the `last` ones."""
+        return self.measured if self._restores and self.measured else last
 
     def confirm(self, measured: Mapping[str, float]) -> None:
         """Takes what the best parameters themselves give; drops them where that is no better than

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -17,8 +17,9 @@ class History:
     """A listener that keeps all values."""
 
     def __init__(self) -> None:
-        self.last: dict[str, float] = {}
         self.ended: Ended
+        self._last: dict[str, float] = {}  # of the epochs
+        self._summary: Mapping[str, float] = {}
         self._values: dict[str, tuple[list[int], list[float]]] = {}
         self._steps: list[StepsDone] = []
 
@@ -26,16 +27,22 @@ class History:
         """Takes one event."""
         if isinstance(event, StepsDone):
             self._steps.append(event)
+            self._summary = {}  # what ended there went on
         elif isinstance(event, EpochDone):
             norms = {f"grad_norm/{name}": v for name, v in event.parameter_norms.items()}
             for name, value in {**event.metrics, **norms}.items():
                 steps, values = self._values.setdefault(name, ([], []))
                 steps.append(event.epoch)
                 values.append(value)
-            self.last |= event.metrics
+            self._last |= event.metrics
         elif isinstance(event, Ended):
-            self.last |= event.summary
+            self._summary = event.summary
             self.ended = event
+
+    @property
+    def last(self) -> dict[str, float]:
+        """The last value of each metric, and at the end those that are known only then."""
+        return {**self._last, **self._summary}
 
     def series(self) -> dict[str, Series]:
         """All values by name: of epochs, and of steps counted from 1."""

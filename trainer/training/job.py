@@ -36,7 +36,7 @@ class Progress:
     `epoch` is the current one, of which `done` steps are done; 0 before anything was measured,
     and one more than there are when all are done. `step` counts the steps of all epochs.
     `record` holds what the steps of this epoch add up to, `measured` what was measured of the last
-    whole one. `diverged` is set once a value that must be finite is not.
+    whole one. `diverged` is set once a value that must be finite is not, `paused` while it waits.
     """
 
     record: EpochRecord
@@ -46,6 +46,7 @@ class Progress:
     step: int = 0
     measured: Mapping[str, float] = field(default_factory=dict)
     diverged: bool = False
+    paused: bool = False
 
 
 @dataclass
@@ -85,9 +86,9 @@ class Job:
     @property
     def parameters(self) -> dict[str, Array]:
         """A copy of what the model consists of, as it is now: its parameters and running averages;
-        where parameters are averaged, the averages; after the last epoch the best ones, if the
-        spec asks for them; after a divergence the best ones, if any epoch was better than the
-        start.
+        where parameters are averaged, the averages; after the last epoch, and in a pause, the best
+        ones, if the spec asks for them; after a divergence the best ones, if any epoch was better
+        than the start.
         """
         if self._holds_best:
             best = self.progress.best.parameters
@@ -115,8 +116,8 @@ class Job:
 
     @property
     def _holds_best(self) -> bool:
-        best = self.progress.best
-        return best.learned if self.progress.diverged else self.ended and best.restored
+        now, best = self.progress, self.progress.best
+        return best.learned if now.diverged else (self.ended or now.paused) and best.restored
 
     @property
     def kept_epoch(self) -> int:
@@ -231,9 +232,12 @@ class Job:
         except (KeyError, ValueError, TypeError):
             text = "its metrics so far are not those of this version"
             raise CheckpointError(f"the checkpoint of step {snapshot.step}: {text}") from None
-        epochs = [event.metrics for event in events if isinstance(event, EpochDone)]
-        if epochs:
-            now.best.start, now.measured = epochs[0].get(now.best.watched), epochs[-1]
+        done = [event for event in events if isinstance(event, EpochDone)]
+        if done:
+            now.best.start, now.measured = done[0].metrics.get(now.best.watched), done[-1].metrics
+            if now.best.value is not None:
+                at_best = (event for event in done if event.epoch == now.best.epoch)
+                now.best.measured = next(at_best, done[-1]).metrics
 
     def go_back(self, past: Iterable[LoopEvent]) -> None:
         """Goes on after the best epoch instead, with its parameters and at rest: velocities and

@@ -33,15 +33,18 @@ def compile_kernels(job: Job) -> None:
     job.engine.prepare()
 
 
-def run_job(job: Job, stop: Stop = never) -> Iterator[LoopEvent]:
+def run_job(job: Job, stop: Stop = never, pause_after: int | None = None) -> Iterator[LoopEvent]:
     """Trains on from `job.progress`, and yields what happens; the last event is `Ended`.
 
+    Ends with status PAUSED once so many epochs are done and the training is not over: its summary
+    has the metrics of the parameters that it would keep if it ended there, as they were measured.
     Ends early with status KILLED when `stop()` says so (asked before every call of the engine),
     and DIVERGED at the first step whose loss or gradient norm is not finite. Such a step changes
     nothing. Whenever an event is yielded, `job.state` and `job.progress` belong together: saved,
     and restored in a new job, they lead to the same bits.
     """
     now = job.progress
+    now.paused = False
     try:
         if now.epoch == 0:
             now.measured = _evaluate(job, _measured_parts(job), stop)
@@ -49,6 +52,8 @@ def run_job(job: Job, stop: Stop = never) -> Iterator[LoopEvent]:
             now.epoch = 1
             yield EpochDone(0, 0, now.measured, {})
         while not job.ended:
+            if pause_after is not None and now.epoch > pause_after:
+                raise _StoppedError("PAUSED")
             for arrays, first, last in _calls(job, now.epoch, now.done):
                 if stop():
                     raise _StoppedError("KILLED")
@@ -71,6 +76,9 @@ def run_job(job: Job, stop: Stop = never) -> Iterator[LoopEvent]:
     except _StoppedError as stopped:
         if stopped.status == "DIVERGED":
             end = _diverged(job, stopped.reason)
+        elif stopped.status == "PAUSED":
+            now.paused = True
+            end = _ended(job, "PAUSED", now.best.kept(now.measured))
         else:
             end = _ended(job, stopped.status, {})
     yield end

@@ -9,7 +9,8 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-Status: TypeAlias = Literal["FINISHED", "KILLED", "DIVERGED", "FAILED"]
+Status: TypeAlias = Literal["FINISHED", "PAUSED", "KILLED", "DIVERGED", "FAILED"]
+"""PAUSED: it was asked to go no farther than to this epoch."""
 Values: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
 

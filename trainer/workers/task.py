@@ -50,7 +50,8 @@ class Answer:
     words: `fault` is `spec` or `data` where these are to blame, and another try would fail alike,
     and `machine` where one may help. `metrics` are those of the epoch at which it is, of the
     parameters that it would keep if it ended there; `epoch` counts the whole epochs that are
-    done. `parameters_sha256` is that of these parameters. `known` tells that it was trained before.
+    done. `parameters_sha256` is that of these parameters, empty where the run is farther by now.
+    `known` tells that it was trained before.
     """
 
     id: str

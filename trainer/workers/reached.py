@@ -1,0 +1,71 @@
+"""How far the run in a folder is, as an answer to a task."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from trainer.checkpoints.facts import read_facts, read_outcome
+from trainer.checkpoints.folder import JOURNAL
+from trainer.checkpoints.journal import read_journal
+from trainer.runs.known import KNOWN_TAG
+from trainer.spec.schema import Spec
+from trainer.training import Ended, EpochDone, History, Run
+from trainer.training.best import Best
+from trainer.training.events import LoopEvent
+from trainer.workers.task import Answer, Task
+
+
+def answer_of(task: Task, run: Run) -> Answer:
+    """The answer that a run gives that was trained now."""
+    return Answer(
+        task.id, run.status, run.epochs, run.steps, run.metrics, run.parameters_sha256,
+        run.seconds,
+    )  # fmt: skip
+
+
+def as_far_as(folder: Path, task: Task) -> Answer | None:
+    """The answer that the folder gives; None where the run has not got that far.
+
+    A run that is farther is answered as it was when it came to that epoch. Raises
+    `CheckpointError`, and `OSError` or `ValueError` for a journal that cannot be read.
+    """
+    outcome, until = read_outcome(folder), task.until
+    if outcome is None or outcome.status not in ("PAUSED", "FINISHED", "DIVERGED"):
+        return None
+    facts, status = read_facts(folder), outcome.status
+    known = KNOWN_TAG in facts.tags
+    # what diverged did so in the epoch after its last whole one
+    if until is not None and until < outcome.epoch + (status == "DIVERGED"):
+        validated = "validation" in facts.data["rows"]
+        events = read_journal(folder / JOURNAL)
+        ended, metrics = paused_at(Spec.from_resolved(facts.spec), validated, until, events)
+        return Answer(
+            task.id, "PAUSED", until, ended.step, metrics, "", outcome.seconds, facts.attempt,
+            known,
+        )  # fmt: skip
+    if status == "PAUSED" and until != outcome.epoch:
+        return None
+    return Answer(
+        task.id, status, outcome.epoch, outcome.step, outcome.metrics,
+        outcome.parameters_sha256 or "", outcome.seconds, facts.attempt, known, outcome.reason,
+    )  # fmt: skip
+
+
+def paused_at(
+    spec: Spec, validated: bool, epoch: int, events: Iterable[LoopEvent]
+) -> tuple[Ended, dict[str, float]]:
+    """The end and the metrics of a run that is paused after this epoch. Raises `ValueError` where
+    the events do not tell of it.
+    """
+    history, best = History(), Best(spec, validated)
+    for event in events:
+        history.on(event)
+        if isinstance(event, EpochDone):
+            best.see(event.epoch, event.metrics)
+            if event.epoch == epoch:
+                summary = {**best.summary(), **best.kept(event.metrics)}
+                ended = Ended("PAUSED", epoch, event.step, summary)
+                history.on(ended)
+                return ended, history.last
+    raise ValueError(f"its journal does not tell of epoch {epoch}")
