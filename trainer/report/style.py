@@ -116,6 +116,16 @@ def short(name: object, length: int) -> str:
     return f"{text[: length - 1 - end]}…{text[-end:]}"
 
 
+def tail(key: str, length: int) -> str:
+    """A key of the spec in one line; of a long one its last parts, which tell it from others."""
+    text = short(key, len(key))
+    if len(text) <= length:
+        return text
+    kept = text[len(text) - length + 1 :]
+    whole = kept.partition(".")[2] if len(kept.partition(".")[2]) > length // 2 else kept
+    return f"…{whole}"
+
+
 def compact(count: int) -> str:
     """A count in at most four letters, up to 10⁶: `9999`, `12k`."""
     return f"{count}" if count < 10_000 else f"{count / 1000:.0f}k"
