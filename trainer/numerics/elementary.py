@@ -427,7 +427,9 @@ class ArrayArithmetic:
 
     def fma(self, a: Value, b: Value, c: Value) -> Value:
         """`a b + c`, rounded twice."""
-        return self._real(a) * self._real(b) + self._real(c) if _plain(a, b, c) else a * b + c
+        if isinstance(a, float) and isinstance(b, float) and isinstance(c, float):
+            return self._real(a) * self._real(b) + self._real(c)
+        return a * b + c
 
     def where(self, test: Value, a: Value, b: Value) -> Value:
         """The first where the test holds, else the second."""
@@ -469,7 +471,3 @@ class ArrayArithmetic:
 
     def _number(self, bits: Value) -> Value:
         return np.asarray(bits, self._integer).view(self.dtype)
-
-
-def _plain(*values: Value) -> bool:
-    return all(isinstance(value, float) for value in values)

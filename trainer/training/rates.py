@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TypeAlias
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
 
 import numpy as np
 
@@ -15,6 +15,8 @@ from trainer.training.schedule import learning_rates
 LearningRates: TypeAlias = Callable[[int, int], Array]
 """From the number of a step, counted from 1, and a count: the rates of so many steps."""
 
+BLOCK: Final = 1024  # steps whose rates are computed at a time
+
 
 @dataclass(frozen=True)
 class Rates:
@@ -24,6 +26,7 @@ class Rates:
     rows: int
     batch_size: int
     given: LearningRates | None = None
+    _blocks: dict[int, Array] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -34,7 +37,18 @@ class Rates:
         """The learning rates of `count` steps from the number `first` on, counted from 1."""
         if self.given is not None:
             return self.given(first, count)
-        return learning_rates(self.sgd, self.steps_per_epoch, first, count)
+        blocks = [self._block(number) for number in range(
+            (first - 1) // BLOCK, (first + count - 2) // BLOCK + 1)]  # fmt: skip
+        start = (first - 1) % BLOCK
+        return (blocks[0] if len(blocks) == 1 else np.concatenate(blocks))[start : start + count]
+
+    def _block(self, number: int) -> Array:
+        """The rates of a block of steps; the last one that was asked for is kept."""
+        if number not in self._blocks:
+            self._blocks.clear()
+            first = number * BLOCK + 1
+            self._blocks[number] = learning_rates(self.sgd, self.steps_per_epoch, first, BLOCK)
+        return self._blocks[number]
 
     def at(self, first: int, count: int) -> Mapping[str, Array]:
         """All rates of these steps, by the names of the graph's inputs, in float64."""
