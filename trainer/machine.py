@@ -1,4 +1,4 @@
-"""What this machine has: how much memory a process may use."""
+"""What this machine has: how much memory and how many cores a process may use."""
 
 from __future__ import annotations
 
@@ -18,6 +18,13 @@ def machine_memory() -> int:
     page = os.sysconf("SC_PAGE_SIZE")
     have = page * os.sysconf("SC_PHYS_PAGES")
     return int(min(have, _of_group(), _of_process(page)))
+
+
+def available_cores() -> int:
+    """The cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _of_group() -> float:

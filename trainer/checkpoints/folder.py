@@ -14,7 +14,7 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -255,18 +255,25 @@ def new_id() -> str:
 
 def write_facts(folder: Path, facts: Facts) -> None:
     """Keeps the facts of an attempt, which makes the run the latest. Raises `CheckpointError`."""
-    moment = next_moment(folder.parent)
+    moment = next_moment(folder.parent, [facts.parent, facts.id] if facts.parent else None)
     write_json(folder, FACTS, facts)
     with told(folder):
         os.utime(folder / FACTS, (moment, moment), follow_symlinks=False)
 
 
-def next_moment(runs: Path | None) -> float:
+def next_moment(runs: Path | None, before: Sequence[str] | None = None) -> float:
     """The time, in seconds since 1970, but later than every run in the folder began or went on:
-    the order of runs is that in which they came, whatever the clock says.
+    the order of runs is that in which they came, whatever the clock says. Of a run that is one of
+    very many not all are looked at, but those alone that have to come `before` it.
     """
-    latest = [(path / FACTS).lstat().st_mtime_ns for path in folders(runs)] if runs else []
-    return max(time.time(), (latest[-1] + 10**6) / 1e9 if latest else 0.0)
+    if runs is None:
+        return time.time()
+    paths = folders(runs) if before is None else [runs / name for name in before]
+    latest = 0
+    for path in paths:
+        with suppress(FileNotFoundError, NotADirectoryError):
+            latest = max(latest, (path / FACTS).lstat().st_mtime_ns)
+    return max(time.time(), (latest + 10**6) / 1e9)
 
 
 def folders(runs: Path) -> Iterator[Path]:

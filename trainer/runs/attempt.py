@@ -268,7 +268,7 @@ class Attempt:
         if kept is None:
             return
         try:
-            leave_numbers(kept.folder, self.job)
+            leave_numbers(kept.folder, self.job, trace=ended.status != "PAUSED")
             if kept.model and (ended.status == "FINISHED" or self._diverged_late(ended)):
                 leave_model(kept.folder, self.job)
             outcome = self._outcome(ended, run.parameters_sha256, list(run.findings), run.seconds)

@@ -43,8 +43,9 @@ def facts_of(
         "charts": {},
         "store": address and shown_address(address),
         "record": profile.recorded,
-        "began": next_moment(profile.runs),
     }
+    parent = others.get("parent")
+    known["began"] = next_moment(profile.runs, [parent] if parent else None)
     return Facts(**known | others)
 
 

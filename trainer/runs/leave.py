@@ -49,14 +49,19 @@ def leave_start(folder: RunFolder, job: Job, summary: str, git: Mapping[str, str
     _write_arrays(folder, "initial.safetensors", job.initial)
 
 
-def leave_numbers(folder: RunFolder, job: Job) -> None:
-    """The parameters, what was decided, and the record of every step. Raises `CheckpointError`."""
+def leave_numbers(folder: RunFolder, job: Job, trace: bool = True) -> None:
+    """The parameters, what was decided, and with `trace` the record of every step. Raises
+    `CheckpointError`.
+    """
     _write_arrays(folder, "parameters.safetensors", job.parameters)
     decision = json.dumps(job.decision.as_json(), indent=1)
     folder.write(f"{FILES}/{DECISION}", decision + "\n")
     names = [node.name for node in job.graph.trainable]
     with told(folder.path):
         check_place(folder.files / TRACE)
+        if not trace:
+            (folder.files / TRACE).unlink(missing_ok=True)
+            return
         write_trace(read_journal(folder.path / JOURNAL), names, folder.files / TRACE)
     folder.seal(f"{FILES}/{TRACE}")
 

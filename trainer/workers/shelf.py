@@ -14,9 +14,9 @@ from typing import Any, Final, TypeAlias
 
 from trainer.checkpoints.environment import origin
 from trainer.data import Dataset, load_dataset
+from trainer.data.misfits import MisfitError
 from trainer.data.on_disk import Reading
 from trainer.data.reading.files import find_files
-from trainer.errors import TrainerError
 from trainer.runs.prepare import Prepared, prepare
 from trainer.spec.fields import as_tuple
 from trainer.spec.layers import LayersSpec
@@ -101,7 +101,7 @@ def _identity(spec: Spec) -> Identity | None:
     """The files of the spec's data, as they are; None where that cannot be told."""
     try:
         return tuple(_entry(path) for path in data_files(spec))
-    except (OSError, ValueError, TrainerError):  # told when they are read
+    except (OSError, ValueError, MisfitError):  # told when they are read
         return None
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import gc
 import math
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -31,6 +30,7 @@ from trainer.graph.graph import Graph, Node
 from trainer.graph.loops import Product
 from trainer.graph.ops import BATCH, LEAVES, OPS, Array, Shape
 from trainer.graph.walking import statements
+from trainer.machine import available_cores
 
 CACHE_LINE: Final = 64  # bytes
 CALL_SECONDS: Final = 0.05  # about what a call of a kernel takes, if not a step takes longer
@@ -75,10 +75,13 @@ class CompiledEngine:
     def usual(self) -> Compiled:
         """The kernels that training and evaluation need."""
         sizes = (self._batch_size, self._evaluation_rows, self._shards)
+        graph = self.graph
+        recipe = f"{sizes} {graph.nodes} {graph.outputs} {graph.updates} {self._target}"
         with _without_collector():
-            kernels = kernels_of(self.graph, *sizes)
-            recipe = f"{sizes} {self.graph.nodes} {self.graph.outputs} {self.graph.updates}"
-            return Compiled(kernels, self.dtype.name, self._target, recipe)
+            if recipe not in _kept:
+                kernels = kernels_of(graph, *sizes)
+                return _keep(recipe, Compiled(kernels, self.dtype.name, self._target, recipe))
+            return _keep(recipe, _kept[recipe])
 
     @cached_property
     def parts(self) -> Compiled:
@@ -100,6 +103,27 @@ class CompiledEngine:
         for name, value in state.items():
             held[name][...] = value
         return CompiledSession(self, held)
+
+
+_kept: dict[str, Compiled] = {}
+_most = 0
+
+
+def keep_kernels(most: int) -> None:
+    """Has this process keep the kernels of the last so many graphs that it compiled; by default
+    none: one that trains many runs need not make them anew.
+    """
+    global _most
+    _most = most
+
+
+def _keep(recipe: str, compiled: Compiled) -> Compiled:
+    """Keeps the kernels as those that were used last."""
+    _kept.pop(recipe, None)
+    _kept[recipe] = compiled
+    while len(_kept) > _most:
+        del _kept[next(iter(_kept))]
+    return compiled
 
 
 class Compiled:
@@ -372,10 +396,3 @@ def _seconds(nodes: Sequence[Node], graph: Graph, rows: int) -> float:
 
 def _numbers(shape: Shape, rows: int) -> int:
     return math.prod(rows if dim == BATCH else int(dim) for dim in shape)
-
-
-def available_cores() -> int:
-    """The cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -1,0 +1,88 @@
+"""A worker that is a process of this machine: it writes the folders of runs itself."""
+
+from __future__ import annotations
+
+import re
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+from trainer.checkpoints.folder import CHECKPOINTS
+from trainer.workers import begin
+from trainer.workers.spawning import Fresh
+from trainer.workers.task import Answer, Task
+
+TRIES: Final = 3
+KERNELS: Final = 16
+_STEP: Final = re.compile(r"step-(\d+)\.json")
+
+
+class ProcessWorker:
+    """One process, which is made anew where it is lost."""
+
+    def __init__(self, runs: Path, flag: Any) -> None:
+        """`flag` is shared memory that tells it to save and to stop, once it is not 0."""
+        self._runs, self._flag = runs.absolute(), flag
+        self._executor = self._new()
+
+    def _new(self) -> ProcessPoolExecutor:
+        """A process that begins to import what it needs."""
+        executor = ProcessPoolExecutor(1, Fresh(), begin.begin, (self._flag,))
+        executor.submit(warm)
+        return executor
+
+    def answer(self, task: Task) -> Answer:
+        """What the process answers. A task whose process is lost goes on in a new one, from its
+        last checkpoint; one that loses three without having got farther has failed.
+        """
+        lost, place = 0, self._step(task)
+        while True:
+            if self._flag.value:
+                return Answer(task.id, "KILLED")
+            try:
+                return self._executor.submit(work, task, self._runs).result()
+            except BrokenProcessPool:
+                self.close()
+                self._executor = self._new()
+            before, place = place, self._step(task)
+            lost = lost + 1 if place == before else 1
+            if lost == TRIES:
+                reason = f"its process was lost {TRIES} times after step {place}: it was killed, "
+                reason += "or the machine has too little memory"
+                return Answer(task.id, "FAILED", step=place, reason=reason, fault="machine")
+
+    def _step(self, task: Task) -> int:
+        """The step of its last checkpoint."""
+        with suppress(OSError):
+            names = [path.name for path in (self._runs / task.id / CHECKPOINTS).iterdir()]
+            return max((int(m[1]) for name in names if (m := _STEP.fullmatch(name))), default=0)
+        return 0
+
+    def close(self) -> None:
+        """Ends the process, once it has answered."""
+        self._executor.shutdown(cancel_futures=True)
+
+
+# In the process ---------------------------------------------------------------------------------
+
+_shelf: Any = None
+
+
+def warm() -> None:
+    """Imports what training needs, before there is something to train."""
+    global _shelf
+    from trainer.engine.compiled.engine import keep_kernels
+    from trainer.workers.shelf import Shelf
+    from trainer.workers.train import train_task  # noqa: F401
+
+    _shelf = Shelf()
+    keep_kernels(KERNELS)
+
+
+def work(task: Task, runs: Path) -> Answer:
+    """Trains the task's run."""
+    from trainer.workers.train import train_task
+
+    return train_task(task, runs, stop=begin.stop, shelf=_shelf)
