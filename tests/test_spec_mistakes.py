@@ -14,6 +14,8 @@ from trainer.spec.layers import LayerSpec
 from trainer.spec.sgd import ScheduleSpec
 from trainer.spec.sources import SourceSpec
 from trainer.spec.tagged import Tagged, models_of
+from trainer.sweeps.settings import ObjectiveSpec
+from trainer.sweeps.space import DimensionSpec
 
 BASE = """\
 name: table
@@ -645,12 +647,14 @@ def leaves(model: type[Tagged]) -> Iterator[type[Tagged]]:
 
 def test_every_layer_source_and_schedule_stands_in_its_union() -> None:
     """A class alone is not yet known: its name in the union makes it so."""
-    unions = [LayerSpec, SourceSpec, ScheduleSpec]
+    unions = [LayerSpec, SourceSpec, ScheduleSpec, DimensionSpec, ObjectiveSpec]
     assert set(leaves(Tagged)) == {model for union in unions for model in models_of(union).values()}
     assert [" ".join(models_of(union)) for union in unions] == [
         "dense activation dropout batch_norm layer_norm embedding add multiply concat",
         "csv jsonl excel parquet arrow npz npy inline synthetic",
         "constant step exponential cosine linear one_cycle",
+        "integers log uniform values",
+        "minimise maximise",
     ]
 
 

@@ -11,7 +11,9 @@ from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 
-Purpose: TypeAlias = Literal["split", "initialise", "order", "synthetic", "dropout", "importance"]
+Purpose: TypeAlias = Literal[
+    "split", "initialise", "order", "synthetic", "dropout", "importance", "sweep"
+]
 PURPOSES: Final[dict[Purpose, int]] = {
     "split": 1,
     "initialise": 2,
@@ -19,6 +21,7 @@ PURPOSES: Final[dict[Purpose, int]] = {
     "synthetic": 4,
     "dropout": 5,
     "importance": 6,
+    "sweep": 7,
 }
 
 

@@ -42,28 +42,29 @@ def with_changes(
     """
     problems: list[Problem] = []
     if changes:
-        root = _copied(root)
+        root = copied_tree(root)
     for key, node, found in _read(changes, label):
         problems += found
         if node is not None:
-            problems += _put(root, key, node)
+            problems += put(root, key, node)
     return root, problems
 
 
 def as_document(values: Mapping[str, Any], file: str = "") -> Map:
     """The tree of values that no text says. Raises `TypeError` for what a spec cannot hold."""
     mark = Mark(Source(file))
-    return Map(mark, {key: (mark, _tree(value, mark, 1)) for key, value in values.items()})
+    return Map(mark, {key: (mark, as_tree(value, mark, 1)) for key, value in values.items()})
 
 
-def _tree(value: object, mark: Mark, depth: int = 0) -> Node:
+def as_tree(value: object, mark: Mark, depth: int = 0) -> Node:
+    """The tree of a value, all at one place. Raises `TypeError` for what a spec cannot hold."""
     if depth > MAX_DEPTH:
         raise TypeError(f"more than {MAX_DEPTH} levels of nesting")
     if isinstance(value, Mapping):
-        entries = {str(key): (mark, _tree(v, mark, depth + 1)) for key, v in value.items()}
+        entries = {str(key): (mark, as_tree(v, mark, depth + 1)) for key, v in value.items()}
         return Map(mark, entries)
     if isinstance(value, list | tuple):
-        return List(mark, [_tree(item, mark, depth + 1) for item in value])
+        return List(mark, [as_tree(item, mark, depth + 1) for item in value])
     if value is None or isinstance(value, bool):
         return Scalar(value, mark)
     if isinstance(value, Integral):
@@ -85,13 +86,13 @@ def _encodable(text: str) -> str:
     return text
 
 
-def _copied(node: Map) -> Map:
+def copied_tree(node: Map) -> Map:
     """The tree anew, but for its values and marks."""
 
     def copied(node: Node) -> Node:
         if isinstance(node, List):
             return List(node.mark, [copied(item) for item in node.items])
-        return _copied(node) if isinstance(node, Map) else node
+        return copied_tree(node) if isinstance(node, Map) else node
 
     entries = {key: (mark, copied(child)) for key, (mark, child) in node.entries.items()}
     return Map(node.mark, entries)
@@ -103,7 +104,7 @@ def _read(changes: Changes | None, label: str) -> Iterator[tuple[str, Node | Non
         for key, value in changes.items():
             mark = Mark(Source(_place(label, str(key)) if label else ""))
             try:
-                yield str(key), _tree(value, mark), []
+                yield str(key), as_tree(value, mark), []
             except TypeError as error:
                 raise UsageError(f"the override '{key}': {error}") from None
         return
@@ -152,7 +153,7 @@ def parts_of(key: str) -> list[str]:
     return parts
 
 
-def _put(root: Map, key: str, value: Node) -> list[Problem]:
+def put(root: Map, key: str, value: Node) -> list[Problem]:
     """Puts the value of one change into the tree; returns what is wrong with its key."""
     mark = value.mark
     parts = parts_of(key)

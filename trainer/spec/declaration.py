@@ -41,14 +41,18 @@ class Declaration(Strict):
         try:
             made = cls.model_validate(values)
         except ValidationError as error:
-            found += _located(error, cls, root, values)
+            found += located(error, cls, root, values)
         else:
-            made._document, made._file = root, file
-            made._text = text and without_secrets(text)  # its comments may hold some
+            made._keep(root, file, text)
             found = found or made.faults()
         if made is None or found:
             raise SpecError(in_order(found, file))
         return made
+
+    def _keep(self, root: Map, file: str | None, text: str | None) -> None:
+        """Remembers where the values come from."""
+        self._document, self._file = root, file
+        self._text = text and without_secrets(text)  # its comments may hold some
 
     @classmethod
     def from_resolved(
@@ -74,8 +78,7 @@ class Declaration(Strict):
         its key, those of others where they were. Raises `SpecError`, and `UsageError` for changes
         that are not of this form.
         """
-        written = self._document or as_document(self.model_dump(mode="json", exclude_unset=True))
-        root, problems = with_changes(written, changes, label="")
+        root, problems = with_changes(self.document, changes, label="")
         return self.from_document(root, problems, file=self._file, text=self._text)
 
     def faults(self) -> list[Problem]:
@@ -85,6 +88,17 @@ class Declaration(Strict):
     def resolved(self) -> dict[str, Any]:
         """All values with every default filled in, as plain JSON values."""
         return self.model_dump(mode="json")
+
+    def written(self) -> dict[str, Any]:
+        """The values that the file or the program said, as plain JSON values; no defaults."""
+        values = plain(self.document)
+        assert isinstance(values, dict)
+        return values
+
+    @property
+    def document(self) -> Map:
+        """The tree of what was written, each value with its place."""
+        return self._document or as_document(self.model_dump(mode="json", exclude_unset=True))
 
     @property
     def text(self) -> str | None:
@@ -114,7 +128,7 @@ class Declaration(Strict):
         return locate(self._document, path, key=key, span=span).problem(shown, message, hint)
 
 
-def _located(
+def located(
     error: ValidationError, kind: type[Declaration], root: Map, values: Value
 ) -> list[Problem]:
     """Pydantic's errors in our words and in the file."""

@@ -14,6 +14,8 @@ from trainer.spec.document import FAULT, Path, Value, meaning, show_text
 from trainer.spec.messages import describe, near, near_or_all, plural
 from trainer.spec.tagged import OTHER, models_of
 
+UNKNOWN_KEY: Final = "unknown key"
+
 
 def _number(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
@@ -70,7 +72,7 @@ def explain(
     if kind == "extra_forbidden":
         keys = _keys(root, error["loc"][:-1])
         advice = near(path[-1], keys) or f"the keys here are {', '.join(keys)}"
-        return path, "unknown key", advice, True
+        return path, UNKNOWN_KEY, advice, True
     if kind == "spec":
         path = (*path, *context["at"])
     value = path[-1] if of_key else _at(document, path)
@@ -181,7 +183,8 @@ def _follow(root: type[BaseModel], loc: Path) -> tuple[Path, Any]:
 
 def _keys(root: type[BaseModel], loc: Path) -> list[str]:
     """The keys that the model at `loc` takes."""
-    return [name for model in _models(_follow(root, loc)[1]) for name in model.model_fields]
+    models = _models(_follow(root, loc)[1])
+    return [field.alias or name for m in models for name, field in m.model_fields.items()]
 
 
 @cache

@@ -45,8 +45,10 @@ class Strict(BaseModel):
         found = handler(schema)
         properties = handler.resolve_ref_schema(found).get("properties", {})
         texts = _texts_below(cls)
-        for name in texts.keys() & properties.keys():
-            properties[name].setdefault("description", texts[name])
+        for name, text in texts.items():
+            key = cls.model_fields[name].alias or name if name in cls.model_fields else name
+            if key in properties:
+                properties[key].setdefault("description", text)
         return found
 
 

@@ -15,6 +15,8 @@ from trainer.spec.messages import describe, near
 from trainer.spec.schema import Sketch, Spec
 
 MAX_BYTES: Final = 2**20
+SWEEP_KEYS: Final = frozenset({"spec", "space", "search", "halving", "objective"})
+"""Keys that a sweep has and a spec has not."""
 
 
 def load_spec(path: str | FilePath, overrides: Changes | None = None) -> Spec:
@@ -25,13 +27,14 @@ def load_spec(path: str | FilePath, overrides: Changes | None = None) -> Spec:
     is YAML. Raises `SpecError` with every problem that was found, and `UsageError` for
     overrides that are not of this form.
     """
-    return read_spec(_read(FilePath(path)), str(path), overrides)
+    return read_spec(read_text(FilePath(path)), str(path), overrides)
 
 
 def read_spec(text: str, file: str, overrides: Changes | None = None) -> Spec:
     """As `load_spec`, from the text of the file at this path."""
-    root, problems = _root(text, file, overrides)
-    if _is_sketch(root):
+    root, problems = read_root(text, file, overrides)
+    _check_is_run(root, file)
+    if is_sketch(root):
         raise UsageError(
             f"{file} declares a graph without data, which cannot be trained\n"
             f"  hint: train explain {file} shows it"
@@ -41,13 +44,14 @@ def read_spec(text: str, file: str, overrides: Changes | None = None) -> Spec:
 
 def load_any(path: str | FilePath, overrides: Changes | None = None) -> Spec | Sketch:
     """As `load_spec`, or the graph without data that the file declares."""
-    file, text = str(path), _read(FilePath(path))
-    root, problems = _root(text, file, overrides)
-    kind = Sketch if _is_sketch(root) else Spec
+    file, text = str(path), read_text(FilePath(path))
+    root, problems = read_root(text, file, overrides)
+    _check_is_run(root, file)
+    kind = Sketch if is_sketch(root) else Spec
     return kind.from_document(root, problems, file=file, text=text)
 
 
-def _root(text: str, file: str, overrides: Changes | None) -> tuple[Map, list[Problem]]:
+def read_root(text: str, file: str, overrides: Changes | None) -> tuple[Map, list[Problem]]:
     """The tree with the overrides in it, and its problems. Raises `SpecError` where there are no
     keys to check.
     """
@@ -65,14 +69,24 @@ def _root(text: str, file: str, overrides: Changes | None) -> tuple[Map, list[Pr
     raise SpecError(in_order(problems, file))
 
 
-def _is_sketch(root: Map) -> bool:
+def is_sweep(root: Map) -> bool:
+    """Whether the document declares many runs, as `train sweep` takes it."""
+    return not SWEEP_KEYS.isdisjoint(root.entries)
+
+
+def _check_is_run(root: Map, file: str) -> None:
+    if is_sweep(root):
+        raise UsageError(f"{file} declares a sweep, which is many runs\n  hint: train sweep {file}")
+
+
+def is_sketch(root: Map) -> bool:
     """Whether the document declares equations on given numbers, without data to train on."""
     model = root.entries.get("model")
     equations = model is not None and isinstance(model[1], Map) and "equations" in model[1].entries
     return equations and not {"data", "sgd"} & root.entries.keys()
 
 
-def _read(file: FilePath) -> str:
+def read_text(file: FilePath) -> str:
     """The file's text, or a `SpecError` that says why it cannot be had."""
 
     def fail(message: str, hint: str | None = None) -> SpecError:

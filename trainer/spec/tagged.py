@@ -86,11 +86,14 @@ def by_type(what: str, default: type[Tagged]) -> _Choice:
     return _Choice("by_type", lambda _: what, choose)
 
 
-def by_key(what: str) -> _Choice:
-    """Models that are told apart by which of their first keys is there."""
+def by_key(what: str = "") -> _Choice:
+    """Models that are told apart by which of their first keys is there; `what` else can stand there
+    is no mapping.
+    """
 
     def expected(models: Models) -> str:
-        return f"{what}, or one of {', '.join(f'{{{tag}: …}}' for tag in models)}"
+        forms = f"one of {', '.join(f'{{{tag}: …}}' for tag in models)}"
+        return f"{what}, or {forms}" if what else forms
 
     def choose(value: Any, models: Models) -> str:
         if isinstance(value, dict):

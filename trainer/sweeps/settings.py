@@ -1,0 +1,179 @@
+"""How a sweep searches: its method, its halving, what it compares trials by, its budget."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Final, Literal, TypeAlias
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    GetJsonSchemaHandler,
+    model_validator,
+)
+from pydantic_core import core_schema
+
+from trainer.metrics import METRICS, direction
+from trainer.spec.fields import OneOf, Strict, wrong
+from trainer.spec.messages import describe, near
+from trainer.spec.tagged import Tagged, by_key
+from trainer.sweeps.standing import Objective
+
+MOST_TRIALS: Final = 10**6
+STARTUP: Final = 16
+
+Method: TypeAlias = Literal["grid", "random", "tpe"]
+METHODS: Final[tuple[Method, ...]] = ("grid", "random", "tpe")
+
+
+class SearchSpec(Strict):
+    """How the values of a trial are chosen."""
+
+    method: Annotated[Method, OneOf("a method of search", METHODS)]
+    """`grid`: every point, the last key of the space quickest. `random`: each trial by itself.
+    `tpe`: what did well more often, by Optuna's sampler (install `trainer[sweep]`)."""
+    trials: Annotated[int, Field(ge=1, le=MOST_TRIALS)] | None = None
+    """How many trials; of a grid by default all points."""
+    startup: Annotated[int, Field(ge=1)] = STARTUP
+    """So many trials of `tpe` are drawn at random first."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> SearchSpec:
+        if self.trials is None and self.method != "grid":
+            raise wrong(f"the search '{self.method}' needs to know how many trials",
+                        "write for example trials: 32", ("trials",))  # fmt: skip
+        if self.method != "tpe" and self.startup != STARTUP:
+            raise wrong("startup belongs to the search 'tpe'", "leave it out", ("startup",))
+        return self
+
+
+class HalvingSpec(Strict):
+    """Trials that do worse than others wait, and may go on later with nothing lost."""
+
+    method: Annotated[Literal["asha"], OneOf("a method of halving", ("asha",))] = "asha"
+    """`asha`: of the trials at a rung the best 1 / `factor` go on to the next."""
+    first: Annotated[int, Field(ge=1, alias="from")]
+    """Epochs until the first rung."""
+    factor: Annotated[int, Field(ge=2, le=100)] = 3
+    """Each rung is so many times as far as the one before; the last is `sgd.epochs`."""
+
+
+# The objective ----------------------------------------------------------------------------------
+
+MEASURED: Final = tuple(
+    f"{part}_{name}" for part in ("val", "train") for name in ("loss", *METRICS)
+)
+"""What may be measured after an epoch."""
+
+
+def _metric(value: str, better: int) -> str:
+    """The name of a metric of which more is better, or less, as `better` says."""
+    if value not in MEASURED:
+        if value.startswith("test_"):
+            raise wrong("the test rows are for the end, when all is chosen",
+                        f"write val_{value.removeprefix('test_')}")  # fmt: skip
+        advice = near(f"val_{value}", MEASURED) or near(value, MEASURED)
+        raise wrong(f"expected a metric such as val_loss, found {describe(value)}", advice)
+    if direction(value) != better:
+        word, right = ("more", "maximise") if better < 0 else ("less", "minimise")
+        raise wrong(f"of {value} {word} is better", f"write {{{right}: {value}}}")
+    return value
+
+
+class _Objective(Tagged):
+    @property
+    def objective(self) -> Objective:
+        """What trials are compared by."""
+        kind = self.tag()
+        return Objective(getattr(self, kind), maximise=kind == "maximise")
+
+
+class Minimise(_Objective):
+    """The trial with the least value is the best."""
+
+    minimise: Annotated[str, AfterValidator(lambda value: _metric(value, -1))]
+    """What is measured after each epoch: `val_loss`, `val_rmse`."""
+
+
+class Maximise(_Objective):
+    """The trial with the greatest value is the best."""
+
+    maximise: Annotated[str, AfterValidator(lambda value: _metric(value, 1))]
+    """What is measured after each epoch: `val_accuracy`, `val_r2`."""
+
+
+def _by_name(value: Any) -> Any:
+    """A metric by its name alone, in its own direction."""
+    if not isinstance(value, str):
+        return value
+    better = direction(value) or -1
+    name = _metric(value, better)
+    return {"maximise" if better > 0 else "minimise": name}
+
+
+class _OrName:
+    """An annotation for editors: the name of a metric alone will do."""
+
+    def __get_pydantic_json_schema__(
+        self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {"oneOf": [*handler(schema)["oneOf"], {"type": "string", "enum": list(MEASURED)}]}
+
+
+ObjectiveSpec: TypeAlias = Annotated[
+    Minimise | Maximise, by_key("a metric"), BeforeValidator(_by_name), _OrName()
+]
+
+# The budget -------------------------------------------------------------------------------------
+
+_SECONDS: Final = {"s": 1, "min": 60, "h": 3600, "d": 86400}
+_BYTES: Final = {"kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+_AMOUNT: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([A-Za-z]+)")
+
+
+def _amount(value: Any, units: dict[str, int], example: str) -> float:
+    """How many of the smallest unit a text such as `2h` says."""
+    what = f"an amount such as {example}"
+    if not isinstance(value, str):
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        hint = f"with a unit: {value}{example.lstrip('0123456789')}"
+        raise wrong(f"expected {what}, found {describe(value)}", hint if number else None)
+    found = _AMOUNT.fullmatch(value)
+    if found is None or found[2] not in units:
+        by_case = {unit.lower(): unit for unit in units}
+        unit = by_case.get(found[2].lower()) if found else None
+        hint = f"write {found[1]}{unit}" if found and unit else f"units are {', '.join(units)}"
+        raise wrong(f"expected {what}, found {describe(value)}", hint)
+    if not float(found[1]):
+        raise wrong("expected more than nothing", "leave it out for no limit")
+    return float(found[1]) * units[found[2]]
+
+
+def _time(value: Any) -> Any:
+    _amount(value, _SECONDS, "2h")
+    return value
+
+
+def _disk(value: Any) -> Any:
+    _amount(value, _BYTES, "2GB")
+    return value
+
+
+class BudgetSpec(Strict):
+    """Where a sweep ends before all its trials are done, and what it may leave on the way."""
+
+    time: Annotated[str, BeforeValidator(_time)] | None = None
+    """How long it may train, `90s`, `30min`, `2h`, `1d`: then no trial begins."""
+    disk: Annotated[str, BeforeValidator(_disk)] | None = None
+    """How much its trials may keep, `500MB`, `2GB`: beyond it the worst that wait are dropped."""
+
+    @property
+    def seconds(self) -> float | None:
+        """The time; None where there is no limit."""
+        return None if self.time is None else _amount(self.time, _SECONDS, "2h")
+
+    @property
+    def bytes(self) -> int | None:
+        """The room on disk; None where there is no limit."""
+        return None if self.disk is None else int(_amount(self.disk, _BYTES, "2GB"))
