@@ -81,8 +81,11 @@ class Engine(Protocol):
     def batches_per_call(self) -> int:
         """Batches of `predict` that are a good portion."""
 
-    def prepare(self) -> None:
-        """Does now what the first calls would wait for, such as compiling; runs no step."""
+    def prepare(self, steps: int | None = None) -> None:
+        """Does now what the first calls would wait for, such as compiling; runs no step. `steps`
+        says how many are to come, if that is known: for few it is not worth while to make the best
+        of code.
+        """
 
     def load(self, state: Mapping[str, Array]) -> Session:
         """A session that begins with a copy of these parameters and states, by name."""

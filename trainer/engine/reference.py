@@ -97,7 +97,7 @@ class ReferenceEngine:
         self.evaluated = [outputs["eval/loss"], outputs["eval/prediction"]]
         self.forward = Interpreter(graph, self.evaluated)
 
-    def prepare(self) -> None:
+    def prepare(self, steps: int | None = None) -> None:
         """Nothing: there is nothing to compile."""
 
     def load(self, state: Mapping[str, Array]) -> ReferenceSession:

@@ -112,8 +112,8 @@ def restored(
     spec, dataset, model = prepared.spec, prepared.dataset, prepared.model
     engine: Any = facts.engine
     job = make_job(spec, dataset, model, engine, profile.threads, initial=_initial(path, facts))
-    compile_kernels(job)
     events, size = folder.restore(job, lambda text: listen(Warned(text)))
+    compile_kernels(job)
     environment = numeric_environment(job.engine.name)
     differences = _differences(facts, spec, dataset, environment)
     back = _diverged_late(path, job) and any(name.startswith(TRAINED_BY) for name in differences)

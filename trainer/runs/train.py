@@ -138,7 +138,7 @@ def _begin(
     every = Every.parse(order.profile.save_every)
     path = (order.profile.runs or Path()) / facts.id
     check_room(path.parent, job)
-    compile_kernels(job)
+    compile_kernels(job, order.pause_after)
     facts = replace(
         facts,
         environment=numeric_environment(job.engine.name),

@@ -28,9 +28,13 @@ from trainer.training.result import Status
 GATHERED: Final = 2**21  # bytes of rows at a time
 
 
-def compile_kernels(job: Job) -> None:
-    """Lets the engine compile what it needs, before the first step."""
-    job.engine.prepare()
+def compile_kernels(job: Job, until: int | None = None) -> None:
+    """Lets the engine compile what it needs for the steps to come, to the end or `until` an epoch
+    is done.
+    """
+    now, epochs = job.progress, job.spec.sgd.epochs
+    left = min(epochs, epochs if until is None else until) - max(now.epoch - 1, 0)
+    job.engine.prepare(max(left, 0) * job.steps_per_epoch)
 
 
 def run_job(job: Job, stop: Stop = never, pause_after: int | None = None) -> Iterator[LoopEvent]:

@@ -34,6 +34,7 @@ from trainer.machine import available_cores
 
 CACHE_LINE: Final = 64  # bytes
 CALL_SECONDS: Final = 0.05  # about what a call of a kernel takes, if not a step takes longer
+SOON_SECONDS: Final = 0.1  # of steps, by the estimate: what code that is made soon may run for
 SHARED_SECONDS: Final = 3e-4  # a shorter call is over before a thread is awake
 NODE_SECONDS: Final = 2e-9
 NUMBER_SECONDS: Final = 3e-10  # of an elementwise result
@@ -74,14 +75,20 @@ class CompiledEngine:
     @cached_property
     def usual(self) -> Compiled:
         """The kernels that training and evaluation need."""
+        return self._made(soon=False)
+
+    def _made(self, soon: bool) -> Compiled:
+        """These kernels; those that are made `soon` are slower and have the same bits."""
         sizes = (self._batch_size, self._evaluation_rows, self._shards)
         graph = self.graph
         recipe = f"{sizes} {graph.nodes} {graph.outputs} {graph.updates} {self._target}"
         with _without_collector():
-            if recipe not in _kept:
-                kernels = kernels_of(graph, *sizes)
-                return _keep(recipe, Compiled(kernels, self.dtype.name, self._target, recipe))
-            return _keep(recipe, _kept[recipe])
+            for made in (recipe, f"{recipe} soon") if soon else (recipe,):
+                if made in _kept:
+                    return _keep(made, _kept[made])
+            kernels = kernels_of(graph, *sizes, full=not soon)
+            code = Compiled(kernels, self.dtype.name, self._target, recipe, soon)
+            return _keep(f"{recipe} soon" if soon else recipe, code)
 
     @cached_property
     def parts(self) -> Compiled:
@@ -93,9 +100,13 @@ class CompiledEngine:
         }
         return Compiled(kernels, self.dtype.name, self._target)
 
-    def prepare(self) -> None:
-        """Compiles the kernels, or loads them from the cache."""
-        _ = self.usual
+    def prepare(self, steps: int | None = None) -> None:
+        """Compiles the kernels, or loads them from the cache. Where so few steps are to come that
+        good code would not make up for the time that it takes to make, it is made quickly.
+        """
+        if "usual" not in vars(self):
+            seconds = math.inf if steps is None else steps * self.step_seconds
+            self.usual = self._made(soon=seconds < SOON_SECONDS)
 
     def load(self, state: Mapping[str, Array]) -> CompiledSession:
         """A session that begins with a copy of these parameters and states."""
@@ -130,15 +141,21 @@ class Compiled:
     """Kernels as machine code."""
 
     def __init__(
-        self, kernels: Mapping[str, Kernel], dtype: str, target: Target, recipe: str = ""
+        self,
+        kernels: Mapping[str, Kernel],
+        dtype: str,
+        target: Target,
+        recipe: str = "",
+        soon: bool = False,
     ) -> None:
         """With a `recipe`, all that the kernels are made of, they are lowered only where the cache
-        has them not.
+        has them not. `soon` has LLVM choose instructions and registers quickly.
         """
         self.kernels = kernels
         functions = [kernel.function for kernel in kernels.values()]
+        passes, level = ((), 0) if soon else (PASSES, 1)
         self._code = load_code(
-            partial(lower, functions, dtype, target), target, PASSES, recipe=recipe
+            partial(lower, functions, dtype, target), target, passes, level, recipe
         )
         self._products: Products | None = None
         if any(_calls_products(kernel) for kernel in kernels.values()):

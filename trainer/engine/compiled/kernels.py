@@ -317,13 +317,14 @@ def values_kernel(
 
 
 def kernels_of(
-    graph: Graph, batch_size: int, evaluation_rows: int, shards: int = 1
+    graph: Graph, batch_size: int, evaluation_rows: int, shards: int = 1, full: bool = True
 ) -> dict[str, Kernel]:
     """The kernels of a training graph, by the names of their functions.
 
-    The batch sizes decide how matrix products are computed; any batch may have fewer rows.
+    The batch sizes decide how matrix products are computed; any batch may have fewer rows. With
+    `full` small batches have code of their own for those that lack no row.
     """
     kernels = {"train": training_kernel(graph, batch_size, shards=shards)}
-    if batch_size <= FEW_ROWS and shards == 1:
+    if full and batch_size <= FEW_ROWS and shards == 1:
         kernels["train_full"] = training_kernel(graph, batch_size, full=True)
     return kernels | {"evaluate": evaluation_kernel(graph, evaluation_rows)}
