@@ -21,12 +21,14 @@ _DATABASE_REASON: Final = re.compile(r"\(sqlite3\.\w+\) (.*)")  # SQLAlchemy add
 
 
 def import_mlflow() -> None:
-    """Imports MLflow, with its telemetry, notices and long retries off unless the user set them.
+    """Imports MLflow, with its telemetry, notices, bars and long retries off unless the user set
+    them.
 
     It takes more than a second, so nothing else of this package imports it.
     """
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # there if tqdm is
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     for name in ("alembic", "mlflow.tracking.fluent"):
