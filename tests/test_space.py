@@ -174,9 +174,9 @@ def test_draws_depend_on_the_seed_and_the_number_alone() -> None:
 def test_edges() -> None:
     space = {"a": dimension(uniform=[0, 1]), "b": dimension(values=[1, 2, 3])}
     assert edges(space) == [
-        {"a": 0.5, "b": 2},
         {"a": 0.0, "b": 2}, {"a": 1.0, "b": 2},
         {"a": 0.5, "b": 1}, {"a": 0.5, "b": 2}, {"a": 0.5, "b": 3},
         {"a": 0.0, "b": 1},
         {"a": 1.0, "b": 3},
+        {"a": 0.5, "b": 2},
     ]  # fmt: skip

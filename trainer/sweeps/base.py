@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import Any, Final, NamedTuple
@@ -24,6 +25,7 @@ PARTS: Final = ("data", "model", "sgd", "evaluation")
 """The parts of a spec that a sweep's file may have in place."""
 TAKEN: Final = ("name", "seed", "tracking")
 """What such a spec has from the sweep."""
+_ADVICE: Final = re.compile(r"did you mean '(.*)'\?")
 _DIMENSION: Final[TypeAdapter[Any]] = TypeAdapter(DimensionSpec)
 
 
@@ -58,17 +60,27 @@ def with_spec(
     root, problems = with_changes(root, own, label)
     key_mark, node = root.entries.get("spec", (root.mark, None))
     text = None
+    problems += _no_file(root, node)
     if isinstance(node, Scalar) and isinstance(node.value, str):
         mark = Scalar(node.value, node.mark)
         node, wrong, text = _read(str(_beside(file, node.value)), node.mark)
         root = Map(root.mark, {**root.entries, "spec": (key_mark, node)})
-        root.entries.setdefault("spec_file", (key_mark, mark))
+        root.entries["spec_file"] = (key_mark, mark)
         problems += wrong
     if isinstance(node, Map) and others:
         changed, wrong = with_changes(node, others, label)
         root = Map(root.mark, {**root.entries, "spec": (key_mark, changed)})
         problems += wrong
     return Whole(root, problems, text)
+
+
+def _no_file(root: Map, spec: Node | None) -> list[Problem]:
+    """That a file is named whose values do not stand here."""
+    key_mark, node = root.entries.get("spec_file", (root.mark, None))
+    if node is None or plain(node) is None or isinstance(spec, Map):
+        return []
+    message = "this belongs to a `spec` whose values stand here"
+    return [key_mark.problem("spec_file", message, "leave it out")]
 
 
 def _divided(changes: Changes | None) -> tuple[Changes | None, Changes | None]:
@@ -129,7 +141,17 @@ def base_of(root: Map, file: str | None, text: str | None) -> Base:
     try:
         return Base(Spec.from_document(tree, file=place, text=text), problems)
     except SpecError as error:
-        return Base(None, [*problems, *error.problems])
+        return Base(None, [*problems, *(_of_key(root, each) for each in error.problems)])
+
+
+def _of_key(root: Map, problem: Problem) -> Problem:
+    """A problem of the spec; where it is with a key of the space, as that of this key."""
+    for key, (mark, _) in _space(root).items():
+        place = (mark.source.file, mark.line, mark.column)
+        if mark.line and place == (problem.file, problem.line, problem.column):
+            hint = _meant(parts_of(key), len(parts_of(problem.path)), problem.hint, {})
+            return replace(problem, path=show_path(("space", key)), hint=hint)
+    return problem
 
 
 def _tree_of(root: Map) -> tuple[Map | None, list[Problem]]:
@@ -222,8 +244,33 @@ def key_problems(root: Map, base: Spec) -> list[Problem]:
             found_at = parts_of(problem.path)
             for key, path in fine.items():
                 if problem.message == UNKNOWN_KEY and path[: len(found_at)] == found_at:
-                    problems.append(replace(problem, path=show_path(("space", key))))
+                    hint = _meant(path, len(found_at), problem.hint, base.resolved())
+                    problems.append(replace(problem, path=show_path(("space", key)), hint=hint))
     return problems
+
+
+def _meant(path: Sequence[str], wrong: int, hint: str | None, values: Any) -> str | None:
+    """The whole key that was meant, where the hint names its part number `wrong` from 1, or where
+    the key names only the end of one of the values.
+    """
+    one = _ADVICE.fullmatch(hint or "")
+    if one:
+        return f"did you mean '{'.'.join([*path[: wrong - 1], one[1], *path[wrong:]])}'?"
+    ends = {key: key.rpartition(".")[2] for key in _leaves(values)}
+    fitting = [key for key, end in ends.items() if end == path[-1]]
+    return f"did you mean '{fitting[0]}'?" if fitting else hint
+
+
+def _leaves(values: Any, before: str = "") -> Iterator[str]:
+    """The keys of all values of a spec, as `--set` takes them."""
+    pairs: Iterable[tuple[object, Any]] = ()
+    if isinstance(values, dict):
+        pairs = values.items()
+    elif isinstance(values, list):
+        pairs = enumerate(values)
+    for key, value in pairs:
+        yield f"{before}{key}"
+        yield from _leaves(value, f"{before}{key}.")
 
 
 def _refused(root: Map, path: list[str]) -> tuple[str, str | None] | None:

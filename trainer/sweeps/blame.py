@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from trainer.errors import Problem
@@ -34,7 +33,7 @@ def blame(sweep: Declaration, space: Space, problem: Problem, values: Mapping[st
         hint = _in_integers(space, key) or hint
     where: Path = ("space",) if key is None else ("space", key, *_place_of(space, key, values))
     message = f"with {', '.join([*shown[:SHOWN], *more])}: {message}"
-    return replace(sweep.problem(where, message, hint), path=sweep.problem(where[:2], "").path)
+    return sweep.problem(where, message, hint)
 
 
 def _key_at_fault(path: list[str], space: Space) -> str | None:
@@ -72,6 +71,22 @@ def _in_integers(space: Space, key: str) -> str | None:
     low, high = dimension.bounds
     log = ", log: true" * isinstance(dimension, LogDimension)
     return f"write {{integers: [{low:.0f}, {high:.0f}]{log}}}" if low < high - 1 else None
+
+
+def told_once(problems: Iterable[Problem]) -> list[Problem]:
+    """The problems of several trials: what is wrong with a key is told once for all its values, but
+    of `values` for each.
+    """
+    found: dict[tuple[str, str], Problem] = {}
+    keys: set[tuple[str, str]] = set()
+    for each in problems:
+        place = parts_of(each.path)
+        what = each.message.rpartition(": ")[2].partition(", found")[0]
+        of_key = (str(place[:2]), what)
+        if of_key not in keys or place[2:3] == ["values"]:
+            found.setdefault((each.path, what), each)
+        keys.add(of_key)
+    return list(found.values())
 
 
 def show_value(value: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import Annotated, Any, Final, Literal, Self, TypeVar
 
@@ -15,18 +16,19 @@ from trainer.metrics import fitting_metrics
 from trainer.spec.changes import OPTION, Changes
 from trainer.spec.declaration import Declaration, in_order, located
 from trainer.spec.document import Map, plain
+from trainer.spec.explain import UNKNOWN_KEY
 from trainer.spec.fields import Name, OneOf, wrong
 from trainer.spec.loader import is_sweep, read_root, read_text
-from trainer.spec.messages import describe
+from trainer.spec.messages import describe, near
 from trainer.spec.schema import Spec, TrackingSpec
 from trainer.sweeps.base import PARTS, base_of, key_problems, with_spec
-from trainer.sweeps.blame import blame
+from trainer.sweeps.blame import blame, told_once
 from trainer.sweeps.settings import (
     MOST_TRIALS,
     BudgetSpec,
     HalvingSpec,
     ObjectiveSpec,
-    SearchSpec,
+    Search,
 )
 from trainer.sweeps.space import DimensionSpec, count_points, edges
 
@@ -56,7 +58,7 @@ class SweepSpec(Declaration):
     """Where the trials are recorded; by default as the spec says."""
     space: dict[str, DimensionSpec]
     """What varies: keys of the spec as `--set` takes them, and the values of each."""
-    search: SearchSpec
+    search: Search
     """How the values of a trial are chosen."""
     halving: HalvingSpec | None = None
     """Which trials go on; by default each trains to its end."""
@@ -67,7 +69,7 @@ class SweepSpec(Declaration):
     """So many trials are in training at a time, by the clock that decides; whatever the number of
     workers is."""
     decide: Annotated[
-        Literal["clock", "arrival"], OneOf("when trials are decided", ("clock", "arrival"))
+        Literal["clock", "arrival"], OneOf("a way to decide", ("clock", "arrival"))
     ] = "clock"
     """`clock`: the same trials and the same winner for any number of workers. `arrival`: by what
     is there first, which no one can reproduce."""
@@ -111,7 +113,8 @@ class SweepSpec(Declaration):
             made = cls.model_validate({**values, "spec": base.spec})
         except ValidationError as error:
             others = located(error, cls, root, values)
-            found += [each for each in others if each.path != "spec"]  # what is wrong there is told
+            # what is wrong with the spec is told already
+            found += [_near_part(each) for each in others if each.path != "spec"]
             raise SpecError(in_order(found, file)) from None
         made._keep(root, file, text)
         found = found or made.faults()
@@ -198,8 +201,11 @@ class SweepSpec(Declaration):
             spec = self.base.changed({**where, **values})
         except SpecError as error:
             raise self.blamed(error, values) from None
-        problem = self._unmeasured(spec)
-        if problem is not None:
+        unmeasured = self._unmeasured(spec)
+        if unmeasured is not None:
+            problem = self.problem(("objective", self.objective.tag()), *unmeasured[1:])
+            if self._unmeasured(self.base) is None:  # it is a value of the space that does it
+                problem = blame(self, self.space, Problem(*unmeasured), values)
             raise SpecError(problem)
         return spec
 
@@ -215,7 +221,7 @@ class SweepSpec(Declaration):
                 self.trial(values)
             except SpecError as error:
                 found += error.problems
-        return found
+        return told_once(found)
 
     def _endless(self) -> Iterator[Problem]:
         """What keeps a grid from having an end."""
@@ -237,15 +243,20 @@ class SweepSpec(Declaration):
             hint = "make it sooner" if epochs > 1 else "leave halving out"
             yield self.problem(("halving", "from"), message, hint)
 
-    def _unmeasured(self, spec: Spec) -> Problem | None:
-        """That trials of this spec are not measured by the objective."""
+    def _unmeasured(self, spec: Spec) -> tuple[str, str, str] | None:
+        """Why trials of this spec have no objective: what of the spec it depends on, the message
+        and a hint.
+        """
         metric, loss = self.objective.objective.metric, spec.model.loss
         part, _, name = metric.partition("_")
         fitting = fitting_metrics(loss)
+        cause = "evaluation.metrics"
         if name not in ("loss", *fitting):
+            cause = "model.loss"
             message = f"'{metric}' does not fit the loss '{loss}'"
             hint = f"choose from {', '.join(f'{part}_{each}' for each in ('loss', *fitting))}"
         elif part == "val" and not spec.data.has_validation:
+            cause = "data.split.validation"
             message = f"there are no validation rows, so there is no {metric}"
             hint = f"write data.split: {{validation: 0.2}}{self._in_spec}"
         elif name in ("loss", fitting[0]) or (part == "val" and name in spec.evaluation.metrics):
@@ -257,7 +268,7 @@ class SweepSpec(Declaration):
             message = f"'{metric}' is not measured"
             named = ", ".join([*spec.evaluation.metrics, name])
             hint = f"write evaluation: {{metrics: [{named}]}}{self._in_spec}"
-        return self.problem(("objective", self.objective.tag()), message, hint)
+        return cause, message, hint
 
     @property
     def _in_spec(self) -> str:
@@ -266,6 +277,12 @@ class SweepSpec(Declaration):
     def blamed(self, error: E, values: Mapping[str, Any]) -> E:
         """The error of a trial of these values with its problems at the keys of the space."""
         return type(error)([blame(self, self.space, each, values) for each in error.problems])
+
+
+def _near_part(problem: Problem) -> Problem:
+    """An unknown key of the sweep may be meant as a part of its spec."""
+    hint = near(problem.path, PARTS) if problem.message == UNKNOWN_KEY else None
+    return replace(problem, hint=hint) if hint else problem
 
 
 def load_sweep(path: str | FilePath, overrides: Changes | None = None) -> SweepSpec:

@@ -48,6 +48,23 @@ class SearchSpec(Strict):
         return self
 
 
+def _by_method(value: Any) -> Any:
+    """A method by its name alone."""
+    return {"method": value} if isinstance(value, str) else value
+
+
+class _OrGrid:
+    """An annotation for editors: `grid` alone will do."""
+
+    def __get_pydantic_json_schema__(
+        self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {"anyOf": [handler(schema), {"const": "grid"}]}
+
+
+Search: TypeAlias = Annotated[SearchSpec, BeforeValidator(_by_method), _OrGrid()]
+
+
 class HalvingSpec(Strict):
     """Trials that do worse than others wait, and may go on later with nothing lost."""
 

@@ -359,7 +359,7 @@ def edges(space: Space) -> list[dict[str, Any]]:
     one = [
         middle | {key: corner} for key, each in space.items() for corner in each.corners()
     ]  # fmt: skip
-    return [middle, *one, lowest, highest]
+    return [*one, lowest, highest, middle]
 
 
 def draw(space: Space, seed: int, number: int) -> dict[str, Any]:
