@@ -8,7 +8,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
@@ -124,6 +124,7 @@ ranges = st.one_of(
 )
 
 
+@settings(max_examples=60, deadline=None)
 @given(ranges, st.lists(units, min_size=2, max_size=8))
 def test_ranges_are_monotone_and_within_their_bounds(found: Any, us: list[float]) -> None:
     values = [found.at(u) for u in sorted(us)]
@@ -136,6 +137,7 @@ def test_ranges_are_monotone_and_within_their_bounds(found: Any, us: list[float]
         assert not inner or found.is_whole or value == float(f"{value:.6g}")
 
 
+@settings(deadline=None)
 @given(st.integers(-(10**12), 10**12), st.integers(1, 10**6), units, st.booleans())
 def test_every_integer_is_reached(low: int, width: int, part: float, log: bool) -> None:
     low = abs(low) + 1 if log else low
@@ -150,6 +152,7 @@ def test_every_integer_is_reached(low: int, width: int, part: float, log: bool) 
     assert found.at(math.nextafter(1, 0)) == high
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 9), min_size=1, unique=True), units)
 def test_values_have_equal_parts(values: list[int], u: float) -> None:
     found = dimension(values=values)
