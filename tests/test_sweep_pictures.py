@@ -152,7 +152,8 @@ def test_who_came_farther_is_ahead(maximise: bool, order: list[int]) -> None:
         ([0.9, 0.8, 0.85, 0.7, 0.75, 0.6, 0.5, 0.8, -1e9], True, False, [-1e9]),
         ([1.0] * 8 + [0.99], True, False, []),
         ([0.3, math.inf, math.nan], False, False, [math.inf, math.nan]),
-        ([1e-300, 1e99], False, False, []),
+        ([1e-90, 1e99], False, True, [1e99]),
+        ([0.0, *range(1, 9), 1e9], False, False, [1e9]),
     ],
 )
 def test_the_axis_of_the_objective(

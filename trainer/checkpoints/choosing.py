@@ -25,7 +25,7 @@ class Candidate(Protocol):
 
     @property
     def trains(self) -> bool:
-        """Whether it trained a model: searches and cross-validations have a spec's name too."""
+        """Whether it stands for a model: searches and cross-validations have a spec's name too."""
 
     @property
     def about(self) -> str:
@@ -36,7 +36,7 @@ T = TypeVar("T", bound=Candidate)
 
 
 def matching(reference: str, candidates: Sequence[T]) -> list[T]:
-    """The newest that is called so, if it can be one that trained a model; where there is none,
+    """The newest that is called so, if it can be one that stands for a model; where there is none,
     those whose id begins so, with at least four characters. The newest stand first.
     """
     named = newest(each for each in candidates if each.name == reference)
@@ -46,7 +46,7 @@ def matching(reference: str, candidates: Sequence[T]) -> list[T]:
 
 
 def newest(named: Iterable[T]) -> list[T]:
-    """The first of these that trained a model, else the first, if there is one."""
+    """The first of these that stands for a model, else the first, if there is one."""
     found = list(named)
     return [each for each in found if each.trains][:1] or found[:1]
 

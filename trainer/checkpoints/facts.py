@@ -24,7 +24,18 @@ FACTS: Final = "run.json"
 OUTCOME: Final = "result.json"
 RECORDED: Final = "recorded.json"
 
-Kind: TypeAlias = Literal["train", "crossval", "lr-find"]
+Kind: TypeAlias = Literal["train", "crossval", "lr-find", "sweep"]
+TRIAL_TAG: Final = "trainer.trial"
+"""Of a run that is a trial of a sweep: its number."""
+WINNER_TAG: Final = "trainer.winner"
+"""Of a sweep: the id of the trial for whose model it stands."""
+
+
+def has_model(kind: str, tags: Mapping[str, str]) -> bool:
+    """Whether a run of this kind stands for a model: a training, or a sweep for that of its best
+    trial. Trials stand behind their sweep.
+    """
+    return kind == "sweep" or (kind == "train" and TRIAL_TAG not in tags)
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,7 @@ from trainer.checkpoints.facts import (
     OUTCOME,
     Facts,
     Outcome,
+    has_model,
     read_facts,
     read_outcome,
     write_json,
@@ -288,31 +289,28 @@ class _Kept:
 
     path: Path
     name: str
-    kind: str
+    trains: bool
     about: str
 
     @property
     def id(self) -> str:
         return self.path.name
 
-    @property
-    def trains(self) -> bool:
-        return self.kind == "train"
-
     @classmethod
     def of(cls, path: Path) -> _Kept:
         try:
             facts, outcome = read_facts(path), read_outcome(path)
         except CheckpointError:
-            return cls(path, "?", "?", "its files are damaged")
+            return cls(path, "?", False, "its files are damaged")
         began = datetime.fromtimestamp(facts.began)
         status = outcome.status if outcome else "RUNNING" if is_held(path / LOCK) else "KILLED"
-        return cls(path, facts.name, facts.kind, f"{began:%Y-%m-%d %H:%M}  {status}")
+        trains = has_model(facts.kind, facts.tags)
+        return cls(path, facts.name, trains, f"{began:%Y-%m-%d %H:%M}  {status}")
 
 
 def find_folder(runs: Path, reference: str) -> Path:
     """The folder of the run with this id or beginning of an id, or the newest with this name;
-    `last` is the newest that trained a model.
+    `last` is the newest that stands for a model: no trial of a sweep.
 
     Raises `UsageError` where there is none, or where several may be meant.
     """

@@ -26,8 +26,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 DECADES: Final = 1  # of an objective, from which on its axis is logarithmic
-FAR: Final = 6.0  # times as far off as the best quarter is from the best: drawn at the edge only
-MANY: Final = 8  # trials, of fewer all are drawn where they are
+SPAN: Final = 9.0  # decades that it shows at most
+MANY: Final = 8  # results, of fewer all are shown
+LOWEST: Final = -0.5  # of a score, where the best is above 0: an R² may be far below
+FAR: Final = 6.0  # times as far off as the median is from the best: drawn at the edge only
 _FINISHED: Final[Mapping[str, Any]] = {
     "color": BLUE, "marker": "o", "markersize": 4, "linestyle": "none", "markeredgewidth": 0,
     "zorder": 3, "alpha": 0.8,
@@ -69,7 +71,7 @@ class Measure:
         log = not sweep.maximise and bool(positive(values).all())
         log = log and bool(values.max() > values.min() * 10**DECADES)
         losses = np.log10(values) if log else values * (-1 if sweep.maximise else 1)
-        kept = values[losses <= _far(losses)] if len(sweep.ranked) >= MANY else values
+        kept = values[losses <= _far(losses, log, sweep.maximise)]
         low, high = log_limits(kept) if log else linear_limits(kept)
         return cls(low, high, log, low if sweep.maximise else high)
 
@@ -91,14 +93,17 @@ class Measure:
             axes.set_ylim(self.low, self.high)
 
 
-def _far(losses: Array) -> float:
-    """The loss beyond which a trial is far off. Many may be as good as the best."""
-    least = losses.min()
-    for part in (0.25, 0.5, 0.75):
-        bound = float(np.quantile(losses, part))
-        if bound > least:
-            return bound + FAR * (bound - float(least))
-    return math.inf
+def _far(losses: Array, log: bool, score: bool) -> float:
+    """The loss, or its logarithm, or a score with its sign turned, beyond which a trial is far off:
+    where most would lie in one line.
+    """
+    least, middle = float(losses.min()), float(np.median(losses))
+    if log:
+        return least + SPAN
+    if score and least < 0:
+        return max(-LOWEST, least)
+    few = len(losses) < MANY or middle == least
+    return math.inf if few else middle + FAR * (middle - least)
 
 
 def first_of(sweep: SweepShown, keys: Sequence[str]) -> str:

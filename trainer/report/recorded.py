@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from trainer.checkpoints.facts import TRIAL_TAG, has_model
 from trainer.errors import UsageError
 
 FALLBACK: Final = "train_loss"
@@ -15,6 +17,8 @@ FALLBACK: Final = "train_loss"
 DIVERGED_TAG: Final = "trainer.diverged"
 PAUSED_TAG: Final = "trainer.paused"
 """Of a run that waits after an epoch, until it goes on: which of how many."""
+OBJECTIVE_TAG: Final = "trainer.objective"
+"""What the trials of a sweep are compared by: `minimise val_loss`, `maximise val_accuracy`."""
 KEPT_TAG: Final = "trainer.kept_epoch"
 """The epoch whose parameters a run has that diverged; without it they are of no use."""
 
@@ -34,14 +38,19 @@ def doubts(run: str, status: str, tags: Mapping[str, str]) -> str | None:
     return f"the run {run} diverged: these are its parameters after epoch {epoch}, its best"
 
 
+def objective_of(tags: Mapping[str, str]) -> tuple[bool, str]:
+    """Whether more is better, and of which metric, by the tags of a sweep."""
+    way, _, metric = tags.get(OBJECTIVE_TAG, "").partition(" ")
+    return way == "maximise", metric or "val_loss"
+
+
 @dataclass(frozen=True)
 class RecordedRun:
     """What the store holds of a run, without its files and without the points of its metrics.
 
     `status` is FINISHED, RUNNING, KILLED or FAILED, or DIVERGED for a failed run that says so, and
-    PAUSED for a killed one.
-    `started` has the local time zone; `seconds` is None until the run has ended. `params` are
-    the leaves of the spec, `metrics` the last value of each.
+    PAUSED for one that waits after an epoch. `started` has the local time zone; `seconds` is None
+    until the run has ended. `params` are the leaves of the spec, `metrics` the last value of each.
     """
 
     run_id: str
@@ -61,8 +70,19 @@ class RecordedRun:
 
     @property
     def trains(self) -> bool:
-        """Whether it trained a model."""
-        return "trainer.kind" not in self.tags
+        """Whether it stands for a model: see `has_model`."""
+        return has_model(self.tags.get("trainer.kind", "train"), self.tags)
+
+    @property
+    def is_trial(self) -> bool:
+        """Whether it is a trial of a sweep."""
+        return TRIAL_TAG in self.tags
+
+    @property
+    def paused_after(self) -> int:
+        """The epoch after which it waits; 0 where it does not."""
+        found = re.search("[0-9]+", self.tags.get(PAUSED_TAG, ""))
+        return int(found[0]) if found else 0
 
     @property
     def about(self) -> str:

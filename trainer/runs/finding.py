@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from trainer.checkpoints.disk import read_sealed
-from trainer.checkpoints.facts import read_facts, read_outcome, recorded_of
+from trainer.checkpoints.facts import WINNER_TAG, read_facts, read_outcome, recorded_of
 from trainer.checkpoints.folder import FILES, find_folder
 from trainer.errors import UsageError
 from trainer.runs.facts import spec_place
@@ -58,13 +58,35 @@ def find_run(
 ) -> FoundRun:
     """The run that `reference` stands for: a name, an id, the beginning of an id, `last` or `best`.
 
-    A run whose folder is here is found there, unless a store was named; `best` is looked for in the
-    store. Raises `UsageError` where there is no such run, or more than one, and `TrackingError`.
+    A sweep stands for its best trial. A run whose folder is here is found there, unless a store was
+    named; `best` is looked for in the store. Raises `UsageError` where there is no such run, more
+    than one, or a sweep without a best trial, and `TrackingError`.
     """
+    folder = None
     if profile.runs is not None and reference != "best" and profile.store is None:
         with suppress(UsageError):
-            return _in_folder(find_folder(profile.runs, reference))
+            folder = find_folder(profile.runs, reference)
+    if folder is not None:
+        found = _in_folder(folder)
+        return _in_folder(folder.parent / _winner(found)) if found.kind == "sweep" else found
     runs = Runs(profile.find_store(spec), warn)
+    found = _in_store(runs, reference)
+    return _in_store(runs, _winner(found)) if found.kind == "sweep" else found
+
+
+def _winner(sweep: FoundRun) -> str:
+    """The id of the trial that a sweep stands for. Raises `UsageError` where it has none."""
+    if WINNER_TAG not in sweep.tags:
+        short = sweep.id[:8]
+        hint = f"\n  hint: go on with it by `train resume {short}`"
+        raise UsageError(
+            f"the sweep {short} ({sweep.status}) has no trial yet that came to a good end"
+            + hint * (sweep.status in ("RUNNING", "KILLED"))
+        )
+    return sweep.tags[WINNER_TAG]
+
+
+def _in_store(runs: Runs, reference: str) -> FoundRun:
     found = runs.find(reference)
     tags = {name: found.tags.get(f"trainer.{name}", "") for name in HASHES}
     return FoundRun(

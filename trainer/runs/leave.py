@@ -70,8 +70,12 @@ def leave_model(folder: RunFolder, job: Job) -> None:
     """The model, whole or not at all. Raises `CheckpointError`."""
     data = job.dataset
     model = Model.from_parts(job.spec, job.parameters, data.preprocessing, job.decision)
-    epoch = job.kept_epoch
-    _place(folder, MODEL, lambda place: write_bundle(model, data.sample, epoch, SERVED, place))
+    place_model(folder, model, data.sample, job.kept_epoch)
+
+
+def place_model(folder: RunFolder, model: Model, rows: Array, epoch: int) -> None:
+    """The model of an epoch, with the raw `rows` of its example. Raises `CheckpointError`."""
+    _place(folder, MODEL, lambda place: write_bundle(model, rows, epoch, SERVED, place))
     for name in (CODE, WEIGHTS, ABOUT):
         folder.seal(f"{MODEL}/{name}")
 

@@ -141,21 +141,24 @@ def join_run(client: MlflowClient, run_id: str, facts: Facts) -> Run:
 
 def record_start(client: MlflowClient, run: Run, facts: Facts, parent: str | None) -> None:
     """Records what was known before the first step. What the run said already stays."""
-    from mlflow.entities import Param, RunTag
+    from mlflow.entities import RunTag
 
     tags = start_tags(facts) | ({PARENT: parent} if parent else {})
     named = [RunTag(key, value) for key, value in tags.items()]
     client.log_batch(run.info.run_id, tags=named, synchronous=True)
-    params = [
-        Param(key, value)
-        for key, value in flatten(facts.spec).items()
-        if key not in run.data.params
-    ]
-    for i in range(0, len(params), MAX_PARAMS):
-        client.log_batch(run.info.run_id, params=params[i : i + MAX_PARAMS], synchronous=True)
+    record_params(client, run, flatten(facts.spec))
     inputs = dataset_inputs(facts)
     if inputs:
         twice(lambda: client.log_inputs(run.info.run_id, inputs))
+
+
+def record_params(client: MlflowClient, run: Run, values: Mapping[str, str]) -> None:
+    """Records parameters, but for those that the run has: MLflow lets none be changed."""
+    from mlflow.entities import Param
+
+    params = [Param(key, value) for key, value in values.items() if key not in run.data.params]
+    for i in range(0, len(params), MAX_PARAMS):
+        client.log_batch(run.info.run_id, params=params[i : i + MAX_PARAMS], synchronous=True)
 
 
 def start_tags(facts: Facts) -> dict[str, str]:

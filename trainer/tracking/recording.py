@@ -15,6 +15,7 @@ from trainer.checkpoints.facts import (
     FACTS,
     OUTCOME,
     RECORDED,
+    WINNER_TAG,
     Facts,
     Outcome,
     Recorded,
@@ -41,6 +42,7 @@ from trainer.tracking.opening import (
 )
 from trainer.tracking.points import Points
 from trainer.tracking.store import Store, check_store
+from trainer.tracking.sweeps import facts_of_winner, link_model, record_winner, show_keys
 from trainer.training.events import Ended
 from trainer.training.result import Status
 
@@ -53,7 +55,7 @@ SCRATCH: Final = ".sending"  # a folder beside what the run leaves
 SHARE: Final = 0.05  # of a core, while the run trains
 STATUS: Final[dict[Status, str]] = {
     "FINISHED": "FINISHED",
-    "PAUSED": "KILLED",  # MLflow has no word for it; the tag trainer.paused says it
+    "PAUSED": "SCHEDULED",  # it may go on; the tag trainer.paused says after which epoch
     "KILLED": "KILLED",
     "DIVERGED": "FAILED",  # MLflow has no word for it; the tag trainer.diverged says it
     "FAILED": "FAILED",
@@ -213,6 +215,8 @@ class Recording:
             known.update({(metric, point.step): point.value for point in points})
             latest = max([latest, *(point.timestamp for point in points)])
         record_start(client, run, self.facts, self._parent())
+        if self.facts.kind == "sweep":
+            show_keys(client, run, self.facts)
         self._upload(client, run.info.run_id)
         self._points = Points(self.facts, known, latest)
         self._follower = Follower(self.folder / JOURNAL)
@@ -239,10 +243,16 @@ class Recording:
             tags[DESCRIPTION] = "\n".join(outcome.description)
         named = [RunTag(key, value) for key, value in tags.items()]
         client.log_batch(run_id, tags=named, synchronous=True)
+        winner = outcome.tags.get(WINNER_TAG)
+        facts = self.facts if winner is None else facts_of_winner(self.folder, self.facts, winner)
+        if winner is not None:
+            record_winner(client, run_id, facts)
         if not (self.folder / MODEL).is_dir():
             return
         with _scratch(self.folder / SCRATCH) as scratch:
-            model_id = log_model(client, run_id, self.facts, self.folder / MODEL, scratch)
+            model_id = log_model(client, run_id, facts, self.folder / MODEL, scratch)
+        if winner is not None:
+            link_model(client, self.folder.parent / winner, model_id, self.folder / MODEL)
         if self.facts.register is not None and outcome.status == "FINISHED":
             register(client, RegisteredName.parse(self.facts.register), model_id, run_id)
         self._note(model_id=model_id)

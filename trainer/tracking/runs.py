@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from trainer.checkpoints.choosing import ID_BEGINS, newest, the_one
 from trainer.checkpoints.disk import check_seal, damaged
+from trainer.checkpoints.facts import TRIAL_TAG, WINNER_TAG
 from trainer.errors import UsageError
-from trainer.report.recorded import DIVERGED_TAG, FALLBACK, PAUSED_TAG, RecordedRun
+from trainer.report.recorded import DIVERGED_TAG, FALLBACK, PAUSED_TAG, RecordedRun, objective_of
 from trainer.tracking.client import answers_of, connect, words_of
 from trainer.tracking.names import read_all, written
-from trainer.tracking.opening import FILES_TAG, KIND_TAG, RUN_TAG
+from trainer.tracking.opening import FILES_TAG, KIND_TAG, PARENT, RUN_TAG
 from trainer.tracking.store import Store
 
 if TYPE_CHECKING:
@@ -42,10 +43,10 @@ def find_run(
     """The run that `reference` stands for, of all experiments or of the one with this name.
 
     It is a name, which stands for the newest run that has it, an id (of the run's folder or
-    MLflow's), at least four characters that one id alone begins with, `last` for the training that
-    started last, or `best`: the finished run with the best primary metric of the experiment, or
-    without one given of that of the last run. Where none of its runs has that metric, the best is
-    by `train_loss`, and `warn` is told.
+    MLflow's), at least four characters that one id alone begins with, `last` for the training or
+    sweep that started last (a trial of a sweep is none), or `best`: the finished training, trials
+    too, with the best primary metric of the experiment, or without one given of that of the last
+    run. Where none of its runs has that metric, the best is by `train_loss`, and `warn` is told.
 
     Raises `UsageError` where there is no such run, or more than one, and `TrackingError`.
     """
@@ -76,8 +77,8 @@ class Runs:
 
     def _last(self, experiment: str | None) -> RecordedRun:
         for limit in (_FEW, None):
-            for run in self.search(experiment=experiment, limit=limit):
-                if KIND_TAG not in run.tags:
+            for run in self.search(experiment=experiment, limit=limit, lacking=TRIAL_TAG):
+                if run.trains:
                     return run
         raise UsageError(f"there are no runs {self._where(experiment)} yet")
 
@@ -108,14 +109,18 @@ class Runs:
         experiment: str | None = None,
         order: str = LATEST,
         limit: int | None = None,
+        lacking: str | None = None,
     ) -> list[RecordedRun]:
-        """The runs that fit the filter `where`, the first in `order` first.
+        """The runs that fit the filter `where`, the first in `order` first, and have no tag
+        `lacking`.
 
         Both are in MLflow's words, such as "metrics.val_loss < 0.1" and "metrics.val_loss DESC".
         Raises `UsageError` for words that MLflow does not understand, and `TrackingError`.
         """
         kept = self._experiments if experiment is None else [self._experiment(experiment)]
         names = {found.experiment_id: found.name for found in kept}
+        if lacking is not None:
+            where = f"{where} and {_no(lacking)}" if where else _no(lacking)
         runs: list[Run] = []
         token, left = None, limit
         with words_of(self.store, _EXAMPLES):
@@ -152,8 +157,22 @@ class Runs:
         """Runs without the metric come last; MLflow takes what is not finite for a number."""
         order = f"metrics.`{metric}` {'DESC' if greater else 'ASC'}"
         finished = "attributes.status = 'FINISHED'"
-        found = self.search(finished, experiment=experiment, order=order, limit=count)
+        found = self.search(
+            finished, experiment=experiment, order=order, limit=count, lacking=KIND_TAG
+        )
         return [run for run in found if math.isfinite(run.metrics.get(metric, math.nan))]
+
+    def trials(self, sweep: RecordedRun, count: int | None = None) -> list[RecordedRun]:
+        """The trials of a sweep, the best first: those that finished, then those that came
+        farther. Raises `UsageError` where the run is no sweep, or has no trial yet.
+        """
+        if sweep.tags.get(KIND_TAG) != "sweep":
+            raise UsageError(f"the run {sweep.id[:8]} ({sweep.name}) is no sweep")
+        found = self.search(f"tags.`{PARENT}` = '{sweep.run_id}'", experiment=sweep.experiment)
+        found = [run for run in found if run.is_trial]
+        if not found:
+            raise UsageError(f"the sweep {sweep.id[:8]} has no trials here yet")
+        return sorted(found, key=lambda run: _rank(run, sweep))[:count]
 
     @cached_property
     def _experiments(self) -> list[Experiment]:
@@ -226,6 +245,31 @@ def file_hashes(tags: Mapping[str, str]) -> dict[str, str]:
     return {name: sha256 for name, sha256 in found.items() if isinstance(sha256, str)}
 
 
+def _no(tag: str) -> str:
+    """The filter for runs without a tag."""
+    return f"tags.`{tag}` IS NULL"
+
+
+def _rank(trial: RecordedRun, sweep: RecordedRun) -> tuple[bool, int, float, int]:
+    """What trials are sorted by: whether and how far they came, what they are compared by."""
+    maximise, metric = objective_of(sweep.tags)
+    value = trial.metrics.get(metric, math.nan)
+    loss = -value if maximise else value
+    lost = trial.status in ("DIVERGED", "FAILED") or not math.isfinite(loss)
+    number = trial.tags[TRIAL_TAG]
+    order = int(number) if number.isdecimal() else 0
+    if lost:
+        return True, 0, math.inf, order
+    return trial.status != "FINISHED", -trial.paused_after, loss, order
+
+
+def _own(params: Mapping[str, str], tags: Mapping[str, str]) -> Mapping[str, str]:
+    """The parameters of a run; of a sweep those of its winner, not of the spec that trials vary."""
+    if WINNER_TAG not in tags:
+        return params
+    return {name: value for name, value in params.items() if not name.startswith("spec/")}
+
+
 def _warn_by_default(text: str) -> None:
     warnings.warn(text, RuntimeWarning, stacklevel=4)
 
@@ -234,7 +278,7 @@ def _recorded(run: Run, experiment: str) -> RecordedRun:
     info, data = run.info, run.data
     ended: Any = info.end_time
     status = "DIVERGED" if info.status == "FAILED" and DIVERGED_TAG in data.tags else info.status
-    status = "PAUSED" if status == "KILLED" and PAUSED_TAG in data.tags else status
+    status = "PAUSED" if status == "SCHEDULED" and PAUSED_TAG in data.tags else status
     return RecordedRun(
         info.run_id,
         info.run_name or "",
@@ -242,7 +286,7 @@ def _recorded(run: Run, experiment: str) -> RecordedRun:
         status,
         datetime.fromtimestamp(info.start_time / 1000).astimezone(),
         (ended - info.start_time) / 1000 if ended and info.status != "RUNNING" else None,
-        read_all(data.params),
+        _own(read_all(data.params), data.tags),
         read_all(data.metrics),
         data.tags,
     )
