@@ -11,7 +11,7 @@ from trainer.checkpoints.facts import WINNER_TAG, Outcome
 from trainer.report.choices import written
 from trainer.report.recorded import DIVERGED_TAG, OBJECTIVE_TAG
 from trainer.report.style import short
-from trainer.report.sweeps import SweepShown, TrialShown, write_sweep
+from trainer.report.sweeps import TABLE, SweepShown, TrialShown, write_sweep
 from trainer.sweeps.standing import Objective, Sweep, Trial
 from trainer.sweeps.winner import leave_winner
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 BEST: Final = 10
 """Trials that a table shows."""
 KEYS: Final = 8  # of a table of trials, for which a page has room
-ROWS: Final = 40  # of the table of the space
+ROOM: Final = 3000  # characters of the rows of a table: MLflow cuts a tag of more than 8000
 VALUE: Final = 40  # characters of a value
 STATES: Final[Mapping[str, str]] = {
     "finished": "finished", "waiting": "stopped at a rung", "diverged": "diverged",
@@ -183,6 +183,7 @@ def _best_trials(found: Sweep) -> Iterator[str]:
              *(_cell(trial.values.get(key)) for key in keys)]
             for trial in view.ranked[:BEST]
         ],
+        len(found.trials) - len(view.ranked[:BEST]), TABLE,
     )  # fmt: skip
 
 
@@ -193,11 +194,9 @@ def _space(found: Sweep) -> Iterator[str]:
     rows = [
         [f"`{key}`", _cell(declared(found.space[key])),
          "" if best is None or key not in best.values else _cell(best.values[key])]
-        for key in keys[:ROWS]
+        for key in keys
     ]  # fmt: skip
-    yield from _table(["key", "values", "the best"], rows)
-    if len(keys) > ROWS:
-        yield f"\nand {len(keys) - ROWS} more, in `config/resolved.yaml`"
+    yield from _table(["key", "values", "the best"], rows, 0, "config/resolved.yaml")
 
 
 def declared(dimension: Any) -> str:
@@ -221,8 +220,19 @@ def _cell(value: Any) -> str:
     return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
 
 
-def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+def _table(
+    titles: Sequence[str], rows: Sequence[Sequence[str]], more: int, where: str
+) -> Iterator[str]:
+    """A table with as many rows as there is room for, and how many `more` there are in all."""
     yield f"| {' | '.join(titles)} |"
     yield f"|{'---|' * len(titles)}"
-    for row in rows:
-        yield f"| {' | '.join(row)} |"
+    room = ROOM
+    for i, row in enumerate(rows):
+        line = f"| {' | '.join(row)} |"
+        room -= len(line)
+        if room < 0:
+            more += len(rows) - i
+            break
+        yield line
+    if more:
+        yield from ("", f"and {more} more, in `{where}`")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -52,11 +53,14 @@ def link_model(client: MlflowClient, trial: Path, model_id: str, bundle: Path) -
 
 def show_keys(client: MlflowClient, run: Run, sweep: Facts) -> None:
     """Has the view of the experiment show what the trials are compared by, and what they chose."""
+    from mlflow.exceptions import MlflowException
+
     _, metric = objective_of(sweep.tags)
     space: Mapping[str, Any] = sweep.spec.get("space", {})
     keys = [written(name) for key, declared in space.items() if (name := _param(key, declared))]
-    view = shared_view(sweep.score, keys[:COLUMNS], metric, [run.info.run_id])
-    client.set_experiment_tag(run.info.experiment_id, VIEW_TAG, view)
+    view = shared_view(sweep.score, keys[:COLUMNS], metric)
+    with suppress(MlflowException):  # who may not change the experiment sees it as it is
+        client.set_experiment_tag(run.info.experiment_id, VIEW_TAG, view)
 
 
 def _param(key: str, declared: Mapping[str, Any]) -> str | None:

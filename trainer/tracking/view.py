@@ -25,7 +25,7 @@ def shared_view(score: str, keys: Sequence[str] = (), metric: str = "val_loss") 
     begin with losses and scores, then the norm of the gradient. Where there is a sweep, `keys` are
     the parameters that vary and `metric` is what its trials are compared by: they are columns too,
     and the axes of a chart; and the newest runs stand first, since the UI puts trials below their
-    sweep in this order alone. Those of the runs `opened` are seen.
+    sweep in this order alone.
     """
     columns = [
         "val_loss", f"val_{score}", "test_loss", f"test_{score}", "best_val_loss", "best_epoch",
@@ -46,7 +46,6 @@ def shared_view(score: str, keys: Sequence[str] = (), metric: str = "val_loss") 
         "orderByKey": "attributes.start_time" if keys else f"metrics.`{metric}`",
         "orderByAsc": not keys,
         "columnOrder": [],
-        "runsExpanded": dict.fromkeys(opened, True),
         "viewMaximized": False,
         "isAccordionReordered": True,
         "compareRunSections": sections,
@@ -80,7 +79,7 @@ def _parallel(keys: Sequence[str], metric: str) -> dict[str, Any]:
         "isGenerated": False,
         "selectedParams": list(keys),
         "selectedMetrics": [metric],
-        "showAllRuns": False,
+        "showAllRuns": True,
         "displayName": "What the trials chose",
     }
 
