@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -10,11 +9,12 @@ from typing import Any, Final
 from trainer.errors import Problem
 from trainer.spec.changes import parts_of
 from trainer.spec.declaration import Declaration
-from trainer.spec.document import Path, show_text
-from trainer.sweeps.space import LogDimension, Space, UniformDimension, number, same
+from trainer.spec.document import Path
+from trainer.sweeps.space import LogDimension, Space, UniformDimension, same, show_value
 
 SHOWN: Final = 4
 """So many values are told where none of them alone is at fault."""
+_NUMBER: Final = re.compile(r"[0-9][0-9.,e+-]*")
 _PLACE: Final = re.compile(r"(?:data|model|sgd|evaluation)[^ :]*(?=: )")
 
 
@@ -81,16 +81,9 @@ def told_once(problems: Iterable[Problem]) -> list[Problem]:
     keys: set[tuple[str, str]] = set()
     for each in problems:
         place = parts_of(each.path)
-        what = each.message.rpartition(": ")[2].partition(", found")[0]
+        what = _NUMBER.sub("", each.message.rpartition(": ")[2].partition(", found")[0])
         of_key = (str(place[:2]), what)
         if of_key not in keys or place[2:3] == ["values"]:
             found.setdefault((each.path, what), each)
         keys.add(of_key)
     return list(found.values())
-
-
-def show_value(value: Any) -> str:
-    """A value of a spec in a line, as people write it."""
-    if isinstance(value, float | int) and not isinstance(value, bool):
-        return number(value)
-    return show_text(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))

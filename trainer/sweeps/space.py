@@ -7,9 +7,11 @@ CPU (`trainer.numerics`).
 
 from __future__ import annotations
 
+import json
 import math
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import product
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 
@@ -17,6 +19,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema, fie
 
 from trainer.numerics.functions import exp, log
 from trainer.randomness import stream
+from trainer.spec.document import show_text
 from trainer.spec.fields import wrong
 from trainer.spec.messages import describe
 from trainer.spec.tagged import Tagged, by_key, models_of
@@ -101,6 +104,13 @@ def _values(value: Any) -> tuple[Any, ...]:
     return tuple(value)
 
 
+def show_value(value: Any) -> str:
+    """A value of a spec in a line, as people write it."""
+    if isinstance(value, float | int) and not isinstance(value, bool):
+        return number(value)
+    return show_text(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+
+
 def same(a: Any, b: Any) -> bool:
     """Whether two values of a spec are one: 1 and 1.0 are, 1 and true are not."""
     if isinstance(a, dict) and isinstance(b, dict):
@@ -124,6 +134,11 @@ class Dimension(Tagged):
     def is_endless(self) -> bool:
         """Whether there is a value between any two, so that a grid needs `steps`."""
         return False
+
+    @property
+    @abstractmethod
+    def shown(self) -> str:
+        """The values as people read them: `0.0001 to 0.3, by factors`."""
 
     @abstractmethod
     def at(self, u: float) -> Any:
@@ -164,6 +179,15 @@ class _Range(Dimension):
         """Whether the values are whole numbers."""
         return False
 
+    @property
+    def shown(self) -> str:
+        """The values as people read them: `0.0001 to 0.3, by factors`."""
+        low, high = map(number, self.bounds)
+        parts = [f"{low} to {high}"]
+        parts += ["whole numbers"] * self.is_whole + ["by factors"] * self.is_log
+        parts += [f"{len(self.points())} of them"] if self.steps is not None else []
+        return ", ".join(parts)
+
     def at(self, u: float) -> float | int:
         """The value at u of [0, 1); with `steps` each of them has an equal part."""
         if self.steps is not None:
@@ -175,9 +199,7 @@ class _Range(Dimension):
         """The steps, from the lowest."""
         if self.steps is None:
             raise ValueError("there is a value between any two")
-        low, high = self.bounds
-        inner = (self._between(low, high, i / (self.steps - 1)) for i in range(1, self.steps - 1))
-        return [low, *map(self._rounded, inner), high]
+        return _steps_of(self)
 
     def corners(self) -> Sequence[float | int]:
         """The bounds."""
@@ -203,6 +225,14 @@ class _Range(Dimension):
     def _rounded(self, x: float) -> float | int:
         low, high = self.bounds
         return min(max(float(f"{x:.{DIGITS}g}"), low), high)
+
+
+@lru_cache(256)
+def _steps_of(dimension: _Range) -> Sequence[float | int]:
+    """The steps of a dimension, each once, from the lowest."""
+    (low, high), last = dimension.bounds, (dimension.steps or 2) - 1
+    inner = (dimension._between(low, high, i / last) for i in range(1, last))
+    return tuple(dict.fromkeys([low, *map(dimension._rounded, inner), high]))
 
 
 class LogDimension(_Range):
@@ -288,7 +318,7 @@ class IntegersDimension(_Range):
         """The steps, each once, or all numbers; from the lowest."""
         if self.steps is None:
             return range(self.integers[0], self.integers[1] + 1)
-        return list(dict.fromkeys(map(int, super().points())))
+        return [int(point) for point in super().points()]
 
     def _rounded(self, x: float) -> int:
         low, high = self.integers
@@ -304,6 +334,11 @@ class ValuesDimension(Dimension):
         WithJsonSchema({"type": "array", "minItems": 1}),
     ]
     """Whatever can stand at this key of the spec: `[8, 16, 32]`, `[constant, {type: cosine}]`."""
+
+    @property
+    def shown(self) -> str:
+        """The values as people read them, one after the other."""
+        return ", ".join(map(show_value, self.values))
 
     def at(self, u: float) -> Any:
         """The value at u of [0, 1): each has an equal part, in their order."""
