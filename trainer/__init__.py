@@ -40,6 +40,10 @@ if TYPE_CHECKING:
     from trainer.runs.train import train
     from trainer.runs.use import load_model
     from trainer.spec import Spec, load_spec
+    from trainer.sweeps.declaration import SweepSpec, load_sweep
+    from trainer.sweeps.drive import resume_sweep, sweep
+    from trainer.sweeps.reproduce import reproduce_sweep
+    from trainer.sweeps.standing import Sweep
     from trainer.training.result import Run, Series
 
 _HOMES = {
@@ -68,6 +72,12 @@ _HOMES = {
     "train": "runs.train",
     "Spec": "spec",
     "load_spec": "spec",
+    "load_sweep": "sweeps.declaration",
+    "SweepSpec": "sweeps.declaration",
+    "Sweep": "sweeps.standing",
+    "sweep": "sweeps.drive",
+    "resume_sweep": "sweeps.drive",
+    "reproduce_sweep": "sweeps.reproduce",
 }
 
 __all__ = [
@@ -82,6 +92,8 @@ __all__ = [
     "Series",
     "Spec",
     "SpecError",
+    "Sweep",
+    "SweepSpec",
     "TrackingError",
     "TrainerError",
     "UsageError",
@@ -92,9 +104,13 @@ __all__ = [
     "importance",
     "load_model",
     "load_spec",
+    "load_sweep",
     "plan_folds",
     "reproduce",
+    "reproduce_sweep",
     "resume",
+    "resume_sweep",
+    "sweep",
     "train",
 ]
 

@@ -17,7 +17,9 @@ class Profile:
     `engine` is `reference` (NumPy, node by node), `compiled` (one kernel for many steps) or
     `auto`, which compiles; `threads` limits the compiled one. Each run has a folder in
     `runs`, with a checkpoint every `save_every` (`30s`, `5min`, `1000steps`, `1epoch`) and at its
-    end; where `runs` is None nothing is kept. With `record` MLflow is told, at the address `store`,
+    end; where `runs` is None nothing is kept. Several runs are trained by so many `workers`, by
+    default one a core, each a process of this machine, or of the Dask cluster whose scheduler has
+    the address `cluster`. With `record` MLflow is told, at the address `store`,
     else that of MLFLOW_TRACKING_URI, else the spec's, else in the database beside the folders; with
     `offline_ok` a store that cannot be used does not matter: `train sync` sends the run later.
     """
@@ -29,6 +31,8 @@ class Profile:
     record: bool = True
     offline_ok: bool = False
     save_every: str = "30s"
+    workers: int | None = None
+    cluster: str | None = None
 
     @property
     def recorded(self) -> bool:

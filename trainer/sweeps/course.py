@@ -201,8 +201,8 @@ class Course:
             promoted = self._promotion()
             if promoted is not None:
                 return promoted
-            if len(self.places) < self.rules.planned:
-                return len(self.places)
+        if len(self.places) < (1 if self.closed else self.rules.planned):
+            return len(self.places)
         return None if self._running else self._last()
 
     def _promotion(self) -> Promoted | None:
