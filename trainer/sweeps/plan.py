@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from statistics import fmean
 from typing import Any, Final
 
@@ -29,8 +30,14 @@ STEP_BYTES: Final = 145
 """What a trial's folder has, of each epoch, and of each step: about, by what runs have left."""
 WORKER_BYTES: Final = 200_000_000
 """What Python and its libraries take in a worker."""
-STARTING_SECONDS: Final = 1.5
-"""Until a worker is there."""
+STARTING_SECONDS: Final = 2.0
+"""Until workers are there."""
+NEW_SECONDS: Final = 0.05
+"""Of a trial whose kernels nobody has compiled yet, at least."""
+TASK_SECONDS: Final = 0.03
+"""Of a worker beyond its training, each time that a trial begins or goes on."""
+TPE_SECONDS: Final = 0.03
+"""Of choosing a trial by what the others found; the driver does it, one after the other."""
 OTHER_ROWS: Final = ("seed", "data.source", "data.split", "data.validation", "data.drop_rows")
 """Keys that decide which rows are validation rows."""
 
@@ -110,22 +117,20 @@ def plan_sweep(
     shelf = shelf or Shelf()
     checked = check_trials(spec, shelf)
     count = max(1, min(workers or available_cores(), spec.planned))
-    epochs = round(spec.planned * fmean(size.epochs for size in checked.sizes))
+    trials = spec.planned
+    epochs = round(trials * fmean(size.epochs for size in checked.sizes))
     usual = min(usual_epochs(spec), epochs) if spec.halving else epochs
+    size = fmean(size.operations for size in checked.sizes)
     largest = max(size.memory for size in (*checked.sizes, *checked.edges))
     memory = (WORKER_BYTES + largest) * count
-    each = usual / spec.planned
-    disk = fmean(_disk_of(size, each) for size in checked.sizes)
-    start, speed = _measured(spec, shelf, engine)
-    train = usual * fmean(size.operations for size in checked.sizes) / speed
-    kept = round(disk * spec.planned)
-    seconds = STARTING_SECONDS + (spec.planned * start + train) / count
+    disk = round(trials * fmean(_disk_of(size, usual / trials) for size in checked.sizes))
+    seconds = _seconds(spec, usual * size, count, *_measured(spec, shelf, engine))
     return Plan(
         name=spec.name,
         method=spec.search.method,
         keys={key: dimension.shown for key, dimension in spec.space.items()},
         objective=spec.objective.objective.metric,
-        trials=spec.planned,
+        trials=trials,
         rungs=spec.rungs,
         epochs=epochs,
         usual_epochs=usual,
@@ -133,11 +138,11 @@ def plan_sweep(
         slots=spec.slots,
         memory=memory,
         trial_memory=largest,
-        disk=kept,
+        disk=disk,
         seconds=seconds,
         checked=checked.count,
         sha256=spec.sha256,
-        notes=(*_notes(spec), *_limits(spec, memory, count, kept, seconds)),
+        notes=(*_notes(spec), *_limits(spec, memory, count, disk, seconds)),
     )
 
 
@@ -145,12 +150,14 @@ def usual_epochs(spec: SweepSpec) -> int:
     """About how many epochs all trials take that are halved: at each rung one of `factor` goes on,
     and at least one to the end.
     """
-    assert spec.halving is not None
-    total, before, there = 0.0, 0, float(spec.planned)
-    for rung in spec.rungs:
-        total += max(there, 1.0) * (rung - before)
-        before, there = rung, there / spec.halving.factor
-    return round(total)
+    steps = (rung - before for before, rung in pairwise((0, *spec.rungs)))
+    return round(sum(there * step for there, step in zip(_there(spec), steps, strict=True)))
+
+
+def _there(spec: SweepSpec) -> list[float]:
+    """How many trials come to each rung, about."""
+    factor = spec.halving.factor if spec.halving else 1
+    return [max(spec.planned / factor**i, 1.0) for i in range(len(spec.rungs))]
 
 
 # Estimates --------------------------------------------------------------------------------------
@@ -164,13 +171,27 @@ def _disk_of(size: Size, epochs: float) -> float:
     return FOLDER_BYTES + measured + (3 + size.copies) * size.parameters * size.item
 
 
+def _seconds(
+    spec: SweepSpec, operations: float, workers: int, start: float, speed: float
+) -> float:  # fmt: skip
+    """How long so many operations take: a trial begins in `start` seconds, and `speed` are
+    operations a second.
+    """
+    tasks = sum(_there(spec))  # so often a trial begins or goes on
+    asked = max(spec.planned - spec.search.startup, 0) if spec.search.method == "tpe" else 0
+    work = spec.planned * start + tasks * TASK_SECONDS + operations / speed
+    return STARTING_SECONDS + asked * TPE_SECONDS + work / workers
+
+
 def _measured(spec: SweepSpec, shelf: Shelf, engine: EngineName) -> tuple[float, float]:
     """Seconds until a trial trains, and its operations a second: of two trials that differ, of
     which the first also waits for what is imported.
     """
     *_, highest, middle = edges(spec.space)
     found = [_one(shelf.prepare(spec.trial(values)), engine) for values in (middle, highest)]
-    return found[-1][0], sum(done for _, done, _ in found) / sum(took for *_, took in found)
+    return max(found[-1][0], NEW_SECONDS), sum(done for _, done, _ in found) / sum(
+        took for *_, took in found
+    )
 
 
 def _one(prepared: Prepared, engine: EngineName) -> tuple[float, float, float]:
