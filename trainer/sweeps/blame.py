@@ -10,7 +10,8 @@ from trainer.errors import Problem
 from trainer.spec.changes import parts_of
 from trainer.spec.declaration import Declaration
 from trainer.spec.document import Path
-from trainer.sweeps.space import LogDimension, Space, UniformDimension, same, show_value
+from trainer.sweeps.space import LogDimension, Space, UniformDimension
+from trainer.sweeps.values import same, show_value
 
 SHOWN: Final = 4
 """So many values are told where none of them alone is at fault."""

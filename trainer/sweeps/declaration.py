@@ -14,7 +14,6 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import core_schema
 
 from trainer.errors import DataError, Problem, SpecError, UsageError
-from trainer.metrics import fitting_metrics
 from trainer.spec.changes import OPTION, Changes
 from trainer.spec.declaration import Declaration, in_order, located
 from trainer.spec.document import Map, plain
@@ -31,6 +30,7 @@ from trainer.sweeps.settings import (
     HalvingSpec,
     ObjectiveSpec,
     Search,
+    unmeasured,
 )
 from trainer.sweeps.space import DimensionSpec, count_points, edges
 
@@ -222,12 +222,12 @@ class SweepSpec(Declaration):
             spec = self.base.changed({**where, **values})
         except SpecError as error:
             raise self.blamed(error, values) from None
-        unmeasured = self._unmeasured(spec)
-        if unmeasured is not None:
-            problem = self.problem(("objective", self.objective.tag()), *unmeasured[1:])
+        problem = self._unmeasured(spec)
+        if problem is not None:
             if self._unmeasured(self.base) is None:  # it is a value of the space that does it
-                problem = blame(self, self.space, Problem(*unmeasured), values)
-            raise SpecError(problem)
+                raise SpecError(blame(self, self.space, problem, values))
+            at = ("objective", self.objective.tag())
+            raise SpecError(self.problem(at, problem.message, problem.hint))
         return spec
 
     # What is wrong --------------------------------------------------------------------------
@@ -264,36 +264,14 @@ class SweepSpec(Declaration):
             hint = "make it sooner" if epochs > 1 else "leave halving out"
             yield self.problem(("halving", "from"), message, hint)
 
-    def _unmeasured(self, spec: Spec) -> tuple[str, str, str] | None:
-        """Why trials of this spec have no objective: what of the spec it depends on, the message
-        and a hint.
-        """
-        metric, loss = self.objective.objective.metric, spec.model.loss
-        part, _, name = metric.partition("_")
-        fitting = fitting_metrics(loss)
-        cause = "evaluation.metrics"
-        if name not in ("loss", *fitting):
-            cause = "model.loss"
-            message = f"'{metric}' does not fit the loss '{loss}'"
-            hint = f"choose from {', '.join(f'{part}_{each}' for each in ('loss', *fitting))}"
-        elif part == "val" and not spec.data.has_validation:
-            cause = "data.split.validation"
-            message = f"there are no validation rows, so there is no {metric}"
-            hint = f"write data.split: {{validation: 0.2}}{self._in_spec}"
-        elif name in ("loss", fitting[0]) or (part == "val" and name in spec.evaluation.metrics):
+    def _unmeasured(self, spec: Spec) -> Problem | None:
+        """That trials of this spec have no objective; the path is what of the spec it is due to."""
+        found = unmeasured(self.objective.objective.metric, spec)
+        if found is None:
             return None
-        elif part == "train":
-            message = f"'{metric}' is not measured"
-            hint = f"of the training rows there are train_loss and train_{fitting[0]}"
-        else:
-            message = f"'{metric}' is not measured"
-            named = ", ".join([*spec.evaluation.metrics, name])
-            hint = f"write evaluation: {{metrics: [{named}]}}{self._in_spec}"
-        return cause, message, hint
-
-    @property
-    def _in_spec(self) -> str:
-        return f" in {self.base.file}" if self.spec_file and self.base.file else ""
+        place = f" in {self.base.file}" if self.spec_file and self.base.file else ""
+        in_spec = place if found.hint and found.hint.startswith("write") else ""
+        return replace(found, hint=f"{found.hint}{in_spec}")
 
     def blamed(self, error: E, values: Mapping[str, Any]) -> E:
         """The error of a trial of these values with its problems at the keys of the space."""

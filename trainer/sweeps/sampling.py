@@ -25,8 +25,8 @@ from trainer.sweeps.space import (
     ValuesDimension,
     draw,
     grid,
-    same,
 )
+from trainer.sweeps.values import same
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution

@@ -14,9 +14,11 @@ from pydantic import (
 )
 from pydantic_core import core_schema
 
-from trainer.metrics import METRICS, direction
+from trainer.errors import Problem
+from trainer.metrics import METRICS, direction, fitting_metrics
 from trainer.spec.fields import OneOf, Strict, wrong
 from trainer.spec.messages import describe, near
+from trainer.spec.schema import Spec
 from trainer.spec.tagged import Tagged, by_key
 from trainer.sweeps.standing import Objective
 
@@ -141,6 +143,29 @@ class _OrName:
 ObjectiveSpec: TypeAlias = Annotated[
     Minimise | Maximise, by_key("a metric"), BeforeValidator(_by_name), _OrName()
 ]
+
+
+def unmeasured(metric: str, spec: Spec) -> Problem | None:
+    """That a run of the spec does not measure the metric after each epoch, and what to do. The path
+    is that of what is to blame.
+    """
+    (part, _, name), loss = metric.partition("_"), spec.model.loss
+    fitting = fitting_metrics(loss)
+    if name not in ("loss", *fitting):
+        known = ", ".join(f"{part}_{each}" for each in ("loss", *fitting))
+        message = f"'{metric}' does not fit the loss '{loss}'"
+        return Problem("model.loss", message, f"choose from {known}")
+    if part == "val" and not spec.data.has_validation:
+        message = f"there are no validation rows, so there is no {metric}"
+        return Problem("data.split.validation", message, "write data.split: {validation: 0.2}")
+    more = spec.evaluation.metrics if part == "val" else ()
+    if name in ("loss", fitting[0], *more):
+        return None
+    hint = f"of the training rows there are train_loss and train_{fitting[0]}"
+    if part == "val":
+        hint = f"write evaluation: {{metrics: [{', '.join([*more, name])}]}}"
+    return Problem("evaluation.metrics", f"'{metric}' is not measured", hint)
+
 
 # The budget -------------------------------------------------------------------------------------
 

@@ -7,7 +7,6 @@ CPU (`trainer.numerics`).
 
 from __future__ import annotations
 
-import json
 import math
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,116 +14,25 @@ from functools import lru_cache
 from itertools import product
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 
-from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema, field_validator
+from pydantic import BeforeValidator, ValidationInfo, field_validator
 
 from trainer.numerics.functions import exp, log
 from trainer.randomness import stream
-from trainer.spec.document import show_text
 from trainer.spec.fields import wrong
 from trainer.spec.messages import describe
 from trainer.spec.tagged import Tagged, by_key, models_of
+from trainer.sweeps.values import (
+    Floats,
+    Integers,
+    Positives,
+    Steps,
+    Values,
+    number,
+    show_value,
+)
 
 DIGITS: Final = 6
 """The significant digits of numbers that are drawn: readable, and the same wherever drawn."""
-LARGEST: Final = 1e30
-LARGEST_INTEGER: Final = 10**12
-MOST_STEPS: Final = 10**6
-
-
-# Bounds -----------------------------------------------------------------------------------------
-
-
-def _two(value: Any, *, whole: bool = False, above: float | None = None) -> tuple[Any, Any]:
-    """The bounds [lowest, highest] of a dimension: whole numbers, or floats; `above` a number."""
-    numbers = "two whole numbers" if whole else "two numbers"
-    if not isinstance(value, list | tuple) or len(value) != 2:
-        found = f"a list of {len(value)}" if isinstance(value, list) and value else describe(value)
-        raise wrong(f"expected {numbers}, [lowest, highest], found {found}")
-    low, high = (_bound(each, i, whole, above) for i, each in enumerate(value))
-    if not low < high:
-        shown = number(low), number(high)
-        hint = (
-            f"write [{shown[1]}, {shown[0]}]" if low > high else f"write {{values: [{shown[0]}]}}"
-        )
-        raise wrong(f"the lowest, {shown[0]}, is not below the highest, {shown[1]}", hint)
-    return low, high
-
-
-def number(x: float) -> str:
-    """A number as people write it."""
-    return str(x) if isinstance(x, int) or float(f"{x:g}") != x else f"{x:g}"
-
-
-def _bound(value: Any, place: int, whole: bool, above: float | None) -> float | int:
-    kind, size = ("whole number", LARGEST_INTEGER) if whole else ("number", LARGEST)
-    if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
-        wrote = isinstance(value, float) and value.is_integer() and abs(value) < size
-        raise wrong(f"expected a {kind}, found {describe(value)}",
-                    f"write {value:.0f}" if wrote else None, (place,))  # fmt: skip
-    if not abs(value) <= size:
-        raise wrong(f"expected a {kind} of at most {size:g}, found {describe(value)}", at=(place,))
-    if above is not None and not value > above:
-        hint = "a logarithm is of numbers above 0; write {uniform: …} for a range with 0"
-        raise wrong(f"expected a {kind} above {above:g}, found {describe(value)}",
-                    hint, (place,))  # fmt: skip
-    return value if whole else float(value)
-
-
-def _schema(kind: str, **bounds: float) -> WithJsonSchema:
-    item = {"type": kind, **bounds}
-    return WithJsonSchema({"type": "array", "items": item, "minItems": 2, "maxItems": 2})
-
-
-Floats: TypeAlias = Annotated[
-    tuple[float, float], BeforeValidator(lambda value: _two(value)), _schema("number")
-]
-Positives: TypeAlias = Annotated[
-    tuple[float, float],
-    BeforeValidator(lambda value: _two(value, above=0)),
-    _schema("number", exclusiveMinimum=0),
-]
-Integers: TypeAlias = Annotated[
-    tuple[int, int],
-    BeforeValidator(lambda value: _two(value, whole=True)),
-    _schema("integer", minimum=-LARGEST_INTEGER, maximum=LARGEST_INTEGER),
-]
-Steps: TypeAlias = Annotated[int, Field(ge=2, le=MOST_STEPS)]
-
-
-def _values(value: Any) -> tuple[Any, ...]:
-    """One value or more, which differ."""
-    if not isinstance(value, list | tuple):
-        hint = None if isinstance(value, dict) else f"write [{value}]"
-        raise wrong(f"expected a list of values, found {describe(value)}", hint)
-    if not value:
-        raise wrong("expected a list of at least 1 value, found an empty list")
-    for i, each in enumerate(value):
-        if any(same(each, other) for other in value[:i]):
-            raise wrong(f"{_shown(each)} stands here a second time", "leave it out", (i,))
-    return tuple(value)
-
-
-def show_value(value: Any) -> str:
-    """A value of a spec in a line, as people write it."""
-    if isinstance(value, float | int) and not isinstance(value, bool):
-        return number(value)
-    return show_text(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
-
-
-def same(a: Any, b: Any) -> bool:
-    """Whether two values of a spec are one: 1 and 1.0 are, 1 and true are not."""
-    if isinstance(a, dict) and isinstance(b, dict):
-        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
-    if isinstance(a, list | tuple) and isinstance(b, list | tuple):
-        return len(a) == len(b) and all(map(same, a, b))
-    return bool(isinstance(a, bool) == isinstance(b, bool) and a == b)
-
-
-def _shown(value: Any) -> str:
-    return describe(value) if isinstance(value, list | dict) else f"'{value}'"
-
-
-# The kinds --------------------------------------------------------------------------------------
 
 
 class Dimension(Tagged):
@@ -328,11 +236,7 @@ class IntegersDimension(_Range):
 class ValuesDimension(Dimension):
     """Values by name, each as likely as the others."""
 
-    values: Annotated[
-        tuple[Any, ...],
-        BeforeValidator(_values),
-        WithJsonSchema({"type": "array", "minItems": 1}),
-    ]
+    values: Values
     """Whatever can stand at this key of the spec: `[8, 16, 32]`, `[constant, {type: cosine}]`."""
 
     @property
@@ -397,9 +301,9 @@ def edges(space: Space) -> list[dict[str, Any]]:
     return [*one, lowest, highest, middle]
 
 
-def draw(space: Space, seed: int, number: int) -> dict[str, Any]:
+def draw(space: Space, seed: int, trial: int) -> dict[str, Any]:
     """The values of a trial that is drawn at random: by its number alone, a dimension after the
     other in the order of the file.
     """
-    parts = stream(seed, "sweep", number).random(len(space)).tolist()
+    parts = stream(seed, "sweep", trial).random(len(space)).tolist()
     return {key: each.at(u) for (key, each), u in zip(space.items(), parts, strict=True)}
