@@ -18,6 +18,7 @@ from conftest import WriteSpec
 
 import trainer
 from trainer import Profile, Spec, load_spec
+from trainer.checkpoints import disk
 from trainer.checkpoints.facts import FACTS, read_facts
 from trainer.checkpoints.folder import LOCK, Lock, load_progress
 from trainer.data import load_dataset
@@ -113,6 +114,35 @@ def test_a_half_made_folder_is_begun_anew(write_spec: WriteSpec) -> None:
     assert train_task(task(spec, 1), RUNS).status == "PAUSED"
     assert load_progress(RUNS / ID, pytest.fail)[0] is not None
     assert not (RUNS / ID / "model").exists()
+
+
+@pytest.mark.parametrize("name", ["run.json", "result.json", "journal", "checkpoints/*.json"])
+@pytest.mark.parametrize("damage", [b"", b"{}", None])
+def test_a_damaged_folder_is_trained_anew(
+    write_spec: WriteSpec, name: str, damage: bytes | None
+) -> None:
+    """As a machine leaves it that lost its power: to the same bits."""
+    spec = load_spec(write_spec({"sgd.epochs": 6}))
+    expected = train_task(task(spec, name=OTHER, again=True), RUNS)
+    train_task(task(spec, 2), RUNS)
+    for path in (RUNS / ID).glob(name):
+        path.write_bytes(path.read_bytes()[:-7] if damage is None else damage)
+    found = train_task(task(spec, again=True), RUNS)
+    assert (found.status, found.parameters_sha256) == ("FINISHED", expected.parameters_sha256)
+
+
+def test_what_takes_a_moment_does_not_wait_for_the_disk(
+    write_spec: WriteSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[int] = []
+    monkeypatch.setattr(os, "fsync", flushed.append)
+    monkeypatch.setattr(processes.begin, "stop", lambda: False, raising=False)
+    spec = load_spec(write_spec())
+    assert processes.work(task(spec, 1), RUNS).status == "PAUSED"
+    assert not flushed
+    monkeypatch.setattr(disk, "SOON_SECONDS", 0.0)
+    assert processes.work(task(spec, 2), RUNS).status == "PAUSED"
+    assert len(flushed) > 10
 
 
 def test_a_divergence_is_an_answer(write_spec: WriteSpec) -> None:

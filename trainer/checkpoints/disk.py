@@ -11,14 +11,18 @@ import hashlib
 import io
 import os
 import stat
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 from typing import IO, Final
 
 from trainer.errors import CheckpointError
 
 TEMPORARY: Final = ".writing-"
+SOON_SECONDS: Final = 2.0
+_unflushed_since: ContextVar[float | None] = ContextVar("unflushed_since", default=None)
 _PIECE: Final = 2**22  # bytes that are hashed at a time
 
 
@@ -155,7 +159,7 @@ def write_file(path: Path, data: bytes) -> None:
         with fresh.open("xb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            flush(file.fileno())
         fresh.replace(path)
         flush_folder(path.parent)
     except OSError:
@@ -175,9 +179,29 @@ def flush_folder(folder: Path) -> None:
     """Flushes the names of the files in a folder to the disk."""
     handle = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(handle)
+        flush(handle)
     finally:
         os.close(handle)
+
+
+def flush(handle: int) -> None:
+    """Has what was written to a file, by its number, lie on the disk. Raises `OSError`."""
+    since = _unflushed_since.get()
+    if since is None or time.monotonic() - since >= SOON_SECONDS:
+        os.fsync(handle)
+
+
+@contextmanager
+def unflushed() -> Iterator[None]:
+    """Within it nothing waits for the disk for a while. A process that is killed loses nothing by
+    that, a machine without power what was written then: for what was made in less time than that,
+    and can be made again.
+    """
+    token = _unflushed_since.set(time.monotonic())
+    try:
+        yield
+    finally:
+        _unflushed_since.reset(token)
 
 
 @contextmanager

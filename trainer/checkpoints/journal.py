@@ -7,7 +7,6 @@ recognised and dropped. An entry is one line of JSON, and for steps the numbers 
 from __future__ import annotations
 
 import json
-import os
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -18,7 +17,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from trainer.checkpoints.disk import open_within
+from trainer.checkpoints.disk import flush, open_within
 from trainer.engine import Steps
 from trainer.stored import from_json
 from trainer.training.events import Ended, EpochDone, LoopEvent, StepsDone
@@ -58,7 +57,7 @@ class Journal:
     def flush(self) -> int:
         """Writes what is held to the disk; returns the size of the file."""
         self.write()
-        os.fsync(self._file.fileno())
+        flush(self._file.fileno())
         return self._size
 
     def close(self) -> None:

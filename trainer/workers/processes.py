@@ -82,7 +82,11 @@ def warm() -> None:
 
 
 def work(task: Task, runs: Path) -> Answer:
-    """Trains the task's run."""
+    """Trains the task's run. What takes a moment is not worth waiting for the disk: where a machine
+    has lost its power, it is trained again.
+    """
+    from trainer.checkpoints.disk import unflushed
     from trainer.workers.train import train_task
 
-    return train_task(task, runs, stop=begin.stop, shelf=_shelf)
+    with unflushed():
+        return train_task(task, runs, stop=begin.stop, shelf=_shelf)

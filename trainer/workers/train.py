@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 
 from trainer.checkpoints.facts import FACTS, read_facts
 from trainer.checkpoints.folder import RunFolder
-from trainer.errors import DataError, GraphError, RunError, SpecError, TrainerError
+from trainer.errors import CheckpointError, DataError, GraphError, RunError, SpecError, TrainerError
 from trainer.runs.attempt import Attempt
 from trainer.runs.profile import Profile
 from trainer.runs.resume import restored
@@ -60,10 +60,14 @@ def _answered(task: Task, runs: Path, heard: Heard, shelf: Shelf, slice_of: int 
             folder.clear()
             run = _begun(task, folder, heard, shelf)
         else:
-            reached = as_far_as(folder.path, task)
-            if reached is not None:
-                return reached
-            run = _gone_on(task, folder, heard, shelf, slice_of)
+            try:
+                reached = as_far_as(folder.path, task)
+                if reached is not None:
+                    return reached
+                run = _gone_on(task, folder, heard, shelf, slice_of)
+            except (CheckpointError, ValueError):  # it is damaged: the same comes out again
+                folder.clear()
+                run = _begun(task, folder, heard, shelf)
     finally:
         folder.release()
         if not (folder.path / FACTS).exists():  # there is no run: it cannot be trained
