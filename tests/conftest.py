@@ -24,10 +24,7 @@ if TYPE_CHECKING:
     from trainer.training import Job
 
 ROOT = Path(__file__).parent.parent
-SWEEPS = sorted((ROOT / "configs/sweeps").glob("*.yaml"))
-"""Those that declare many runs."""
-ALL_CONFIGS = sorted({*(ROOT / "configs").rglob("*.yaml")} - {*SWEEPS})
-"""Those that declare one run, or a graph."""
+ALL_CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
 CONFIGS = [path for path in ALL_CONFIGS if "\nsgd:" in path.read_text()]
 """Those that train; the others are explained."""
 
@@ -121,7 +118,8 @@ def _no_models(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
     tests with the mark `models`. Recorders that are processes log them.
     """
     if request.node.get_closest_marker("models") is None:
-        monkeypatch.setattr("trainer.tracking.recording.log_model", lambda *_: None)
+        for name in ("log_model", "link_model"):
+            monkeypatch.setattr(f"trainer.tracking.recording.{name}", lambda *_: None)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -17,8 +17,9 @@ import pytest
 from conftest import ROOT
 
 COMMANDS = [
-    "run", "crossval", "resume", "reproduce", "sync", "list", "compare", "predict", "evaluate",
-    "importance", "promote", "export", "serve", "explain", "gradcheck", "check", "schema", "ui",
+    "run", "crossval", "sweep", "resume", "reproduce", "sync", "list", "compare", "predict",
+    "evaluate", "importance", "promote", "export", "serve", "explain", "gradcheck", "check",
+    "schema", "ui",
 ]  # fmt: skip
 
 
@@ -317,16 +318,6 @@ def test_the_list_of_commands_is_complete(train) -> None:
 def test_version(train) -> None:
     code, out, _ = train("--version")
     assert (code, out.split()[0]) == (0, "train")
-
-
-def test_schema_of_sweeps_is_the_one_in_docs(train) -> None:
-    """Renew it with `train schema --sweep > docs/sweep.schema.json`."""
-    code, out, _ = train("schema", "--sweep")
-    assert code == 0
-    assert out == (ROOT / "docs" / "sweep.schema.json").read_text()
-    schema = json.loads(out)
-    assert schema["$defs"]["HalvingSpec"]["properties"]["from"]["description"]
-    assert all("description" in value for value in schema["properties"].values())
 
 
 def test_schema_is_the_one_in_docs(train) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from trainer.report.choices import Choice, written
+from trainer.report.choices import Choice, brief, written
 from trainer.report.influence import LEAST, influences
 from trainer.report.objective import Measure
 from trainer.report.style import tail
@@ -95,6 +95,16 @@ def test_how_values_are_written() -> None:
 )  # fmt: skip
 def test_a_long_key_keeps_its_last_parts(key: str, length: int, shown: str) -> None:
     assert tail(key, length) == shown
+
+
+@pytest.mark.parametrize(
+    ("keys", "names"),
+    [(["sgd.momentum", "seed"], ["momentum", "seed"]),
+     (["model.layers.0.units", "model.layers.1.units", "units"],
+      ["0.units", "1.units", "units"]), (["a.b", "b"], ["a.b", "b"])],
+)  # fmt: skip
+def test_keys_are_told_apart_by_their_last_parts(keys: list[str], names: list[str]) -> None:
+    assert list(brief(keys).values()) == names
 
 
 # The table --------------------------------------------------------------------------------------

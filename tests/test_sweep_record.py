@@ -247,3 +247,44 @@ def test_trials_stand_behind_their_sweep(swept: Store) -> None:
     assert [run.name for run in runs.trials(runs.find("tuned"), 2)] == names[:2]
     with pytest.raises(UsageError, match="is no sweep"):
         runs.trials(runs.find("alone"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "names"),
+    [
+        ([], ["tuned", "alone"]),
+        (["--trials", "--sort", "name", "--limit", 3],
+         ["alone", "tuned", "tuned trial 0"]),
+        (["--sweep", "tuned"], [f"tuned trial {number}" for number in (0, 2, 1, 3)]),
+        (["--sweep", "tuned", "--sort", "val_loss", "--limit", 2],
+         ["tuned trial 3", "tuned trial 1"]),
+        (["--sweep", "tuned", "--filter", "metrics.val_loss > 0.12"],
+         ["tuned trial 2", "tuned trial 0"]),
+        (["--sort", "val_loss", "--filter", "metrics.val_loss > 0.1"], ["tuned", "alone"]),
+    ],
+)  # fmt: skip
+def test_list_keeps_trials_apart(
+    train: Train, swept: Store, arguments: list[object], names: list[str]
+) -> None:
+    code, out, _ = train("list", *arguments)
+    assert code == 0
+    shown = [line[34:].split("  ")[0] for line in out.splitlines()[1:] if line[:8].isalnum()]
+    assert shown == names
+    assert ("train list --sweep tuned" in out) == (arguments[:1] in ([], ["--sort"]))
+    listed = loads(train("list", *arguments, "--json")[1])["runs"]
+    assert [run["name"] for run in listed] == names
+
+
+def test_list_shows_what_trials_chose(train: Train, swept: Store) -> None:
+    swept.client.set_tag(swept.ids["tuned trial 1"], "trainer.value.sgd.momentum", "0.25")
+    lines = train("list", "--sweep", "tuned")[1].splitlines()
+    assert lines[0].endswith("sgd.momentum")
+    assert [line.split()[-1] for line in lines[1:]] == ["—", "—", "0.25", "—"]
+
+
+def test_compare_the_best_of_a_sweep(train: Train, swept: Store) -> None:
+    out = loads(train("compare", "--sweep", "tuned", "--best", 2, "--json")[1])
+    assert [run["name"] for run in out["runs"]] == ["tuned trial 0", "tuned trial 2"]
+    assert len(loads(train("compare", "--sweep", "tuned", "alone", "--json")[1])["runs"]) == 5
+    code, _, err = train("compare", "--sweep", "alone")
+    assert (code, "(alone) is no sweep" in err) == (2, True)

@@ -27,6 +27,8 @@ RECORDED: Final = "recorded.json"
 Kind: TypeAlias = Literal["train", "crossval", "lr-find", "sweep"]
 TRIAL_TAG: Final = "trainer.trial"
 """Of a run that is a trial of a sweep: its number."""
+VALUE_TAG: Final = "trainer.value."
+"""The beginning of the tags of a trial that say what it chose, by key."""
 WINNER_TAG: Final = "trainer.winner"
 """Of a sweep: the id of the trial for whose model it stands."""
 

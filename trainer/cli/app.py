@@ -28,6 +28,7 @@ from trainer.cli import (
     inspecting,
     models,
     rate_search,
+    sweep,
     training,
 )
 from trainer.cli.completing import spec_files
@@ -47,6 +48,7 @@ OWN_OPTIONS: Final = ("--help", "-h", "--version", "--install-completion", "--sh
 COMMANDS: Final[dict[str, Callable[..., None]]] = {
     "run": training.run,
     "crossval": crossval.crossval,
+    "sweep": sweep.sweep,
     "resume": training.resume,
     "reproduce": training.reproduce,
     "lr-find": rate_search.lr_find,

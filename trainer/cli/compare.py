@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from trainer.checkpoints.facts import TRIAL_TAG
 from trainer.cli.hints import warn
 from trainer.cli.options import HTML, Json, Kept, TrackingUri, ends_in, store_at
 from trainer.cli.streams import print_json
@@ -29,9 +30,14 @@ _RANKS: Final[dict[str, Callable[[RecordedRun], Any]]] = {  # columns that MLflo
     "experiment": lambda run: run.experiment,
 }
 _DEFAULT_METRIC: Final = "val_loss"
+TRIALS: Final = 5  # of a sweep, that are compared
 
 Experiment = Annotated[
     str | None, typer.Option(metavar="NAME", help="Only runs of this experiment.")
+]
+OfSweep = Annotated[
+    str | None,
+    typer.Option("--sweep", metavar="NAME", help="Trials of this sweep, the best first."),
 ]
 
 
@@ -42,14 +48,20 @@ def list_runs(
         typer.Option("--filter", metavar="TEXT", help="In MLflow's words, see the example."),
     ] = None,
     sort: Annotated[
-        str, typer.Option(metavar="KEY", help="A column or metric; -KEY begins with the largest.")
-    ] = "-started",
+        str | None,
+        typer.Option(
+            metavar="KEY",
+            help="A column or metric; -KEY begins with the largest. [default: -started]",
+        ),
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, metavar="N", help="Show so many.")] = 20,
+    sweep: OfSweep = None,
+    trials: Annotated[bool, typer.Option("--trials", help="Also the trials of sweeps.")] = False,
     kept: Kept = None,
     tracking_uri: TrackingUri = None,
     json_: Json = False,
 ) -> None:
-    """List the recorded runs, the latest first.
+    """List the recorded runs, the latest first. A sweep stands for its trials.
 
     Example: train list --filter "metrics.val_loss < 0.1" --sort val_loss
     """
@@ -58,16 +70,28 @@ def list_runs(
     from trainer.tracking.runs import Runs
 
     store = store_at(tracking_uri, kept).find_store()
-    runs = _sorted(Runs(store, warn), where or "", experiment, sort, limit + 1)
+    recorded, filters = Runs(store, warn), where or ""
+    lacking: str | None = None if trials else TRIAL_TAG
+    if sweep is None:
+        runs = _sorted(recorded, filters, experiment, sort or "-started", limit + 1, lacking)
+    elif sort is None and not filters:
+        runs = recorded.trials(recorded.find(sweep, experiment), limit + 1)
+    else:
+        of = recorded.of_sweep(recorded.find(sweep, experiment))
+        filters = f"{of} and {filters}" if filters else of
+        runs = _sorted(recorded, filters, experiment, sort or "-started", limit + 1, None)
     if json_:
         print_json({"runs": [run.as_json() for run in runs[:limit]]})
     elif not runs:
         print(_nothing(where, experiment, store.shown))
     else:
         output = Output()
-        show_runs(output, runs[:limit], sort.removeprefix("-"))
+        show_runs(output, runs[:limit], (sort or "started").removeprefix("-"))
         if len(runs) > limit:
             output.show(f"There are more runs: show them with --limit {2 * limit}")
+        swept = next((run for run in runs[:limit] if run.is_sweep), None)
+        if swept is not None and not trials:
+            output.show(f"The trials of a sweep: train list --sweep {swept.name}")
 
 
 def compare(
@@ -77,8 +101,10 @@ def compare(
     ] = None,
     experiment: Experiment = None,
     best: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="The N best runs of the experiment.")
+        int | None,
+        typer.Option(min=1, metavar="N", help="The N best runs of the experiment, or the sweep."),
     ] = None,
+    sweep: OfSweep = None,
     metric: Annotated[
         str | None, typer.Option(metavar="NAME", help="What is drawn. [default: val_loss]")
     ] = None,
@@ -96,6 +122,8 @@ def compare(
 
     Example: train compare last best --html comparison.html
     """
+    if sweep is not None and best is None:
+        best = TRIALS
     from trainer.report.comparing import MOST_RUNS, curve_names
     from trainer.tracking.runs import Runs
 
@@ -105,7 +133,7 @@ def compare(
             f"or take the best by --experiment NAME --best {MOST_RUNS}"
         )
     recorded = Runs(store_at(tracking_uri, kept).find_store(), warn)
-    chosen = _chosen(recorded, runs or (), experiment, best)
+    chosen = _chosen(recorded, runs or (), experiment, best, sweep)
     drawn = _drawn(chosen, metric)
     names = [drawn, *(curve_names(chosen) if html or json_ else ())]
     comparison = _comparison(recorded, chosen, names)
@@ -127,27 +155,35 @@ def compare(
 
 
 def _sorted(
-    runs: Runs, where: str, experiment: str | None, sort: str, limit: int
+    runs: Runs, where: str, experiment: str | None, sort: str, limit: int, lacking: str | None
 ) -> list[RecordedRun]:
-    """The first runs by a column, by a metric, or in an order of MLflow's own words."""
+    """The first runs without the tag `lacking`, by a column, by a metric, or in an order of words
+    of MLflow's own.
+    """
     key, down = sort.removeprefix("-"), sort.startswith("-")
     if key in _RANKS:
-        found = runs.search(where, experiment=experiment)
+        found = runs.search(where, experiment=experiment, lacking=lacking)
         return sorted(found, key=_RANKS[key], reverse=down)[:limit]
     own = "." in key or " " in key
     order = sort if own else f"{_ORDERS.get(key, f'metrics.`{key}`')} {'DESC' if down else 'ASC'}"
-    found = runs.search(where, experiment=experiment, order=order, limit=limit)
+    found = runs.search(where, experiment=experiment, order=order, limit=limit, lacking=lacking)
     if not own and key not in _ORDERS and found:
         _check_metric(key, found, "--sort ")
     return found
 
 
 def _chosen(
-    runs: Runs, references: Sequence[str], experiment: str | None, best: int | None
+    runs: Runs,
+    references: Sequence[str],
+    experiment: str | None,
+    best: int | None,
+    sweep: str | None,
 ) -> list[RecordedRun]:
     """The runs that are named, then the best, each once."""
     found = [runs.find(reference, experiment) for reference in references]
-    if best is not None:
+    if sweep is not None:
+        found += runs.trials(runs.find(sweep, experiment), best)
+    elif best is not None:
         found += runs.best(experiment, best)
     elif experiment is not None and not references:
         raise UsageError("say how many runs of the experiment: --best N")

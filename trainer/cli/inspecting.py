@@ -115,9 +115,7 @@ def _show_graph(prepared: Prepared, config: Path) -> None:
     print(f"\n{fingerprint}\nThe spec is valid. Next: {program()} {config}")
 
 
-def schema(
-    sweep: Annotated[bool, typer.Option("--sweep", help="That of sweeps.")] = False,
-) -> None:
+def schema() -> None:
     """Print the JSON Schema of the spec.
 
     Editors that know it complete and check specs as they are written.
@@ -127,11 +125,10 @@ def schema(
     from pydantic import TypeAdapter
 
     from trainer.spec import Sketch, Spec
-    from trainer.sweeps.declaration import SweepSpec
 
     document = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
-    kinds: Any = SweepSpec if sweep else Spec | Sketch
-    print_json(document | TypeAdapter(kinds).json_schema(), indent=2)
+    both = TypeAdapter(Spec | Sketch).json_schema()
+    print_json(document | both, indent=2)
 
 
 def ui(

@@ -59,6 +59,14 @@ Threads = Annotated[
     int | None,
     typer.Option(min=1, metavar="N", help="Threads of the compiled engine. [default: all]"),
 ]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="Processes that train a trial each. [default: cores]"),
+]
+Cluster = Annotated[
+    str | None,
+    typer.Option(metavar="ADDRESS", help="Train on a Dask cluster, as tcp://scheduler:8786."),
+]
 CheckpointEvery = Annotated[
     str, typer.Option(metavar="TIME", help="As 30s, 5min, 1000steps or 1epoch.")
 ]

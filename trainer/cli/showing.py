@@ -26,7 +26,7 @@ _STATUS: Final = {"FINISHED": "green", "RUNNING": "cyan", "PAUSED": "yellow",
 
 def show_runs(output: Output, runs: Sequence[RecordedRun], sort: str) -> None:
     """Prints a table of runs with their main metrics, and the one that they are sorted by."""
-    columns = [*_run_columns(runs, output.width), *_metric_columns(runs, sort)]
+    columns = [*_run_columns(runs, output.width), *_metric_columns(runs, sort), *_chosen(runs)]
     lines, dropped = table(columns, output.width)
     output.show(*lines)
     if dropped:
@@ -82,6 +82,17 @@ def _metric_columns(runs: Sequence[RecordedRun], sort: str) -> list[Column]:
         Column(name, [number(run.metrics.get(name)) for run in runs], right=True, rank=rank)
         for name, rank in ranks.items()
         if name in held
+    ]
+
+
+def _chosen(runs: Sequence[RecordedRun]) -> list[Column]:
+    """What trials of a sweep chose, where there are no others."""
+    if not all(run.is_trial for run in runs):
+        return []
+    keys = dict.fromkeys(key for run in runs for key in run.chosen)
+    return [
+        Column(key, [short(run.chosen.get(key, NONE), VALUE_LENGTH) for run in runs], rank=3)
+        for key in keys
     ]
 
 

@@ -43,8 +43,12 @@ class Interrupt:
         from trainer.training import Started, Trained
 
         if isinstance(event, Started | Trained):
-            self._training = isinstance(event, Started)
-            self._begun = True
+            self.begun(isinstance(event, Started))
+
+    def begun(self, training: bool) -> None:
+        """Learns whether what has begun still trains."""
+        self._training = training
+        self._begun = True
 
     def told(self) -> str:
         """What is said of an end at once."""

@@ -13,6 +13,7 @@ from trainer.cli.hints import headline
 from trainer.cli.options import (
     Again,
     CheckpointEvery,
+    Cluster,
     Config,
     Engine,
     EngineChoice,
@@ -26,10 +27,11 @@ from trainer.cli.options import (
     Set,
     Threads,
     TrackingUri,
+    Workers,
 )
 from trainer.cli.places import RUNS, kept_runs
 from trainer.cli.streams import print_json
-from trainer.errors import RunError, TrainerError
+from trainer.errors import RunError, TrainerError, UsageError
 from trainer.runs.ahead import start_ahead
 
 if TYPE_CHECKING:
@@ -94,6 +96,8 @@ def resume(
     kept: Kept = None,
     tracking_uri: TrackingUri = None,
     threads: Threads = None,
+    workers: Workers = None,
+    cluster: Cluster = None,
     checkpoint_every: CheckpointEvery = "30s",
     offline_ok: OfflineOk = False,
     quiet: Quiet = False,
@@ -101,18 +105,24 @@ def resume(
 ) -> None:
     """Go on with a run that was interrupted, from its last checkpoint, to the same bits.
 
-    A finished one can train for more epochs.
+    A finished one can train for more epochs. A sweep goes on from its last decision.
 
     Example: train resume last --set sgd.epochs=100
     """
     start_ahead()
+    from trainer.cli.sweep import is_sweep, resume_sweep
     from trainer.runs.profile import Profile
     from trainer.runs.resume import resume as go_on
 
     profile = Profile(
         "auto", threads, kept or kept_runs(), tracking_uri, offline_ok=offline_ok,
-        save_every=checkpoint_every,
+        save_every=checkpoint_every, workers=workers, cluster=cluster,
     )  # fmt: skip
+    if is_sweep(run, profile.runs):
+        if set_ or force:
+            raise UsageError("a sweep goes on as it was declared: --set and --force are for a run")
+        resume_sweep(run, profile, quiet, json_)
+        return
     show_run(
         lambda **heard: go_on(run, changes=set_ or (), force=force, profile=profile, **heard),
         quiet, json_,
@@ -124,19 +134,29 @@ def reproduce(
     kept: Kept = None,
     tracking_uri: TrackingUri = None,
     threads: Threads = None,
+    workers: Workers = None,
+    cluster: Cluster = None,
     quiet: Quiet = False,
     json_: Json = False,
 ) -> None:
     """Train a recorded run again and compare every bit of its parameters and metrics.
 
-    What is found is recorded with the run. Exits with 1 where anything differs.
+    Of a sweep every trial, promotion and result. What is found of a run is recorded with it. Exits
+    with 1 where anything differs.
 
     Example: train reproduce last
     """
+    from trainer.cli.sweep import is_sweep, reproduce_sweep
     from trainer.runs.profile import Profile
     from trainer.runs.reproduce import reproduce as again
 
-    profile = Profile(threads=threads, runs=kept or kept_runs(), store=tracking_uri)
+    profile = Profile(
+        threads=threads, runs=kept or kept_runs(), store=tracking_uri, workers=workers,
+        cluster=cluster,
+    )  # fmt: skip
+    if is_sweep(run, profile.runs):
+        reproduce_sweep(run, profile, quiet, json_)
+        return
     with heard(quiet or json_, results=False) as hear:
         proof = again(run, profile=profile, **hear)
     if json_:

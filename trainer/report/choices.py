@@ -95,6 +95,20 @@ def written(value: Any) -> str:
     return str(value)
 
 
+def brief(keys: Iterable[str]) -> dict[str, str]:
+    """The last parts of each key that tell it from the others: `learning_rate`, `1.units`."""
+    parts = {key: key.split(".") for key in keys}
+    found = {}
+    for key, own in parts.items():
+        others = [other for name, other in parts.items() if name != key]
+        count = next(
+            n for n in range(1, len(own) + 1)
+            if n == len(own) or all(other[-n:] != own[-n:] for other in others)
+        )  # fmt: skip
+        found[key] = ".".join(own[-count:])
+    return found
+
+
 def _ends(declared: Any) -> Iterable[float]:
     """The two ends of a range; nothing where it is something else."""
     if isinstance(declared, Sequence) and not isinstance(declared, str):

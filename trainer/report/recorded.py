@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from trainer.checkpoints.facts import TRIAL_TAG, has_model
+from trainer.checkpoints.facts import TRIAL_TAG, VALUE_TAG, has_model
 from trainer.errors import UsageError
 
 FALLBACK: Final = "train_loss"
@@ -72,6 +72,20 @@ class RecordedRun:
     def trains(self) -> bool:
         """Whether it stands for a model: see `has_model`."""
         return has_model(self.tags.get("trainer.kind", "train"), self.tags)
+
+    @property
+    def is_sweep(self) -> bool:
+        """Whether it is a sweep."""
+        return self.tags.get("trainer.kind") == "sweep"
+
+    @property
+    def chosen(self) -> dict[str, str]:
+        """What a trial of a sweep chose, by key."""
+        return {
+            tag.removeprefix(VALUE_TAG): value
+            for tag, value in self.tags.items()
+            if tag.startswith(VALUE_TAG)
+        }
 
     @property
     def is_trial(self) -> bool:

@@ -24,6 +24,7 @@ from trainer.errors import (
     UsageError,
 )
 from trainer.numerics import EDITION
+from trainer.report.recorded import OBJECTIVE_TAG
 from trainer.runs.facts import facts_of, spec_place
 from trainer.runs.profile import DEFAULT, Profile
 from trainer.runs.recording import Following, Recorder, open_recorder
@@ -31,11 +32,11 @@ from trainer.runs.unfinished import DATA_TAG
 from trainer.spec.emit import to_yaml
 from trainer.sweeps.checking import check_trials
 from trainer.sweeps.declaration import SweepSpec
-from trainer.sweeps.describe import describe_sweep, leave_sweep
+from trainer.sweeps.describe import describe_sweep, leave_sweep, objective_tag
 from trainer.sweeps.driver import Driver, Script
 from trainer.sweeps.log import LOG, Began, Log, read_log
 from trainer.sweeps.sampling import optuna_version, sampler_of
-from trainer.sweeps.standing import Sweep, SweepEvent, SweepListener
+from trainer.sweeps.standing import Standing, Sweep, SweepEvent, SweepListener
 from trainer.sweeps.trials import Trials
 from trainer.sweeps.view import View, course_of
 from trainer.tracking.model import RegisteredName
@@ -172,7 +173,8 @@ def facts_of_sweep(
     facts = facts_of(
         base, profile, KIND, name=spec.name, spec_sha256=spec.sha256, spec_text=spec.text,
         spec_file=str(Path(spec.file).resolve()) if spec.file else None, engine=engine,
-        environment=numeric_environment(engine), register=promote, tags={DATA_TAG: data},
+        environment=numeric_environment(engine), register=promote,
+        tags={DATA_TAG: data, OBJECTIVE_TAG: objective_tag(spec.objective.objective)},
     )  # fmt: skip
     return replace(facts, spec=spec.resolved())
 
@@ -337,6 +339,7 @@ class Sweeping:
         status: Status = "FINISHED" if driver.sweep("FINISHED").winner else "DIVERGED"
         found = self._end(folder, driver.sweep(status), "")
         folder.release()
+        self.listen(Standing(found, 0, driver.workers.count))
         failure: RunError | None = None
         if status == "DIVERGED":
             failure = DivergedError(f"none of the {len(found.trials)} trials came to a good end")
@@ -363,7 +366,7 @@ class Sweeping:
         try:
             leave_sweep(folder, found, self.spec)
         except Exception as error:  # whatever a picture meets
-            text = f"the sweep has not all of its pictures: {type(error).__name__}: {error}"
+            text = f"the sweep has not all that it leaves: {type(error).__name__}: {error}"
             self.listen(Warned(text))
         with suppress(CheckpointError):
             folder.seal(LOG)

@@ -65,7 +65,8 @@ class Trial:
 class Sweep:
     """What a sweep found, or has found so far.
 
-    `planned` is how many trials there will be; `decisions_sha256` names every trial, result and
+    `planned` is how many trials there will be, and `whole` the epochs of one that comes to its end,
+    unless it gets no better; `decisions_sha256` names every trial, result and
     promotion, in their order, and the parameters of each finished trial: it is the same for any
     number of workers. `folder` is None where nothing is kept; `run_id`, `experiment` and
     `tracking_uri` say where MLflow has the run that holds the trials.
@@ -77,6 +78,7 @@ class Sweep:
     space: Mapping[str, Any]
     planned: int
     trials: Sequence[Trial] = ()
+    whole: int = 0
     decisions_sha256: str = ""
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
@@ -123,6 +125,7 @@ class Sweep:
             "winner": None if winner is None else _as_json(winner),
             "trials": [_as_json(trial) for trial in self.trials],
             "epochs": self.epochs,
+            "whole_epochs": self.planned * self.whole,
             "decisions_sha256": self.decisions_sha256,
             "seconds": round(self.seconds, 3),
         }

@@ -6,19 +6,18 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
+from trainer.checkpoints.facts import TRIAL_TAG, VALUE_TAG
 from trainer.engine import EngineName
 from trainer.network.cost import epoch_operations
+from trainer.report.choices import written
 from trainer.runs.profile import Profile
 from trainer.spec.schema import Spec
 from trainer.sweeps.course import Place
 from trainer.sweeps.declaration import SweepSpec
 from trainer.workers.shelf import Shelf
 from trainer.workers.task import Task
-
-TRIAL_TAG: Final = "trainer.trial"
-VALUE_TAG: Final = "trainer.value."
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ class Trials:
     def task(self, place: Place) -> Task:
         """What a worker is to do for a trial."""
         spec, profile = self.spec_of(place.number, place.values), self.profile
-        shown = {f"{VALUE_TAG}{key}": _shown(value) for key, value in place.values.items()}
+        shown = {f"{VALUE_TAG}{key}": written(value) for key, value in place.values.items()}
         return Task(
             id=self.id(place.number),
             spec=spec.resolved(),
@@ -81,8 +80,3 @@ class Trials:
             store=self.store,
             again=self.again,
         )
-
-
-def _shown(value: Any) -> str:
-    """A value as a store shows it."""
-    return value if isinstance(value, str) else f"{value}"

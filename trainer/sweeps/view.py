@@ -65,6 +65,7 @@ class View:
             objective=self.spec.objective.objective,
             space=self.spec.resolved()["space"],
             planned=self.spec.planned,
+            whole=self.spec.rungs[-1],
             trials=[self._trial(place, busy) for place in self.course.places],
             decisions_sha256=digest,
             seconds=seconds,

@@ -120,7 +120,7 @@ class Runs:
         kept = self._experiments if experiment is None else [self._experiment(experiment)]
         names = {found.experiment_id: found.name for found in kept}
         if lacking is not None:
-            where = f"{where} and {_no(lacking)}" if where else _no(lacking)
+            where = f"{_no(lacking)} and {where}" if where else _no(lacking)
         runs: list[Run] = []
         token, left = None, limit
         with words_of(self.store, _EXAMPLES):
@@ -162,13 +162,17 @@ class Runs:
         )
         return [run for run in found if math.isfinite(run.metrics.get(metric, math.nan))]
 
+    def of_sweep(self, sweep: RecordedRun) -> str:
+        """The filter for the runs below a sweep. Raises `UsageError` where it is none."""
+        if not sweep.is_sweep:
+            raise UsageError(f"the run {sweep.id[:8]} ({sweep.name}) is no sweep")
+        return f"tags.`{PARENT}` = '{sweep.run_id}'"
+
     def trials(self, sweep: RecordedRun, count: int | None = None) -> list[RecordedRun]:
         """The trials of a sweep, the best first: those that finished, then those that came
         farther. Raises `UsageError` where the run is no sweep, or has no trial yet.
         """
-        if sweep.tags.get(KIND_TAG) != "sweep":
-            raise UsageError(f"the run {sweep.id[:8]} ({sweep.name}) is no sweep")
-        found = self.search(f"tags.`{PARENT}` = '{sweep.run_id}'", experiment=sweep.experiment)
+        found = self.search(self.of_sweep(sweep), experiment=sweep.experiment)
         found = [run for run in found if run.is_trial]
         if not found:
             raise UsageError(f"the sweep {sweep.id[:8]} has no trials here yet")
