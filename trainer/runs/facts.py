@@ -34,7 +34,7 @@ def facts_of(
         "spec_sha256": spec.sha256,
         "spec_text": spec.text,
         "spec_file": str(Path(spec.file).resolve()) if spec.file else None,
-        "origin": {**origin_of(spec.file), "source": spec.file},
+        "origin": {"source": spec.file, **origin_of(spec.file)},
         "data": {},
         "engine": "",
         "environment": {},

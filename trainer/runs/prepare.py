@@ -20,12 +20,15 @@ from trainer.training.soundness import check_soundness
 
 @dataclass(frozen=True)
 class Prepared:
-    """A spec with its data and the graph of its model, which fit each other and this machine."""
+    """A spec with its data and the graph of its model, which fit each other and this machine.
+    `here` is the spec as this machine has its files, where it has them elsewhere.
+    """
 
     spec: Spec
     dataset: Dataset
     model: Graph
     memory: MemoryEstimate
+    here: Spec | None = None
 
     @property
     def batch_size(self) -> int:

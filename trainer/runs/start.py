@@ -21,9 +21,11 @@ from trainer.spec.messages import near
 from trainer.spec.schema import Spec
 
 
-def first_values(spec: Spec, model: Graph, profile: Profile) -> tuple[Spec, dict[str, Array]]:
+def first_values(
+    spec: Spec, model: Graph, profile: Profile, here: Spec | None = None
+) -> tuple[Spec, dict[str, Array]]:
     """The spec with the whole id of the run and the hash of its parameters, and the values of
-    those that the model takes from it, by name.
+    those that the model takes from it, by name. `here` names the file as this machine has it.
 
     So the resolved spec says exactly where a training began, however the run was named. Raises
     `SpecError` where parameters are missing or have another shape or hash, `UsageError` where
@@ -32,7 +34,7 @@ def first_values(spec: Spec, model: Graph, profile: Profile) -> tuple[Spec, dict
     start = spec.model.init_from
     if start is None:
         return spec, {}
-    run, found = _from_file(spec, start) if start.file else _from_run(spec, start, profile)
+    run, found = _from_file(here or spec) if start.file else _from_run(spec, start, profile)
     sha256 = parameters_sha256(found)
     if start.sha256 not in (None, sha256):
         message = f"the parameters of {_named(start)} have another hash: {sha256}"
@@ -63,7 +65,9 @@ def _from_run(spec: Spec, start: InitFrom, profile: Profile) -> tuple[str, dict[
     return run.id, read_arrays(run.place / PARAMETERS, files[PARAMETERS])
 
 
-def _from_file(spec: Spec, start: InitFrom) -> tuple[None, dict[str, Array]]:
+def _from_file(spec: Spec) -> tuple[None, dict[str, Array]]:
+    start = spec.model.init_from
+    assert start is not None
     assert start.file is not None
     path = Path(spec.file).parent / start.file if spec.file else Path(start.file)
     try:

@@ -110,24 +110,34 @@ def carry_out(order: Order) -> Run:
     return attempt if isinstance(attempt, Run) else attempt.carry_out()
 
 
+def known_run(order: Order) -> Run | None:
+    """The run that the order asks for, if it was trained before: what `carry_out` gives then."""
+    prepared, _ = _ready(order)
+    return _known(order, _facts(order, prepared))
+
+
 def _prepared(order: Order) -> Attempt | Run:
     """All but the training itself; or the run that is known."""
-    profile, recorder = order.profile, order.recorder
-    prepared = order.prepare(order.spec, order.listen)
-    spec, initial = first_values(order.spec, prepared.model, profile)
-    prepared = replace(prepared, spec=spec)
-    if profile.runs is None:
-        job = _job(prepared, profile, initial)
+    prepared, initial = _ready(order)
+    if order.profile.runs is None:
+        job = _job(prepared, order.profile, initial)
         compile_kernels(job)
         return Attempt(job, order.listen, order.stop, began=order.began)
     facts = _facts(order, prepared)
-    known = None if order.again else find_known(profile.runs, facts)
+    known = _known(order, facts)
     if known is not None:
-        return _known_run(order, known, facts)
+        return known
     kept, job = _begin(order, prepared, initial, facts)
-    if recorder is not None:
-        kept.recorder = recorder.follow(kept.folder.path, facts.attempt)
+    if order.recorder is not None:
+        kept.recorder = order.recorder.follow(kept.folder.path, facts.attempt)
     return Attempt(job, order.listen, order.stop, kept, order.began, order.pause_after)
+
+
+def _ready(order: Order) -> tuple[Prepared, Mapping[str, Array]]:
+    """What is to be trained, and the first values of parameters that do not come from the seed."""
+    prepared = order.prepare(order.spec, order.listen)
+    spec, initial = first_values(order.spec, prepared.model, order.profile, prepared.here)
+    return replace(prepared, spec=spec), initial
 
 
 def _begin(
@@ -175,6 +185,12 @@ def _facts(order: Order, prepared: Prepared) -> Facts:
 
 
 # What was trained before ------------------------------------------------------------------------
+
+
+def _known(order: Order, facts: Facts) -> Run | None:
+    assert order.profile.runs is not None
+    known = None if order.again else find_known(order.profile.runs, facts)
+    return None if known is None else _known_run(order, known, facts)
 
 
 def _known_run(order: Order, run: Run, facts: Facts) -> Run:

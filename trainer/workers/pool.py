@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
@@ -30,10 +30,10 @@ class Workers:
     asked to stop, and those that wait are cancelled.
     """
 
-    def __init__(self, workers: list[Worker], ask: Callable[[], None]) -> None:
+    def __init__(self, workers: Sequence[Worker], ask: Callable[[], None]) -> None:
         """`ask` tells all of the workers to save what they do, and to stop."""
         self.count: Final = len(workers)
-        self._all, self._ask = workers, ask
+        self._all, self._ask = [*workers], ask
         self._free: SimpleQueue[Worker] = SimpleQueue()
         for worker in workers:
             self._free.put(worker)
@@ -78,6 +78,12 @@ def open_workers(count: int | None, cluster: str | None, runs: Path) -> Workers:
     They are processes of this machine, or of the Dask cluster whose scheduler has the address
     `cluster`. Raises `UsageError` where that cannot be used.
     """
+    runs.mkdir(parents=True, exist_ok=True)
+    if cluster is not None:
+        from trainer.workers.cluster import Cluster
+
+        found = Cluster.open(cluster, runs)
+        return Workers(found.workers(count), found.stop)
     from trainer.workers.processes import ProcessWorker
     from trainer.workers.spawning import Fresh
 
@@ -86,5 +92,4 @@ def open_workers(count: int | None, cluster: str | None, runs: Path) -> Workers:
     def ask() -> None:
         flag.value = 1
 
-    runs.mkdir(parents=True, exist_ok=True)
     return Workers([ProcessWorker(runs, flag) for _ in range(count or available_cores())], ask)

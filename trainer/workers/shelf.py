@@ -17,6 +17,7 @@ from trainer.data import Dataset, load_dataset
 from trainer.data.misfits import MisfitError
 from trainer.data.on_disk import Reading
 from trainer.data.reading.files import find_files
+from trainer.runs.facts import Origin
 from trainer.runs.prepare import Prepared, prepare
 from trainer.spec.fields import as_tuple
 from trainer.spec.layers import LayersSpec
@@ -41,7 +42,7 @@ class Shelf:
         self._most, self._most_bytes = most, most_bytes
         self._kept: OrderedDict[str, tuple[Identity, Dataset]] = OrderedDict()
         self._guard = threading.Lock()
-        self.origin_of = cache(origin)
+        self.origin_of: Origin = cache(origin)
         """Who starts a run, and the commit, as they were when it was first asked."""
 
     def prepare(self, spec: Spec, listen: Listener = nobody) -> Prepared:

@@ -15,8 +15,9 @@ class Task:
     """A run that is to be trained until an epoch, from where its folder says that it is.
 
     `id` is the name of the run's folder, there already or not. `spec` are the resolved values and
-    `file` the file beside which their data are found. It trains `until` this epoch is done and
-    pauses there, or to its end where that is None or not before it. `parent` is the run that this
+    `file` the file beside which their data are found; `text` is what that says, if the run is to
+    keep it. It trains `until` this epoch is done and pauses there, or to its end where that is None
+    or not before it. `parent` is the run that this
     one belongs to and `tags` are what a store shows of it. With `model` a run that comes to its end
     leaves its model, with `pictures` its pictures; `record` says whether MLflow is to be told of
     it, at the address `store`. What `find_known` finds is not trained, unless `again` says so.
@@ -36,6 +37,7 @@ class Task:
     model: bool = False
     pictures: bool = False
     again: bool = False
+    text: str | None = None
 
 
 Told: TypeAlias = Literal["spec", "data", "machine"]

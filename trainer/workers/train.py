@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -14,7 +13,7 @@ from trainer.errors import CheckpointError, DataError, GraphError, RunError, Spe
 from trainer.runs.attempt import Attempt
 from trainer.runs.profile import Profile
 from trainer.runs.resume import restored
-from trainer.runs.train import Order, carry_out
+from trainer.runs.train import Order, carry_out, known_run
 from trainer.spec.schema import Spec
 from trainer.training import Listener, Run, Stop, never, nobody
 from trainer.workers.reached import answer_of, as_far_as
@@ -34,17 +33,23 @@ def train_task(
     listen: Listener = nobody,
     stop: Stop = never,
     shelf: Shelf | None = None,
-    slice_of: int | None = None,
+    same_attempt: bool = False,
 ) -> Answer:
     """Trains the task's run in the folder `runs` until it is where it is to get, and says how it
     is there. What is there already is not trained again.
 
     `listen` hears the events of the training, `stop` is asked whether to end it with a checkpoint;
-    `shelf` holds what is not read twice. With `slice_of` an attempt of that number goes on, in one
-    of several slices. Raises nothing that a run can meet: that is an answer, too.
+    `shelf` holds what is not read twice. With `same_attempt` the last attempt goes on, of which
+    this is a slice. Raises nothing that a run can meet: that is an answer, too.
     """
+    kept = shelf or Shelf()
+    return attempted(task, lambda: _answered(task, runs, (listen, stop), kept, same_attempt))
+
+
+def attempted(task: Task, work: Callable[[], Answer]) -> Answer:
+    """The answer of the work, also where it raises."""
     try:
-        return _answered(task, runs, (listen, stop), shelf or Shelf(), slice_of)
+        return work()
     except (SpecError, GraphError) as error:
         return _failed(task, error, "spec")
     except DataError as error:
@@ -53,7 +58,7 @@ def train_task(
         return _failed(task, error, "machine")
 
 
-def _answered(task: Task, runs: Path, heard: Heard, shelf: Shelf, slice_of: int | None) -> Answer:
+def _answered(task: Task, runs: Path, heard: Heard, shelf: Shelf, same_attempt: bool) -> Answer:
     folder = RunFolder(runs / task.id, PATIENCE_SECONDS)
     try:
         if not (folder.path / FACTS).exists():
@@ -64,7 +69,7 @@ def _answered(task: Task, runs: Path, heard: Heard, shelf: Shelf, slice_of: int 
                 reached = as_far_as(folder.path, task)
                 if reached is not None:
                     return reached
-                run = _gone_on(task, folder, heard, shelf, slice_of)
+                run = _gone_on(task, folder, heard, shelf, same_attempt)
             except (CheckpointError, ValueError):  # it is damaged: the same comes out again
                 folder.clear()
                 run = _begun(task, folder, heard, shelf)
@@ -75,27 +80,35 @@ def _answered(task: Task, runs: Path, heard: Heard, shelf: Shelf, slice_of: int 
     return as_far_as(folder.path, task) or answer_of(task, run)
 
 
+def known_answer(task: Task, folder: RunFolder, shelf: Shelf) -> Answer | None:
+    """The answer of a run that was trained before, under the id of the task, whose folder is empty;
+    None where there is none. Raises what its training would raise before it begins.
+    """
+    found = known_run(_order(task, folder, (nobody, never), shelf))
+    return None if found is None else as_far_as(folder.path, task) or answer_of(task, found)
+
+
 def _begun(task: Task, folder: RunFolder, heard: Heard, shelf: Shelf) -> Run:
     """The run, from its beginning, or as it is known."""
+    return _ran(lambda: carry_out(_order(task, folder, heard, shelf)))
+
+
+def _order(task: Task, folder: RunFolder, heard: Heard, shelf: Shelf) -> Order:
     listen, stop = heard
-    return _ran(lambda: carry_out(Order(
-        Spec.from_resolved(task.spec, file=task.file), _profile(task, folder.path.parent), listen,
-        stop, task.again, parent=task.parent, tags=task.tags, folder=folder,
-        pause_after=task.until, model=task.model, pictures=task.pictures, prepare=shelf.prepare,
-        origin_of=shelf.origin_of,
-    )))  # fmt: skip
+    spec = Spec.from_resolved(task.spec, file=task.file, text=task.text)
+    return Order(
+        spec, _profile(task, folder.path.parent), listen, stop, task.again, parent=task.parent,
+        tags=task.tags, folder=folder, pause_after=task.until, model=task.model,
+        pictures=task.pictures, prepare=shelf.prepare, origin_of=shelf.origin_of,
+    )  # fmt: skip
 
 
-def _gone_on(
-    task: Task, folder: RunFolder, heard: Heard, shelf: Shelf, slice_of: int | None
-) -> Run:
+def _gone_on(task: Task, folder: RunFolder, heard: Heard, shelf: Shelf, same_attempt: bool) -> Run:
     """The run, from its last checkpoint."""
     listen, stop = heard
     facts = read_facts(folder.path)
-    if task.file is not None:  # the folder may come from elsewhere
-        facts = replace(facts, spec_file=task.file)
     profile = _profile(task, folder.path.parent)
-    attempt = slice_of and facts.attempt
+    attempt = facts.attempt if same_attempt else None
     kept, job = restored(folder, facts, profile, listen, prepare=shelf.prepare, attempt=attempt)
     kept.model, kept.pictures = task.model, task.pictures
     return _ran(Attempt(job, listen, stop, kept, pause_after=task.until).carry_out)
