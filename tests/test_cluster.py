@@ -93,6 +93,8 @@ def test_a_cluster(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         os.kill(places[busy][0], signal.SIGKILL)
         answers = [future.result() for future in futures]
         assert not any(client.run(opened, on_error="ignore").values())
+        client.run(os.open, str(folder / "data" / "rows.csv"), os.O_RDONLY)
+        assert all(client.run(opened).values())  # they are watched indeed
     for answer, (name, each) in zip(answers, specs.items(), strict=True):
         check_same(answer, whole(each))
         facts = read_facts(RUNS / name)
