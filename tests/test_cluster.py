@@ -24,6 +24,7 @@ import trainer
 from trainer import CheckpointError, Profile, Run, Spec, UsageError, load_spec
 from trainer.checkpoints.facts import FACTS, read_facts, read_outcome
 from trainer.checkpoints.folder import CHECKPOINTS, JOURNAL, RunFolder
+from trainer.engine.compiled.engine import keep_kernels
 from trainer.runs.known import load_run
 from trainer.workers import cluster as clusters
 from trainer.workers.cluster import Cluster
@@ -154,6 +155,7 @@ def _new_desk() -> Iterator[None]:
     """Each test has a worker that has nothing yet."""
     yield
     _desk.cache_clear()
+    keep_kernels(0)
 
 
 def ask(client: Here, *tasks: Task) -> list[Answer]:

@@ -126,15 +126,20 @@ def keep_kernels(most: int) -> None:
     """
     global _most
     _most = most
+    _drop()
 
 
 def _keep(recipe: str, compiled: Compiled) -> Compiled:
     """Keeps the kernels as those that were used last."""
     _kept.pop(recipe, None)
     _kept[recipe] = compiled
+    _drop()
+    return compiled
+
+
+def _drop() -> None:
     while len(_kept) > _most:
         del _kept[next(iter(_kept))]
-    return compiled
 
 
 class Compiled:
