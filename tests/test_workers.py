@@ -255,7 +255,12 @@ def test_another_learning_rate_compiles_nothing(
     spec = load_spec(write_spec({"sgd.momentum": 0.5}))
     made: list[int] = []
     real = compiled.kernels_of
-    monkeypatch.setattr(compiled, "kernels_of", lambda *sizes: made.append(1) or real(*sizes))
+
+    def count(*sizes: Any, **others: Any) -> Any:
+        made.append(1)
+        return real(*sizes, **others)
+
+    monkeypatch.setattr(compiled, "kernels_of", count)
     compiled.keep_kernels(0)  # forgets those of other tests
     compiled.keep_kernels(2)
     try:
