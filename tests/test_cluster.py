@@ -59,22 +59,33 @@ def check_same(answer: Answer, run: Run) -> None:
         assert found.history[name].values.tobytes() == series.values.tobytes(), name
 
 
+def wait_for(condition: Callable[[], object], seconds: float = 30) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def size_of(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
 @pytest.mark.filterwarnings("ignore")  # of what Dask leaves open in the end
 def test_a_cluster(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two workers, elsewhere, one of which is killed in mid-trial."""
+    """Two workers, elsewhere, one of which is killed in mid-trial; at last the trial is paused."""
     from distributed import LocalCluster
 
-    monkeypatch.setattr(clusters, "SLICE_SECONDS", 0.2)
+    monkeypatch.setattr(clusters, "SLICE_SECONDS", 0.1)
     (folder / "data").mkdir()
     rows = "".join(f"{a},{b},{y}\n" for a, b, y in ROWS * 10)
     (folder / "data" / "rows.csv").write_text("a,b,y\n" + rows)
     (folder / "data" / "spec.yaml").write_text(
         "name: elsewhere\ndata: {source: {csv: rows.csv}, target: y, split: {validation: 0.2}}\n"
         "model: {loss: logistic, layers: [{units: 4, activation: tanh}, {units: 1}]}\n"
-        "sgd: {learning_rate: 0.05, batch_size: 4, epochs: 250, momentum: 0.5}\n"
+        "sgd: {learning_rate: 0.05, batch_size: 4, epochs: 10, momentum: 0.5}\n"
     )
-    spec = load_spec("data/spec.yaml")
-    specs = {ID: spec, OTHER: spec.changed({"seed": 1, "sgd.epochs": 20})}
+    short = load_spec("data/spec.yaml")
+    endless = short.changed({"sgd.epochs": 10**6})
     with (
         LocalCluster(
             n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=50
@@ -85,23 +96,32 @@ def test_a_cluster(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         client.register_plugin(Watched(str(folder)))
         places = client.run(place)
         assert len({where for _, where in places.values()}) == workers.count == 2
-        futures = [workers.submit(task(each, name)) for name, each in specs.items()]
-        futures[1].result()
-        while not (RUNS / ID / FACTS).exists() or not any(client.processing().values()):
-            time.sleep(0.01)
+        first, second = (workers.submit(task(each, name)) for each, name in
+                         ((endless, ID), (short, OTHER)))  # fmt: skip
+        ended = second.result(60)
+        wait_for(lambda: size_of(RUNS / ID / JOURNAL) and any(client.processing().values()))
         busy = next(address for address, keys in client.processing().items() if keys)
-        assert not futures[0].done()
+        before = size_of(RUNS / ID / JOURNAL)
         os.kill(places[busy][0], signal.SIGKILL)
-        answers = [future.result() for future in futures]
-        assert not any(client.run(opened, on_error="ignore").values())
+        wait_for(lambda: size_of(RUNS / ID / JOURNAL) > before)
+        wait_for(lambda: client.run(opened))  # of the new worker, too
+        asked = time.monotonic()
+        workers.pause()
+        paused = first.result(60)
+        assert time.monotonic() - asked < 5
+        assert not any(client.run(opened).values())
         client.run(os.open, str(folder / "data" / "rows.csv"), os.O_RDONLY)
         assert all(client.run(opened).values())  # they are watched indeed
-    for answer, (name, each) in zip(answers, specs.items(), strict=True):
-        check_same(answer, whole(each))
-        facts = read_facts(RUNS / name)
-        assert (answer.attempt, facts.attempt) == (1, 1)  # slices are none
-        assert facts.spec_file == str(folder / "data" / "spec.yaml")
-        assert facts.data["origin"] == str(folder / "data" / "rows.csv")
+    check_same(ended, whole(short))
+    assert (paused.status, paused.attempt) == ("KILLED", 1)  # slices are no attempts
+    facts = read_facts(RUNS / ID)
+    assert facts.spec_file == str(folder / "data" / "spec.yaml")
+    assert facts.data["origin"] == str(folder / "data" / "rows.csv")
+    until = paused.epoch + 1
+    gone_on, again = (train_task(task(endless, name, until), RUNS) for name in (ID, "a" * 32))
+    assert (gone_on.epoch, gone_on.attempt, again.attempt) == (until, 2, 1)
+    assert gone_on.parameters_sha256 == again.parameters_sha256
+    assert gone_on.metrics == again.metrics
 
 
 # Without a cluster ------------------------------------------------------------------------------
