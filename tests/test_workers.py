@@ -315,7 +315,7 @@ def test_processes(write_spec: WriteSpec) -> None:
         asked = time.monotonic()
         assert [future.result().status for future in waits] == ["KILLED"] * 2
         killed = futures[1].result()
-        assert time.monotonic() - asked < 1.5
+        assert time.monotonic() - asked < 3  # on a busy machine
     assert not any(map(is_alive, pids))
     assert (killed.status, killed.step > 0) == ("KILLED", True)
     whole = trainer.train(spec, profile=Profile(runs=Path("others"), record=False))

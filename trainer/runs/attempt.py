@@ -57,7 +57,8 @@ _GO_ON: Final = "\n  hint: go on from there with: train resume {} --set sgd.lear
 class Kept:
     """The folder of a run, what it says of it, and who tells MLflow, if anyone does, and whether
     the attempt `awaits` that. `past` are the events of earlier attempts and `size` the bytes of the
-    journal that hold them. A run that comes to its end leaves its `model` and `pictures`.
+    journal that hold them. A run that comes to its end leaves its `model` and `pictures`; one
+    without pictures leaves the record of its steps only then.
     """
 
     folder: RunFolder
@@ -268,7 +269,8 @@ class Attempt:
         if kept is None:
             return
         try:
-            leave_numbers(kept.folder, self.job, trace=ended.status != "PAUSED")
+            over = ended.status in ("FINISHED", "DIVERGED")
+            leave_numbers(kept.folder, self.job, trace=over or kept.pictures)
             if kept.model and (ended.status == "FINISHED" or self._diverged_late(ended)):
                 leave_model(kept.folder, self.job)
             outcome = self._outcome(ended, run.parameters_sha256, list(run.findings), run.seconds)
