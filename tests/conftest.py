@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from trainer.training import Job
 
 ROOT = Path(__file__).parent.parent
-ALL_CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
+SWEEPS = sorted((ROOT / "configs/sweeps").glob("*.yaml"))
+"""Those that declare many runs."""
+ALL_CONFIGS = sorted({*(ROOT / "configs").rglob("*.yaml")} - {*SWEEPS})
+"""Those that declare one run, or a graph."""
 CONFIGS = [path for path in ALL_CONFIGS if "\nsgd:" in path.read_text()]
 """Those that train; the others are explained."""
 

@@ -320,6 +320,16 @@ def test_version(train) -> None:
     assert (code, out.split()[0]) == (0, "train")
 
 
+def test_schema_of_sweeps_is_the_one_in_docs(train) -> None:
+    """Renew it with `train schema --sweep > docs/sweep.schema.json`."""
+    code, out, _ = train("schema", "--sweep")
+    assert code == 0
+    assert out == (ROOT / "docs" / "sweep.schema.json").read_text()
+    schema = json.loads(out)
+    assert schema["$defs"]["HalvingSpec"]["properties"]["from"]["description"]
+    assert all("description" in value for value in schema["properties"].values())
+
+
 def test_schema_is_the_one_in_docs(train) -> None:
     """Editors read docs/spec.schema.json; renew it with `train schema > docs/spec.schema.json`."""
     code, out, _ = train("schema")

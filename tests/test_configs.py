@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import ALL_CONFIGS, CONFIGS, ROOT
+from conftest import ALL_CONFIGS, CONFIGS, ROOT, SWEEPS
 
 import trainer
 from trainer import Profile, load_spec
+from trainer.sweeps.declaration import load_sweep
+from trainer.sweeps.plan import plan_sweep
 
 # config: metric, what it must reach, and whether less is better
 GOALS: dict[str, dict[str, tuple[float, float]]] = {
@@ -28,9 +30,24 @@ GOALS: dict[str, dict[str, tuple[float, float]]] = {
     "6_network": {"train_r2": (0.99, 1.0)},
 }
 
+# sweep: its trials, and about how many epochs they take together
+PLANS = {"flats": (64, 1025), "iris": (24, 24 * 60)}
+
 
 def test_every_config_has_a_goal() -> None:
     assert sorted(GOALS) == sorted(path.stem for path in CONFIGS)
+    assert sorted(PLANS) == sorted(path.stem for path in SWEEPS)
+
+
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
+def test_sweep(path: Any) -> None:
+    """Every trial that is known fits its data, and all together are soon done."""
+    spec = load_sweep(path)
+    plan = plan_sweep(spec, 2)
+    assert (plan.trials, plan.usual_epochs) == PLANS[path.stem]
+    assert plan.seconds < 60
+    assert not plan.notes
+    assert spec.name == f"{path.stem}-sweep"
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
@@ -45,15 +62,15 @@ def test_config(path: Any, store: str) -> None:
     assert losses[-1] < 0.9 * losses[0]
 
 
-@pytest.mark.parametrize("path", ALL_CONFIGS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [*ALL_CONFIGS, *SWEEPS], ids=lambda path: path.stem)
 def test_config_is_short_named_and_known_to_editors(path: Any) -> None:
-    text = path.read_text()
+    text, kind = path.read_text(), "sweep" if path in SWEEPS else "spec"
     first, second = text.splitlines()[:2]
     relative = "/".join([".."] * len(path.relative_to(ROOT).parts[:-1]))
-    assert first == f"# yaml-language-server: $schema={relative}/docs/spec.schema.json"
+    assert first == f"# yaml-language-server: $schema={relative}/docs/{kind}.schema.json"
     assert second.startswith("# ")  # what to look at
     assert len(text.splitlines()) <= 40
-    assert yaml.safe_load(text)["name"] == path.stem
+    assert yaml.safe_load(text)["name"].removesuffix("-sweep") == path.stem
 
 
 @pytest.mark.parametrize(

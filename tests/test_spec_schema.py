@@ -6,13 +6,17 @@ import re
 from typing import Any
 
 import pytest
-from conftest import ALL_CONFIGS, ROOT
+from conftest import ALL_CONFIGS, ROOT, SWEEPS
 from pydantic import TypeAdapter
 from specs import INLINE, SKETCH, TEXTS, read
+from test_sweep_spec import IN_PLACE, SWEEP
 
 from trainer.spec import Sketch, Spec
+from trainer.sweeps.declaration import SweepSpec, load_sweep
 
 SCHEMA = TypeAdapter(Spec | Sketch).json_schema()
+SWEEP_SCHEMA = TypeAdapter(SweepSpec).json_schema()
+DEFINITIONS = SWEEP_SCHEMA["$defs"] | SCHEMA["$defs"]
 
 
 class Refused(Exception):
@@ -69,7 +73,7 @@ CHECKS: dict[str, Any] = {
         any(TYPES[name](v) for name in ([r] if isinstance(r, str) else r)), w, r),
     "enum": lambda v, r, s, w: _must(v in r, w, r),
     "const": lambda v, r, s, w: _must(v == r, w, r),
-    "$ref": lambda v, r, s, w: check_schema(v, SCHEMA["$defs"][r.removeprefix("#/$defs/")], w),
+    "$ref": lambda v, r, s, w: check_schema(v, DEFINITIONS[r.removeprefix("#/$defs/")], w),
     "anyOf": lambda v, r, s, w: _all_of(v, r, 1, len(r), w),
     "oneOf": lambda v, r, s, w: _all_of(v, r, 1, 1, w),
     "properties": _properties,
@@ -133,6 +137,43 @@ def test_the_schema_refuses(old: str, new: str) -> None:
     assert INLINE.count(old) == 1
     with pytest.raises(Refused):
         check_schema(read(INLINE.replace(old, new)), SCHEMA)
+
+
+@pytest.mark.parametrize(
+    "text", [SWEEP, IN_PLACE, *(path.read_text() for path in SWEEPS)], ids=lambda text: text[:12]
+)
+def test_the_schema_of_sweeps_takes(text: str) -> None:
+    check_schema(read(text), SWEEP_SCHEMA)
+
+
+def test_the_schema_of_sweeps_takes_what_is_kept() -> None:
+    spec = load_sweep(SWEEPS[0])
+    check_schema(spec.resolved(), SWEEP_SCHEMA)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("val_loss", "loss"),
+        ("val_loss", "{maximise: 3}"),
+        ("{from: 2}", "{first: 2}"),
+        ("{log: [1e-4, 0.3]}", "{log: [0, 0.3]}"),
+        ("{log: [1e-4, 0.3]}", "{log: [1e-4]}"),
+        ("{log: [1e-4, 0.3]}", "{lgo: [1e-4, 0.3]}"),
+        ("{log: [1e-4, 0.3]}", "[1e-4, 0.3]"),
+        ("method: random", "method: bayes"),
+        ("trials: 6", "trials: 0"),
+        ("seed: 7", "seed: 7.5"),
+        ("seed: 7", "slots: 0"),
+        ("spec: runs/one.yaml", "spec: 3"),
+        ("spec: runs/one.yaml", "sgd: {momentum: 2}"),
+        ("objective:", "objectives:"),
+    ],
+)
+def test_the_schema_of_sweeps_refuses(old: str, new: str) -> None:
+    assert SWEEP.count(old) == 1
+    with pytest.raises(Refused):
+        check_schema(read(SWEEP.replace(old, new)), SWEEP_SCHEMA)
 
 
 BLOCK = re.compile(r"^```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -155,7 +155,7 @@ def test_the_plan() -> None:
     for line in (
         "trials  27 trials of 20 epochs; compared after 2, 6 and 18, where the others wait",
         "epochs  about 128, at most 540",
-        "checked 36 of them against the data",
+        "checked 36 points of the space against the data",
     ):
         assert f"\n{line}\n" in text
 

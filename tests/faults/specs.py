@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import random
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from trainer import TrainerError, load_spec
+from trainer.sweeps.declaration import load_sweep
 
 from .tally import Tally
 
-CONFIGS: Final = sorted((Path(__file__).parents[2] / "configs").rglob("*.yaml"))
+ROOT: Final = Path(__file__).parents[2] / "configs"
+CONFIGS: Final = sorted(ROOT.rglob("*.yaml"))
 SECONDS: Final = 2.0
 SYNTAX: Final[tuple[str, ...]] = (
     *"{}[]:,-#&*!|>'\"%@`?~\\\0\t\r\n", "\n- ", "? ", ": ", "<<: ", "*a", "&a ",
@@ -23,24 +26,30 @@ SYNTAX: Final[tuple[str, ...]] = (
 
 
 def mutations(folder: Path, number: int, seed: int = 1) -> Tally:
-    """So many mutated configs: read, or refused with a `TrainerError`, within two seconds."""
+    """So many mutated configs: read, or refused with a `TrainerError`, within two seconds. Those of
+    sweeps are read as sweeps, with the specs that they name beside them.
+    """
     tally = Tally("mutated configs")
-    texts = [path.read_bytes() for path in CONFIGS]
-    file = folder / "mutated.yaml"
+    texts = [(path.read_bytes(), path.parent.name == "sweeps") for path in CONFIGS]
+    file = folder / "sweeps" / "mutated.yaml"
+    file.parent.mkdir(exist_ok=True)
+    shutil.copy(ROOT / "flats.yaml", folder)
     for i in range(number):
         chance = random.Random(f"{seed}/{i}")
-        data = chance.choice(texts)
+        data, is_sweep = chance.choice(texts)
         for _ in range(chance.choice((1, 1, 2, 5, 20))):
             data = chance.choice(CHANGES)(data, chance)
         file.write_bytes(data)
-        tally.case(f"mutation {i} of seed {seed}", _fault(file))
+        tally.case(
+            f"mutation {i} of seed {seed}", _fault(file, load_sweep if is_sweep else load_spec)
+        )
     return tally
 
 
-def _fault(file: Path) -> str | None:
+def _fault(file: Path, load: Callable[[Path], object]) -> str | None:
     began = time.perf_counter()
     try:
-        load_spec(file)
+        load(file)
     except TrainerError as error:
         str(error)
     except Exception as error:  # a user would see a traceback

@@ -115,7 +115,9 @@ def _show_graph(prepared: Prepared, config: Path) -> None:
     print(f"\n{fingerprint}\nThe spec is valid. Next: {program()} {config}")
 
 
-def schema() -> None:
+def schema(
+    sweep: Annotated[bool, typer.Option("--sweep", help="That of sweeps.")] = False,
+) -> None:
     """Print the JSON Schema of the spec.
 
     Editors that know it complete and check specs as they are written.
@@ -125,10 +127,11 @@ def schema() -> None:
     from pydantic import TypeAdapter
 
     from trainer.spec import Sketch, Spec
+    from trainer.sweeps.declaration import SweepSpec
 
     document = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
-    both = TypeAdapter(Spec | Sketch).json_schema()
-    print_json(document | both, indent=2)
+    kinds: Any = SweepSpec if sweep else Spec | Sketch
+    print_json(document | TypeAdapter(kinds).json_schema(), indent=2)
 
 
 def ui(

@@ -9,7 +9,9 @@ from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import Annotated, Any, Final, Literal, Self, TypeVar
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, GetJsonSchemaHandler, ValidationError, field_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import core_schema
 
 from trainer.errors import DataError, Problem, SpecError, UsageError
 from trainer.spec.changes import OPTION, Changes
@@ -86,6 +88,25 @@ class SweepSpec(Declaration):
             raise wrong("nothing varies: expected at least one key of the spec",
                         "for example sgd.learning_rate: {log: [1e-4, 0.3]}")  # fmt: skip
         return space
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """As a file may be: with the path of the spec, or with its parts in place."""
+        found = super().__get_pydantic_json_schema__(schema, handler)
+        made = handler.resolve_ref_schema(found)
+        keys, required = made["properties"], made["required"]
+        spec = keys["spec"]
+        parts = handler.resolve_ref_schema(spec)["properties"]
+        path = {"type": "string", "minLength": 1}
+        keys["spec"] = {"anyOf": [path, {"$ref": spec["$ref"]}], "description": spec["description"]}
+        required.remove("spec")
+        keys |= {part: {k: v for k, v in parts[part].items() if k != "default"} for part in PARTS}
+        sgd = dict(handler.resolve_ref_schema(parts["sgd"]))
+        del sgd["required"]  # what the space says need not stand there
+        keys["sgd"] = {"anyOf": [parts["sgd"], sgd], "description": parts["sgd"]["description"]}
+        return found
 
     # Reading --------------------------------------------------------------------------------
 

@@ -96,7 +96,7 @@ class Plan:
             f"{show_bytes(self.trial_memory)}, the rest is Python and its libraries",
             f"disk    about {show_bytes(self.disk)}",
             f"time    about {show_seconds(self.seconds)} on {on}",
-            f"checked {self.checked:,} of them against the data",
+            f"checked {self.checked:,} points of the space against the data",
             *(f"note    {note}" for note in self.notes),
         ]
         return "\n".join(lines) + "\n"
