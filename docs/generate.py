@@ -11,7 +11,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,12 @@ from trainer.graph.initialisers import INITIALISERS
 from trainer.graph.ops import ACTIVATIONS
 from trainer.metrics import METRICS
 from trainer.spec import Sketch, Spec
+from trainer.sweeps.declaration import SweepSpec
 
 PAGES = Path(__file__).parent
-DEFINITIONS = TypeAdapter(Spec | Sketch).json_schema()["$defs"]
+SPEC = TypeAdapter(Spec | Sketch).json_schema()["$defs"]
+SWEEP = TypeAdapter(SweepSpec).json_schema()
+DEFINITIONS = {**SWEEP["$defs"], "SweepSpec": SWEEP, **SPEC}
 
 
 def _code(value: object) -> str:
@@ -57,6 +60,7 @@ def _type(value: dict[str, Any]) -> str:
     if options:
         optional = "default" in value and value["default"] is None
         options = [option for option in options if not optional or option != {"type": "null"}]
+        options = [option for option in options if option.get("title") not in DEFINITIONS]
         return _either([_option(option, options) for option in options])
     if "$ref" in value:
         return _link(value["$ref"].split("/")[-1])
@@ -133,8 +137,21 @@ def _titles(value: Any) -> Iterator[str]:
 
 def spec_keys() -> str:
     """A table for each model of the schema, in the order in which a spec refers to them."""
+    return _tables(_titles([{"$ref": "/Spec"}, {"$ref": "/Sketch"}]))
+
+
+def sweep_keys() -> str:
+    """A table for each model that a sweep has of its own; those of its spec are on another page."""
+    text = _tables(title for title in _titles({"$ref": "/SweepSpec"}) if title not in SPEC)
+    links = "|".join(title.lower() for title in SPEC)
+    text = re.sub(rf"\(#({links})\)", r"(spec.md#\1)", text)
+    return text.replace("| from the other keys |", "| none |")
+
+
+def _tables(titles: Iterable[str]) -> str:
+    """A table for each of these models."""
     lines: list[str] = []
-    for title in dict.fromkeys(_titles([{"$ref": "/Spec"}, {"$ref": "/Sketch"}])):
+    for title in dict.fromkeys(titles):
         model = DEFINITIONS[title]
         text = " ".join(model["description"].split("\n\n")[0].split())
         lines += [f"### {title}", "", text, ""]
@@ -189,6 +206,7 @@ def cli_help() -> str:
 
 PARTS: dict[str, Callable[[], str]] = {
     "spec-keys": spec_keys,
+    "sweep-keys": sweep_keys,
     "ops": ops_table,
     "activations": activations,
     "metrics": metrics_table,

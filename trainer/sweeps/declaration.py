@@ -50,7 +50,7 @@ class SweepSpec(Declaration):
     name: Name
     """What the sweep is called."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    """Decides what is drawn of the space."""
+    """Decides what is drawn of the space; and all of a run whose parts stand in the file."""
     spec: Spec
     """The run whose keys vary: the path of its file, relative to the sweep's; or its values. In
     their place `data`, `model`, `sgd` and `evaluation` may stand in the sweep's file."""
