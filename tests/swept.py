@@ -13,6 +13,7 @@ from trainer import Profile
 from trainer.checkpoints.folder import RunFolder
 from trainer.report.recorded import OBJECTIVE_TAG
 from trainer.runs.facts import facts_of
+from trainer.runs.recording import open_recorder
 from trainer.sweeps.declaration import SweepSpec, load_sweep
 from trainer.sweeps.describe import describe_sweep, leave_sweep, objective_tag
 from trainer.sweeps.standing import Sweep, Trial, TrialStatus
@@ -75,6 +76,15 @@ def carry_out(
     folder.end(describe_sweep(found, spec))
     folder.release()
     return found
+
+
+def record(found: Sweep) -> None:
+    """Has MLflow told of a sweep and its trials."""
+    assert found.folder is not None
+    recorder = open_recorder(Profile())
+    for folder in (found.folder, *(RUNS / each.id for each in found.trials)):
+        recorder.follow(folder, 1)
+    recorder.finish()
 
 
 def trial_of(number: int, values: Mapping[str, Any], answer: Answer, metric: str) -> Trial:

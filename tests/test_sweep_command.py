@@ -59,7 +59,7 @@ def test_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
     progress = SweepProgress(False)
     for event in going_on():
         progress.on(event)
-    progress.on(Warned("trial 2 diverged: the loss is inf"))
+    progress.on(Warned("trial 2 diverged: the loss is inf\n  likely cause: its rate"))
     progress.stop()
     out, err = capsys.readouterr()
     assert out == ""
@@ -311,7 +311,7 @@ def test_resume_and_reproduce_know_a_sweep(train: Train, write_spec: WriteSpec) 
     carry_out(declare())
     assert is_sweep("tiny-sweep", RUNS)
     assert is_sweep("last", RUNS)
-    for name, runs in (("tiny-sweep trial 0", RUNS), ("nobody", RUNS), ("tiny-sweep", None)):
+    for name, runs in (("trial 0 of tiny-sweep", RUNS), ("nobody", RUNS), ("tiny-sweep", None)):
         assert not is_sweep(name, runs)
     code, _, err = train("resume", "tiny-sweep", "--set", "sgd.epochs=9")
     assert (code, "goes on as it was declared" in err) == (2, True)

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from conftest import Train, WriteSpec
 from mlflow import MlflowClient
-from swept import RUNS, SWEEP, carry_out, declare
+from swept import RUNS, SWEEP, carry_out, declare, record
 from test_comparing import Store
 
 from trainer import Profile, load_model
@@ -24,7 +24,6 @@ from trainer.checkpoints.folder import find_folder
 from trainer.errors import UsageError
 from trainer.report.recorded import objective_of
 from trainer.runs.finding import find_run
-from trainer.runs.recording import open_recorder
 from trainer.sweeps.describe import declared, describe_sweep
 from trainer.sweeps.standing import Objective, Sweep, Trial
 from trainer.tracking.runs import Runs
@@ -158,7 +157,7 @@ def test_the_name_of_a_sweep_is_that_of_its_best_trial(write_spec: WriteSpec) ->
     for name, predicted in own.predict(MOONS).items():
         assert np.array_equal(predicted, trained.model.predict(MOONS)[name])
     assert find_folder(RUNS, "last") == folder
-    assert find_folder(RUNS, "tiny-sweep trial 2").name == found.trials[2].id
+    assert find_folder(RUNS, "trial 2 of tiny-sweep").name == found.trials[2].id
     for name in ("parameters.safetensors", "preprocessing.json"):
         assert (folder / "files" / name).read_bytes() == (
             RUNS / winner.id / "files" / name
@@ -181,11 +180,7 @@ def test_a_sweep_without_a_winner_stands_for_nothing(write_spec: WriteSpec) -> N
 def test_a_recorded_sweep(train: Train, store: str, write_spec: WriteSpec) -> None:
     write_spec(ROWS)
     found = carry_out(declare(SWEEP.replace("objective: val_loss", "objective: val_accuracy")))
-    recorder = open_recorder(Profile())
-    assert found.folder is not None
-    for folder in (found.folder, *(RUNS / each.id for each in found.trials)):
-        recorder.follow(folder, 1)
-    recorder.finish()
+    record(found)
     runs = Runs(resolve_store(store, RUNS))
     sweep = runs.find("tiny-sweep")
     assert (sweep.status, sweep.trains) == ("FINISHED", True)

@@ -72,7 +72,7 @@ def test_a_trial() -> None:
               "model.layers[0].activation": "relu"}  # fmt: skip
     trial = sweep.trial(values, 3)
     assert (trial.name, trial.tracking.experiment, trial.file) == (
-        "many trial 3", "one", "runs/one.yaml"
+        "trial 3 of many", "one", "runs/one.yaml"
     )  # fmt: skip
     assert trial.sha256 == load_spec("runs/one.yaml", values).sha256
     assert trial.model.layers[0].init == "he_uniform"  # found anew, as for `--set`

@@ -17,12 +17,15 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 import pytest
-from conftest import ROOT
+import yaml
+from conftest import ROOT, TINY
 from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
+from swept import carry_out, declare, record
 from test_ui import UI, free_port
 
 from trainer import Run, Spec, load_spec, train
 from trainer.runs.facts import named
+from trainer.sweeps.standing import Sweep
 
 BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS: Final = (
@@ -39,6 +42,12 @@ SPECS: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
     "line": ("linear_regression", {}),
 }
 """The runs by name: a config and its overrides."""
+MOONS: Final[Mapping[str, Any]] = {
+    "data": {"source": {"synthetic": "two_moons", "rows": 40},
+             "split": {"validation": 0.3, "test": 0.2}},
+    "sgd": {"learning_rate": 0.5, "batch_size": 8, "epochs": 9},
+}  # fmt: skip
+"""What the trials of the sweep have besides."""
 
 
 def find_browser() -> str:
@@ -54,11 +63,12 @@ def find_browser() -> str:
 
 @dataclass(frozen=True)
 class Site:
-    """MLflow's UI at an address, and the specs and runs that it shows, by name."""
+    """MLflow's UI at an address, and the specs and runs that it shows, by name, and a sweep."""
 
     address: str
     specs: Mapping[str, Spec]
     runs: Mapping[str, Run]
+    sweep: Sweep
 
 
 @pytest.fixture(scope="session")
@@ -70,7 +80,7 @@ def _browser() -> str:
 def site(
     _browser: str, _kernel_cache: None, _fresh_store: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Site]:
-    """Three runs, and `train ui` on them."""
+    """Three runs, a sweep, and `train ui` on them."""
     folder = tmp_path_factory.mktemp("site")
     (folder / "runs").mkdir()
     shutil.copy(_fresh_store, folder / "runs" / "mlflow.db")
@@ -86,9 +96,12 @@ def site(
             for name, (config, changes) in SPECS.items()
         }
         runs = {name: train(spec) for name, spec in specs.items()}
+        Path("spec.yaml").write_text(yaml.safe_dump({**TINY, **MOONS}))
+        sweep = carry_out(declare())
+        record(sweep)
         port = free_port()
         with _served(port):
-            yield Site(f"http://127.0.0.1:{port}", specs, runs)
+            yield Site(f"http://127.0.0.1:{port}", specs, runs, sweep)
 
 
 @contextmanager

@@ -255,6 +255,50 @@ def test_a_model(page: Page, site: Site, picture: Picture) -> None:
     picture("model")
 
 
+def test_a_sweep(page: Page, site: Site, picture: Picture) -> None:
+    """Its trials are below it, with what they chose; its page tells the best; two are compared."""
+    page.goto(f"{site.address}/{view_path('3')}")
+    page.get_by_role("heading", name="Runs", exact=True).wait_for()
+    sweep = page.get_by_role("link", name="tiny-sweep", exact=True).first
+    trials = page.get_by_role("link", name=re.compile("^trial [0-9]"))
+    expect(sweep).to_be_visible()
+    expect(trials).to_have_count(0)
+    page.get_by_role("gridcell").filter(has=sweep).get_by_role("button").click()
+    expect(trials).to_have_count(3)
+    for name in ("val_loss", "sgd/learning_rate", "sgd/schedule/type"):
+        expect(page.get_by_role("columnheader", name=name, exact=True).first).to_be_visible()
+    for chosen in ("0.001", "0.002"):
+        expect(page.get_by_role("gridcell", name=chosen, exact=True)).to_have_count(1)
+    picture("sweep")
+
+    boxes = page.get_by_role("checkbox", name=re.compile("^Press Space"))
+    for box in boxes.all()[1:3]:
+        box.check()
+    page.get_by_role("button", name="Compare").click()
+    page.get_by_role("heading", name="Comparing 2 Runs from 1 Experiment").wait_for()
+    picture("sweep_compared")
+
+    page.go_back()
+    page.get_by_role("link", name="tiny-sweep", exact=True).first.click()
+    page.get_by_role("heading", name="tiny-sweep", exact=True).wait_for()
+    page.get_by_text("Show more").first.click()
+    expect(page.get_by_role("heading", name="The best trials")).to_be_visible()
+    best = site.sweep.winner
+    assert best is not None
+    line = f"Best: trial 1, val_loss {best.value:.5g}"
+    expect(page.get_by_text(line)).to_be_visible()
+    expect(page.get_by_role("cell", name="cosine, warmup 1").first).to_be_visible()
+    picture("sweep_run")
+    page.get_by_role("tab", name="Artifacts").click()
+    page.get_by_text("plots", exact=True).click()
+    for name in ("history", "parallel", "slices"):
+        page.get_by_test_id("artifact-tree-node").filter(has_text=f"{name}.png").click()
+        image = page.get_by_role("img", name=f"plots/{name}.png")
+        expect(image).to_be_visible()
+        page.wait_for_function("image => image.naturalWidth > 500", arg=image.element_handle())
+        picture(f"plot_sweep_{name}")
+
+
 def test_a_missing_browser_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("TRAINER_BROWSER", raising=False)

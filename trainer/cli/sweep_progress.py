@@ -44,7 +44,7 @@ class SweepProgress:
     def on(self, event: SweepEvent) -> None:
         """Shows one event."""
         if not isinstance(event, Standing):
-            warn(event.message)
+            warn(_briefly(event.message))
             return
         first, self.begun = not self.begun, True
         if self._silent:
@@ -97,6 +97,11 @@ class SweepProgress:
 
 def _say(text: str) -> None:
     print(visible(text), file=sys.stderr)
+
+
+def _briefly(message: str) -> str:
+    """What is told of a trial that came to no good end, in a line: there may be many."""
+    return message.splitlines()[0] if message.startswith("trial ") else message
 
 
 def settled(found: Sweep) -> int:

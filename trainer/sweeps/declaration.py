@@ -215,7 +215,7 @@ class SweepSpec(Declaration):
         """The run with these values at the keys of the space, in the experiment of the others; it
         is called after the sweep and its number. Raises `SpecError`, located in the sweep's file.
         """
-        name = self.name if number is None else f"{self.name[:180]} trial {number}"
+        name = self.name if number is None else f"trial {number} of {self.name[:180]}"
         experiment = self.base.tracking.experiment or self.base.name
         where = {"name": name, "tracking.experiment": experiment}
         try:
