@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -21,6 +21,7 @@ from trainer.errors import (
     InterruptedRun,
     RunError,
     TrackingError,
+    TrainerError,
     UsageError,
 )
 from trainer.numerics import EDITION
@@ -35,7 +36,7 @@ from trainer.sweeps.declaration import SweepSpec
 from trainer.sweeps.describe import describe_sweep, leave_sweep, objective_tag
 from trainer.sweeps.driver import Driver, Script
 from trainer.sweeps.log import LOG, Began, Log, read_log
-from trainer.sweeps.sampling import optuna_version, sampler_of
+from trainer.sweeps.sampling import Sampler, optuna_version, sampler_of
 from trainer.sweeps.standing import Standing, Sweep, SweepEvent, SweepListener
 from trainer.sweeps.trials import Trials
 from trainer.sweeps.view import View, course_of
@@ -104,7 +105,9 @@ def sweep(
         return Sweeping(spec, facts, path, profile, listen, stop, again, shelf, began).carry_out()
     with scratch_runs(profile) as elsewhere:
         path = (elsewhere.runs or Path()) / facts.id
-        sweeping = Sweeping(spec, facts, path, elsewhere, listen, stop, True, shelf, began)
+        sweeping = Sweeping(
+            spec, facts, path, elsewhere, listen, stop, True, shelf, began, kept=False
+        )
         return replace(sweeping.carry_out(), folder=None)
 
 
@@ -246,16 +249,18 @@ class Sweeping:
     shelf: Shelf
     began: float
     script: Script | None = None
+    kept: bool = True
     _recorder: Recorder | None = field(init=False, default=None)
     _following: Following | None = field(init=False, default=None)
     _written: float = field(init=False, default=0.0)
 
     def carry_out(self) -> Sweep:
         """Takes it to its end."""
+        sampler = sampler_of(self.spec)
         folder = RunFolder(self.path)
         try:
             self._open(folder)
-            return self._drive(folder)
+            return self._drive(folder, sampler)
         except BaseException:
             if self._recorder is not None:
                 self._recorder.leave()
@@ -274,7 +279,7 @@ class Sweeping:
         if self._recorder is not None:
             self._following = self._recorder.follow(self.path, self.facts.attempt)
 
-    def _drive(self, folder: RunFolder) -> Sweep:
+    def _drive(self, folder: RunFolder, sampler: Sampler) -> Sweep:
         profile, spec = self.profile, self.spec
         assert profile.runs is not None
         store = self._recorder.store.uri if self._recorder is not None else None
@@ -282,27 +287,30 @@ class Sweeping:
             spec, self.path.name, profile.runs, profile, engine_of(self.facts), store, self.again,
             self.shelf,
         )  # fmt: skip
-        log = Log(self.path)
-        self._begin(log)
-        with open_workers(profile.workers, profile.cluster, profile.runs) as workers:
-            driver = Driver(
-                spec, trials, log, sampler_of(spec), workers, self.listen, self.stop, self._heard,
+        with (
+            closing(Log(self.path)) as log,
+            open_workers(profile.workers, profile.cluster, profile.runs) as workers,
+        ):
+            self._begin(log)
+            driver = self._driver = Driver(
+                spec, trials, log, sampler, workers, self.listen, self.stop, self._heard,
                 _spent(self.path), self.script, self.began,
             )  # fmt: skip
-            self._driver = driver
             try:
                 driver.run()
             except BaseException as error:
-                killed = isinstance(error, InterruptedRun | KeyboardInterrupt)
-                found = self._end(
-                    folder, driver.sweep("KILLED" if killed else "FAILED"), str(error)
-                )
-                if isinstance(error, RunError):
-                    error.run = found
+                self._broken_off(folder, driver, error)
                 raise
-            finally:
-                log.close()
         return self._finish(folder, driver)
+
+    def _broken_off(self, folder: RunFolder, driver: Driver, error: BaseException) -> None:
+        """Keeps how a sweep ended that is not at its end, and says in the error how to go on."""
+        killed = isinstance(error, InterruptedRun | KeyboardInterrupt)
+        found = self._end(folder, driver.sweep("KILLED" if killed else "FAILED"), str(error))
+        if isinstance(error, RunError):
+            error.run = found
+        if isinstance(error, TrainerError) and self.kept:
+            error.args = (f"{error}; go on with: train resume {self.path.name[:8]}",)
 
     def _begin(self, log: Log) -> None:
         """The first entry of the log, or a look at that which is there."""

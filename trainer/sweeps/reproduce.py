@@ -111,7 +111,7 @@ def reproduce_sweep(
         there = (elsewhere.runs or Path()) / again.id
         sweeping = Sweeping(
             spec, again, there, elsewhere, listen, stop, True, shelf, time.monotonic(),
-            Script.of(entries),
+            Script.of(entries), kept=False,
         )  # fmt: skip
         sweeping.carry_out()
         found, found_digest = read_log(there)
