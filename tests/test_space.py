@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from trainer.sweeps.space import DimensionSpec, ValuesDimension, draw, edges, grid
+from trainer.sweeps.values import same
 
 ADAPTER: TypeAdapter[Any] = TypeAdapter(DimensionSpec)
 
@@ -164,6 +165,24 @@ def test_a_grid_goes_as_the_file_does_the_last_key_quickest() -> None:
     space = {"a": dimension(values=["x", "y"]), "b": dimension(integers=[1, 3])}
     expected = [{"a": a, "b": b} for a, b in itertools.product("xy", (1, 2, 3))]
     assert list(grid(space)) == expected
+
+
+def test_a_grid_of_very_many_points_begins_at_once() -> None:
+    space = {"a": dimension(integers=[0, 10**12]), "b": dimension(values=["x", "y"])}
+    first = list(itertools.islice(grid(space), 3))
+    assert first == [{"a": 0, "b": "x"}, {"a": 0, "b": "y"}, {"a": 1, "b": "x"}]
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "one"),
+    [
+        (1, 1.0, True), (1, True, False), (0, False, False), ("1", 1, False), (None, "null", False),
+        ({"a": 1, "b": 2}, {"b": 2.0, "a": 1}, True), ([1, 2], (1, 2), True), ([1], 1, False),
+        (float("nan"), float("nan"), True), (0.1, 0.1000001, False), ({}, [], False),
+    ],
+)  # fmt: skip
+def test_same(a: Any, b: Any, one: bool) -> None:
+    assert same(a, b) is one
 
 
 def test_draws_depend_on_the_seed_and_the_number_alone() -> None:

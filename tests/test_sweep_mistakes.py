@@ -278,18 +278,12 @@ budget: 2h
   11:9: budget: expected a mapping, found the text '2h'
     hint: the keys here are time, disk
 spec: runs/on.yaml
-  3:1: spec_file: this belongs to a `spec` whose values stand here
-    hint: leave it out
   3:7: spec: runs/on.yaml: no such file
     hint: did you mean 'one.yaml'?
 spec: runs
-  3:1: spec_file: this belongs to a `spec` whose values stand here
-    hint: leave it out
   3:7: spec: runs: this is a directory
     hint: it holds bad.yaml, graph.yaml, one.yaml
 spec: sweep.yaml
-  3:1: spec_file: this belongs to a `spec` whose values stand here
-    hint: leave it out
   3:7: spec: sweep.yaml declares a sweep itself
     hint: name a file that declares one run
 spec: 3
@@ -308,8 +302,6 @@ spec: {name: a}
   3:7: model: required key is missing
   3:7: sgd: required key is missing
 spec: runs/graph.yaml
-  3:1: spec_file: this belongs to a `spec` whose values stand here
-    hint: leave it out
   3:7: spec: runs/graph.yaml declares a graph without data
     hint: name a file that declares one run
 spec: runs/one.yaml\nspec_file: a.yaml

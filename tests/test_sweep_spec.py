@@ -99,6 +99,16 @@ def test_round_trip(name: str) -> None:
     assert again.changed({"sgd.momentum": 0.5}).base.sgd.momentum == 0.5
 
 
+def test_another_spec() -> None:
+    """By a change; it is found beside the sweep's file, and its data beside it."""
+    Path("other").mkdir()
+    Path("other/two.yaml").write_text(RUN.replace("name: one", "name: two"))
+    sweep = load_sweep("many.yaml", {"spec": "other/two.yaml", "sgd.epochs": 9})
+    assert (sweep.base.name, sweep.base.file, sweep.base.sgd.epochs) == ("two", "other/two.yaml", 9)
+    again = load_sweep("many.yaml").changed({"spec": "other/two.yaml"})
+    assert (again.base.name, again.base.file, again.spec_file) == ("two",) + ("other/two.yaml",) * 2
+
+
 def test_changes() -> None:
     sweep = load_sweep("many.yaml", ["search.trials=9", "sgd.momentum=0.5"])
     assert (sweep.planned, sweep.base.sgd.momentum) == (9, 0.5)

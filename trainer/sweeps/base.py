@@ -57,8 +57,11 @@ def with_spec(
     stands where the file cannot be used.
     """
     own, others = _divided(changes) if "spec" in root.entries else (changes, None)
+    before = root.entries.get("spec", (root.mark, None))[1]
     root, problems = with_changes(root, own, label)
     key_mark, node = root.entries.get("spec", (root.mark, None))
+    if isinstance(before, Map) and isinstance(node, Scalar):  # another spec: it has its own file
+        root.entries.pop("spec_file", None)
     text = None
     problems += _no_file(root, node)
     if isinstance(node, Scalar) and isinstance(node.value, str):
@@ -78,6 +81,8 @@ def _no_file(root: Map, spec: Node | None) -> list[Problem]:
     """That a file is named whose values do not stand here."""
     key_mark, node = root.entries.get("spec_file", (root.mark, None))
     if node is None or plain(node) is None or isinstance(spec, Map):
+        return []
+    if isinstance(spec, Scalar) and spec.value is FAULT:
         return []
     message = "this belongs to a `spec` whose values stand here"
     return [key_mark.problem("spec_file", message, "leave it out")]

@@ -38,9 +38,11 @@ def blame(sweep: Declaration, space: Space, problem: Problem, values: Mapping[st
 
 
 def _key_at_fault(path: list[str], space: Space) -> str | None:
-    """The key that a path of the spec lies in, or that lies in it; else the one key that shares the
-    longest way with it.
+    """The key that a path of the spec lies in, or that lies in it; else the one key that there is,
+    or that shares the longest way with it.
     """
+    if len(space) == 1:
+        return next(iter(space))
     shared: dict[str, int] = {}
     for key in space:
         parts = parts_of(key)

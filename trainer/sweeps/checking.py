@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from trainer.errors import DataError, Problem, SpecError
 from trainer.network.cost import epoch_operations
+from trainer.network.magnitudes import check_magnitudes
 from trainer.network.memory import count_parameters
 from trainer.runs.prepare import Prepared
 from trainer.spec.changes import parts_of
@@ -114,24 +115,29 @@ class _Checker:
         self._shelf.prepare(self._spec.base)
 
     def size(self, values: Values, *, alike: bool = False) -> Size | None:
-        """What a trial takes; None where it cannot be trained. One that is `alike` another, but for
-        numbers that make no difference to it, is as large.
+        """What a trial takes; None where it cannot be trained. One that is like another, but for
+        numbers that make no difference to it, is as large; `alike` says that these are within the
+        edges.
         """
         if self._wrong > ENOUGH:
             return None
         self.count += 1
-        shape = json.dumps([values[key] for key in self._shape])
+        shape = json.dumps([values[key] for key in self._shape], default=str)
         try:
             spec = self._spec.trial(values)
         except SpecError as error:
             self._take(error)
             return None
-        if not alike or shape not in self._sizes:
-            self._sizes[shape] = None
-            try:
+        shape += str(spec.sgd.momentum > 0)
+        try:
+            if shape not in self._sizes:
+                self._sizes[shape] = None
                 self._sizes[shape] = Size.of(self._shelf.prepare(spec))
-            except (SpecError, DataError) as error:
-                self._take(self._spec.blamed(error, values))
+            elif not alike:
+                check_magnitudes(spec)
+        except (SpecError, DataError) as error:
+            self._take(self._spec.blamed(error, values))
+            return None
         return self._sizes[shape]
 
     def _take(self, error: SpecError | DataError) -> None:

@@ -11,7 +11,6 @@ import math
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
-from itertools import product
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 
 from pydantic import BeforeValidator, ValidationInfo, field_validator
@@ -279,8 +278,13 @@ Space: TypeAlias = Mapping[str, Dimension]
 
 def grid(space: Space) -> Iterator[dict[str, Any]]:
     """Every point, in the order of the file: the last key changes quickest."""
-    for values in product(*(dimension.points() for dimension in space.values())):
-        yield dict(zip(space, values, strict=True))
+    points = [each.points() for each in space.values()]  # of whole numbers there may be very many
+    for rest in range(math.prod(map(len, points))):
+        values = []
+        for of_key in reversed(points):
+            rest, place = divmod(rest, len(of_key))
+            values.append(of_key[place])
+        yield dict(zip(space, reversed(values), strict=True))
 
 
 def count_points(space: Space) -> int:

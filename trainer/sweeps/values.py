@@ -83,9 +83,11 @@ def _values(value: Any) -> tuple[Any, ...]:
         raise wrong(f"expected a list of values, found {describe(value)}", hint)
     if not value:
         raise wrong("expected a list of at least 1 value, found an empty list")
+    seen: set[str] = set()
     for i, each in enumerate(value):
-        if any(same(each, other) for other in value[:i]):
+        if (form := _form(each)) in seen:
             raise wrong(f"{_shown(each)} stands here a second time", "leave it out", (i,))
+        seen.add(form)
     return tuple(value)
 
 
@@ -98,11 +100,20 @@ def show_value(value: Any) -> str:
 
 def same(a: Any, b: Any) -> bool:
     """Whether two values of a spec are one: 1 and 1.0 are, 1 and true are not."""
-    if isinstance(a, dict) and isinstance(b, dict):
-        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
-    if isinstance(a, list | tuple) and isinstance(b, list | tuple):
-        return len(a) == len(b) and all(map(same, a, b))
-    return bool(isinstance(a, bool) == isinstance(b, bool) and a == b)
+    return _form(a) == _form(b)
+
+
+def _form(value: Any) -> str:
+    """A text that two values share which are one."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: plain(each) for key, each in value.items()}
+        if isinstance(value, list | tuple):
+            return [plain(each) for each in value]
+        return int(value) if isinstance(value, float) and value.is_integer() else value
+
+    return json.dumps(plain(value), sort_keys=True, default=str)
 
 
 def _shown(value: Any) -> str:
