@@ -23,8 +23,12 @@ from trainer.data import load_table, split_rows
 from trainer.errors import DataError, DivergedError, InterruptedRun, SpecError, UsageError
 from trainer.report.folds import write_folds
 from trainer.runs.facts import named
-from trainer.runs.folds import CrossValidation, Plan, plan_folds
-from trainer.training import Ended, EpochDone, Event, Run, Started
+from trainer.sweeps import crossval as module
+from trainer.sweeps.folds import CrossValidation, Plan, plan_folds
+from trainer.training import Ended, EpochDone, Event, Run, Saved, Started, StepsDone
+from trainer.workers.pool import Workers
+from trainer.workers.task import Answer, Task
+from trainer.workers.train import train_task
 
 WriteSpec = Callable[..., Path]
 
@@ -381,7 +385,7 @@ def test_what_was_measured_before_is_kept(
         one, two, three = found.specs
         return replace(found, specs=[one, two.changed({"sgd.learning_rate": 1e200}), three])
 
-    monkeypatch.setattr("trainer.runs.crossval.plan_folds", plan)
+    monkeypatch.setattr("trainer.sweeps.crossval.plan_folds", plan)
     with pytest.raises(DivergedError, match="fold 2 of 3: ") as caught:
         crossval(load_spec(write_spec(DIVERGING | {"sgd.learning_rate": 0.01})), 3)
     cross = caught.value.run
@@ -451,8 +455,6 @@ def test_a_signal_while_a_fold_is_set_up(
     number: signal.Signals, code: int,
 ) -> None:  # fmt: skip
     """Nothing trains then, so it stops at once."""
-    import trainer.runs.crossval as module
-
     carry_out, before = module.carry_out, signal.getsignal(number)
 
     def kill_the_second(order: Any) -> Run:
@@ -466,6 +468,110 @@ def test_a_signal_while_a_fold_is_set_up(
     assert parent.info.status == "KILLED"
     assert [run.info.status for run in folds] == ["FINISHED"]
     assert signal.getsignal(number) is before
+
+
+# Several workers --------------------------------------------------------------------------------
+
+
+class Here:
+    """A worker that is this process, and is told to stop once `when` is true of an answer."""
+
+    def __init__(self, runs: Path) -> None:
+        self.runs, self.stopped = runs, False
+
+    def answer(self, task: Task) -> Answer:
+        if self.stopped:
+            return Answer(task.id, "KILLED")
+        return train_task(task, self.runs)
+
+    def ask(self) -> None:
+        self.stopped = True
+
+    def close(self) -> None:
+        """Holds nothing."""
+
+
+@pytest.fixture
+def one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All workers are this process, and each waits for the one before."""
+
+    def open_here(count: int, cluster: str | None, runs: Path) -> Workers:
+        worker = Here(runs)
+        return Workers([worker], worker.ask)
+
+    monkeypatch.setattr(module, "open_workers", open_here)
+
+
+def test_folds_that_are_trained_at_once(folder: Path, write_spec: WriteSpec) -> None:
+    """Two processes give the bits, the table and the events of one; what is known is found."""
+    spec = load_spec(write_spec(IRIS))
+    heard: dict[str, list[Event]] = {"one": [], "two": []}
+    one = crossval(spec, 2, profile=Profile(record=False), listen=heard["one"].append)
+    apart = Profile(record=False, workers=2, runs=Path("apart"))
+    two = crossval(spec, 2, profile=apart, listen=heard["two"].append)
+    assert two.measured == one.measured
+    assert (two.mean, two.deviation, two.notes) == (one.mean, one.deviation, one.notes)
+    for ours, theirs in zip(one.runs, two.runs, strict=True):
+        assert theirs.parameters_sha256 == ours.parameters_sha256
+        assert (theirs.name, theirs.status, theirs.known) == (ours.name, "FINISHED", False)
+        assert theirs.folder is not None
+        assert (theirs.folder / "files" / "config" / "spec.yaml").exists()
+        assert (theirs.folder / "model").is_dir()
+    kinds = {
+        name: [type(event) for event in events if not isinstance(event, Saved | StepsDone)]
+        for name, events in heard.items()
+    }
+    assert kinds["two"] == kinds["one"]
+    starts = [
+        [replace(event, run=None) for event in events if isinstance(event, Started)]
+        for events in heard.values()
+    ]
+    assert starts[0] == starts[1]
+    again = crossval(spec, 2, profile=apart)
+    assert [run.known for run in again.runs] == [True] * 2
+    assert again.measured == one.measured
+
+
+@pytest.mark.usefixtures("one_after_the_other")
+def test_folds_of_workers_in_mlflow(store: str, write_spec: WriteSpec) -> None:
+    cross = crossval(load_spec(write_spec(IRIS)), 2, profile=Profile(workers=2))
+    parent, *folds = all_runs(store)
+    assert parent.info.run_id == cross.run_id
+    assert [fold.data.tags["mlflow.parentRunId"] for fold in folds] == [cross.run_id] * 2
+    assert {run.run_id for run in cross.runs} == {fold.info.run_id for fold in folds}
+    assert {fold.data.tags["trainer.fold"] for fold in folds} == {"1/2", "2/2"}
+
+
+@pytest.mark.usefixtures("one_after_the_other")
+def test_what_stops_one_fold_of_several_workers(
+    folder: Path, write_spec: WriteSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others are stopped, and what stopped them is told; the folds before it are shown."""
+
+    def plan(spec: Any, folds: int) -> Plan:
+        found = plan_folds(spec, folds)
+        one, two, three = found.specs
+        return replace(found, specs=[one, two.changed({"sgd.learning_rate": 1e200}), three])
+
+    monkeypatch.setattr(module, "plan_folds", plan)
+    profile = Profile(workers=2, record=False)
+    spec = load_spec(write_spec(DIVERGING | {"sgd.learning_rate": 0.01}))
+    with pytest.raises(DivergedError, match="fold 2 of 3: ") as caught:
+        crossval(spec, 3, profile=profile)
+    cross = caught.value.run
+    assert isinstance(cross, CrossValidation)
+    assert (cross.status, [run.status for run in cross.runs]) == (
+        "DIVERGED", ["FINISHED", "DIVERGED"],
+    )  # fmt: skip
+
+
+@pytest.mark.usefixtures("one_after_the_other")
+def test_several_workers_are_told_to_stop(folder: Path, write_spec: WriteSpec) -> None:
+    spec = load_spec(write_spec(IRIS))
+    with pytest.raises(InterruptedRun, match="stopped after 0 of 3 folds") as caught:
+        crossval(spec, 3, profile=Profile(workers=2, record=False), stop=lambda: True)
+    assert isinstance(caught.value.run, CrossValidation)
+    assert caught.value.run.status == "KILLED"
 
 
 def test_without_mlflow(folder: Path, write_spec: WriteSpec) -> None:

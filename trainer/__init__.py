@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     )
     from trainer.graph import Graph, gradients
     from trainer.network.build import build_graph
-    from trainer.runs.crossval import crossval
-    from trainer.runs.folds import plan_folds
     from trainer.runs.importance import importance
     from trainer.runs.profile import Profile
     from trainer.runs.rate_search import find_learning_rate
@@ -40,8 +38,10 @@ if TYPE_CHECKING:
     from trainer.runs.train import train
     from trainer.runs.use import load_model
     from trainer.spec import Spec, load_spec
+    from trainer.sweeps.crossval import crossval
     from trainer.sweeps.declaration import SweepSpec, load_sweep
     from trainer.sweeps.drive import resume_sweep, sweep
+    from trainer.sweeps.folds import plan_folds
     from trainer.sweeps.reproduce import reproduce_sweep
     from trainer.sweeps.standing import Sweep
     from trainer.training.result import Run, Series
@@ -66,8 +66,8 @@ _HOMES = {
     "importance": "runs.importance",
     "find_learning_rate": "runs.rate_search",
     "Profile": "runs.profile",
-    "crossval": "runs.crossval",
-    "plan_folds": "runs.folds",
+    "crossval": "sweeps.crossval",
+    "plan_folds": "sweeps.folds",
     "load_model": "runs.use",
     "train": "runs.train",
     "Spec": "spec",

@@ -10,6 +10,7 @@ import typer
 from trainer.cli.hints import show_store, ui_command
 from trainer.cli.options import (
     Again,
+    Cluster,
     Config,
     Engine,
     EngineChoice,
@@ -28,7 +29,7 @@ from trainer.errors import RunError, SpecError
 from trainer.runs.ahead import start_ahead
 
 if TYPE_CHECKING:
-    from trainer.runs.folds import CrossValidation
+    from trainer.sweeps.folds import CrossValidation
 
 
 def crossval(
@@ -43,6 +44,11 @@ def crossval(
     tracking_uri: TrackingUri = None,
     engine: Engine = EngineChoice.auto,
     threads: Threads = None,
+    workers: Annotated[
+        int,
+        typer.Option(min=1, metavar="N", help="Processes that train a fold each; 1 is this one."),
+    ] = 1,
+    cluster: Cluster = None,
     quiet: Quiet = False,
     json_: Json = False,
 ) -> None:
@@ -53,14 +59,14 @@ def crossval(
     Example: train crossval configs/iris.yaml --folds 10
     """
     start_ahead()
-    from trainer.runs.crossval import crossval as train_folds
     from trainer.runs.facts import named
-    from trainer.runs.folds import CrossValidation
     from trainer.runs.profile import Profile
     from trainer.spec import load_spec
+    from trainer.sweeps.crossval import crossval as train_folds
+    from trainer.sweeps.folds import CrossValidation
 
     spec = named(load_spec(config, set_), name)
-    profile = Profile(engine.value, threads, runs, tracking_uri)
+    profile = Profile(engine.value, threads, runs, tracking_uri, workers=workers, cluster=cluster)
     cross: CrossValidation | None = None
     try:
         with heard(quiet or json_, results=False) as hear:

@@ -11,6 +11,8 @@ from trainer.training import Ended, Job
 
 HEALTHY: Final = "healthy"
 """What is said of a run without findings."""
+NOTE: Final = "- Note: "
+"""How a line of the description begins that has a note on the data."""
 
 
 def describe_run(job: Job, result: Sequence[str] = ()) -> list[str]:
@@ -30,7 +32,7 @@ def describe_run(job: Job, result: Sequence[str] = ()) -> list[str]:
         *result,
         f"- Data: {data.origin}, target `{data.target}`, rows: {rows}",
         f"- SGD: {sgd}, batches of {job.batch_size}, {spec.sgd.epochs} epochs",
-        *(f"- Note: {note}" for note in data.notes),
+        *(f"{NOTE}{note}" for note in data.notes),
     ]
 
 

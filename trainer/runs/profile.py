@@ -17,9 +17,10 @@ class Profile:
     `engine` is `reference` (NumPy, node by node), `compiled` (one kernel for many steps) or
     `auto`, which compiles; `threads` limits the compiled one. Each run has a folder in
     `runs`, with a checkpoint every `save_every` (`30s`, `5min`, `1000steps`, `1epoch`) and at its
-    end; where `runs` is None nothing is kept. Several runs are trained by so many `workers`, by
-    default one a core, each a process of this machine, or of the Dask cluster whose scheduler has
-    the address `cluster`. With `record` MLflow is told, at the address `store`,
+    end; where `runs` is None nothing is kept. The trials of a sweep and the folds of a
+    cross-validation are trained by so many `workers`, processes of this machine, by default one a
+    core for trials and this one for folds; or by the Dask cluster whose scheduler has the address
+    `cluster`, by default by all of it. With `record` MLflow is told, at the address `store`,
     else that of MLFLOW_TRACKING_URI, else the spec's, else in the database beside the folders; with
     `offline_ok` a store that cannot be used does not matter: `train sync` sends the run later.
     """

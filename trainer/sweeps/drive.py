@@ -29,7 +29,6 @@ from trainer.report.recorded import OBJECTIVE_TAG
 from trainer.runs.facts import facts_of, spec_place
 from trainer.runs.profile import DEFAULT, Profile
 from trainer.runs.recording import Following, Recorder, open_recorder
-from trainer.runs.unfinished import DATA_TAG
 from trainer.spec.emit import to_yaml
 from trainer.sweeps.checking import check_trials
 from trainer.sweeps.declaration import SweepSpec
@@ -39,6 +38,7 @@ from trainer.sweeps.log import LOG, Began, Log, read_log
 from trainer.sweeps.sampling import Sampler, optuna_version, sampler_of
 from trainer.sweeps.standing import Standing, Sweep, SweepEvent, SweepListener
 from trainer.sweeps.trials import Trials
+from trainer.sweeps.unfinished import DATA_TAG
 from trainer.sweeps.view import View, course_of
 from trainer.tracking.model import RegisteredName
 from trainer.tracking.store import address_again

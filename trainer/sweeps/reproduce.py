@@ -15,7 +15,6 @@ from trainer.checkpoints.folder import find_folder
 from trainer.errors import DataError, UsageError
 from trainer.runs.profile import DEFAULT, Profile
 from trainer.runs.resume import changed_facts
-from trainer.runs.unfinished import DATA_TAG
 from trainer.sweeps.drive import (
     KIND,
     Sweeping,
@@ -28,6 +27,7 @@ from trainer.sweeps.drive import (
 from trainer.sweeps.driver import Script
 from trainer.sweeps.log import NAMES, Entry, Found, read_log
 from trainer.sweeps.standing import SweepListener
+from trainer.sweeps.unfinished import DATA_TAG
 from trainer.training import Stop, never
 from trainer.workers.shelf import Shelf
 

@@ -1,16 +1,29 @@
-"""How far the run in a folder is, as an answer to a task."""
+"""How far the run in a folder is, as an answer to a task; and what an answer is for its driver."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
-from trainer.checkpoints.facts import read_facts, read_outcome
+from trainer.checkpoints.arrays import read_arrays
+from trainer.checkpoints.disk import read_within
+from trainer.checkpoints.facts import OUTCOME, read_facts, read_outcome
 from trainer.checkpoints.folder import JOURNAL
 from trainer.checkpoints.journal import read_journal
-from trainer.runs.known import KNOWN_TAG
+from trainer.errors import (
+    DataError,
+    DivergedError,
+    InterruptedRun,
+    MachineError,
+    RunError,
+    SpecError,
+)
+from trainer.runs.describe import NOTE
+from trainer.runs.known import KNOWN_TAG, load_run
+from trainer.runs.resume import INITIAL
 from trainer.spec.schema import Spec
-from trainer.training import Ended, EpochDone, History, Run
+from trainer.training import Ended, EpochDone, Event, History, Run, Started
 from trainer.training.best import Best
 from trainer.training.events import LoopEvent
 from trainer.workers.task import Answer, Task
@@ -69,3 +82,49 @@ def paused_at(
                 history.on(ended)
                 return ended, history.last
     raise ValueError(f"its journal does not tell of epoch {epoch}")
+
+
+# For the driver ---------------------------------------------------------------------------------
+
+
+def events_of(folder: Path) -> Iterator[Event]:
+    """What happened in the run of a folder, as it would have been heard while it trained. Raises
+    `CheckpointError`.
+    """
+    facts = read_facts(folder)
+    initial = read_arrays(folder / INITIAL, read_within(folder, INITIAL))
+    charts = facts.charts
+    yield Started(
+        run=facts.id, name=facts.name, parameters=sum(v.size for v in initial.values()),
+        rows=charts["rows"], epochs=charts["epochs"],
+        steps_per_epoch=charts["steps"] // charts["epochs"], step=0,
+        notes=tuple(
+            line.removeprefix(NOTE) for line in facts.description if line.startswith(NOTE)
+        ),
+    )  # fmt: skip
+    yield from read_journal(folder / JOURNAL)
+
+
+def run_of(answer: Answer, runs: Path) -> Run:
+    """The run of an answer, whose folder is in `runs`.
+
+    Raises what its training would have raised here: `DivergedError` or `InterruptedRun`, which
+    carry the run; `SpecError` or `DataError` where these are to blame, else `MachineError`.
+    """
+    if answer.status == "FAILED":
+        errors = {"spec": SpecError, "data": DataError}
+        raise errors.get(answer.fault or "", MachineError)(answer.reason)
+    failure: RunError | None = None
+    if answer.status == "DIVERGED":
+        failure = DivergedError(answer.reason)
+    elif answer.status == "KILLED":
+        failure = InterruptedRun(
+            f"interrupted after {answer.step} steps ({answer.epoch} whole epochs)"
+        )
+        if not (runs / answer.id / OUTCOME).exists():  # it had not begun
+            raise failure
+    run = replace(load_run(runs / answer.id), known=answer.known)
+    if failure is not None:
+        failure.run = run
+        raise failure
+    return run

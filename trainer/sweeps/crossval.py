@@ -7,14 +7,18 @@ as well. They belong to one run, which has the means and deviations.
 from __future__ import annotations
 
 import os
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
 from typing import Final
 
-from trainer.checkpoints.facts import Outcome, recorded_of
-from trainer.checkpoints.folder import FILES, RunFolder
+from trainer.checkpoints.facts import FACTS, OUTCOME, Outcome, recorded_of
+from trainer.checkpoints.folder import FILES, RunFolder, new_id
 from trainer.errors import (
     CheckpointError,
     DivergedError,
@@ -25,13 +29,13 @@ from trainer.errors import (
 )
 from trainer.report.folds import write_folds
 from trainer.runs.facts import facts_of, named
-from trainer.runs.folds import CrossValidation, Plan, plan_folds
 from trainer.runs.profile import DEFAULT, Profile
 from trainer.runs.recording import Following, Recorder, found_in, open_recorder
 from trainer.runs.train import Order, carry_out
-from trainer.runs.unfinished import DATA_TAG, close_killed
 from trainer.spec.emit import to_yaml
 from trainer.spec.schema import Spec
+from trainer.sweeps.folds import CrossValidation, Plan, plan_folds
+from trainer.sweeps.unfinished import DATA_TAG, close_killed
 from trainer.tracking.recorder import JOINS
 from trainer.training import (
     Event,
@@ -40,12 +44,18 @@ from trainer.training import (
     Started,
     Status,
     Stop,
+    Trained,
     Warned,
     never,
     nobody,
 )
+from trainer.workers.pool import Workers, open_workers
+from trainer.workers.reached import events_of, run_of
+from trainer.workers.task import Answer, Task
 
 KIND: Final = "crossval"
+STOP_SECONDS: Final = 0.1
+"""So often is asked whether to stop, while workers train."""
 
 
 def crossval(
@@ -57,13 +67,14 @@ def crossval(
     stop: Stop = never,
     again: bool = False,
 ) -> CrossValidation:
-    """Trains one fold of the spec after the other; see `plan_folds` and `train` for the arguments.
+    """Trains a fold of the spec after the other; see `plan_folds` and `train` for the arguments.
 
-    `listen` hears the events of each fold in turn. A fold that was trained before is not trained
-    twice, unless `again` says otherwise. An earlier one of the same folds that was killed, and the
-    fold that it was at, are closed as such. What stops one fold stops the whole. Raises what
-    `plan_folds` and `train` raise; the `run` of a `RunError` is the cross-validation as far as it
-    came.
+    `listen` hears the events of each fold in turn. Where the profile names several workers, or a
+    cluster, these train the folds at the same time, and they are heard once all are trained. A fold
+    that was trained before is not trained twice, unless `again` says otherwise. An earlier one of
+    the same folds that was killed, and the fold that it was at, are closed as such. What stops one
+    fold stops the whole. Raises what `plan_folds` and `train` raise; the `run` of a `RunError` is
+    the cross-validation as far as it came.
     """
     return _Folds(plan_folds(spec, folds), profile, listen, stop, again).train()
 
@@ -94,8 +105,11 @@ class _Folds:
         """All of them. Raises a `RunError` that carries those that were trained."""
         self._open()
         try:
-            for number, spec in enumerate(self.plan.specs, start=1):
-                self._train(number, spec)
+            if (self.profile.workers or 1) > 1 or self.profile.cluster is not None:
+                self._train_at_once()
+            else:
+                for number, spec in enumerate(self.plan.specs, start=1):
+                    self._train(number, spec)
         except BaseException as error:
             killed = isinstance(error, InterruptedRun | KeyboardInterrupt)
             diverged = isinstance(error, DivergedError)
@@ -136,21 +150,93 @@ class _Folds:
 
     def _train(self, number: int, spec: Spec) -> None:
         """Trains one fold and keeps its run, also the part of it that an error carries."""
-        count, parent = len(self.plan.specs), self._folder.id if self._folder else None
-        tags = {"trainer.fold": f"{number}/{count}"}
+        count = len(self.plan.specs)
         order = Order(
-            spec, self.profile, self._hear, self.stop, self.again, parent=parent,
-            recorder=self._recorder, tags=tags,
+            spec, self.profile, self._hear, self.stop, self.again, parent=self._id,
+            recorder=self._recorder, tags=self._tags(number),
         )  # fmt: skip
         if self.stop() and self._runs:
             raise InterruptedRun(f"stopped after {len(self._runs)} of {count} folds")
+        self._keep(number, lambda: carry_out(order))
+
+    def _train_at_once(self) -> None:
+        """Trains all folds by workers, and keeps them in their order."""
+        specs, profile = self.plan.specs, self.profile
+        tasks = [self._task(number, spec) for number, spec in enumerate(specs, start=1)]
+        with tempfile.TemporaryDirectory() as scratch:
+            runs = profile.runs or Path(scratch)
+            with open_workers(profile.workers, profile.cluster, runs) as workers:
+                answers = self._answers([workers.submit(task) for task in tasks], workers, runs)
+            self._keep_in_order(answers, runs)
+        if profile.runs is None:
+            self._runs = [replace(run, folder=None) for run in self._runs]
+
+    def _task(self, number: int, spec: Spec) -> Task:
+        profile = self.profile
+        return Task(
+            id=new_id(), spec=spec.resolved(), file=spec.file, text=spec.text, parent=self._id,
+            tags=self._tags(number), engine=profile.engine, threads=profile.threads or 1,
+            save_every=profile.save_every, record=profile.recorded, store=profile.address(spec),
+            model=True, pictures=True, again=self.again,
+        )  # fmt: skip
+
+    def _answers(
+        self, futures: Sequence[Future[Answer]], workers: Workers, runs: Path
+    ) -> list[Answer]:
+        """What the workers answer. What stops one fold stops the others."""
+        left = set(futures)
+        while left:
+            done, left = wait(left, STOP_SECONDS, FIRST_COMPLETED)
+            if self.stop() or any(future.result().status != "FINISHED" for future in done):
+                workers.pause()
+            for answer in (future.result() for future in done):
+                if self._recorder is not None and (runs / answer.id / FACTS).exists():
+                    self._recorder.follow(runs / answer.id, answer.attempt)
+        return [future.result() for future in futures]
+
+    def _keep_in_order(self, answers: Sequence[Answer], runs: Path) -> None:
+        """Keeps the folds until the first that did not come to its end; those after it are found
+        by the next cross-validation. Raises what stopped them, not what that stopped.
+        """
+        places = {number: partial(self._told, each, runs) for number, each in enumerate(answers, 1)}
+        statuses = [answer.status for answer in answers]
+        whole = next((i for i, status in enumerate(statuses) if status != "FINISHED"), len(answers))
+        for number in range(1, whole + 1):
+            self._keep(number, places[number])
+        causes = [i for i, status in enumerate(statuses, 1) if status in ("DIVERGED", "FAILED")]
+        if whole < len(answers):
+            cause = causes[0] if causes else whole + 1
+            if not causes and not (runs / answers[whole].id / OUTCOME).exists():
+                raise InterruptedRun(f"stopped after {whole} of {len(answers)} folds")
+            self._keep(cause, places[cause])
+
+    def _told(self, answer: Answer, runs: Path) -> Run:
+        """The run of an answer, once its events are told. Raises what its training would."""
+        if answer.status != "FAILED" and (runs / answer.id / FACTS).exists():
+            for event in events_of(runs / answer.id):
+                self._hear(event)
+        run = run_of(answer, runs)
+        self.listen(Trained(run))
+        return run
+
+    def _keep(self, number: int, train: Callable[[], Run]) -> None:
+        """Keeps the run of a fold, also the part of it that an error carries."""
         try:
-            self._runs.append(carry_out(order))
+            self._runs.append(train())
         except RunError as error:
             if isinstance(error.run, Run):
-                self._runs.append(error.run)
-                error.args = (f"fold {number} of {count}: {error}",)
+                if number == len(self._runs) + 1:  # else it is no next column of the table
+                    self._runs.append(error.run)
+                error.args = (f"fold {number} of {len(self.plan.specs)}: {error}",)
             raise
+
+    @property
+    def _id(self) -> str | None:
+        """The id of the run that holds the folds."""
+        return self._folder.id if self._folder else None
+
+    def _tags(self, number: int) -> Mapping[str, str]:
+        return {"trainer.fold": f"{number}/{len(self.plan.specs)}"}
 
     def _hear(self, event: Event) -> None:
         if isinstance(event, Started):
