@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import zlib
 from base64 import b64decode
 from collections.abc import Mapping
@@ -210,6 +211,22 @@ def test_a_recorded_sweep(train: Train, store: str, write_spec: WriteSpec) -> No
         "params.`sgd/learning_rate`", "params.`sgd/schedule/type`",
     ]  # fmt: skip
     assert state["compareRunCharts"][0]["selectedMetrics"] == ["val_accuracy"]
+
+
+@pytest.mark.parametrize("first", ["sweep", "trial"])
+def test_a_sweep_is_sent_later_with_its_trials(
+    train: Train, store: str, write_spec: WriteSpec, first: str
+) -> None:
+    write_spec(ROWS)
+    found = carry_out(declare())
+    assert found.folder is not None
+    if first == "trial":  # as where the sweep was gone on with
+        os.utime(found.folder / "run.json")
+    code, out, err = train("sync")
+    assert (code, err, len(out.splitlines())) == (0, "", 4)
+    runs = Runs(resolve_store(store, RUNS))
+    assert len(runs.trials(runs.find("tiny-sweep"))) == 3
+    assert train("sync") == (0, "nothing waits to be sent\n", "")
 
 
 # Finding and listing ----------------------------------------------------------------------------

@@ -180,13 +180,13 @@ def sync(
     Example: train sync
     """
     from trainer.runs.profile import Profile
-    from trainer.runs.sync import send, unsent_runs
+    from trainer.runs.sync import send, sent_with_others, unsent_runs
 
     profile = Profile(runs=kept or kept_runs(), store=tracking_uri)
     waiting, failure = [run] if run else unsent_runs(profile), None
     for each in waiting:
         try:
-            sent = send(each, profile)
+            sent = (None if run else sent_with_others(each, profile)) or send(each, profile)
         except TrainerError as error:  # the others need not wait for this one
             print(f"train: {each[:8]} was not sent: {headline(error)}", file=sys.stderr)
             failure = error

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from queue import Queue
 
-from trainer.checkpoints.facts import Facts, Recorded, read_facts, recorded_of
+from trainer.checkpoints.facts import FACTS, Facts, Recorded, read_facts, recorded_of
 from trainer.checkpoints.folder import LOCK, find_folder, folders, is_held
 from trainer.errors import CheckpointError, TrackingError
 from trainer.runs.profile import DEFAULT, Profile
@@ -31,8 +31,9 @@ def _unsent(runs: Path) -> Iterator[tuple[Path, Facts]]:
 
 
 def send(run: str, profile: Profile = DEFAULT) -> Recorded:
-    """Sends what the store has not of a run, and trains nothing. `run` is its id, the beginning of
-    its id, its name, or `last`; the store is that of the profile, else the one it asked for.
+    """Sends what the store has not of a run, and trains nothing; of a sweep with its trials. `run`
+    is its id, the beginning of its id, its name, or `last`; the store is that of the profile, else
+    the one it asked for.
 
     Raises `UsageError` where there is no such run, `CheckpointError` and `TrackingError`.
     """
@@ -40,10 +41,39 @@ def send(run: str, profile: Profile = DEFAULT) -> Recorded:
     facts = read_facts(path)
     store = resolve_store(address_again(profile.store, facts.store), path.parent)
     orders: Orders = Queue()
-    orders.put({"folder": str(path.resolve()), "store": store.uri, "attempt": facts.attempt})
+    for each in _together(path, facts):
+        attempt = read_facts(each).attempt
+        orders.put({"folder": str(each.resolve()), "store": store.uri, "attempt": attempt})
     orders.put(None)
-    whole, recorded = follow(orders), recorded_of(path)
-    if not whole or recorded is None:
+    follow(orders)
+    recorded = recorded_of(path)
+    if recorded is None or not recorded.whole:
         problem = (recorded and recorded.problem) or "not all of it could be sent"
         raise TrackingError(problem)
     return recorded
+
+
+def sent_with_others(run: str, profile: Profile = DEFAULT) -> Recorded | None:
+    """What the store has of the run with this id, if that is all of it by now."""
+    recorded = recorded_of((profile.runs or Path("runs")) / run)
+    return recorded if recorded is not None and recorded.whole else None
+
+
+def _together(path: Path, facts: Facts) -> list[Path]:
+    """The folders that go together: the run's alone; of a sweep also its trials', which it needs to
+    be whole; of a trial also those, where the store does not have its sweep.
+    """
+    if facts.kind == "sweep":
+        return [path, *_below(path)]
+    parent = path.parent / facts.parent if facts.parent else None
+    if parent is None or not (parent / FACTS).is_file():
+        return [path]
+    known = recorded_of(parent)
+    if known is not None and known.run_id is not None:
+        return [path]
+    return [parent, *_below(parent)] if read_facts(parent).kind == "sweep" else [parent, path]
+
+
+def _below(sweep: Path) -> list[Path]:
+    """The trials of a sweep that the store has not whole."""
+    return [path for path, facts in _unsent(sweep.parent) if facts.parent == sweep.name]
