@@ -422,7 +422,7 @@ def test_a_run_whose_end_was_not_kept(
     first = begin(load_spec(write_spec(SQUARED)))
     assert first.folder is not None
 
-    def stop(*_: Any) -> None:  # as the end of its process would
+    def stop(*_: Any, **__: Any) -> None:  # as the end of its process would
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
