@@ -32,7 +32,7 @@ class Score(Protocol):
 
 class Scores:
     """Several metrics of the same rows, by name. `decode` brings predictions and targets, of shape
-    (rows, outputs) and in float64, to the units in which they are measured.
+    (rows, outputs) and in float64, to the units in which they are measured, each by itself.
     """
 
     def __init__(
@@ -55,8 +55,8 @@ class Scores:
         if not len(y):
             return
         if self._decode is not None:
-            prediction = self._decode(prediction.astype(np.float64))
-            y = self._decode(y.astype(np.float64))
+            both = self._decode(np.concatenate([prediction, y]).astype(np.float64))
+            prediction, y = both[: len(y)], both[len(y) :]
         for score in self._scores.values():
             score.add(prediction, y, weight)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from statistics import fmean
 from typing import Any, Final
 
@@ -157,7 +157,8 @@ def usual_epochs(spec: SweepSpec) -> int:
 def _there(spec: SweepSpec) -> list[float]:
     """How many trials come to each rung, about."""
     factor = spec.halving.factor if spec.halving else 1
-    return [max(spec.planned / factor**i, 1.0) for i in range(len(spec.rungs))]
+    there = accumulate(spec.rungs, lambda count, _: count / factor, initial=float(spec.planned))
+    return [max(count, 1.0) for count, _ in zip(there, spec.rungs, strict=False)]
 
 
 # Estimates --------------------------------------------------------------------------------------
