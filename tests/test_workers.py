@@ -369,16 +369,21 @@ def test_a_driver_that_is_killed(write_spec: WriteSpec) -> None:
 
 
 class Lost:
-    """An executor whose process is lost each time, after it saved checkpoints of these steps."""
+    """An executor whose process is lost each time, after it saved checkpoints of these steps; -1
+    where it is lost before it began.
+    """
 
     steps: list[int]
 
     def submit(self, work: Callable[..., Any], *arguments: Any) -> Future[Any]:
         future: Future[Any] = Future()
+        if not arguments and self.steps[:1] != [-1]:
+            future.set_result(None)
+            return future
         if arguments and not self.steps:
             future.set_result(Answer(arguments[0].id, "FINISHED"))
             return future
-        if arguments and (step := self.steps.pop(0)):
+        if arguments and (step := self.steps.pop(0)) > 0:
             checkpoints = arguments[1] / arguments[0].id / "checkpoints"
             checkpoints.mkdir(parents=True, exist_ok=True)
             (checkpoints / f"step-{step:012}.json").touch()
@@ -397,17 +402,19 @@ class Lost:
         ([10, 20, 30, 40], "FINISHED"),
         ([10, 10, 20, 20], "FINISHED"),
         ([10, 10, 10], "FAILED"),
+        ([-1] * 19 + [0, 0] + [-1] * 3 + [10, 10], "FINISHED"),
+        ([-1] * 20, "FAILED"),
     ],
 )
 def test_a_process_that_is_lost_again_and_again(
     write_spec: WriteSpec, monkeypatch: pytest.MonkeyPatch, steps: list[int], status: str
 ) -> None:
     lost = Lost()
-    lost.steps = steps
+    lost.steps = [*steps]
     monkeypatch.setattr(processes, "ProcessPoolExecutor", lambda *_: lost)
     flag = type("Flag", (), {"value": 0})()
     answer = ProcessWorker(RUNS, flag).answer(task(load_spec(write_spec())))
     assert answer.status == status
     if status == "FAILED":
-        assert "was lost 3 times" in answer.reason
+        assert ("20 processes were lost" if -1 in steps else "was lost 3 times") in answer.reason
         assert answer.fault == "machine"

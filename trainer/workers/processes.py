@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +15,7 @@ from trainer.workers.spawning import Fresh
 from trainer.workers.task import Answer, Task
 
 TRIES: Final = 3
+STARTS: Final = 20
 KERNELS: Final = 16
 _STEP: Final = re.compile(r"step-(\d+)\.json")
 
@@ -30,28 +31,34 @@ class ProcessWorker:
     def _new(self) -> ProcessPoolExecutor:
         """A process that begins to import what it needs."""
         executor = ProcessPoolExecutor(1, Fresh(), begin.begin, (self._flag,))
-        executor.submit(warm)
+        self._warm: Future[None] = executor.submit(warm)
         return executor
 
     def answer(self, task: Task) -> Answer:
         """What the process answers. A task whose process is lost goes on in a new one, from its
-        last checkpoint; one that loses three without having got farther has failed.
+        last checkpoint; one that loses three without having got farther has failed. A process that
+        is lost before it could begin has nothing to do with the task.
         """
-        lost, place = 0, self._step(task)
-        while True:
+        lost, never_begun, place = 0, 0, self._step(task)
+        while lost < TRIES and never_begun < STARTS:
             if self._flag.value:
                 return Answer(task.id, "KILLED")
             try:
                 return self._executor.submit(work, task, self._runs).result()
             except BrokenProcessPool:
+                begun = self._warm.done() and self._warm.exception() is None
                 self.close()
                 self._executor = self._new()
-            before, place = place, self._step(task)
+            if not begun:
+                never_begun += 1
+                continue
+            before, place, never_begun = place, self._step(task), 0
             lost = lost + 1 if place == before else 1
-            if lost == TRIES:
-                reason = f"its process was lost {TRIES} times after step {place}: it was killed, "
-                reason += "or the machine has too little memory"
-                return Answer(task.id, "FAILED", step=place, reason=reason, fault="machine")
+        reason = f"its process was lost {TRIES} times after step {place}"
+        if lost < TRIES:
+            reason = f"{STARTS} processes were lost before they could begin"
+        reason += ": killed, or the machine has too little memory"
+        return Answer(task.id, "FAILED", step=place, reason=reason, fault="machine")
 
     def _step(self, task: Task) -> int:
         """The step of its last checkpoint."""
