@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 from collections import Counter
 from typing import Any
 
 import pytest
+import yaml
+from conftest import TINY
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
+from trainer.spec import Spec
+from trainer.spec.emit import to_yaml
+from trainer.sweeps.declaration import SweepSpec
 from trainer.sweeps.space import DimensionSpec, ValuesDimension, draw, edges, grid
 from trainer.sweeps.values import same
 
@@ -97,7 +103,7 @@ def test_snap(given_: dict[str, Any], x: float, value: float) -> None:
 
 
 def test_integers_on_a_log_scale_come_as_often_as_is_said() -> None:
-    low, high, draws = 1, 9, 2_000
+    low, high, draws = 1, 9, 1_000
     found = Counter(dimension(integers=[low, high], log=True).at(i / draws) for i in range(draws))
     whole = math.log((high + 0.5) / (low - 0.5))
     for k in range(low, high + 1):
@@ -125,7 +131,7 @@ ranges = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(ranges, st.lists(units, min_size=2, max_size=8))
 def test_ranges_are_monotone_and_within_their_bounds(found: Any, us: list[float]) -> None:
     values = [found.at(u) for u in sorted(us)]
@@ -159,6 +165,44 @@ def test_values_have_equal_parts(values: list[int], u: float) -> None:
     found = dimension(values=values)
     assert isinstance(found, ValuesDimension)
     assert found.at(u) == values[math.floor(u * len(values))]
+
+
+SPACES = {
+    "sgd.learning_rate": pairs(st.floats(1e-6, 1)).map(lambda b: {"log": b}),
+    "sgd.momentum": pairs(st.floats(0, 0.999)).map(lambda b: {"uniform": b}),
+    "sgd.batch_size": st.lists(
+        st.sampled_from([1, 2, 3, "full"]), min_size=1, unique=True
+    ).map(lambda values: {"values": values}),
+    "model.layers.0.units": pairs(st.integers(1, 99)).map(lambda b: {"integers": b, "log": True}),
+    "model.layers[0].activation": st.just({"values": ["relu", "tanh"]}),
+    "sgd.schedule": st.just({"values": ["constant", {"type": "cosine", "warmup": 1}]}),
+}  # fmt: skip
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    st.lists(st.sampled_from(list(SPACES)), min_size=1, unique=True).flatmap(
+        lambda keys: st.fixed_dictionaries({key: SPACES[key] for key in keys})
+    ),
+    units,
+    st.integers(0, 2**63 - 1),
+)
+def test_what_is_kept_of_a_sweep_is_the_sweep(space: dict[str, Any], u: float, seed: int) -> None:
+    """Read back, from JSON and from YAML, it has the same fingerprint and the same trials."""
+    model = {"layers": [{"units": 3}, {"units": 1}], "loss": "logistic"}
+    spec = TINY | {"model": model, "data": TINY["data"] | {"split": {"validation": 0.25}}}
+    sweep = SweepSpec.from_resolved({
+        "name": "a", "seed": seed, "spec": spec, "space": space,
+        "search": {"method": "random", "trials": 3}, "objective": "val_loss",
+    })  # fmt: skip
+    kept = sweep.resolved()
+    values = {key: each.at(u) for key, each in sweep.space.items()}
+    trial = sweep.trial(values, 1)
+    assert trial.sha256 == Spec.model_validate(spec).changed(values).sha256
+    for again in (json.loads(json.dumps(kept)), yaml.safe_load(to_yaml(kept))):
+        read = SweepSpec.from_resolved(again)
+        assert (read.sha256, read.resolved()) == (sweep.sha256, kept)
+        assert read.trial(values, 1).sha256 == trial.sha256
 
 
 def test_a_grid_goes_as_the_file_does_the_last_key_quickest() -> None:

@@ -92,8 +92,8 @@ class Plan:
             "",
             f"trials  {trials}",
             f"epochs  {epochs}",
-            f"memory  about {show_bytes(self.memory)} for {on}; of it the largest trial takes "
-            f"{show_bytes(self.trial_memory)}, the rest is Python and its libraries",
+            f"memory  about {show_bytes(self.memory)} for {on}, of which the largest trial takes "
+            f"{show_bytes(self.trial_memory)}",
             f"disk    about {show_bytes(self.disk)}",
             f"time    about {show_seconds(self.seconds)} on {on}",
             f"checked {self.checked:,} points of the space against the data",
