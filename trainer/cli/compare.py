@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -91,7 +92,7 @@ def list_runs(
             output.show(f"There are more runs: show them with --limit {2 * limit}")
         swept = next((run for run in runs[:limit] if run.is_sweep), None)
         if swept is not None and not trials:
-            output.show(f"The trials of a sweep: train list --sweep {swept.name}")
+            output.show(f"The trials of a sweep: train list --sweep {quote(swept.name)}")
 
 
 def compare(
