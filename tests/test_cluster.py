@@ -30,7 +30,7 @@ from trainer.workers import cluster as clusters
 from trainer.workers.cluster import Cluster
 from trainer.workers.pieces import Piece, Written, look, pack, unpack
 from trainer.workers.pool import open_workers
-from trainer.workers.remote import _desk, _stopped
+from trainer.workers.remote import _desk
 from trainer.workers.task import Answer, Task
 from trainer.workers.train import train_task
 
@@ -302,7 +302,7 @@ def test_a_pause(write_spec: WriteSpec, monkeypatch: pytest.MonkeyPatch) -> None
     (worker,) = cluster.workers(None)
     cluster.stop()
     assert worker.answer(task(load_spec(write_spec(TRAINED)))).status == "KILLED"
-    assert cluster.name in _stopped
+    assert cluster.name in _desk().stopped
 
 
 def test_no_scheduler(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,9 +65,9 @@ def test_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
     assert out == ""
     assert err.splitlines() == [
         "flats: 4 trials of 2 keys, 2 workers",
-        "best so far: trial 0, val_loss 0.5 after 1 epoch: learning_rate 0.01, schedule a|b",
-        "1/4 trials: 1 stopped at a rung, 1 running, 2 to come, 1 epoch, about 1 min 5 s left",
-        "best so far: trial 1, val_loss 0.4 after 1 epoch: learning_rate 0.02, schedule a|b",
+        "best so far: trial 0, val_loss 0.5 after 1 epochs: learning_rate 0.01, schedule a|b",
+        "1/4 trials: 1 stopped at a rung, 1 running, 2 to come, 1 epochs, about 1 min 5 s left",
+        "best so far: trial 1, val_loss 0.4 after 1 epochs: learning_rate 0.02, schedule a|b",
         "3/4 trials: 2 stopped at a rung, 1 diverged, 1 to come, 3 epochs, about 1 min 5 s left",
         "best so far: trial 1, val_loss 0.3 after 3 epochs, test_loss 0.35: learning_rate 0.02, "
         "schedule a|b",
@@ -187,7 +187,7 @@ RESULTS: Sequence[tuple[Sweep, bool, list[str]]] = [
     (made(trial(0, "finished", {3: 0.5})), True,
      ["FINISHED in 0.0 s: 1 finished; carried out before, --again does it anew"]),
     (replace(made(trial(0, "waiting", {1: 0.5}), status="KILLED"), folder=Path("a" * 32)), False,
-     ["best so far: trial 0, val_loss 0.5 after 1 epoch",
+     ["best so far: trial 0, val_loss 0.5 after 1 epochs",
       "KILLED in 0.0 s: 1 stopped at a rung, 3 to come", "go on: train resume aaaaaaaa"]),
     (made(trial(0, "diverged", {1: math.inf}), status="DIVERGED"), False,
      ["DIVERGED in 0.0 s: 1 diverged"]),

@@ -75,7 +75,7 @@ SWEPT: Mapping[str, tuple[Sweep, list[str], dict[str, float], dict[str, str]]] =
     ),
     "stopped": (
         made(trial(0, "waiting", {1: 0.5}), trial(1, "running", {}), status="KILLED"),
-        ["- Best so far, after 1 epoch: trial 0, val_loss 0.5",
+        ["- Best so far, after 1 epochs: trial 0, val_loss 0.5",
          "- Trials: killed; 1 stopped at a rung, 1 running, 2 to come",
          "- Go on: `train resume flats`"],
         {"trials/waiting": 1, "trials/running": 1, "trials/planned": 4, "epochs/spent": 1,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -92,7 +91,7 @@ def list_runs(
             output.show(f"There are more runs: show them with --limit {2 * limit}")
         swept = next((run for run in runs[:limit] if run.is_sweep), None)
         if swept is not None and not trials:
-            output.show(f"The trials of a sweep: train list --sweep {quote(swept.name)}")
+            output.show(f"The trials of a sweep: train list --sweep {swept.name}")
 
 
 def compare(

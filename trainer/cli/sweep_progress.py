@@ -15,7 +15,6 @@ from trainer.cli.sweep_result import headline, values
 from trainer.cli.tables import Column, table
 from trainer.errors import visible
 from trainer.report.style import short
-from trainer.spec.messages import plural
 from trainer.sweeps.describe import STATES
 from trainer.sweeps.standing import Standing, Sweep, SweepEvent, Trial
 
@@ -115,7 +114,7 @@ def told(found: Sweep) -> str:
     counts: Counter[str] = Counter(trial.status for trial in found.trials)
     counts["queued"] += found.planned - len(found.trials)
     parts = [f"{counts[status]} {words}" for status, words in STATES.items() if counts[status]]
-    return ", ".join([*parts, f"{found.epochs:,} epoch{'s' * (found.epochs != 1)}"])
+    return ", ".join([*parts, f"{found.epochs:,} epochs"])
 
 
 def left(event: Standing) -> str:
@@ -154,7 +153,7 @@ def _columns(shown: Sequence[tuple[str, Trial]]) -> list[Column]:
     """Trials with where they are and what they chose."""
     styles = ["bold green" if what == "best" else "cyan" for what, _ in shown]
     places = [
-        f"to epoch {t.rung}" if what == "running" else f"after {plural(t.epochs, 'epoch')}"
+        f"to epoch {t.rung}" if what == "running" else f"after {t.epochs} epochs"
         for what, t in shown
     ]
     return [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from shlex import quote
 from typing import TYPE_CHECKING, Final
 
 from trainer.cli.hints import program, show_store, ui_command
@@ -12,7 +11,6 @@ from trainer.cli.tables import Column, Output, table
 from trainer.report.choices import brief, written
 from trainer.report.style import short
 from trainer.report.sweeps import TrialShown
-from trainer.spec.messages import plural
 from trainer.sweeps.describe import BEST, shown, spent, states
 
 if TYPE_CHECKING:
@@ -85,11 +83,12 @@ def _ending(found: Sweep, before: bool) -> Iterator[str]:
 
 def _next(found: Sweep) -> Iterator[str]:
     """What to type next."""
+    name = found.name if " " not in found.name else f"'{found.name}'"
     if found.status in ("KILLED", "FAILED"):
         yield f"go on: {program()} resume {found.id and found.id[:8]}"
         return
     if found.winner is not None:
-        yield f"next: {program()} predict {quote(found.name)} --data FILE"
+        yield f"next: {program()} predict {name} --data FILE"
     if found.tracking_uri and (look := ui_command(found.tracking_uri)):
         yield f"next: {look}"
 
@@ -102,8 +101,7 @@ def headline(trial: Trial, found: Sweep) -> str:
         for name, value in trial.metrics.items()
         if name != metric and name.startswith("test_") and "/" not in name
     ]
-    epochs = plural(trial.epochs, "epoch")
-    text = f"trial {trial.number}, {metric} {number(trial.value)} after {epochs}"
+    text = f"trial {trial.number}, {metric} {number(trial.value)} after {trial.epochs} epochs"
     return ", ".join([text, *others[:HEADLINES]])
 
 

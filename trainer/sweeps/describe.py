@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from shlex import quote
 from typing import TYPE_CHECKING, Any, Final
 
 from trainer.checkpoints.facts import WINNER_TAG, Outcome
@@ -13,7 +12,6 @@ from trainer.report.choices import written
 from trainer.report.recorded import DIVERGED_TAG, OBJECTIVE_TAG
 from trainer.report.style import short
 from trainer.report.sweeps import TABLE, SweepShown, TrialShown, write_sweep
-from trainer.spec.messages import plural
 from trainer.sweeps.standing import Objective, Sweep, Trial
 from trainer.sweeps.winner import leave_winner
 
@@ -137,7 +135,7 @@ def page(found: Sweep, spec: SweepSpec) -> Iterator[str]:
     yield f"**{found.name}**: {found.planned} trials of {keys} key{'s' * (keys != 1)}"
     yield ""
     if best is not None and best.value is not None:
-        word = "Best" if found.winner else f"Best so far, after {plural(best.epochs, 'epoch')}"
+        word = "Best" if found.winner else f"Best so far, after {best.epochs} epochs"
         yield f"- {word}: trial {best.number}, {found.objective.metric} {best.value:.5g}"
     how = "" if found.status == "FINISHED" else f"{found.status.lower()}; "
     yield f"- Trials: {how}{', '.join(states(found)) or 'none yet'}"
@@ -165,14 +163,13 @@ def spent(found: Sweep, whole: int) -> str:
 
 
 def _commands(found: Sweep) -> Iterator[str]:
-    name = quote(found.name)
     if found.winner is not None:
-        yield f"Predict: `train predict {name} --data rows.csv`"
-        yield f"Compare: `train compare --sweep {name} --best 5`"
+        yield f"Predict: `train predict {found.name} --data rows.csv`"
+        yield f"Compare: `train compare --sweep {found.name} --best 5`"
     if found.status in ("KILLED", "FAILED", "PAUSED"):
-        yield f"Go on: `train resume {name}`"
+        yield f"Go on: `train resume {found.name}`"
     else:
-        yield f"Reproduce: `train reproduce {name}`"
+        yield f"Reproduce: `train reproduce {found.name}`"
 
 
 def _best_trials(found: Sweep) -> Iterator[str]:

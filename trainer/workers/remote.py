@@ -27,7 +27,6 @@ from trainer.workers.train import train_task
 MOST_RUNS: Final = 32
 """Runs whose folders a worker keeps."""
 KERNELS: Final = 16
-_stopped: Final[set[str]] = set()
 
 
 @dataclass(frozen=True)
@@ -76,10 +75,11 @@ class _Desk:
     def __init__(self) -> None:
         from trainer.engine.compiled.engine import keep_kernels
 
-        self.folder = Path(tempfile.mkdtemp(prefix="trainer-worker-", dir=_own_folder()))
+        self.folder = Path(tempfile.mkdtemp(prefix="trainer-worker-"))
         finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
         self.store, self.shelf = Store(self.folder), Shelf()
         self.runs = self.folder / "runs"
+        self.stopped: set[str] = set()
         self._states: OrderedDict[str, tuple[str, Written]] = OrderedDict()
         self._guard = Lock()
         keep_kernels(KERNELS)
@@ -116,16 +116,6 @@ class _Desk:
         return token
 
 
-def _own_folder() -> str | None:
-    """The folder of Dask's worker, which is dropped also where that is killed."""
-    try:
-        from distributed import get_worker
-
-        return str(get_worker().local_directory)
-    except (ImportError, ValueError):  # this is none
-        return None
-
-
 class _Clock:
     """The time of a slice, which begins with its first event: however long the reading of data or
     an evaluation takes, each slice gets farther than the one before.
@@ -153,7 +143,7 @@ def _desk() -> _Desk:
 
 def stop(sweep: str) -> None:
     """Has the slices of a sweep that this process trains end soon."""
-    _stopped.add(sweep)
+    _desk().stopped.add(sweep)
 
 
 def train_slice(parcel: Parcel) -> Slice | Lacking:
@@ -172,7 +162,7 @@ def train_slice(parcel: Parcel) -> Slice | Lacking:
         before, clock = desk.written(run), _Clock(parcel.seconds)
         answer = train_task(
             parcel.task, desk.runs, shelf=shelf, same_attempt=not parcel.first, listen=clock.hear,
-            stop=lambda: clock.is_over or parcel.sweep in _stopped,
+            stop=lambda: clock.is_over or parcel.sweep in desk.stopped,
         )  # fmt: skip
     answer = replace(answer, reason=answer.reason.replace(str(root), ""))
     piece = pack(desk.runs / run, before)
