@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from trainer.graph.ops import Array
 from trainer.spec.sgd import SGDSpec
 from trainer.training.schedule import learning_rates
+from trainer.training.sgd import SETTINGS
 
 LearningRates: TypeAlias = Callable[[int, int], Array]
 """From the number of a step, counted from 1, and a count: the rates of so many steps."""
@@ -53,6 +55,8 @@ class Rates:
     def at(self, first: int, count: int) -> Mapping[str, Array]:
         """All rates of these steps, by the names of the graph's inputs, in float64."""
         found = {"learning_rate": self.learning_rate(first, count)}
+        for name, value in self._settings:
+            found[name] = value[:count] if count <= BLOCK else np.full(count, value[0])
         if self.sgd.accumulate == 1 and self.sgd.average is None:
             return found
         steps = np.arange(first - 1, first - 1 + count)
@@ -61,6 +65,12 @@ class Rates:
         if self.sgd.average is not None:
             found["average/rate"] = self._average(steps)
         return found
+
+    @cached_property
+    def _settings(self) -> Sequence[tuple[str, Array]]:
+        """The inputs that stay as they are, where they are set, for a block of steps."""
+        found = ((name, getattr(self.sgd, name)) for name in SETTINGS)
+        return [(f"sgd/{name}", np.full(BLOCK, value)) for name, value in found if value]
 
     def _accumulation(self, step: Array) -> dict[str, Array]:
         """For steps counted from 0 within their epoch: an update takes `accumulate` of them, the

@@ -20,18 +20,24 @@ of Hinton et al., "Improving neural networks by preventing co-adaptation of feat
 What differs from step to step are scalar inputs, the `rates`: `learning_rate`;
 `accumulate/share`, the part of an update's rows that the step has, `accumulate/carry`, 0 at the
 first step of an update and 1 at the others, and `accumulate/apply`, 1 at its last step and 0
-before; `average/rate`.
+before; `average/rate`. So are the numbers of `SETTINGS`, though they stay as they are: runs that
+differ in them alone have the same graph, which is compiled once.
 """
 
 from __future__ import annotations
 
 from functools import reduce
 from operator import add
+from typing import Final
 
 from trainer.graph import Expr, Graph, GraphBuilder, gradients
 from trainer.spec.sgd import SGDSpec
 
 CLIP_EPSILON = 1e-6
+SETTINGS: Final = ("momentum", "weight_decay", "l1", "clip_norm", "max_norm")
+"""Numbers of the spec's `sgd` that are inputs of the graph, `sgd/momentum` and so on, where they
+are set.
+"""
 
 
 def training_graph(model: Graph, sgd: SGDSpec) -> Graph:
@@ -70,7 +76,7 @@ class _Update:
             norm = self._norms(gradient) if sgd.clip_norm is not None else norm
         clip = None
         if sgd.clip_norm is not None:
-            room = builder.constant(sgd.clip_norm) / (norm + CLIP_EPSILON)
+            room = self._setting("clip_norm") / (norm + CLIP_EPSILON)
             clip = room.apply("minimum", 1.0, name="clip")
         for name in gradient:
             with builder.backward(f"update/{name}", None):
@@ -115,21 +121,26 @@ class _Update:
         if clip is not None:
             g = g * clip
         if sgd.weight_decay and decays:
-            g = g + weight * sgd.weight_decay
+            g = g + weight * self._setting("weight_decay")
         if sgd.l1 and decays:
-            g = g + weight.apply("sign") * sgd.l1
+            g = g + weight.apply("sign") * self._setting("l1")
         if sgd.momentum:
             velocity = builder.leaf("state", f"velocity/{name}", parameter.shape)
-            moved = velocity * sgd.momentum + g
+            moved = velocity * self._setting("momentum") + g
             kept = moved if self._apply is None else self._apply.apply("where", moved, velocity)
             builder.updates[f"velocity/{name}"] = kept.node.name
-            g = g + moved * sgd.momentum if sgd.nesterov else moved
+            g = g + moved * self._setting("momentum") if sgd.nesterov else moved
         after = weight - g * self._learning_rate
         if sgd.max_norm is not None and decays and len(parameter.shape) == 2:
             square = after.apply("square").apply("sum", axes=(0,), keepdims=True)
             norm = square.apply("sqrt") + CLIP_EPSILON
-            after = after * (builder.constant(sgd.max_norm) / norm).apply("minimum", 1.0)
+            after = after * (self._setting("max_norm") / norm).apply("minimum", 1.0)
         return after if self._apply is None else self._apply.apply("where", after, weight)
+
+    def _setting(self, name: str) -> Expr:
+        """The input that has this number of the spec's."""
+        builder, leaf = self._builder, f"sgd/{name}"
+        return builder[leaf] if leaf in builder else builder.leaf("input", leaf, ())
 
     def _average(self) -> None:
         """The averages of what a model consists of."""
