@@ -5,6 +5,7 @@ Nothing heavy is imported here: what is set must be set before NumPy is.
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import threading
@@ -29,6 +30,7 @@ def begin(flag: Any) -> None:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, ALONE)
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
+    atexit.register(os._exit, 0)  # taking the interpreter down would take a quarter of a second
 
     def is_told() -> bool:
         return bool(flag.value)

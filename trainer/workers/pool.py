@@ -68,8 +68,8 @@ class Workers:
         if error is not None:
             self._ask()
         self._threads.shutdown(cancel_futures=error is not None)
-        for worker in self._all:
-            worker.close()
+        with ThreadPoolExecutor(self.count, "end") as ends:  # side by side
+            list(ends.map(lambda worker: worker.close(), self._all))
 
 
 def open_workers(count: int | None, cluster: str | None, runs: Path) -> Workers:
