@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
-import random
-import signal
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from faults import sweeps
 from mlflow import MlflowClient
 
 import trainer
@@ -24,28 +20,6 @@ from trainer.sweeps.log import LOG, Promoted, read_log
 from trainer.sweeps.space import draw
 from trainer.sweeps.standing import Standing, SweepEvent
 
-TEXT = """
-name: small
-seed: 11
-data:
-  source: iris
-  split: {validation: 0.3}
-  standardize: true
-model:
-  layers: [{units: 8, activation: tanh}, {units: 3}]
-  loss: logistic
-sgd: {learning_rate: 0.1, batch_size: 16, momentum: 0.5, epochs: 12}
-space:
-  sgd.learning_rate: {log: [1e-3, 1]}
-  model.layers.0.units: {integers: [4, 16]}
-  sgd.schedule: {values: [constant, {type: cosine, warmup: 1}]}
-search: {method: random, trials: 12}
-halving: {method: asha, from: 2, factor: 2}
-objective: val_loss
-slots: 3
-"""
-DIGEST = "5929a94bc27d1575e0a2fd0b18aa5b214d0ad6040f2ee3918fdd5aa70ddf9755"
-"""Names all decisions of this sweep: the same on every machine, as its runs have the same bits."""
 TPE = {"search": {"method": "tpe", "trials": 12, "startup": 4}}
 RUNS = Path("runs")
 UNRECORDED = Profile(record=False, workers=1)
@@ -54,7 +28,7 @@ UNRECORDED = Profile(record=False, workers=1)
 @pytest.fixture
 def spec(folder: Path) -> SweepSpec:
     """The small sweep."""
-    (folder / "sweep.yaml").write_text(TEXT)
+    (folder / "sweep.yaml").write_text(sweeps.SWEEP)
     return load_sweep("sweep.yaml")
 
 
@@ -64,7 +38,7 @@ def here(number: int, runs: str = "runs", **others: Any) -> Profile:
 
 def test_the_same_for_any_number_of_workers(spec: SweepSpec) -> None:
     found = [trainer.sweep(spec, profile=here(n, f"runs {n}")) for n in (1, 3)]
-    assert [each.decisions_sha256 for each in found] == [DIGEST, DIGEST]
+    assert [each.decisions_sha256 for each in found] == [sweeps.DIGEST, sweeps.DIGEST]
     first, third = (each.winner for each in found)
     assert first is not None
     assert third is not None
@@ -128,7 +102,7 @@ def test_stopped_and_gone_on_with(spec: SweepSpec) -> None:
     with pytest.raises(UsageError, match=r"not finished: \w+\n  hint: --resume goes on with it"):
         trainer.sweep(spec, profile=UNRECORDED)
     whole = trainer.sweep(spec, profile=UNRECORDED, resume=True)
-    assert (whole.id, whole.decisions_sha256) == (found.id, DIGEST)
+    assert (whole.id, whole.decisions_sha256) == (found.id, sweeps.DIGEST)
     assert read_facts(RUNS / str(whole.id)).attempt == 2
     with pytest.raises(UsageError, match="is finished"):
         trainer.resume_sweep("small", profile=UNRECORDED)
@@ -158,7 +132,7 @@ def test_the_second_driver_is_told(spec: SweepSpec) -> None:
 def test_other_data_cannot_be_gone_on_with(folder: Path) -> None:
     rows = "".join(f"{i},{i % 7},{i % 2}\n" for i in range(60))
     (folder / "rows.csv").write_text("a,b,y\n" + rows)
-    text = TEXT.replace("source: iris", "source: {csv: rows.csv}\n  target: y")
+    text = sweeps.SWEEP.replace("source: iris", "source: {csv: rows.csv}\n  target: y")
     (folder / "sweep.yaml").write_text(text.replace("{units: 3}", "{units: 1}"))
     spec = load_sweep("sweep.yaml")
     with pytest.raises(InterruptedRun):
@@ -210,55 +184,11 @@ def test_nothing_is_kept_where_no_folder_is_named(spec: SweepSpec, folder: Path)
 
 # Killed -----------------------------------------------------------------------------------------
 
-SCRIPT = """
-import json, sys
-from pathlib import Path
-import trainer
-profile = trainer.Profile(record=False, workers=2, runs=Path("runs"))
-found = trainer.sweep(trainer.load_sweep("sweep.yaml"), profile=profile, resume=True)
-print(json.dumps(found.as_json()))
-"""
 
-
-def carried_out(spec: SweepSpec, draw: random.Random, seconds: float) -> tuple[str, int]:
-    """The digest of a sweep whose driver, or one of its workers, is killed again and again, and how
-    often that was.
-    """
-    kills = 0
-    while True:
-        process = subprocess.Popen(
-            [sys.executable, "-c", SCRIPT], stdout=subprocess.PIPE, start_new_session=True,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-        )  # fmt: skip
-        try:
-            out, _ = process.communicate(timeout=draw.uniform(0.3, seconds))
-        except subprocess.TimeoutExpired:
-            workers = _children(process.pid)
-            victim = draw.choice([process.pid, process.pid, *workers])
-            os.kill(victim, signal.SIGKILL)
-            kills += 1
-            seconds *= 1.15  # so that it comes to its end
-            if victim != process.pid:
-                out, _ = process.communicate()
-                if process.returncode == 0:
-                    return str(json.loads(out)["decisions_sha256"]), kills
-            process.kill()
-            process.communicate()
-            continue
-        assert process.returncode == 0
-        return str(json.loads(out)["decisions_sha256"]), kills
-
-
-def _children(process: int) -> list[int]:
-    found = Path(f"/proc/{process}/task/{process}/children")
-    return [int(each) for each in found.read_text().split()] if found.exists() else []
-
-
-def test_killed_at_any_moment(spec: SweepSpec) -> None:
-    digest, kills = carried_out(spec, random.Random(4), 1.5)
-    assert digest == DIGEST
-    assert kills
-    entries, _ = read_log(next(RUNS.glob(f"*/{LOG}")).parent)
+def test_killed_at_any_moment(folder: Path) -> None:
+    tally = sweeps.kills(folder, 2)
+    assert tally.lost == []
+    entries, _ = read_log(next(folder.glob(f"*/runs/*/{LOG}")).parent)
     assert sum(isinstance(entry, Promoted) for entry in entries) > 3
 
 

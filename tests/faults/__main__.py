@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from . import cells, damage, outputs, pairs, runs, saves, server, specs, tables, trusted
+from . import cells, damage, outputs, pairs, runs, saves, server, specs, sweeps, tables, trusted
 from .tally import Tally
 
 CAMPAIGNS: Final = (
     "truncations", "flips", "failures", "loads", "kills", "full", "runs", "recorder", "training",
     "disk", "server", "specs", "cells", "tables", "outputs", "trusted",
+    "sweeps", "cluster",
 )  # fmt: skip
 SAMPLE: Final = 37
 """A sample takes one case of so many."""
@@ -137,6 +138,8 @@ ALL: Final[dict[str, Callable[[Path, Size], Iterator[Tally]]]] = {
         ]
     ),
     "trusted": lambda folder, size: trusted.campaign(folder, size.every),
+    "sweeps": lambda folder, size: iter([sweeps.kills(folder, max(3, size.kills // 4))]),
+    "cluster": lambda folder, size: iter([sweeps.on_a_cluster(folder, max(2, size.kills // 20))]),
 }
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -38,6 +39,7 @@ from trainer.workers.task import Answer, Told
 TRIES: Final = 3  # of a task that fails for a reason outside
 LOOK_SECONDS: Final = 0.1
 TELL_SECONDS: Final = 0.25
+TELL_SHARE: Final = 0.03  # of the time
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ class Driver:
         self._queued = set(self.course.running)
         self._busy: dict[Future[Answer], int] = {}
         self._tries: dict[int, int] = {}
-        self._told = 0.0
+        self._tell_from = 0.0
         self._results = sum(isinstance(entry, Found) for entry in self.log.entries)
         self._sizes: dict[int, int] = {}
 
@@ -229,7 +231,8 @@ class Driver:
         if free <= 0 or not self._queued:
             return
         self._queued -= self._arrived.keys()
-        for number in [n for n in self.course.running if n in self._queued][:free]:
+        waiting = (number for number in self.course.running if number in self._queued)
+        for number in [*islice(waiting, free)]:
             self._queued.remove(number)
             place = self.course.places[number]
             self._busy[self.workers.submit(self.trials.task(place))] = number
@@ -265,10 +268,12 @@ class Driver:
     # What is seen --------------------------------------------------------------------------
 
     def _tell(self, now: bool = False) -> None:
-        if now or time.monotonic() - self._told >= TELL_SECONDS:
-            self._told = time.monotonic()
+        began = time.monotonic()
+        if now or began >= self._tell_from:
             self.listen(Standing(self.sweep("KILLED"), len(self._busy), self.workers.count,
                                  self._left()))  # fmt: skip
+            spent = time.monotonic() - began
+            self._tell_from = began + max(TELL_SECONDS, spent / TELL_SHARE)
 
     def _left(self) -> float | None:
         """About the seconds until the end."""
