@@ -14,7 +14,7 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -182,6 +182,18 @@ class RunFolder:
             (self.path / name).parent.mkdir(parents=True, exist_ok=True)
             write_file(self.path / name, content)
         self._written[name] = hashlib.sha256(content).hexdigest()
+
+    def keeps(self, hashes: Mapping[str, str]) -> bool:
+        """Whether the files with these hashes are there as they were written. Then they are those
+        of the attempt that begins.
+        """
+        try:
+            there = all(hash_within(self.path, name) == sha256 for name, sha256 in hashes.items())
+        except OSError:
+            return False
+        if there:
+            self._written |= hashes
+        return there and bool(hashes)
 
     def seal(self, name: str) -> None:
         """Has the hash of a file recorded that is written. Raises `CheckpointError`."""

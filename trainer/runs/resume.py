@@ -134,7 +134,8 @@ def restored(
         tags={**facts.tags, **_tags(differences, job)},
     )  # fmt: skip
     folder.reopen()  # before anything of it is written anew
-    leave_start(folder, job, prepared.describe(), facts.origin["git"])
+    if differences or not folder.keeps(facts.files):
+        leave_start(folder, job, prepared.describe(), facts.origin["git"])
     folder.begin(now, size)
     every = Every.parse(profile.save_every)
     return Kept(folder, now, every, offline_ok=profile.offline_ok, past=events, size=size), job
