@@ -100,7 +100,7 @@ def test_imports_point_one_way() -> None:
 
 def test_errors_form_one_family_with_exit_codes() -> None:
     codes = {"SpecError": 2, "GraphError": 2, "UsageError": 2, "DataError": 3, "DivergedError": 4,
-             "TrackingError": 5, "CheckpointError": 6, "MachineError": 7,
+             "TrackingError": 5, "CheckpointError": 6, "DamagedError": 6, "MachineError": 7,
              "InterruptedRun": 130, "RunError": 1}  # fmt: skip
     import trainer.errors as module
 

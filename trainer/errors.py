@@ -5,7 +5,8 @@
     │   └── GraphError       2    a graph whose nodes do not fit together
     ├── UsageError           2    the command line or an argument of the Python interface
     ├── DataError            3    the data that the spec names
-    ├── CheckpointError      6    what is kept of a run on disk: damaged, held, not to be resumed
+    ├── CheckpointError      6    what is kept of a run on disk: held, refused, not to be resumed
+    │   └── DamagedError     6    it is not what the run has written
     ├── MachineError          7    what was asked for cannot be written: a file, standard output
     └── RunError                  a run that did not come to a good end; it carries the run
         ├── DivergedError    4    a loss or a gradient stopped being finite
@@ -163,6 +164,10 @@ class CheckpointError(TrainerError):
 
     exit_code = 6
     kind = "checkpoint"
+
+
+class DamagedError(CheckpointError):
+    """What is kept of a run is not what it has written."""
 
 
 class MachineError(TrainerError):

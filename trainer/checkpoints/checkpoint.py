@@ -22,7 +22,7 @@ from safetensors.numpy import save
 from trainer.checkpoints.arrays import load_arrays
 from trainer.checkpoints.disk import TEMPORARY, read_within, write_file
 from trainer.checkpoints.seal import sealed, unsealed
-from trainer.errors import CheckpointError
+from trainer.errors import CheckpointError, DamagedError
 from trainer.graph.ops import Array
 from trainer.stored import from_json
 from trainer.training.snapshot import Snapshot
@@ -105,7 +105,7 @@ def load_checkpoint(
             warn(f"{reason}; going back to step {found.step}")
         return found
     if reasons:
-        raise CheckpointError("\n".join([*reasons, f"  no checkpoint in {folder} can be read"]))
+        raise DamagedError("\n".join([*reasons, f"  no checkpoint in {folder} can be read"]))
     return None
 
 

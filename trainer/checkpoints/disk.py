@@ -18,7 +18,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import IO, Final
 
-from trainer.errors import CheckpointError
+from trainer.errors import CheckpointError, DamagedError
 
 TEMPORARY: Final = ".writing-"
 SOON_SECONDS: Final = 2.0
@@ -125,9 +125,9 @@ def check_seal(path: Path, found: str, expected: str) -> None:
         raise damaged(path, f"its SHA-256 is {found[:16]}…, the run recorded {expected[:16]}…")
 
 
-def damaged(path: Path, why: object) -> CheckpointError:
+def damaged(path: Path, why: object) -> DamagedError:
     """The error for a file of a run that is not what the run wrote."""
-    return CheckpointError(
+    return DamagedError(
         f"{path} is damaged or was changed: {why}\n"
         "  hint: bring back the file as it was, or train again with --again"
     )

@@ -222,15 +222,3 @@ class Course:
             if rung.best is not None and not self.places[rung.best].ended:
                 return Promoted(rung.best, self.now, self.rules.rungs[-1])
         return None
-
-    @property
-    def expected_epochs(self) -> float:
-        """About how many epochs all trials will take."""
-        rules = self.rules
-        if rules.factor is None:
-            return float(rules.planned * rules.rungs[-1])
-        total, before, count = 0.0, 0, float(rules.planned)
-        for epoch in rules.rungs:
-            total += max(count, 1.0) * (epoch - before)
-            before, count = epoch, count / rules.factor
-        return total

@@ -27,6 +27,7 @@ from trainer.errors import (
 )
 from trainer.sweeps.declaration import SweepSpec
 from trainer.sweeps.log import Chosen, Closed, Entry, Found, Log, Promoted, Settled
+from trainer.sweeps.plan import usual_epochs
 from trainer.sweeps.sampling import Sampler
 from trainer.sweeps.standing import Standing, Sweep, SweepListener
 from trainer.sweeps.trials import Trials
@@ -85,6 +86,7 @@ class Driver:
         self._busy: dict[Future[Answer], int] = {}
         self._tries: dict[int, int] = {}
         self._tell_from = 0.0
+        self._expected = usual_epochs(self.spec)
         self._results = sum(isinstance(entry, Found) for entry in self.log.entries)
         self._sizes: dict[int, int] = {}
 
@@ -280,7 +282,7 @@ class Driver:
         done = sum(place.epochs for place in self.course.places)
         if not done:
             return None
-        left = max(self.course.expected_epochs - done, 0.0) * self.seconds / done
+        left = max(self._expected - done, 0.0) * self.seconds / done
         limit = self.spec.budget.seconds
         return left if limit is None else min(left, max(limit - self.seconds, 0.0))
 

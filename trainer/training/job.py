@@ -10,7 +10,7 @@ import numpy as np
 
 from trainer.data import Dataset
 from trainer.engine import Engine, EngineName, Session, make_engine
-from trainer.errors import CheckpointError
+from trainer.errors import CheckpointError, DamagedError
 from trainer.graph import Graph, Node
 from trainer.graph.initialisers import initial_parameters, initial_state
 from trainer.graph.ops import Array, show_shape
@@ -223,7 +223,7 @@ class Job:
         }
         steps = [e.steps for e in events if isinstance(e, StepsDone) and e.epoch == now.epoch]
         if sum(len(each.losses) for each in steps) != now.done:
-            raise CheckpointError(
+            raise DamagedError(
                 f"the checkpoint of step {snapshot.step}: it says that {now.done} steps of epoch "
                 f"{now.epoch} are done, and the journal has others"
             )

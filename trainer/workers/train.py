@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 
 from trainer.checkpoints.facts import FACTS, read_facts
 from trainer.checkpoints.folder import RunFolder
-from trainer.errors import CheckpointError, DataError, GraphError, RunError, SpecError, TrainerError
+from trainer.errors import DamagedError, DataError, GraphError, RunError, SpecError, TrainerError
 from trainer.runs.attempt import Attempt
 from trainer.runs.profile import Profile
 from trainer.runs.resume import restored
@@ -70,7 +70,7 @@ def _answered(task: Task, runs: Path, heard: Heard, shelf: Shelf, same_attempt: 
                 if reached is not None:
                     return reached
                 run = _gone_on(task, folder, heard, shelf, same_attempt)
-            except (CheckpointError, ValueError):  # it is damaged: the same comes out again
+            except (DamagedError, ValueError):  # it is damaged: the same comes out again
                 folder.clear()
                 run = _begun(task, folder, heard, shelf)
     finally:
