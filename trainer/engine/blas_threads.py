@@ -25,7 +25,9 @@ def one_blas_thread() -> Iterator[None]:
 
     Raises `TrainerError` where a BLAS does not take the limit.
     """
-    _enter()
+    if not _enter():
+        yield
+        return
     try:
         with _limit():  # where a limit holds for the thread that sets it, or that one has set it
             _check()
@@ -38,16 +40,20 @@ def _limit() -> threadpool_limits:
     return threadpool_limits(limits=1, user_api="blas")
 
 
-def _enter() -> None:
+def _enter() -> bool:
     """Sets the limit in a thread of its own: what holds for the whole process, only the thread that
-    has set it can change, and those that train may end in any order.
+    has set it can change, and those that train may end in any order. Whether that was needed: a
+    process may have been begun with one thread, as workers are.
     """
     global _inside, _keeper
     with _GUARD:
         if _inside == 0:
+            if not _with_more():
+                return False
             _keeper = ThreadPoolExecutor(1, thread_name_prefix="blas")
         _inside += 1
         _keeper.submit(lambda: _LIMITS.enter_context(_limit())).result()
+        return True
 
 
 def _leave() -> None:
@@ -60,8 +66,12 @@ def _leave() -> None:
 
 
 def _check() -> None:
-    library: dict[str, Any]
-    for library in threadpool_info():
-        if library.get("user_api") == "blas" and library["num_threads"] != 1:
-            name = library.get("internal_api")
-            raise TrainerError(f"the BLAS '{name}' does not take the limit of one thread")
+    for name in _with_more():
+        raise TrainerError(f"the BLAS '{name}' does not take the limit of one thread")
+
+
+def _with_more() -> list[str | None]:
+    """The libraries of BLAS that compute with more than one thread."""
+    found: list[dict[str, Any]] = threadpool_info()
+    blas = [library for library in found if library.get("user_api") == "blas"]
+    return [library.get("internal_api") for library in blas if library["num_threads"] != 1]

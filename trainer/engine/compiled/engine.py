@@ -34,7 +34,7 @@ from trainer.machine import available_cores
 
 CACHE_LINE: Final = 64  # bytes
 CALL_SECONDS: Final = 0.05  # about what a call of a kernel takes, if not a step takes longer
-SOON_SECONDS: Final = 0.1  # of steps, by the estimate: what code that is made soon may run for
+SOON_SECONDS: Final = 0.03  # of steps, by the estimate: what code that is made soon may run for
 SHARED_SECONDS: Final = 3e-4  # a shorter call is over before a thread is awake
 NODE_SECONDS: Final = 2e-9
 NUMBER_SECONDS: Final = 3e-10  # of an elementwise result
@@ -154,13 +154,14 @@ class Compiled:
         soon: bool = False,
     ) -> None:
         """With a `recipe`, all that the kernels are made of, they are lowered only where the cache
-        has them not. `soon` has LLVM choose instructions and registers quickly.
+        has them not. `soon` makes short text of them, for which LLVM chooses instructions and
+        registers quickly.
         """
         self.kernels = kernels
         functions = [kernel.function for kernel in kernels.values()]
         passes, level = ((), 0) if soon else (PASSES, 1)
         self._code = load_code(
-            partial(lower, functions, dtype, target), target, passes, level, recipe
+            partial(lower, functions, dtype, target, soon), target, passes, level, recipe
         )
         self._products: Products | None = None
         if any(_calls_products(kernel) for kernel in kernels.values()):

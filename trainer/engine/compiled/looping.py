@@ -34,14 +34,14 @@ FEW, UNROLLED = 8, 48  # turns of a small loop that are, and statements
 
 
 def write_loop(body: Body, loop: For) -> None:
-    """A loop, as quick as its statements allow."""
+    """A loop, as quick as its statements allow, or where it is made soon in few words."""
     first, last = body.term(loop.start), body.term(loop.stop)
-    length = length_of(loop)
+    length, soon = length_of(loop), body.kernel.soon
     if length is not None and length <= 0:
         return
     if length == 1:
         _one(body, loop, first)
-    elif vectorises(loop, body.shape):
+    elif not soon and vectorises(loop, body.shape):
         with body.block():
             for term in hoistable(loop, body.shape):
                 body.hoist(term)
@@ -49,11 +49,16 @@ def write_loop(body: Body, loop: For) -> None:
                 _in_vectors(body, loop, first, length)
             else:
                 _under_masks(body, loop, first, last)
-    elif length is not None and length <= FEW and _size(loop.body) * length <= UNROLLED:
+    elif not soon and length is not None and _is_small(loop, length):
         for k in range(length):
             _one(body, loop, first + k)
     else:
         _one_by_one(body, loop, first, last)
+
+
+def _is_small(loop: For, length: int) -> bool:
+    """Whether it is better written out."""
+    return length <= FEW and _size(loop.body) * length <= UNROLLED
 
 
 def _one(body: Body, loop: For, place: Value) -> None:

@@ -27,14 +27,18 @@ PRODUCTS: Final = ("nn", "nt", "tn", "column")
 PASSES: Final = ("sroa", "instruction_combine")
 
 
-def lower(functions: Sequence[loops.Function], dtype: str, target: Target) -> str:
-    """LLVM's text of the functions. Raises `LoweringError`."""
+def lower(
+    functions: Sequence[loops.Function], dtype: str, target: Target, soon: bool = False
+) -> str:
+    """LLVM's text of the functions. With `soon` it is short: loops take one place at a time. Raises
+    `LoweringError`.
+    """
     bits = target.vector_bytes * 8
     attributes = f'nounwind "min-legal-vector-width"="{bits}" "prefer-vector-width"="{bits}"'
     module = Module(REALS[dtype], attributes)
     every = [each for function in functions for each in statements(function.body)]
     for function in functions:
-        KernelText(function, module, target).write()
+        KernelText(function, module, target, soon).write()
     if any(isinstance(each, Pairwise) for each in every):
         _add_pairwise(module)
     if any(isinstance(each, Share) for each in every):
@@ -63,9 +67,12 @@ def arrays_in(body: Sequence[Statement]) -> set[str]:
 class KernelText:
     """All functions that one function of a program becomes."""
 
-    def __init__(self, function: loops.Function, module: Module, target: Target) -> None:
+    def __init__(
+        self, function: loops.Function, module: Module, target: Target, soon: bool = False
+    ) -> None:
         self.function = function
         self.target = target
+        self.soon = soon
         self.used_lanes = used_lanes(function.body)
         self._module = module
         self._slots = slots_of(function)

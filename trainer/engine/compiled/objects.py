@@ -99,8 +99,13 @@ def _own_sources() -> str:
     return digest.hexdigest()
 
 
+@cache
+def _llvmlite() -> str:
+    return version("llvmlite")
+
+
 def _key(text: str, target: Target, passes: tuple[str, ...], level: int) -> str:
-    decisive = (FORMAT, version("llvmlite"), target, passes, level, text)
+    decisive = (FORMAT, _llvmlite(), target, passes, level, text)
     return hashlib.sha256(repr(decisive).encode()).hexdigest()[:32]
 
 
