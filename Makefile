@@ -5,6 +5,7 @@
 # make bench  sets up .venv-bench and compares with other libraries: benchmarks/RESULTS.md
 # make accuracy  compares with scikit-learn on real tables: benchmarks/ACCURACY.md
 # make rates  holds lr-find against grids of rates on real tables: benchmarks/RATES.md
+# make sweeps compares sweeps with Optuna and Ray Tune: benchmarks/SWEEPS.md
 # make cpus   trains all configs for several kinds of CPU and compares their bits
 # make faults all fault campaigns: an hour or more; FAULTS=--help shows how to choose
 # make lock   renews requirements.lock from what is installed in .venv
@@ -18,7 +19,7 @@ BIN := .venv/bin
 ROUNDING := 'tests/test_docs.py::test_page[README.md]' 'tests/test_docs.py::test_page[backprop.md]' \
 	tests/test_bits.py tests/test_same_bits.py tests/test_rounding.py tests/test_export.py
 
-.PHONY: train test test-cpus check bench accuracy rates cpus faults lock clean
+.PHONY: train test test-cpus check bench accuracy rates sweeps cpus faults lock clean
 
 train: .venv/.run
 	$(BIN)/train $(CONFIG)
@@ -28,7 +29,10 @@ test: .venv/.dev
 
 # Code and OpenBLAS's kernel for AVX2; then NumPy's own functions, which warns of what this CPU
 # never had.
-test-cpus: .venv/.dev
+test-sweeps: .venv-bench/.done
+	.venv-bench/bin/python -m benchmarks.sweeps $(SWEEPS)
+
+cpus: .venv/.dev
 	TRAINER_CPU=haswell OPENBLAS_CORETYPE=Haswell OPENBLAS_L2_SIZE=512 $(BIN)/pytest -n auto $(ROUNDING)
 	NPY_DISABLE_CPU_FEATURES="X86_V4 AVX512_ICL AVX512_SPR" \
 		$(BIN)/pytest -n auto -W ignore::ImportWarning $(ROUNDING)
@@ -46,6 +50,9 @@ accuracy: .venv-bench/.done
 
 rates: .venv-bench/.done
 	.venv-bench/bin/python -m benchmarks.rate_search $(RATES)
+
+sweeps: .venv-bench/.done
+	.venv-bench/bin/python -m benchmarks.sweeps $(SWEEPS)
 
 cpus: .venv/.dev
 	$(BIN)/python tests/cpus.py
