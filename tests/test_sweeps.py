@@ -203,6 +203,7 @@ def test_in_mlflow(spec: SweepSpec, store: str) -> None:
     client = MlflowClient(store)
     parent = client.get_run(str(found.run_id))
     assert parent.data.tags["trainer.kind"] == "sweep"
+    assert parent.data.tags["trainer.decisions_sha256"] == found.decisions_sha256
     assert found.winner is not None
     runs = client.search_runs([parent.info.experiment_id],
                               f"tags.`mlflow.parentRunId` = '{found.run_id}'")  # fmt: skip

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 BEST: Final = 10
 """Trials that a table shows."""
+DECISIONS_TAG: Final = "trainer.decisions_sha256"
 KEYS: Final = 8  # of a table of trials, for which a page has room
 ROOM: Final = 3000  # characters of the rows of a table: MLflow cuts a tag of more than 8000
 VALUE: Final = 40  # characters of a value
@@ -72,7 +73,7 @@ def _trial_shown(trial: Trial) -> TrialShown:
 def describe_sweep(found: Sweep, spec: SweepSpec, reason: str = "") -> Outcome:
     """How the sweep ended: its description, metrics, the series of the best by trial, its tags."""
     numbers, values = _bests(found)
-    tags = {OBJECTIVE_TAG: objective_tag(found.objective)}
+    tags = {OBJECTIVE_TAG: objective_tag(found.objective), DECISIONS_TAG: found.decisions_sha256}
     if found.winner is not None:
         tags |= _winner_tags(found.winner)
     if found.status == "DIVERGED":

@@ -93,7 +93,8 @@ def sweep(
         path, outcome = before
         if outcome is not None and outcome.status == "FINISHED":
             return recall(path, profile)
-        if not resume:
+        over = outcome is not None and outcome.status == "DIVERGED"
+        if not resume and not over:
             raise UsageError(
                 f"a sweep of this declaration and these data is not finished: {path.name[:8]}\n"
                 f"  hint: --resume goes on with it, --again begins anew"

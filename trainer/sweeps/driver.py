@@ -31,7 +31,7 @@ from trainer.sweeps.plan import usual_epochs
 from trainer.sweeps.sampling import Sampler
 from trainer.sweeps.standing import Standing, Sweep, SweepListener
 from trainer.sweeps.trials import Trials
-from trainer.sweeps.view import View, course_of
+from trainer.sweeps.view import Said, View, course_of
 from trainer.training import Stop, Warned
 from trainer.training.result import Status
 from trainer.workers.pool import Workers
@@ -169,7 +169,7 @@ class Driver:
         self.log.append([entry])
         self.course.take(entry)
         self._results += 1
-        self.view.answers[number] = answer
+        self.view.said[number] = Said.by(answer)
         if status in ("diverged", "failed"):
             self.listen(Warned(f"trial {number} {status}: {answer.reason}".rstrip(": ")))
         if status == "waiting":

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from trainer.checkpoints.facts import read_outcome
+from trainer.checkpoints.facts import read_facts, read_outcome
 from trainer.errors import CheckpointError, TrainerError
+from trainer.runs.known import KNOWN_TAG
 from trainer.sweeps.course import Course, Place, Rules
 from trainer.sweeps.declaration import SweepSpec
 from trainer.sweeps.log import Entry
@@ -44,16 +45,30 @@ def course_of(spec: SweepSpec, entries: Iterable[Entry]) -> Course:
     return course
 
 
+@dataclass(frozen=True)
+class Said:
+    """What a worker said last of a trial."""
+
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    reason: str = ""
+    known: bool = False
+
+    @classmethod
+    def by(cls, answer: Answer) -> Said:
+        """What the answer says."""
+        return cls(answer.metrics, answer.reason, answer.known)
+
+
 @dataclass
 class View:
-    """What is known of a sweep's trials; `answers` are the last that workers gave, as far as this
-    process heard them.
+    """What is known of a sweep's trials; `said` has what workers said, as far as this process heard
+    them.
     """
 
     spec: SweepSpec
     trials: Trials
     course: Course
-    answers: dict[int, Answer] = field(default_factory=dict)
+    said: dict[int, Said] = field(default_factory=dict)
 
     def sweep(
         self, status: Status, digest: str, seconds: float, busy: Collection[int] = ()
@@ -72,7 +87,7 @@ class View:
         )
 
     def _trial(self, place: Place, busy: Collection[int]) -> Trial:
-        answer = self._answer(place)
+        said = self._said(place)
         status: TrialStatus = place.status
         if status == "running" and place.number not in busy:
             status = "queued"
@@ -85,31 +100,31 @@ class View:
             rung=place.until,
             epochs=place.epochs,
             results={epoch: sign * loss for epoch, loss in place.losses.items()},
-            metrics=answer.metrics,
+            metrics=said.metrics,
             parameters_sha256=place.parameters,
-            reason=answer.reason,
-            known=answer.known,
+            reason=said.reason,
+            known=said.known,
         )
 
-    def _answer(self, place: Place) -> Answer:
-        """What was said last of a trial: by a worker, or where that was to an earlier process, by
-        its folder.
+    def _said(self, place: Place) -> Said:
+        """What was said last of a trial: by a worker, or where that told an earlier process, by its
+        folder.
         """
-        if place.number not in self.answers:
-            answer = Answer(self.trials.id(place.number), "FAILED")
+        if place.number not in self.said:
             if place.running:
-                return answer
-            self.answers[place.number] = self._recalled(place, answer)
-        return self.answers[place.number]
+                return Said()
+            self.said[place.number] = self._recalled(place)
+        return self.said[place.number]
 
-    def _recalled(self, place: Place, answer: Answer) -> Answer:
+    def _recalled(self, place: Place) -> Said:
+        folder = self.trials.folder(place.number)
         with suppress(CheckpointError):
-            outcome = read_outcome(self.trials.folder(place.number))
+            outcome = read_outcome(folder)
             if outcome is not None:
-                return replace(answer, metrics=outcome.metrics, reason=outcome.reason)
+                return Said(outcome.metrics, outcome.reason, KNOWN_TAG in read_facts(folder).tags)
         if place.status == "failed":
             try:
                 self.trials.cost(place.number, place.values)
             except TrainerError as error:
-                return replace(answer, reason=str(error))
-        return answer
+                return Said(reason=str(error))
+        return Said()
