@@ -45,7 +45,9 @@ MOONS = np.array([[0.1, 0.2], [1.0, -0.5]])
 def made(*trials: Trial, status: Any = "FINISHED", maximise: bool = False) -> Sweep:
     metric = "val_accuracy" if maximise else "val_loss"
     space = {"sgd.learning_rate": {"log": [1e-3, 10.0]}, "sgd.schedule": {"values": ["a|b", "c"]}}
-    return Sweep("flats", status, Objective(metric, maximise), space, 4, trials)
+    return Sweep(
+        "flats", status, Objective(metric, maximise), space, 4, trials, decisions_sha256="abc"
+    )
 
 
 def trial(number: int, status: Any, results: Mapping[int, float], **others: Any) -> Trial:
@@ -100,7 +102,8 @@ def test_how_it_ended(write_spec: WriteSpec, name: str) -> None:
     assert outcome.status == found.status
     assert set(lines) <= set(outcome.description), "\n".join(outcome.description)
     assert outcome.metrics == metrics
-    assert outcome.tags == {"trainer.objective": "minimise val_loss", **tags}
+    always = {"trainer.objective": "minimise val_loss", "trainer.decisions_sha256": "abc"}
+    assert outcome.tags == always | tags
 
 
 @pytest.mark.parametrize(("maximise", "best"), [(False, [0.5, 0.5, 0.4]), (True, [0.5, 0.6, 0.6])])
