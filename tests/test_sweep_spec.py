@@ -121,7 +121,7 @@ def test_changes() -> None:
         ({"name": "other"}, True),
         ({"tracking": {"experiment": "e"}}, True),
         ({"budget.time": "9d"}, True),
-        ({"budget.disk": "9GB"}, False),
+        ({"budget.disk": "9GB"}, True),
         ({"seed": 8}, False),
         ({"slots": 9}, False),
         ({"decide": "arrival"}, False),

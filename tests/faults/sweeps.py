@@ -34,7 +34,7 @@ halving: {method: asha, from: 2, factor: 2}
 objective: val_loss
 slots: 3
 """
-DIGEST: Final = "5929a94bc27d1575e0a2fd0b18aa5b214d0ad6040f2ee3918fdd5aa70ddf9755"
+DIGEST: Final = "61bf7ed2e0a4db9e381a4824f6100da1a4ac34959fb483b47ec279d6764bcc5f"
 """Names all decisions of this sweep: the same on every machine, as its runs have the same bits."""
 DRIVER: Final = """
 import json, sys

@@ -200,14 +200,14 @@ class SweepSpec(Declaration):
     @property
     def sha256(self) -> str:
         """The fingerprint of what decides trials and results: SHA-256, as canonical JSON, of the
-        values of the sweep without `name`, `tracking` and `budget.time`; for the spec stand the
+        values of the sweep without `name`, `tracking` and `budget`; for the spec stand the
         fingerprints of the trials at the edges of the space.
         """
         own = self.model_dump(
             mode="json", by_alias=True, exclude={"name", "tracking", "spec", "spec_file", "budget"}
         )
         trials = [self.base.changed(values).sha256 for values in edges(self.space)]
-        decisive = own | {"trials": trials, "disk": self.budget.bytes}
+        decisive = own | {"trials": trials}
         text = json.dumps(decisive, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()
 
