@@ -235,7 +235,7 @@ def crews(monkeypatch: pytest.MonkeyPatch) -> list[Crew]:
     def open_workers(*_: object) -> Iterator[Crew]:
         yield to_come.pop(0)
 
-    monkeypatch.setattr("trainer.sweeps.drive.open_workers", open_workers)
+    monkeypatch.setattr("trainer.sweeps.carrying.open_workers", open_workers)
     return to_come
 
 

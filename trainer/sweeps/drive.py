@@ -5,57 +5,43 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from trainer.checkpoints.disk import read_within, write_file
 from trainer.checkpoints.environment import numeric_environment
-from trainer.checkpoints.facts import FACTS, Facts, Outcome, read_facts, read_outcome, recorded_of
-from trainer.checkpoints.folder import FILES, RunFolder, find_folder, folders
-from trainer.engine import EngineName, choose_engine
+from trainer.checkpoints.facts import Facts, Outcome, read_facts, read_outcome
+from trainer.checkpoints.folder import find_folder, folders
+from trainer.engine import choose_engine
 from trainer.errors import (
     CheckpointError,
-    DivergedError,
-    InterruptedRun,
-    RunError,
-    TrackingError,
-    TrainerError,
     UsageError,
 )
-from trainer.numerics import EDITION
 from trainer.report.recorded import OBJECTIVE_TAG
 from trainer.runs.facts import facts_of, spec_place
 from trainer.runs.profile import DEFAULT, Profile
-from trainer.runs.recording import Following, Recorder, open_recorder
-from trainer.spec.emit import to_yaml
+from trainer.sweeps.carrying import (
+    Sweeping,
+    engine_of,
+    hears_nothing,
+    placed,
+    spent_seconds,
+)
 from trainer.sweeps.checking import check_trials
 from trainer.sweeps.declaration import SweepSpec
-from trainer.sweeps.describe import describe_sweep, leave_sweep, objective_tag
-from trainer.sweeps.driver import Driver, Script
-from trainer.sweeps.log import LOG, Began, Log, read_log
-from trainer.sweeps.sampling import Sampler, optuna_version, sampler_of
-from trainer.sweeps.standing import Standing, Sweep, SweepEvent, SweepListener
+from trainer.sweeps.describe import objective_tag
+from trainer.sweeps.log import read_log
+from trainer.sweeps.standing import Sweep, SweepListener
 from trainer.sweeps.trials import Trials
 from trainer.sweeps.unfinished import DATA_TAG
 from trainer.sweeps.view import View, course_of
 from trainer.tracking.model import RegisteredName
 from trainer.tracking.store import address_again
-from trainer.training import Status, Stop, Warned, never
-from trainer.workers.pool import open_workers
+from trainer.training import Stop, never
 from trainer.workers.shelf import Shelf
-from trainer.workers.task import Answer
 
 KIND: Final = "sweep"
-ENGINES: Final[tuple[EngineName, ...]] = ("compiled", "reference")
-SPENT: Final = "spent"
-"""The file that holds the seconds that a sweep has taken."""
-SPENT_SECONDS: Final = 1.0  # between two writings of it
-
-
-def hears_nothing(event: SweepEvent) -> None:
-    """Hears nothing."""
 
 
 def sweep(
@@ -149,14 +135,6 @@ def spec_of(facts: Facts) -> SweepSpec:
     return SweepSpec.from_resolved(facts.spec, file=here, text=facts.spec_text)
 
 
-def engine_of(facts: Facts) -> EngineName:
-    """The engine of a sweep. Raises `CheckpointError` for one that this version has not."""
-    for name in ENGINES:
-        if name == facts.engine:
-            return name
-    raise CheckpointError(f"the sweep {facts.id[:8]} names no engine that is known")
-
-
 @contextmanager
 def scratch_runs(profile: Profile) -> Iterator[Profile]:
     """The profile with a folder of runs that is gone afterwards, and nothing recorded."""
@@ -218,173 +196,7 @@ def recall(path: Path, profile: Profile) -> Sweep:
     entries, digest = read_log(path)
     trials = Trials(spec, path.name, path.parent, profile, engine_of(facts))
     view = View(spec, trials, course_of(spec, entries))
-    status, seconds = (outcome.status, outcome.seconds) if outcome else ("KILLED", _spent(path))
-    return _placed(view.sweep(status, digest, seconds), path)
-
-
-def _placed(found: Sweep, path: Path) -> Sweep:
-    """With its place in MLflow."""
-    there = recorded_of(path)
-    found = replace(found, folder=path)
-    if there is None:
-        return found
-    return replace(
-        found, run_id=there.run_id, experiment=there.experiment, tracking_uri=there.store
+    status, seconds = (
+        (outcome.status, outcome.seconds) if outcome else ("KILLED", spent_seconds(path))
     )
-
-
-# Carrying out -----------------------------------------------------------------------------------
-
-
-@dataclass
-class Sweeping:
-    """One process's part of a sweep."""
-
-    spec: SweepSpec
-    facts: Facts
-    path: Path
-    profile: Profile
-    listen: SweepListener
-    stop: Stop
-    again: bool
-    shelf: Shelf
-    began: float
-    script: Script | None = None
-    kept: bool = True
-    _recorder: Recorder | None = field(init=False, default=None)
-    _following: Following | None = field(init=False, default=None)
-    _written: float = field(init=False, default=0.0)
-
-    def carry_out(self) -> Sweep:
-        """Takes it to its end."""
-        sampler = sampler_of(self.spec)
-        folder = RunFolder(self.path)
-        try:
-            self._open(folder)
-            return self._drive(folder, sampler)
-        except BaseException:
-            if self._recorder is not None:
-                self._recorder.leave()
-            raise
-        finally:
-            folder.release()
-
-    def _open(self, folder: RunFolder) -> None:
-        """The folder with all that is known at its start, and who records it."""
-        if self.profile.recorded:
-            self._recorder = open_recorder(self.profile, self.spec.base)
-        folder.write(f"{FILES}/config/resolved.yaml", to_yaml(dict(self.facts.spec)))
-        if self.facts.spec_text is not None:
-            folder.write(f"{FILES}/config/sweep.yaml", self.facts.spec_text)
-        folder.begin(self.facts)
-        if self._recorder is not None:
-            self._following = self._recorder.follow(self.path, self.facts.attempt)
-
-    def _drive(self, folder: RunFolder, sampler: Sampler) -> Sweep:
-        profile, spec = self.profile, self.spec
-        assert profile.runs is not None
-        store = self._recorder.store.uri if self._recorder is not None else None
-        trials = Trials(
-            spec, self.path.name, profile.runs, profile, engine_of(self.facts), store, self.again,
-            self.shelf,
-        )  # fmt: skip
-        with (
-            closing(Log(self.path)) as log,
-            open_workers(profile.workers, profile.cluster, profile.runs) as workers,
-        ):
-            self._begin(log)
-            driver = self._driver = Driver(
-                spec, trials, log, sampler, workers, self.listen, self.stop, self._heard,
-                _spent(self.path), self.script, self.began,
-            )  # fmt: skip
-            try:
-                driver.run()
-            except BaseException as error:
-                self._broken_off(folder, driver, error)
-                raise
-        return self._finish(folder, driver)
-
-    def _broken_off(self, folder: RunFolder, driver: Driver, error: BaseException) -> None:
-        """Keeps how a sweep ended that is not at its end, and says in the error how to go on."""
-        killed = isinstance(error, InterruptedRun | KeyboardInterrupt)
-        found = self._end(folder, driver.sweep("KILLED" if killed else "FAILED"), str(error))
-        if isinstance(error, RunError):
-            error.run = found
-        if isinstance(error, TrainerError) and self.kept:
-            error.args = (f"{error}; go on with: train resume {self.path.name[:8]}",)
-
-    def _begin(self, log: Log) -> None:
-        """The first entry of the log, or a look at that which is there."""
-        data, version = self.facts.tags[DATA_TAG], optuna_version(self.spec)
-        first = Began(self.spec.sha256, data, self.facts.engine, str(EDITION), version)
-        if not log.entries:
-            log.append([first])
-            return
-        was = log.entries[0]
-        if not isinstance(was, Began) or replace(was, optuna=version) != first:
-            raise CheckpointError(f"the log of the sweep {self.path.name[:8]} is another sweep's")
-        if was.optuna != version:
-            self.listen(Warned(
-                f"the sweep began with Optuna {was.optuna}, this is {version}: from here on it may "
-                "choose otherwise"
-            ))  # fmt: skip
-
-    def _heard(self, answer: Answer) -> None:
-        """A trial's folder has got farther."""
-        trial = self.path.parent / answer.id
-        if self._recorder is not None and (trial / FACTS).is_file():
-            self._recorder.follow(trial, answer.attempt)
-        if time.monotonic() - self._written >= SPENT_SECONDS:
-            self._note_spent()
-
-    def _note_spent(self) -> None:
-        self._written = time.monotonic()
-        with suppress(OSError):
-            write_file(self.path / SPENT, f"{self._driver.seconds:.1f}\n".encode())
-
-    # The end -------------------------------------------------------------------------------
-
-    def _finish(self, folder: RunFolder, driver: Driver) -> Sweep:
-        status: Status = "FINISHED" if driver.sweep("FINISHED").winner else "DIVERGED"
-        found = self._end(folder, driver.sweep(status), "")
-        folder.release()
-        self.listen(Standing(found, 0, driver.workers.count))
-        failure: RunError | None = None
-        if status == "DIVERGED":
-            failure = DivergedError(f"none of the {len(found.trials)} trials came to a good end")
-        if self._following is not None:
-            try:
-                self._following.wait()
-            except KeyboardInterrupt:
-                failure = InterruptedRun("the sweep is done; it is recorded without this command")
-            except TrackingError as error:
-                if self.profile.offline_ok:
-                    self.listen(Warned(str(error)))
-                else:
-                    failure = failure or error
-        found = _placed(found, self.path)
-        if failure is not None:
-            failure.run = found
-            raise failure
-        return found
-
-    def _end(self, folder: RunFolder, found: Sweep, reason: str) -> Sweep:
-        """Keeps the table, the pictures, the winner's model, and how the sweep ended."""
-        self._note_spent()
-        found = replace(found, folder=self.path)
-        try:
-            leave_sweep(folder, found, self.spec)
-        except Exception as error:  # whatever a picture meets
-            text = f"the sweep has not all that it leaves: {type(error).__name__}: {error}"
-            self.listen(Warned(text))
-        with suppress(CheckpointError):
-            folder.seal(LOG)
-            folder.end(describe_sweep(found, self.spec, reason))
-        return found
-
-
-def _spent(path: Path) -> float:
-    """The seconds that a sweep has taken in earlier processes."""
-    with suppress(OSError, ValueError):
-        return max(float(read_within(path, SPENT)), 0.0)
-    return 0.0
+    return placed(view.sweep(status, digest, seconds), path)

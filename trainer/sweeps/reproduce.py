@@ -15,15 +15,8 @@ from trainer.checkpoints.folder import find_folder
 from trainer.errors import DataError, UsageError
 from trainer.runs.profile import DEFAULT, Profile
 from trainer.runs.resume import changed_facts
-from trainer.sweeps.drive import (
-    KIND,
-    Sweeping,
-    engine_of,
-    facts_of_sweep,
-    hears_nothing,
-    scratch_runs,
-    spec_of,
-)
+from trainer.sweeps.carrying import Sweeping, engine_of, hears_nothing
+from trainer.sweeps.drive import KIND, facts_of_sweep, scratch_runs, spec_of
 from trainer.sweeps.driver import Script
 from trainer.sweeps.log import NAMES, Entry, Found, read_log
 from trainer.sweeps.standing import SweepListener
