@@ -29,10 +29,7 @@ test: .venv/.dev
 
 # Code and OpenBLAS's kernel for AVX2; then NumPy's own functions, which warns of what this CPU
 # never had.
-test-sweeps: .venv-bench/.done
-	.venv-bench/bin/python -m benchmarks.sweeps $(SWEEPS)
-
-cpus: .venv/.dev
+test-cpus: .venv/.dev
 	TRAINER_CPU=haswell OPENBLAS_CORETYPE=Haswell OPENBLAS_L2_SIZE=512 $(BIN)/pytest -n auto $(ROUNDING)
 	NPY_DISABLE_CPU_FEATURES="X86_V4 AVX512_ICL AVX512_SPR" \
 		$(BIN)/pytest -n auto -W ignore::ImportWarning $(ROUNDING)
