@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -56,3 +57,14 @@ def test_the_documented_commands(store: str, folder: Path) -> None:
     assert {path.name for path in Path("runs").iterdir()} == {
         "mlflow.db", "artifacts", ".known", path.name,
     }  # fmt: skip
+
+
+def test_each_target_of_the_makefile_is_there_once() -> None:
+    """Those that its first lines name, and that continuous integration makes."""
+    text = (ROOT / "Makefile").read_text()
+    named = re.findall(r"^# make ([\w-]+)", text, re.MULTILINE)
+    made = re.findall(r"^make (?:--\S+ )*(.+)$", (ROOT / ".ci" / "run").read_text(), re.MULTILINE)
+    rules = re.findall(r"^([\w-]+):", text, re.MULTILINE)
+    assert sorted(rules) == sorted(set(rules))
+    assert {*named, *" ".join(made).split()} <= set(rules)
+    assert {"train", "test", "test-cpus", "check"} <= {*" ".join(made).split()}
