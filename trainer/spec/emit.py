@@ -9,7 +9,7 @@ import yaml
 from trainer.spec.document import means_text
 
 
-class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
+class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]  # as YAML was built
     def ignore_aliases(self, data: Any) -> bool:
         return True
 

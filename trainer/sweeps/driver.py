@@ -135,11 +135,14 @@ class Driver:
         try:
             cost = self.trials.cost(number, values)
         except (SpecError, DataError) as error:
-            cost, fault = 1, _fault(error)
-            self._arrived[number] = Answer(
-                self.trials.id(number), "FAILED", reason=str(error), fault=fault
-            )
+            cost = 1
+            self._arrived[number] = self._refused(number, error)
         return Chosen(number, self.course.now, self.course.rules.rungs[0], cost, values)
+
+    def _refused(self, number: int, error: SpecError | DataError) -> Answer:
+        """The answer of a trial that no worker need try."""
+        fault: Told = "spec" if isinstance(error, SpecError) else "data"
+        return Answer(self.trials.id(number), "FAILED", reason=str(error), fault=fault)
 
     def _is_spent(self, entries: int) -> bool:
         """Whether the sweep closes here, as its time is spent or the script says so."""
@@ -236,8 +239,12 @@ class Driver:
         waiting = (number for number in self.course.running if number in self._queued)
         for number in [*islice(waiting, free)]:
             self._queued.remove(number)
-            place = self.course.places[number]
-            self._busy[self.workers.submit(self.trials.task(place))] = number
+            try:
+                task = self.trials.task(self.course.places[number])
+            except SpecError as error:  # one that an earlier process has chosen
+                self._arrived[number] = self._refused(number, error)
+            else:
+                self._busy[self.workers.submit(task)] = number
 
     def _pause(self) -> None:
         """Has all that runs saved, and waits for it."""
@@ -260,6 +267,8 @@ class Driver:
             if place.number not in self._sizes:
                 self._sizes[place.number] = _size(self.trials.folder(place.number) / CHECKPOINTS)
         total = sum(self._sizes[place.number] for place in waiting)
+        if total <= limit:
+            return
         for place in sorted(waiting, key=lambda p: (p.loss, p.number), reverse=True):
             if total <= limit:
                 return
@@ -269,9 +278,9 @@ class Driver:
 
     # What is seen --------------------------------------------------------------------------
 
-    def _tell(self, now: bool = False) -> None:
+    def _tell(self) -> None:
         began = time.monotonic()
-        if now or began >= self._tell_from:
+        if began >= self._tell_from:
             self.listen(Standing(self.sweep("KILLED"), len(self._busy), self.workers.count,
                                  self._left()))  # fmt: skip
             spent = time.monotonic() - began
@@ -294,10 +303,6 @@ class Driver:
         """The sweep as it stands."""
         busy = {*self._busy.values(), *self._arrived}
         return self.view.sweep(status, self.log.digest, self.seconds, busy)
-
-
-def _fault(error: SpecError | DataError) -> Told:
-    return "spec" if isinstance(error, SpecError) else "data"
 
 
 def _size(folder: Path) -> int:

@@ -82,7 +82,7 @@ def warm() -> None:
     global _shelf
     from trainer.engine.compiled.engine import keep_kernels
     from trainer.workers.shelf import Shelf
-    from trainer.workers.train import train_task  # noqa: F401
+    from trainer.workers.train import train_task  # noqa: F401 (the import is what is wanted)
 
     _shelf = Shelf()
     keep_kernels(KERNELS)

@@ -51,7 +51,7 @@ def _without_main() -> Iterator[None]:
                 data = {key: value for key, value in data.items() if key not in _MAIN}
             return data
 
-        spawn.get_preparation_data = all_but_main  # type: ignore[assignment]
+        spawn.get_preparation_data = all_but_main  # type: ignore[assignment]  # a module of the standard library is patched
         try:
             yield
         finally:
