@@ -16,6 +16,7 @@ from trainer import Profile, Sweep, SweepSpec, load_sweep
 from trainer.checkpoints.facts import read_facts
 from trainer.checkpoints.folder import RunFolder
 from trainer.errors import CheckpointError, DivergedError, InterruptedRun, SpecError, UsageError
+from trainer.network.fingerprint import parameters_sha256
 from trainer.sweeps.log import LOG, Promoted, read_log
 from trainer.sweeps.space import draw
 from trainer.sweeps.standing import Standing, SweepEvent
@@ -117,6 +118,20 @@ def test_a_sweep_that_is_done_is_found(spec: SweepSpec) -> None:
     known = [trial.number for trial in longer.trials if trial.known]
     finished = [trial.number for trial in whole.trials if trial.status == "finished"]
     assert known == finished  # these are not trained again
+
+
+@pytest.mark.parametrize("name", ["files/parameters.safetensors", "run.json", "result.json"])
+def test_a_winner_that_is_damaged_is_trained_again(spec: SweepSpec, name: str) -> None:
+    """As a machine leaves a sweep that lost its power at its end."""
+    whole = trainer.sweep(spec, profile=UNRECORDED)
+    assert whole.winner is not None
+    (RUNS / str(whole.id) / "result.json").unlink()
+    path = RUNS / whole.winner.id / name
+    path.write_bytes(path.read_bytes()[:20])
+    again = trainer.resume_sweep("small", profile=UNRECORDED)
+    assert again.decisions_sha256 == whole.decisions_sha256
+    model = trainer.load_model("small", profile=UNRECORDED).model
+    assert parameters_sha256(model.parameters) == whole.winner.parameters_sha256
 
 
 def test_the_second_driver_is_told(spec: SweepSpec) -> None:

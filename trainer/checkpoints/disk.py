@@ -21,7 +21,7 @@ from typing import IO, Final
 from trainer.errors import CheckpointError, DamagedError
 
 TEMPORARY: Final = ".writing-"
-SOON_SECONDS: Final = 2.0
+SOON_SECONDS: Final = 2.0  # for so long nothing waits for the disk, where that is asked for
 _unflushed_since: ContextVar[float | None] = ContextVar("unflushed_since", default=None)
 _PIECE: Final = 2**22  # bytes that are hashed at a time
 

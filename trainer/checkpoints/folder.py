@@ -141,7 +141,7 @@ class RunFolder:
         self._lock.release()
 
     def clear(self) -> None:
-        """Drops what is there of a run that never began. Raises `CheckpointError`."""
+        """Drops what is there of a run that is begun anew. Raises `CheckpointError`."""
         with told(self.path):
             for path in self.path.iterdir():
                 if path.is_dir() and not path.is_symlink():

@@ -189,7 +189,7 @@ def heard_of_sweep(progress: SweepProgress) -> Iterator[dict[str, Any]]:
 
         def listen(event: SweepEvent) -> None:
             if isinstance(event, Standing):
-                interrupt.begun(event.sweep.status == "KILLED")
+                interrupt.begun(not event.over)
             progress.on(event)
 
         try:

@@ -33,7 +33,7 @@ from trainer.sweeps.standing import Standing, Sweep, SweepEvent, SweepListener
 from trainer.sweeps.trials import Trials
 from trainer.sweeps.unfinished import DATA_TAG
 from trainer.training import Status, Stop, Warned
-from trainer.workers.pool import open_workers
+from trainer.workers.pool import Workers, open_workers
 from trainer.workers.shelf import Shelf
 from trainer.workers.task import Answer
 
@@ -86,23 +86,28 @@ class Sweeping:
     _written: float = field(init=False, default=0.0)
 
     def carry_out(self) -> Sweep:
-        """Takes it to its end."""
-        sampler = sampler_of(self.spec)
-        folder = RunFolder(self.path)
+        """Takes it to its end. What is missing for it is told before there is a folder."""
+        profile, sampler = self.profile, sampler_of(self.spec)
+        assert profile.runs is not None
+        if profile.recorded:
+            self._recorder = open_recorder(profile, self.spec.base)
         try:
-            self._open(folder)
-            return self._drive(folder, sampler)
+            with open_workers(profile.workers, profile.cluster, profile.runs) as workers:
+                folder = RunFolder(self.path)
+                try:
+                    self._open(folder)
+                    driver = self._drive(folder, sampler, workers)
+                except BaseException:
+                    folder.release()
+                    raise
+            return self._finish(folder, driver)
         except BaseException:
             if self._recorder is not None:
                 self._recorder.leave()
             raise
-        finally:
-            folder.release()
 
     def _open(self, folder: RunFolder) -> None:
-        """The folder with all that is known at its start, and who records it."""
-        if self.profile.recorded:
-            self._recorder = open_recorder(self.profile, self.spec.base)
+        """The folder with all that is known at its start, which is followed from here on."""
         folder.write(f"{FILES}/config/resolved.yaml", to_yaml(dict(self.facts.spec)))
         if self.facts.spec_text is not None:
             folder.write(f"{FILES}/config/sweep.yaml", self.facts.spec_text)
@@ -110,18 +115,15 @@ class Sweeping:
         if self._recorder is not None:
             self._following = self._recorder.follow(self.path, self.facts.attempt)
 
-    def _drive(self, folder: RunFolder, sampler: Sampler) -> Sweep:
-        profile, spec = self.profile, self.spec
-        assert profile.runs is not None
+    def _drive(self, folder: RunFolder, sampler: Sampler, workers: Workers) -> Driver:
+        """Decides and trains, until nothing is left."""
+        spec = self.spec
         store = self._recorder.store.uri if self._recorder is not None else None
         trials = Trials(
-            spec, self.path.name, profile.runs, profile, engine_of(self.facts), store, self.again,
-            self.shelf,
+            spec, self.path.name, self.path.parent, self.profile, engine_of(self.facts), store,
+            self.again, self.shelf,
         )  # fmt: skip
-        with (
-            closing(Log(self.path)) as log,
-            open_workers(profile.workers, profile.cluster, profile.runs) as workers,
-        ):
+        with closing(Log(self.path)) as log:
             self._begin(log)
             driver = self._driver = Driver(
                 spec, trials, log, sampler, workers, self.listen, self.stop, self._heard,
@@ -129,10 +131,13 @@ class Sweeping:
             )  # fmt: skip
             try:
                 driver.run()
+                winner = driver.sweep("FINISHED").winner
+                if winner is not None:
+                    driver.mend(winner.number)
             except BaseException as error:
                 self._broken_off(folder, driver, error)
                 raise
-        return self._finish(folder, driver)
+        return driver
 
     def _broken_off(self, folder: RunFolder, driver: Driver, error: BaseException) -> None:
         """Keeps how a sweep ended that is not at its end, and says in the error how to go on."""
@@ -176,9 +181,11 @@ class Sweeping:
 
     def _finish(self, folder: RunFolder, driver: Driver) -> Sweep:
         status: Status = "FINISHED" if driver.sweep("FINISHED").winner else "DIVERGED"
-        found = self._end(folder, driver.sweep(status), "")
-        folder.release()
-        self.listen(Standing(found, 0, driver.workers.count))
+        try:
+            found = self._end(folder, driver.sweep(status), "")
+        finally:
+            folder.release()
+        self.listen(Standing(found, 0, driver.workers.count, over=True))
         failure: RunError | None = None
         if status == "DIVERGED":
             failure = DivergedError(f"none of the {len(found.trials)} trials came to a good end")

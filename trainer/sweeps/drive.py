@@ -21,6 +21,7 @@ from trainer.errors import (
 from trainer.report.recorded import OBJECTIVE_TAG
 from trainer.runs.facts import facts_of, spec_place
 from trainer.runs.profile import DEFAULT, Profile
+from trainer.runs.use import promote as promote_run
 from trainer.sweeps.carrying import (
     Sweeping,
     engine_of,
@@ -78,6 +79,8 @@ def sweep(
     if before is not None:
         path, outcome = before
         if outcome is not None and outcome.status == "FINISHED":
+            if promote is not None:
+                promote_run(path.name, promote, profile=profile)
             return recall(path, profile)
         over = outcome is not None and outcome.status == "DIVERGED"
         if not resume and not over:
@@ -85,7 +88,7 @@ def sweep(
                 f"a sweep of this declaration and these data is not finished: {path.name[:8]}\n"
                 f"  hint: --resume goes on with it, --again begins anew"
             )
-        return resume_sweep(path.name, profile=profile, listen=listen, stop=stop)
+        return resume_sweep(path.name, profile=profile, listen=listen, stop=stop, promote=promote)
     check_trials(spec, shelf)
     if profile.runs is not None:
         path = profile.runs / facts.id
@@ -104,6 +107,7 @@ def resume_sweep(
     profile: Profile = DEFAULT,
     listen: SweepListener = hears_nothing,
     stop: Stop = never,
+    promote: str | None = None,
 ) -> Sweep:
     """Goes on with a sweep of the profile's folder of runs: its id, the beginning of its id, or its
     name. What comes out is what an untouched one gives. Of the profile the engine is not
@@ -123,9 +127,12 @@ def resume_sweep(
     spec, shelf = spec_of(facts), Shelf()
     store = address_again(profile.store, facts.store)
     profile = replace(profile, engine=engine_of(facts), store=store)
-    now = facts_of_sweep(spec, profile, shelf, facts.register)
+    now = facts_of_sweep(spec, profile, shelf)
     _check_same(path, facts, now)
-    facts = replace(facts, attempt=facts.attempt + 1, record=facts.record or profile.recorded)
+    facts = replace(
+        facts, attempt=facts.attempt + 1, record=facts.record or profile.recorded,
+        register=promote or facts.register,
+    )  # fmt: skip
     return Sweeping(spec, facts, path, profile, listen, stop, False, shelf, began).carry_out()
 
 

@@ -17,9 +17,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
+from trainer.checkpoints.disk import check_sealed
+from trainer.checkpoints.facts import read_facts, read_outcome
 from trainer.checkpoints.folder import CHECKPOINTS, Lock
 from trainer.checkpoints.folder import LOCK as RUN_LOCK
 from trainer.errors import (
+    CheckpointError,
     DataError,
     InterruptedRun,
     MachineError,
@@ -245,6 +248,22 @@ class Driver:
                 self._arrived[number] = self._refused(number, error)
             else:
                 self._busy[self.workers.submit(task)] = number
+
+    def mend(self, number: int) -> None:
+        """Trains a trial again, to the same bits, of whose folder something is gone: a machine that
+        loses its power may lose what was written last.
+        """
+        folder = self.trials.folder(number)
+        try:
+            facts, outcome = read_facts(folder), read_outcome(folder)
+            if outcome is not None:
+                check_sealed(folder, {**facts.files, **outcome.files})
+                return
+        except CheckpointError:
+            pass
+        shutil.rmtree(folder, ignore_errors=True)
+        answer = self.workers.submit(self.trials.task(self.course.places[number])).result()
+        self.heard(answer)
 
     def _pause(self) -> None:
         """Has all that runs saved, and waits for it."""

@@ -16,11 +16,10 @@ from trainer.spec.changes import parts_of
 from trainer.spec.messages import plural, words
 from trainer.sweeps.checking import Size, check_trials
 from trainer.sweeps.declaration import SweepSpec
+from trainer.sweeps.sampling import sampler_of
 from trainer.sweeps.space import edges
 from trainer.training import compile_kernels, make_job, run_job
 from trainer.workers.shelf import Shelf
-
-__all__ = ["Plan", "check_trials", "plan_sweep", "show_seconds", "usual_epochs"]
 
 MEASURED_SECONDS: Final = 1.0
 """So long two trials are trained to see how quick this machine is."""
@@ -112,9 +111,10 @@ def plan_sweep(
     """What the sweep will take on so many workers, by default one a core. To tell how long, two of
     its trials are trained for a second at most.
 
-    Raises what `check_trials` raises.
+    Raises what `check_trials` raises, and `UsageError` where what chooses is not installed.
     """
     shelf = shelf or Shelf()
+    sampler_of(spec)
     checked = check_trials(spec, shelf)
     count = max(1, min(workers or available_cores(), spec.planned))
     trials = spec.planned
@@ -142,7 +142,7 @@ def plan_sweep(
         seconds=seconds,
         checked=checked.count,
         sha256=spec.sha256,
-        notes=(*_notes(spec), *_limits(spec, memory, count, disk, seconds)),
+        notes=(*notes_of(spec), *_limits(spec, memory, count, disk, seconds)),
     )
 
 
@@ -218,7 +218,7 @@ def show_seconds(seconds: float) -> str:
 # Notes ------------------------------------------------------------------------------------------
 
 
-def _notes(spec: SweepSpec) -> Iterator[str]:
+def notes_of(spec: SweepSpec) -> Iterator[str]:
     """What a reader should know of the search."""
     search, points = spec.search, spec.planned
     if search.method == "grid" and search.trials is not None and points < search.trials:

@@ -159,14 +159,15 @@ def _finite(value: float | None) -> float | None:
 
 @dataclass(frozen=True)
 class Standing:
-    """A sweep has got farther. `busy` trials are with workers now, of which there are `workers`;
-    `left` are the seconds until its end, as far as they can be told.
+    """A sweep has got farther, or is `over`. `busy` trials are with workers now, of which there are
+    `workers`; `left` are the seconds until its end, as far as they can be told.
     """
 
     sweep: Sweep
     busy: int
     workers: int
     left: float | None = None
+    over: bool = False
 
 
 SweepEvent: TypeAlias = Standing | Warned

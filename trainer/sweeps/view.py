@@ -12,6 +12,7 @@ from trainer.runs.known import KNOWN_TAG
 from trainer.sweeps.course import Course, Place, Rules
 from trainer.sweeps.declaration import SweepSpec
 from trainer.sweeps.log import Entry
+from trainer.sweeps.plan import notes_of
 from trainer.sweeps.standing import Sweep, Trial, TrialStatus
 from trainer.sweeps.trials import Trials
 from trainer.training.result import Status
@@ -83,6 +84,7 @@ class View:
             whole=self.spec.rungs[-1],
             trials=[self._trial(place, busy) for place in self.course.places],
             decisions_sha256=digest,
+            notes=tuple(notes_of(self.spec)),
             seconds=seconds,
         )
 
