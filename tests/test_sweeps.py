@@ -190,6 +190,14 @@ def test_nothing_is_trained_of_a_sweep_with_a_mistake(spec: SweepSpec, folder: P
     assert not (folder / "runs").exists()
 
 
+def test_a_cluster_that_is_not_there_leaves_no_sweep(spec: SweepSpec, monkeypatch) -> None:
+    monkeypatch.setattr("trainer.workers.cluster.CONNECT_SECONDS", 0.2)
+    nowhere = Profile(record=False, cluster="tcp://127.0.0.1:9")
+    with pytest.raises(UsageError, match="no Dask scheduler answers at"):
+        trainer.sweep(spec, profile=nowhere)
+    assert not [*RUNS.glob("*/run.json")]
+
+
 def test_nothing_is_kept_where_no_folder_is_named(spec: SweepSpec, folder: Path) -> None:
     few = spec.changed({"search.trials": 2, "halving": None, "sgd.epochs": 2})
     found = trainer.sweep(few, profile=Profile(runs=None, workers=1))
@@ -234,6 +242,9 @@ def test_in_mlflow(spec: SweepSpec, store: str) -> None:
     assert {"trials.csv", "plots", "parameters.safetensors", "config"} <= files
     version = client.get_model_version_by_alias("flowers", "best")
     assert version.run_id == found.run_id
+    again = trainer.sweep(few, profile=Profile(workers=1), promote="others@best")
+    assert again.id == found.id
+    assert client.get_model_version_by_alias("others", "best").run_id == found.run_id
     rows = [[5.1, 3.5, 1.4, 0.2], [6.7, 3.1, 5.6, 2.4]]
     loaded = trainer.load_model("small").model
     alone = trainer.train(few.trial(found.winner.values), profile=Profile(runs=None))

@@ -25,6 +25,7 @@ from trainer.cli.options import (
     Workers,
 )
 from trainer.cli.places import RUNS
+from trainer.cli.proofs import show_proof
 from trainer.cli.streams import print_json
 from trainer.errors import RunError, UsageError
 
@@ -144,12 +145,7 @@ def reproduce_sweep(name: str, profile: Profile, quiet: bool, json_: bool) -> No
 
     with heard_of_sweep(SweepProgress(quiet or json_)) as hear:
         proof = again(name, profile=profile, **hear)
-    if json_:
-        print_json(proof.as_json())
-    elif not quiet or not proof.identical:
-        print(proof)
-    if not proof.identical:
-        raise typer.Exit(1)
+    show_proof(proof, quiet, json_)
 
 
 # Showing ----------------------------------------------------------------------------------------

@@ -30,6 +30,7 @@ from trainer.cli.options import (
     Workers,
 )
 from trainer.cli.places import RUNS, kept_runs
+from trainer.cli.proofs import show_proof
 from trainer.cli.streams import print_json
 from trainer.errors import RunError, TrainerError, UsageError
 from trainer.runs.ahead import start_ahead
@@ -159,12 +160,7 @@ def reproduce(
         return
     with heard(quiet or json_, results=False) as hear:
         proof = again(run, profile=profile, **hear)
-    if json_:
-        print_json(proof.as_json())
-    elif not quiet or not proof.identical:
-        print(proof)
-    if not proof.identical:
-        raise typer.Exit(1)
+    show_proof(proof, quiet, json_)
 
 
 def sync(
