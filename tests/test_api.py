@@ -69,7 +69,7 @@ def test_importing_trainer_imports_nothing_heavy() -> None:
 ROOMS = (
     "addresses", "errors", "inputs", "numerics", "randomness", "machine", "outputs", "stored",
     "graph", "metrics", "spec", "data", "engine", "network", "training", "checkpoints", "explain",
-    "export", "report", "tracking", "runs", "workers", "sweeps", "cli",
+    "export", "report", "tracking", "runs", "workers", "sweeps", "service", "client", "cli",
 )  # fmt: skip
 """Each room may import those that stand before it."""
 
@@ -101,6 +101,8 @@ def test_imports_point_one_way() -> None:
 def test_errors_form_one_family_with_exit_codes() -> None:
     codes = {"SpecError": 2, "GraphError": 2, "UsageError": 2, "DataError": 3, "DivergedError": 4,
              "TrackingError": 5, "CheckpointError": 6, "DamagedError": 6, "MachineError": 7,
+             "ServiceError": 8,
+             "NoRoomError": 6, "OtherBitsError": 6,
              "InterruptedRun": 130, "RunError": 1}  # fmt: skip
     import trainer.errors as module
 

@@ -279,7 +279,7 @@ def test_another_learning_rate_compiles_nothing(
 
 
 def processes_of(workers: Workers) -> list[int]:
-    return [pid for worker in workers._all for pid in worker._executor._processes or ()]
+    return [pid for worker in workers._all for pid in worker._process._executor._processes or ()]
 
 
 def has_saved(name: str) -> bool:

@@ -6,8 +6,11 @@
     ├── UsageError           2    the command line or an argument of the Python interface
     ├── DataError            3    the data that the spec names
     ├── CheckpointError      6    what is kept of a run on disk: held, refused, not to be resumed
-    │   └── DamagedError     6    it is not what the run has written
+    │   ├── DamagedError     6    it is not what the run has written
+    │   ├── NoRoomError      6    the disk is full
+    │   └── OtherBitsError   6    it would not go on to the bits of an untouched run
     ├── MachineError          7    what was asked for cannot be written: a file, standard output
+    ├── ServiceError          8    the training service: away, refuses its token, or fails
     └── RunError                  a run that did not come to a good end; it carries the run
         ├── DivergedError    4    a loss or a gradient stopped being finite
         ├── TrackingError    5    the MLflow store
@@ -170,11 +173,26 @@ class DamagedError(CheckpointError):
     """What is kept of a run is not what it has written."""
 
 
+class NoRoomError(CheckpointError):
+    """The disk has no room for what is kept of a run."""
+
+
+class OtherBitsError(CheckpointError):
+    """A run cannot go on here to the bits that an untouched one would have."""
+
+
 class MachineError(TrainerError):
     """The machine refuses what was asked for: no room or no right to write it, or no memory."""
 
     exit_code = 7
     kind = "machine"
+
+
+class ServiceError(TrainerError):
+    """The training service cannot be reached, refuses who asks, or fails."""
+
+    exit_code = 8
+    kind = "service"
 
 
 class Result(Protocol):

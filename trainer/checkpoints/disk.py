@@ -18,9 +18,11 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import IO, Final
 
-from trainer.errors import CheckpointError, DamagedError
+from trainer.errors import CheckpointError, DamagedError, NoRoomError
 
 TEMPORARY: Final = ".writing-"
+FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+"""How a disk refuses that has no room."""
 SOON_SECONDS: Final = 2.0  # for so long nothing waits for the disk, where that is asked for
 _unflushed_since: ContextVar[float | None] = ContextVar("unflushed_since", default=None)
 _PIECE: Final = 2**22  # bytes that are hashed at a time
@@ -210,4 +212,5 @@ def told(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise CheckpointError(f"the folder {path} cannot be used: {error.strerror}") from None
+        kind = NoRoomError if error.errno in FULL else CheckpointError
+        raise kind(f"the folder {path} cannot be used: {error.strerror}") from None

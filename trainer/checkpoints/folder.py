@@ -44,7 +44,7 @@ from trainer.checkpoints.facts import (
     write_json,
 )
 from trainer.checkpoints.journal import Journal, read_journal, read_until
-from trainer.errors import CheckpointError, UsageError
+from trainer.errors import CheckpointError, NoRoomError, UsageError
 from trainer.training.events import LoopEvent
 from trainer.training.snapshot import Snapshot
 
@@ -252,7 +252,7 @@ def check_room(folder: Path, job: Job) -> None:
         place = place.parent
     free = shutil.disk_usage(place).free
     if free < need:
-        raise CheckpointError(
+        raise NoRoomError(
             f"checkpoints need about {need / 1e6:.0f} MB in {folder}, "
             f"where {free / 1e6:.0f} MB are free"
         )

@@ -15,7 +15,7 @@ from trainer.checkpoints.facts import Facts, read_facts, read_outcome
 from trainer.checkpoints.folder import FILES, RunFolder, check_room, find_folder
 from trainer.checkpoints.keeper import Every
 from trainer.data import Dataset
-from trainer.errors import CheckpointError, UsageError
+from trainer.errors import OtherBitsError, UsageError
 from trainer.graph.ops import Array
 from trainer.runs.attempt import Attempt, Kept
 from trainer.runs.describe import describe_run
@@ -192,7 +192,7 @@ def _check(
     lines = [f"  {name}: {old} → {new}" for name, (old, new) in differences.items()
              if name != EXTENDED and not (back and name.startswith(TRAINED_BY))]  # fmt: skip
     if lines and not force:
-        raise CheckpointError("\n".join([
+        raise OtherBitsError("\n".join([
             f"the run {path.name[:8]} cannot go on to the bit, since this differs:", *lines,
             "  hint: --force goes on all the same, and records it",
         ]))  # fmt: skip

@@ -6,6 +6,7 @@ as well. They belong to one run, which has the means and deviations.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 import time
@@ -17,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from trainer.checkpoints.facts import FACTS, OUTCOME, Outcome, recorded_of
+from trainer.checkpoints.facts import FACTS, OUTCOME, Outcome, read_facts, recorded_of
 from trainer.checkpoints.folder import FILES, RunFolder, new_id
 from trainer.errors import (
     CheckpointError,
@@ -66,17 +67,19 @@ def crossval(
     listen: Listener = nobody,
     stop: Stop = never,
     again: bool = False,
+    id: str | None = None,  # noqa: A002 (it is that of the run)
 ) -> CrossValidation:
     """Trains a fold of the spec after the other; see `plan_folds` and `train` for the arguments.
 
     `listen` hears the events of each fold in turn. Where the profile names several workers, or a
     cluster, these train the folds at the same time, and they are heard once all are trained. A fold
     that was trained before is not trained twice, unless `again` says otherwise. An earlier one of
-    the same folds that was killed, and the fold that it was at, are closed as such. What stops one
+    the same folds that was killed, and the fold that it was at, are closed as such; but where the
+    `id` of the run is given, this goes on with that run, and with each of its folds. What stops one
     fold stops the whole. Raises what `plan_folds` and `train` raise; the `run` of a `RunError` is
     the cross-validation as far as it came.
     """
-    return _Folds(plan_folds(spec, folds), profile, listen, stop, again).train()
+    return _Folds(plan_folds(spec, folds), profile, listen, stop, again, id).train()
 
 
 @dataclass
@@ -88,6 +91,7 @@ class _Folds:
     listen: Listener
     stop: Stop
     again: bool
+    id: str | None = None
     began: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
@@ -105,7 +109,7 @@ class _Folds:
         """All of them. Raises a `RunError` that carries those that were trained."""
         self._open()
         try:
-            if (self.profile.workers or 1) > 1 or self.profile.cluster is not None:
+            if (self.profile.workers or 1) > 1 or self.profile.cluster is not None or self.id:
                 self._train_at_once()
             else:
                 for number, spec in enumerate(self.plan.specs, start=1):
@@ -138,15 +142,18 @@ class _Folds:
                     "give MLFLOW_EXPERIMENT_NAME where they are to stand together"
                 )
             self._recorder = open_recorder(profile, self.plan.spec)
+        if self.id is not None:
+            self._facts = replace(self._facts, id=self.id, attempt=attempts(profile.runs / self.id))
         self._folder = RunFolder(profile.runs / self._facts.id)
         spec = self._facts.spec
         self._folder.write(f"{FILES}/config/resolved.yaml", to_yaml(dict(spec)))
         if self._facts.spec_text is not None:
             self._folder.write(f"{FILES}/config/spec.yaml", self._facts.spec_text)
         self._folder.begin(replace(self._facts, description=self._description(None)))
-        close_killed(self._facts, profile.runs, self._recorder)
+        if self.id is None:
+            close_killed(self._facts, profile.runs, self._recorder)
         if self._recorder is not None:
-            self._following = self._recorder.follow(self._folder.path, 1)
+            self._following = self._recorder.follow(self._folder.path, self._facts.attempt)
 
     def _train(self, number: int, spec: Spec) -> None:
         """Trains one fold and keeps its run, also the part of it that an error carries."""
@@ -174,7 +181,8 @@ class _Folds:
     def _task(self, number: int, spec: Spec) -> Task:
         profile = self.profile
         return Task(
-            id=new_id(), spec=spec.resolved(), file=spec.file, text=spec.text, parent=self._id,
+            id=fold_id(self.id, number) if self.id else new_id(), spec=spec.resolved(),
+            file=spec.file, text=spec.text, parent=self._id,
             tags=self._tags(number), engine=profile.engine, threads=profile.threads or 1,
             save_every=profile.save_every, record=profile.recorded, store=profile.address(spec),
             model=True, pictures=True, again=self.again,
@@ -303,6 +311,16 @@ class _Folds:
         if found is not None:
             lines += _results(found, count)
         return lines + [f"- Note: {note}" for note in self._notes]
+
+
+def fold_id(crossval: str, number: int) -> str:
+    """The id of a fold of the cross-validation with a given id: so it is found again."""
+    return hashlib.sha256(f"{crossval}/{number}".encode()).hexdigest()[:32]
+
+
+def attempts(folder: Path) -> int:
+    """The number of the attempt that begins, at a run that may be there."""
+    return read_facts(folder).attempt + 1 if (folder / FACTS).is_file() else 1
 
 
 def _results(found: CrossValidation, count: int) -> Sequence[str]:

@@ -16,6 +16,7 @@ from trainer.checkpoints.folder import find_folder, folders
 from trainer.engine import choose_engine
 from trainer.errors import (
     CheckpointError,
+    OtherBitsError,
     UsageError,
 )
 from trainer.report.recorded import OBJECTIVE_TAG
@@ -54,6 +55,7 @@ def sweep(
     again: bool = False,
     resume: bool = False,
     promote: str | None = None,
+    id: str | None = None,  # noqa: A002 (it is that of the run)
 ) -> Sweep:
     """Tries the spec's settings and returns what was found.
 
@@ -63,7 +65,9 @@ def sweep(
     `listen` hears how far it is, and `stop` is asked whether to pause. A sweep of the same
     declaration, data and engine that came to its end in this folder of runs is found, not repeated;
     one that did not is gone on with where `resume` says so. `again` begins anew, and trains also
-    what was trained before. `promote` (`NAME`, `NAME@alias`) registers the winner's model.
+    what was trained before. `promote` (`NAME`, `NAME@alias`) registers the winner's model. Who
+    carries out sweeps by themselves gives the `id` of the run: then one of the same declaration
+    that is not finished is another one.
 
     Raises `SpecError` and `DataError` with all that is wrong before anything trains, `UsageError`
     where an earlier one is not finished, `CheckpointError` where another process carries it out;
@@ -76,6 +80,9 @@ def sweep(
     shelf = Shelf()
     facts = facts_of_sweep(spec, profile, shelf, promote)
     before = None if again or profile.runs is None else _earlier(profile.runs, facts)
+    if id is not None:
+        facts = replace(facts, id=id)
+        before = before if before and before[1] and before[1].status == "FINISHED" else None
     if before is not None:
         path, outcome = before
         if outcome is not None and outcome.status == "FINISHED":
@@ -176,7 +183,7 @@ def _check_same(path: Path, facts: Facts, now: Facts) -> None:
     if lines:
         text = f"the sweep {path.name[:8]} cannot go on to the bit, since this differs:"
         hint = "  hint: begin anew with --again; trials that are still the same are found"
-        raise CheckpointError("\n".join([text, *lines, hint]))
+        raise OtherBitsError("\n".join([text, *lines, hint]))
 
 
 def _earlier(runs: Path, facts: Facts) -> tuple[Path, Outcome | None] | None:

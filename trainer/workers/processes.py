@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from trainer.checkpoints.folder import CHECKPOINTS
 from trainer.workers import begin
 from trainer.workers.spawning import Fresh
 from trainer.workers.task import Answer, Task
+
+if TYPE_CHECKING:
+    from trainer.workers.shelf import Shelf
+
+T = TypeVar("T")
 
 TRIES: Final = 3
 STARTS: Final = 20
@@ -20,12 +26,20 @@ KERNELS: Final = 16
 _STEP: Final = re.compile(r"step-(\d+)\.json")
 
 
-class ProcessWorker:
-    """One process, which is made anew where it is lost."""
+class LostError(Exception):
+    """A process is gone, before its answer; `begun` says whether it had begun with the work."""
 
-    def __init__(self, runs: Path, flag: Any) -> None:
+    def __init__(self, begun: bool) -> None:
+        super().__init__()
+        self.begun = begun
+
+
+class OwnProcess:
+    """A process that does one thing at a time, and is made anew where it is lost."""
+
+    def __init__(self, flag: Any) -> None:
         """`flag` is shared memory that tells it to save and to stop, once it is not 0."""
-        self._runs, self._flag = runs.absolute(), flag
+        self._flag = flag
         self._executor = self._new()
 
     def _new(self) -> ProcessPoolExecutor:
@@ -33,6 +47,36 @@ class ProcessWorker:
         executor = ProcessPoolExecutor(1, Fresh(), begin.begin, (self._flag,))
         self._warm: Future[None] = executor.submit(warm)
         return executor
+
+    @property
+    def is_warm(self) -> bool:
+        """Whether it has imported what it needs."""
+        return self._warm.done() and self._warm.exception() is None
+
+    def do(self, function: Callable[..., T], *arguments: Any) -> T:
+        """What a function of a module gives there. Raises what it raises, and `LostError` where
+        the process is lost, once there is a new one.
+        """
+        try:
+            return self._executor.submit(function, *arguments).result()
+        except BrokenProcessPool:
+            begun = self.is_warm
+            self.close()
+            self._executor = self._new()
+            raise LostError(begun) from None
+
+    def close(self) -> None:
+        """Ends it, once it has answered."""
+        self._executor.shutdown(cancel_futures=True)
+
+
+class ProcessWorker:
+    """One process that trains tasks."""
+
+    def __init__(self, runs: Path, flag: Any) -> None:
+        """`flag` is that of `OwnProcess`."""
+        self._runs, self._flag = runs.absolute(), flag
+        self._process = OwnProcess(flag)
 
     def answer(self, task: Task) -> Answer:
         """What the process answers. A task whose process is lost goes on in a new one, from its
@@ -44,14 +88,11 @@ class ProcessWorker:
             if self._flag.value:
                 return Answer(task.id, "KILLED")
             try:
-                return self._executor.submit(work, task, self._runs).result()
-            except BrokenProcessPool:
-                begun = self._warm.done() and self._warm.exception() is None
-                self.close()
-                self._executor = self._new()
-            if not begun:
-                never_begun += 1
-                continue
+                return self._process.do(work, task, self._runs)
+            except LostError as error:
+                if not error.begun:
+                    never_begun += 1
+                    continue
             before, place, never_begun = place, self._step(task), 0
             lost = lost + 1 if place == before else 1
         reason = f"its process was lost {TRIES} times after step {place}"
@@ -61,20 +102,30 @@ class ProcessWorker:
         return Answer(task.id, "FAILED", step=place, reason=reason, fault="machine")
 
     def _step(self, task: Task) -> int:
-        """The step of its last checkpoint."""
-        with suppress(OSError):
-            names = [path.name for path in (self._runs / task.id / CHECKPOINTS).iterdir()]
-            return max((int(m[1]) for name in names if (m := _STEP.fullmatch(name))), default=0)
-        return 0
+        return saved_step(self._runs / task.id)
 
     def close(self) -> None:
         """Ends the process, once it has answered."""
-        self._executor.shutdown(cancel_futures=True)
+        self._process.close()
+
+
+def saved_step(folder: Path) -> int:
+    """The step of the last checkpoint of a run; 0 where it has none."""
+    with suppress(OSError):
+        names = [path.name for path in (folder / CHECKPOINTS).iterdir()]
+        return max((int(m[1]) for name in names if (m := _STEP.fullmatch(name))), default=0)
+    return 0
 
 
 # In the process ---------------------------------------------------------------------------------
 
-_shelf: Any = None
+_shelf: Shelf | None = None
+
+
+def shelf() -> Shelf:
+    """The data sets that this process keeps."""
+    assert _shelf is not None
+    return _shelf
 
 
 def warm() -> None:

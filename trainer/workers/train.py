@@ -9,7 +9,16 @@ from typing import Final, TypeAlias
 
 from trainer.checkpoints.facts import FACTS, read_facts
 from trainer.checkpoints.folder import RunFolder
-from trainer.errors import DamagedError, DataError, GraphError, RunError, SpecError, TrainerError
+from trainer.errors import (
+    DamagedError,
+    DataError,
+    GraphError,
+    NoRoomError,
+    OtherBitsError,
+    RunError,
+    SpecError,
+    TrainerError,
+)
 from trainer.runs.attempt import Attempt
 from trainer.runs.profile import Profile
 from trainer.runs.resume import restored
@@ -54,6 +63,10 @@ def attempted(task: Task, work: Callable[[], Answer]) -> Answer:
         return _failed(task, error, "spec")
     except DataError as error:
         return _failed(task, error, "data")
+    except OtherBitsError as error:
+        return _failed(task, error, "bits")
+    except NoRoomError as error:
+        return _failed(task, error, "room")
     except Exception as error:  # the machine's: its disk, its memory; or a fault of our own
         return _failed(task, error, "machine")
 
