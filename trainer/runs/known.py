@@ -8,7 +8,7 @@ import re
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -42,10 +42,24 @@ ID: Final = re.compile("[0-9a-f]{32}")
 PARAMETERS: Final = f"{FILES}/parameters.safetensors"
 
 
-def key_of(facts: Facts) -> str:
-    """The name of what decides the bits of a run."""
-    decides = f"{facts.spec_sha256} {facts.data['sha256']} {facts.engine}"
-    return hashlib.sha256(decides.encode()).hexdigest()[:32]
+@dataclass(frozen=True)
+class Decided:
+    """What decides the bits of a run: the fingerprints of spec and data, and the engine."""
+
+    spec_sha256: str
+    data_sha256: str
+    engine: str
+
+    @property
+    def key(self) -> str:
+        """A name for it."""
+        decides = f"{self.spec_sha256} {self.data_sha256} {self.engine}"
+        return hashlib.sha256(decides.encode()).hexdigest()[:32]
+
+
+def decided_by(facts: Facts) -> Decided:
+    """What decides the bits of a run with these facts."""
+    return Decided(facts.spec_sha256, facts.data["sha256"], facts.engine)
 
 
 def remember(folder: Path, facts: Facts) -> None:
@@ -54,21 +68,21 @@ def remember(folder: Path, facts: Facts) -> None:
         return
     with suppress(OSError):
         (folder.parent / KNOWN).mkdir(exist_ok=True)
-        write_file(folder.parent / KNOWN / key_of(facts), facts.id.encode())
+        write_file(folder.parent / KNOWN / decided_by(facts).key, facts.id.encode())
 
 
-def find_known(runs: Path, facts: Facts) -> Run | None:
-    """A run that was trained to its end with the bits that these facts decide, on such a machine;
+def find_known(runs: Path, decided: Decided) -> Run | None:
+    """A run that was trained to its end with the bits that are decided so, on such a machine;
     None where there is none, or it is not whole.
     """
-    here = known_environment(facts.engine)
+    here = known_environment(decided.engine)
     try:
-        name = read_within(runs, f"{KNOWN}/{key_of(facts)}").decode()
+        name = read_within(runs, f"{KNOWN}/{decided.key}").decode()
         if not ID.fullmatch(name):
             return None
         folder = runs / name
         known = read_facts(folder)
-        if key_of(known) != key_of(facts) or here.items() - known.environment.items():
+        if decided_by(known) != decided or here.items() - known.environment.items():
             return None
         if OTHERWISE_TAG in known.tags:
             return None

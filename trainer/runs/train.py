@@ -16,7 +16,7 @@ from trainer.graph.ops import Array
 from trainer.runs.attempt import Attempt, Kept
 from trainer.runs.describe import describe_run
 from trainer.runs.facts import Origin, data_facts, facts_of
-from trainer.runs.known import copy_run, find_known
+from trainer.runs.known import copy_run, decided_by, find_known
 from trainer.runs.leave import leave_start
 from trainer.runs.prepare import Prepare, Prepared, prepare
 from trainer.runs.profile import DEFAULT, Profile
@@ -189,7 +189,7 @@ def _facts(order: Order, prepared: Prepared) -> Facts:
 
 def _known(order: Order, facts: Facts) -> Run | None:
     assert order.profile.runs is not None
-    known = None if order.again else find_known(order.profile.runs, facts)
+    known = None if order.again else find_known(order.profile.runs, decided_by(facts))
     return None if known is None else _known_run(order, known, facts)
 
 
