@@ -17,12 +17,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from trainer.client import Client, RemoteJob
     from trainer.errors import (
         CheckpointError,
         DataError,
         DivergedError,
         GraphError,
         InterruptedRun,
+        ServiceError,
         SpecError,
         TrackingError,
         TrainerError,
@@ -53,10 +55,13 @@ _HOMES = {
     "DivergedError": "errors",
     "GraphError": "errors",
     "InterruptedRun": "errors",
+    "ServiceError": "errors",
     "SpecError": "errors",
     "TrackingError": "errors",
     "TrainerError": "errors",
     "UsageError": "errors",
+    "Client": "client",
+    "RemoteJob": "client",
     "Graph": "graph",
     "gradients": "graph",
     "Run": "training.result",
@@ -82,14 +87,17 @@ _HOMES = {
 
 __all__ = [
     "CheckpointError",
+    "Client",
     "DataError",
     "DivergedError",
     "Graph",
     "GraphError",
     "InterruptedRun",
     "Profile",
+    "RemoteJob",
     "Run",
     "Series",
+    "ServiceError",
     "Spec",
     "SpecError",
     "Sweep",

@@ -1,0 +1,70 @@
+"""A spec on its way to the service: a file, a text, values, or a spec of this package."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias, runtime_checkable
+
+from trainer.client.answers import Sent
+from trainer.client.sending import opened
+from trainer.errors import Problem, SpecError, UsageError
+
+MOST_BYTES: Final = 2**20
+
+
+@runtime_checkable
+class Declared(Protocol):
+    """A spec or a sweep of this package."""
+
+    def resolved(self) -> dict[str, Any]:
+        """Its values, with all defaults."""
+
+
+SpecLike: TypeAlias = str | os.PathLike[str] | Mapping[str, Any] | Declared
+"""A path of a YAML file, YAML text, the values, or a `Spec` or `SweepSpec`. A text in one line that
+ends with `.yaml` or `.yml` is a path.
+"""
+
+
+class Written(NamedTuple):
+    """What is sent, and where it is from."""
+
+    spec: str | Mapping[str, Any]
+    sent: Sent
+
+
+def written(spec: SpecLike) -> Written:
+    """What is sent of a spec. Raises `SpecError` for a file that cannot be read."""
+    if isinstance(spec, Mapping):
+        return Written(dict(spec), Sent())
+    if isinstance(spec, Declared):
+        return Written(spec.resolved(), Sent())
+    if isinstance(spec, str) and not _is_path(spec):
+        return Written(spec, Sent(text=spec))
+    if not isinstance(spec, str | os.PathLike):
+        raise UsageError(f"expected a spec, found {type(spec).__name__}")
+    text = _read(Path(spec))
+    return Written(text, Sent(str(spec), text))
+
+
+def _is_path(text: str) -> bool:
+    return "\n" not in text and text.endswith((".yaml", ".yml"))
+
+
+def _read(file: Path) -> str:
+    def refused(message: str) -> SpecError:
+        return SpecError(Problem("", message, file=str(file)))
+
+    try:
+        with opened(file) as data:
+            content = data.read(MOST_BYTES + 1)
+    except UsageError as error:
+        raise refused(str(error)) from None
+    if len(content) > MOST_BYTES:
+        raise refused(f"a spec of more than {MOST_BYTES // 2**20} MiB is too large")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise refused("it is not encoded as UTF-8") from None
