@@ -1,0 +1,60 @@
+"""What the store does not do, and why.
+
+UsageError
+├── KeyTaken      the key of a request came with another request before
+├── NotAllowed    the job cannot come into this state from the one that it is in
+├── Stale         who asks knows an older state of the job than there is
+└── NoJob         there is no such job
+MachineError
+├── StoreAway     the database did not answer for long
+├── StoreFull     its disk is full
+└── Broken        a line of the audit log is not what was written
+"""
+
+from __future__ import annotations
+
+from trainer.errors import MachineError, UsageError
+
+
+class KeyTaken(UsageError):  # noqa: N818 (a refusal, as the others)
+    """The key of a request came with another request before."""
+
+    kind = "conflict"
+
+
+class NotAllowed(UsageError):  # noqa: N818
+    """The job cannot come into this state from the one that it is in."""
+
+    kind = "conflict"
+
+
+class Stale(UsageError):  # noqa: N818
+    """The job is not as who asks takes it to be: another attempt has begun, or it runs no more."""
+
+    kind = "conflict"
+
+
+class NoJob(UsageError):  # noqa: N818
+    """There is no job with this id."""
+
+    kind = "missing"
+
+
+class StoreAway(MachineError):  # noqa: N818
+    """The database did not answer for as long as one would wait, or the store is closed."""
+
+    kind = "away"
+
+
+class StoreFull(MachineError):  # noqa: N818
+    """The disk of the database has no room. What is in it stays whole, and may be written to again
+    once there is some.
+    """
+
+
+class Broken(MachineError):  # noqa: N818
+    """A line of the audit log is not what was written, or is missing: `line` counts from 1."""
+
+    def __init__(self, line: int, message: str) -> None:
+        super().__init__(message)
+        self.line = line
