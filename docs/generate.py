@@ -190,12 +190,20 @@ def metrics_table() -> str:
     return "\n".join(lines)
 
 
+def _commands(group: Any) -> Iterator[list[str]]:
+    """The words of each command, and of those below it."""
+    for command in group.registered_commands:
+        yield [command.name or command.callback.__name__]
+    for inner in group.registered_groups:
+        yield [inner.name]
+        yield from ([inner.name, *words] for words in _commands(inner.typer_instance))
+
+
 def cli_help() -> str:
     """`--help` of the command and of each of its commands."""
-    names = [command.name or command.callback.__name__ for command in app.registered_commands]
     environment = os.environ | {"COLUMNS": "80", "TERM": "dumb"}
     lines = []
-    for arguments in [[], *[[name] for name in names]]:
+    for arguments in [[], *_commands(app)]:
         shown = subprocess.run(
             [sys.executable, "-m", "trainer", *arguments, "--help"],
             capture_output=True, text=True, check=True, env=environment,

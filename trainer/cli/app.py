@@ -26,10 +26,14 @@ from trainer.cli import (
     exporting,
     importance,
     inspecting,
+    jobs,
     models,
     rate_search,
+    submitting,
     sweep,
+    tokens,
     training,
+    watching,
 )
 from trainer.cli.completing import spec_files
 from trainer.cli.hints import headline
@@ -39,7 +43,7 @@ from trainer.errors import InterruptedRun, MachineError, RunError, TrainerError,
 
 EXIT_CODES: Final = (
     "Exit codes: 0 done, 2 spec or usage, 3 data, 4 diverged, 5 tracking, 6 checkpoint, "
-    "7 machine (disk, memory, output), 130 interrupted (143 by SIGTERM)."
+    "7 machine (disk, memory, output), 8 service, 130 interrupted (143 by SIGTERM)."
 )
 ONE_THREAD: Final = (
     "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
@@ -66,7 +70,15 @@ COMMANDS: Final[dict[str, Callable[..., None]]] = {
     "check": inspecting.check,
     "schema": inspecting.schema,
     "ui": inspecting.ui,
+    "submit": submitting.submit,
+    "jobs": jobs.jobs,
+    "watch": watching.watch,
+    "pause": jobs.pause,
+    "cancel": jobs.cancel,
+    "upload": submitting.upload,
 }
+GROUPS: Final[dict[str, typer.Typer]] = {"token": tokens.app}
+"""Commands that have commands of their own."""
 
 
 class _RunByDefault(TyperGroup):
@@ -138,6 +150,8 @@ def _root(
 
 for _name, _command in COMMANDS.items():
     app.command(_name)(_command)
+for _name, _group in GROUPS.items():
+    app.add_typer(_group, name=_name)
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:

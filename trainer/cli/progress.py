@@ -26,7 +26,8 @@ from trainer.training import (
 PLAIN_LINES: Final = 10
 REFRESH_SECONDS: Final = 0.1
 READING_SECONDS: Final = 5.0
-_SHOWN: Final = {"train_loss": "loss", "val_loss": "val", "grad_norm": "|grad|"}
+SHOWN: Final = {"train_loss": "loss", "val_loss": "val", "grad_norm": "|grad|"}
+"""What is shown while it trains, by the name of its series."""
 
 
 class Progress:
@@ -113,7 +114,7 @@ class Progress:
             self._draw(event.epoch, event.first + len(event.steps.losses) - 1)
 
     def _epoch(self, event: EpochDone) -> None:
-        for metric, label in _SHOWN.items():
+        for metric, label in SHOWN.items():
             if metric in event.metrics:
                 self._shown[label] = event.metrics[metric]
         if self._bar is None and event.epoch:
@@ -144,7 +145,7 @@ def only_warnings(event: Event) -> None:
 
 def summarise(run: Run) -> str:
     """The table of results, where the run is, and what to type next."""
-    lines = ["", *_results(run.metrics)]
+    lines = ["", *result_lines(run.metrics)]
     best = next((name for name in run.metrics if name.startswith("best_val_")), None)
     if best is not None:
         name, epoch = best.removeprefix("best_val_"), int(run.metrics["best_epoch"])
@@ -165,7 +166,7 @@ def summarise(run: Run) -> str:
     return "\n".join(lines)
 
 
-def _results(metrics: Mapping[str, float]) -> Iterator[str]:
+def result_lines(metrics: Mapping[str, float]) -> Iterator[str]:
     """The last values of the loss and the scores, a line each, by the parts of the data."""
     titles = {"train": "train", "val": "validation", "test": "test"}
     columns = [part for part in titles if f"{part}_loss" in metrics]

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from trainer.cli.access import ProfileName, Secret, Server, is_elsewhere
 from trainer.cli.hints import headline
+from trainer.cli.jobs import resume_job
 from trainer.cli.options import (
     Again,
     CheckpointEvery,
@@ -101,15 +103,24 @@ def resume(
     cluster: Cluster = None,
     checkpoint_every: CheckpointEvery = "30s",
     offline_ok: OfflineOk = False,
+    server: Server = None,
+    token: Secret = None,
+    profile_: ProfileName = None,
     quiet: Quiet = False,
     json_: Json = False,
 ) -> None:
     """Go on with a run that was interrupted, from its last checkpoint, to the same bits.
 
-    A finished one can train for more epochs. A sweep goes on from its last decision.
+    A finished one can train for more epochs. A sweep goes on from its last decision, and a paused
+    job of a service where it waits.
 
     Example: train resume last --set sgd.epochs=100
     """
+    if is_elsewhere(run, kept or kept_runs(), server, profile_):
+        if set_ or force:
+            raise UsageError("a job goes on as it was declared: --set and --force are for a run")
+        resume_job(run, server, token, profile_, quiet, json_)
+        return
     start_ahead()
     from trainer.cli.sweep import is_sweep, resume_sweep
     from trainer.runs.profile import Profile

@@ -10,8 +10,8 @@ as dataclasses, `stream` its events, `sending` brings files there and back, and 
 the service is and which token lets in.
 """
 
-from trainer.client.access import Access, find_access
+from trainer.client.access import Access, find_access, known_access
 from trainer.client.client import Client
 from trainer.client.jobs import RemoteFile, RemoteJob
 
-__all__ = ["Access", "Client", "RemoteFile", "RemoteJob", "find_access"]
+__all__ = ["Access", "Client", "RemoteFile", "RemoteJob", "find_access", "known_access"]

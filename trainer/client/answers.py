@@ -93,6 +93,12 @@ def retry_after(response: requests.Response) -> float | None:
         return None
 
 
+def is_quota(response: requests.Response) -> bool:
+    """Whether a user has as much as it may have, which waiting does not change."""
+    told = _json(response)
+    return isinstance(told, dict) and told.get("error") == "quota"
+
+
 def refusal(response: requests.Response, sent: Sent) -> TrainerError:
     """The error that an answer stands for."""
     told, status = _json(response), response.status_code

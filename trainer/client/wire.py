@@ -27,6 +27,7 @@ from trainer.client.answers import (
     MissingError,
     Sent,
     as_object,
+    is_quota,
     refusal,
     retry_after,
 )
@@ -161,8 +162,9 @@ class Wire:
                     return response
                 failure: TrainerError = refusal(response, request.sent)
                 asked = retry_after(response) or 0.0
+                passing = _passing(request, response)
                 response.close()
-                if not _passing(request, response):
+                if not passing:
                     raise failure
             except AwayError as error:
                 failure = error
@@ -240,8 +242,7 @@ class Wire:
 def _passing(request: Request, response: requests.Response) -> bool:
     """Whether it is of use to ask again."""
     if response.status_code in _BUSY:
-        ours = response.headers.get("Content-Type", "").startswith("application/json")
-        return not ours or retry_after(response) is not None
+        return retry_after(response) is not None and not is_quota(response)
     return response.status_code in _BEHIND and request.repeatable
 
 
