@@ -45,6 +45,11 @@ class RecorderProcess:
         """Waits for its end; its exit code."""
         return self._process.wait()
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether it has ended."""
+        return self._process.poll() is not None
+
     def terminate(self) -> None:
         """Ends it: there is nothing to record."""
         self._process.terminate()
