@@ -2,6 +2,8 @@
 # make test   sets up .venv and runs the tests
 # make test-cpus  what depends on how a CPU rounds, tested as CPUs without AVX-512 round
 # make check  the linters and type checks
+# make page   builds the service's page from its sources
+# make page-check  its types, and that what is committed is what the sources make
 # make bench  sets up .venv-bench and compares with other libraries: benchmarks/RESULTS.md
 # make accuracy  compares with scikit-learn on real tables: benchmarks/ACCURACY.md
 # make rates  holds lr-find against grids of rates on real tables: benchmarks/RATES.md
@@ -19,7 +21,7 @@ BIN := .venv/bin
 ROUNDING := 'tests/test_docs.py::test_page[README.md]' 'tests/test_docs.py::test_page[backprop.md]' \
 	tests/test_bits.py tests/test_same_bits.py tests/test_rounding.py tests/test_export.py
 
-.PHONY: train test test-cpus check bench accuracy rates sweeps cpus faults lock clean
+.PHONY: train test test-cpus check page page-check bench accuracy rates sweeps cpus faults lock clean
 
 train: .venv/.run
 	$(BIN)/train $(CONFIG)
@@ -38,6 +40,20 @@ check: .venv/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The page is built from sources that package-lock.json names to the bit. It is committed, so that
+# nobody who only uses it needs Node.js.
+PAGE := trainer/service/page/source
+
+page: $(PAGE)/node_modules/.done
+	cd $(PAGE) && npm run --silent build
+
+page-check: $(PAGE)/node_modules/.done
+	cd $(PAGE) && npm run --silent check && npm run --silent build -- --check
+
+$(PAGE)/node_modules/.done: $(PAGE)/package.json $(PAGE)/package-lock.json
+	cd $(PAGE) && npm ci --silent
+	@touch $@
 
 bench: .venv-bench/.done
 	.venv-bench/bin/python -m benchmarks.run $(BENCH)
