@@ -1,0 +1,106 @@
+"""What OpenAPI says of routes beside their parameters: answers, refusals, bodies, examples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from fastapi import FastAPI
+from pydantic import BaseModel
+
+from trainer.service.web.schemas import ErrorOut
+
+ALWAYS: Final = (400, 401, 403, 429, 503)
+"""Refusals that any route may give: the gate's, and those of a store that is away."""
+_WORDS: Final[Mapping[int, tuple[str, str, str]]] = {
+    400: ("The request cannot be understood.", "usage", "query.limit: expected 1 to 500"),
+    401: ("Nobody who is known asks.", "unauthorised", "this needs a token"),
+    403: ("Who asks may not do this.", "forbidden", "this needs the role admin"),
+    404: ("There is no such thing, or none that the user may see.", "missing", "there is no job"),
+    409: ("It does not fit to what is there.", "conflict", "the job is finished"),
+    413: ("It is too large.", "too_large", "a spec has at most 1,048,576 bytes"),
+    422: ("The spec has mistakes, which are all told.", "spec", "sgd.epochs: expected 1 or more"),
+    429: ("Too much, or too often; `Retry-After` says when to ask again.", "rate", "too often"),
+    503: ("Not now; `Retry-After` says when to ask again.", "away", "the database is away"),
+}
+
+
+def answers(
+    model: type[BaseModel] | None,
+    *refusals: int,
+    status: int = 200,
+    example: Any = None,
+    content: Mapping[str, Any] | None = None,
+    says: str = "It is done.",
+    more: Mapping[int, str] | None = None,
+) -> dict[int | str, dict[str, Any]]:
+    """The answers of a route: what it gives, and how it may refuse. `more` are other good answers
+    of the same form, by status.
+    """
+    if model is not None:
+        says = (model.__doc__ or says).strip().splitlines()[0]
+    good: dict[str, Any] = {"description": says}
+    if model is not None:
+        good["model"] = model
+        good["content"] = {"application/json": {"example": example}}
+    elif content is not None:
+        good["content"] = dict(content)
+    found: dict[int | str, dict[str, Any]] = {status: good}
+    for other, words in (more or {}).items():
+        found[other] = {**good, "description": words}
+    for code in sorted({*ALWAYS, *refusals}):
+        found[code] = _refusal(code)
+    return found
+
+
+def _refusal(code: int) -> dict[str, Any]:
+    says, kind, message = _WORDS[code]
+    example = {"error": kind, "message": message}
+    return {
+        "description": says,
+        "model": ErrorOut,
+        "content": {"application/json": {"example": example}},
+    }
+
+
+def body(model: type[BaseModel], example: Any, **others: Any) -> dict[str, Any]:
+    """The body of a route that reads it itself: JSON of this form, or one of the `others`, media
+    types with what OpenAPI says of them. The key has `_` for the slash.
+    """
+    schema = model.model_json_schema()
+    content = {"application/json": {"schema": schema, "example": example}}
+    content |= {name.replace("_", "/", 1): about for name, about in others.items()}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def describe(app: FastAPI) -> None:
+    """Has the app's OpenAPI be as it is meant: without FastAPI's own form of refusals, which nobody
+    gets, and with how to come in.
+    """
+    made = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            schema = made()
+            _clean(schema)
+            app.openapi_schema = schema
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _clean(schema: dict[str, Any]) -> None:
+    components = schema.setdefault("components", {})
+    for name in ("HTTPValidationError", "ValidationError"):
+        components.get("schemas", {}).pop(name, None)
+    components["securitySchemes"] = {
+        "token": {"type": "http", "scheme": "bearer"},
+        "session": {"type": "apiKey", "in": "cookie", "name": "trainer_session"},
+    }
+    for path in schema["paths"].values():
+        for operation in path.values():
+            refused = operation["responses"].get("422", {})
+            if "HTTPValidationError" in str(refused):
+                del operation["responses"]["422"]
+            if "security" not in operation:
+                operation["security"] = [{"token": []}, {"session": []}]
