@@ -29,6 +29,7 @@ from trainer.cli import (
     jobs,
     models,
     rate_search,
+    service,
     submitting,
     sweep,
     tokens,
@@ -77,7 +78,7 @@ COMMANDS: Final[dict[str, Callable[..., None]]] = {
     "cancel": jobs.cancel,
     "upload": submitting.upload,
 }
-GROUPS: Final[dict[str, typer.Typer]] = {"token": tokens.app}
+GROUPS: Final[dict[str, typer.Typer]] = {"service": service.app, "token": tokens.app}
 """Commands that have commands of their own."""
 
 

@@ -68,7 +68,10 @@ class Service:
         checker = Checker(settings, self._owned, lambda: self.store.speed("process"))
         self.desk = Desk(self.store, checker, self.work, settings)
         self._ui = _Ui(tracking) if settings.mlflow else None
-        app = create_app(self.desk, mlflow=self._ui.socket if self._ui else None)
+        app = create_app(
+            self.desk, mlflow=f"unix:{self._ui.socket}" if self._ui else None,
+            unsent=lambda: self._recorders.unsent,
+        )  # fmt: skip
         self._web = _Web(app, self._socket, settings)
 
     def _owned(self, user: str, run: str) -> str | None:
@@ -84,6 +87,12 @@ class Service:
         shown = "127.0.0.1" if host in ("", "0.0.0.0") else host  # noqa: S104 (it is compared)
         shown = f"[{shown}]" if ":" in shown else shown
         return f"{scheme}://{shown}:{self._socket.getsockname()[1]}"
+
+    @property
+    def trains(self) -> str:
+        """How many jobs, in words."""
+        count = len(self.work.workers())
+        return f"{count} job{'s' * (count != 1)}"
 
     @property
     def link(self) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import (
@@ -16,6 +15,7 @@ from pydantic_core import core_schema
 
 from trainer.errors import Problem
 from trainer.metrics import METRICS, direction, fitting_metrics
+from trainer.spec.amounts import Amount, Duration, bytes_of, seconds_of
 from trainer.spec.fields import OneOf, Strict, wrong
 from trainer.spec.messages import describe, near
 from trainer.spec.schema import Spec
@@ -169,53 +169,21 @@ def unmeasured(metric: str, spec: Spec) -> Problem | None:
 
 # The budget -------------------------------------------------------------------------------------
 
-_SECONDS: Final = {"s": 1, "min": 60, "h": 3600, "d": 86400}
-_BYTES: Final = {"kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
-_AMOUNT: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([A-Za-z]+)")
-
-
-def _amount(value: Any, units: dict[str, int], example: str) -> float:
-    """How many of the smallest unit a text such as `2h` says."""
-    what = f"an amount such as {example}"
-    if not isinstance(value, str):
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        hint = f"with a unit: {value}{example.lstrip('0123456789')}"
-        raise wrong(f"expected {what}, found {describe(value)}", hint if number else None)
-    found = _AMOUNT.fullmatch(value)
-    if found is None or found[2] not in units:
-        by_case = {unit.lower(): unit for unit in units}
-        unit = by_case.get(found[2].lower()) if found else None
-        hint = f"write {found[1]}{unit}" if found and unit else f"units are {', '.join(units)}"
-        raise wrong(f"expected {what}, found {describe(value)}", hint)
-    if not float(found[1]):
-        raise wrong("expected more than nothing", "leave it out for no limit")
-    return float(found[1]) * units[found[2]]
-
-
-def _time(value: Any) -> Any:
-    _amount(value, _SECONDS, "2h")
-    return value
-
-
-def _disk(value: Any) -> Any:
-    _amount(value, _BYTES, "2GB")
-    return value
-
 
 class BudgetSpec(Strict):
     """Where a sweep ends before all its trials are done, and what it may leave on the way."""
 
-    time: Annotated[str, BeforeValidator(_time)] | None = None
+    time: Duration | None = None
     """How long it may train, `90s`, `30min`, `2h`, `1d`: then no trial begins."""
-    disk: Annotated[str, BeforeValidator(_disk)] | None = None
+    disk: Amount | None = None
     """How much its trials may keep, `500MB`, `2GB`: beyond it the worst that wait are dropped."""
 
     @property
     def seconds(self) -> float | None:
         """The time; None where there is no limit."""
-        return None if self.time is None else _amount(self.time, _SECONDS, "2h")
+        return None if self.time is None else seconds_of(self.time)
 
     @property
     def bytes(self) -> int | None:
         """The room on disk; None where there is no limit."""
-        return None if self.disk is None else int(_amount(self.disk, _BYTES, "2GB"))
+        return None if self.disk is None else bytes_of(self.disk)
