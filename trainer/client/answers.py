@@ -28,7 +28,13 @@ _SPECS: Final[Mapping[str, type[SpecError | DataError]]] = {
 
 
 class AwayError(ServiceError):
-    """The service is not there, or not yet: what was asked is surely not done."""
+    """The service is not there, or busy: what was asked is surely not done. It wants to be asked
+    again after `seconds`.
+    """
+
+    def __init__(self, message: str, seconds: float = 0.0) -> None:
+        super().__init__(message)
+        self.seconds = seconds
 
 
 class LostError(ServiceError):
@@ -37,12 +43,6 @@ class LostError(ServiceError):
 
 class MissingError(UsageError):
     """There is no such thing, or none that who asks may see."""
-
-
-_PASSING: Final[Mapping[int, type[ServiceError]]] = {502: LostError, 503: AwayError, 504: LostError}
-"""What a service or the proxy before it answers that will be well again; 502 and 504 are a proxy's,
-which may have handed on what was asked.
-"""
 
 
 @dataclass(frozen=True)
@@ -85,20 +85,6 @@ def _place(response: requests.Response) -> str:
     return str(response.url).partition("?")[0]
 
 
-def retry_after(response: requests.Response) -> float | None:
-    """The seconds after which the service wants to be asked again; None where it says none."""
-    try:
-        return max(0.0, float(response.headers.get("Retry-After", "")))
-    except ValueError:
-        return None
-
-
-def is_quota(response: requests.Response) -> bool:
-    """Whether a user has as much as it may have, which waiting does not change."""
-    told = _json(response)
-    return isinstance(told, dict) and told.get("error") == "quota"
-
-
 def refusal(response: requests.Response, sent: Sent) -> TrainerError:
     """The error that an answer stands for."""
     told, status = _json(response), response.status_code
@@ -122,29 +108,38 @@ def refusal(response: requests.Response, sent: Sent) -> TrainerError:
         return MissingError(message)
     if status in (400, 409, 413, 422):
         return UsageError(message)
-    if status in (403, 429):
-        return ServiceError(message + _when(response))
-    kind = _PASSING.get(status, ServiceError)
-    return kind(f"the service failed ({status}): {message}{_when(response)}")
+    if status == 403 or told.get("error") == "quota":
+        return ServiceError(message)
+    return _passing(response, f"the service cannot do that now ({status}): {message}")
 
 
-def _when(response: requests.Response) -> str:
-    seconds = retry_after(response)
-    return f"\n  hint: ask again in {seconds:,.0f} s" if seconds else ""
+def _passing(response: requests.Response, message: str) -> ServiceError:
+    """The error of a service, or of the proxy before it, that may soon be well again."""
+    if response.status_code in (429, 503):
+        return AwayError(message, _retry_after(response))
+    # a proxy may have handed on what was asked
+    return (LostError if response.status_code in (502, 504) else ServiceError)(message)
+
+
+def _retry_after(response: requests.Response) -> float:
+    try:
+        return max(0.0, float(response.headers.get("Retry-After", "")))
+    except ValueError:
+        return 0.0
 
 
 def _without_words(response: requests.Response) -> ServiceError:
     """What is said where the answer is not the service's own."""
-    if response.status_code == 413:
+    status = response.status_code
+    if status == 413:
         hint = "its limit for the size of a request is too low"
         return ServiceError(f"a proxy before {_place(response)} refuses the size\n  hint: {hint}")
-    if response.status_code >= 500:
-        kind = _PASSING.get(response.status_code, ServiceError)
-        return kind(
-            f"the service at {_place(response)} fails (status {response.status_code})\n"
-            "  hint: its log says why; a proxy before it says this where it is not running"
-        )
-    return no_service(response)
+    if status != 429 and status < 500:
+        return no_service(response)
+    hint = "its log says why; a proxy before it says this where it is not running"
+    return _passing(
+        response, f"the service at {_place(response)} fails (status {status})\n  hint: {hint}"
+    )
 
 
 def _elsewhere(response: requests.Response) -> ServiceError:

@@ -103,13 +103,13 @@ class Client:
         data = _given(spec=what.spec, kind=kind, folds=folds, priority=priority or None,
                       again=again or None, parent=parent)  # fmt: skip
         headers = {"Idempotency-Key": key or uuid.uuid4().hex}
-        return job_of(
+        return self._job(
             self._object("POST", "/jobs", data=data, headers=headers, again=True, sent=what.sent)
         )
 
     def job(self, job: str | RemoteJob) -> RemoteJob:
         """A job as it is now, by its id, or a beginning of it that no other has."""
-        return job_of(self._object("GET", _path(job)))
+        return self._job(self._object("GET", _path(job)))
 
     def jobs(
         self,
@@ -133,7 +133,7 @@ class Client:
             size = PAGE if left is None else min(left, PAGE)
             page = self._object("GET", "/jobs", query=query | _given(limit=size, after=after))
             found = _list(page, "jobs")
-            yield from map(job_of, found)
+            yield from map(self._job, found)
             left = None if left is None else left - len(found)
             after = page.get("next")
             if after is None:
@@ -153,18 +153,20 @@ class Client:
 
     def _control(self, job: str | RemoteJob, verb: str) -> RemoteJob:
         # to ask for what is so already changes nothing
-        return job_of(self._object("POST", f"{_path(job)}/{verb}", again=True))
+        return self._job(self._object("POST", f"{_path(job)}/{verb}", again=True))
 
     def prioritize(self, job: str | RemoteJob, priority: int) -> RemoteJob:
         """Has a queued job begin before those of less priority."""
-        return job_of(self._object("PATCH", _path(job), data={"priority": priority}))
+        return self._job(self._object("PATCH", _path(job), data={"priority": priority}))
 
     # What becomes of them -------------------------------------------------------------------
 
-    def events(self, job: str | RemoteJob | None = None, after: int = 0) -> Iterator[Event]:
-        """The events of a job as they happen, from the first after the number `after`, until it is
-        over; or of all jobs that one may see, without an end. Each comes once, also where the
-        connection breaks.
+    def events(
+        self, job: str | RemoteJob | None = None, after: int | None = None
+    ) -> Iterator[Event]:
+        """The events of a job as they happen, from its first, or the first after the number
+        `after`, until it is over; or of all jobs that one may see, from now on, without an end.
+        Each comes once, also where the connection breaks.
         """
         if job is None:
             return Follower(self._wire, "/events", after, None).events()
@@ -188,9 +190,10 @@ class Client:
         """What came out: `status`, `metrics`, hashes, findings, notes."""
         return self._object("GET", f"{_path(job)}/run")
 
-    def curves(self, job: str | RemoteJob) -> Mapping[str, Any]:
-        """Its series by name, thinned where they are long."""
-        return self._object("GET", f"{_path(job)}/curves")
+    def curves(self, job: str | RemoteJob) -> Mapping[str, Sequence[tuple[float, float | None]]]:
+        """Its series by name, as pairs of epoch and value; thinned where they are long."""
+        series = self._object("GET", f"{_path(job)}/curves").get("series")
+        return series if isinstance(series, dict) else {}
 
     def changes(self, job: str | RemoteJob) -> Sequence[Mapping[str, Any]]:
         """What states it came into, when and why."""
@@ -239,6 +242,9 @@ class Client:
     def revoke_token(self, name: str) -> None:
         """Has a token let nobody in any more. For administrators."""
         self._wire.ask(Request("DELETE", f"/tokens/{quote(name, safe='')}"))
+
+    def _job(self, value: Any) -> RemoteJob:
+        return job_of(value, self.access.server)
 
     def _object(self, method: str, path: str, **more: Any) -> Mapping[str, Any]:
         return self._wire.object(Request(method, path, **more))

@@ -93,11 +93,14 @@ def _plain(value: Any) -> Any:
     return vars(value) if isinstance(value, Cost) else value
 
 
-def job_of(value: Mapping[str, Any]) -> RemoteJob:
+def job_of(value: Any, server: str) -> RemoteJob:
     """A job, from its JSON."""
-    links = value.get("links")
+    links = value.get("links") if isinstance(value, dict) else None
     mlflow = links.get("mlflow") if isinstance(links, dict) else None
-    return told(RemoteJob, {**value, "mlflow": mlflow})
+    if not isinstance(value, dict) or not isinstance(mlflow, str | None):
+        raise ServiceError("the service tells a job that is none")
+    address = f"{server}{mlflow}" if mlflow is not None and mlflow.startswith("/") else mlflow
+    return told(RemoteJob, {**value, "mlflow": address})
 
 
 def user_of(value: Mapping[str, Any]) -> User:

@@ -36,13 +36,13 @@ class _Message:
 
 
 def messages(pieces: Iterable[bytes]) -> Iterator[_Message | None]:
-    """The messages of a stream, and None for each line that only keeps it open. A message that was
-    not ended is none. Raises `ServiceError` for one without an end.
+    """The messages of a stream, of which some only tell their number; and None for each line that
+    keeps it open. One that was not ended is none. Raises `ServiceError` for one without an end.
     """
     message = _Message()
     for line in _lines(pieces):
         if not line:
-            if message.data:
+            if message.data or message.id is not None:
                 yield message
             message = _Message()
         elif line.startswith(":"):
@@ -68,16 +68,19 @@ def _lines(pieces: Iterable[bytes]) -> Iterator[str]:
             raise ServiceError("the service's stream of events holds a line without an end")
 
 
-def _event(message: _Message) -> Event | None:
-    """The event of a message. Raises `ServiceError` for what is none."""
+def _event(message: _Message) -> tuple[int, Event | None]:
+    """The number of a message, and its event, if it has one. Raises `ServiceError` for what is none
+    of the service's.
+    """
     try:
-        number, data = int(message.id or ""), json.loads("\n".join(message.data))
+        number = int(message.id or "")
+        data = json.loads("\n".join(message.data)) if message.data else None
     except ValueError:
         raise ServiceError(
             "the service's stream of events holds what is no event\n"
             "  hint: is this the service's address, and does a proxy change what it sends?"
         ) from None
-    return event_of(number, message.kind, data)
+    return number, event_of(number, message.kind, data) if message.data else None
 
 
 class Follower:
@@ -86,7 +89,7 @@ class Follower:
     """
 
     def __init__(
-        self, wire: Wire, path: str, after: int, look: Callable[[], RemoteJob] | None
+        self, wire: Wire, path: str, after: int | None, look: Callable[[], RemoteJob] | None
     ) -> None:
         self._wire = wire
         self._path = path
@@ -102,6 +105,7 @@ class Follower:
             before, failure = self._last, None
             try:
                 with self._open() as response:
+                    patience.extend()
                     yield from self._read(response)
                 self._ended = self._ended or self._is_over()
             except (AwayError, LostError) as error:
@@ -116,10 +120,9 @@ class Follower:
 
     def _open(self) -> requests.Response:
         headers = {"Accept": "text/event-stream", "Accept-Encoding": "identity"}
-        if self._last:
+        if self._last is not None:
             headers["Last-Event-ID"] = str(self._last)
-        query = {"after": self._last}
-        response = self._wire.open(Request("GET", self._path, query, headers=headers))
+        response = self._wire.open(Request("GET", self._path, headers=headers))
         if not response.headers.get("Content-Type", "").startswith("text/event-stream"):
             response.close()
             raise no_service(response)
@@ -132,14 +135,13 @@ class Follower:
                 if self._ended:
                     return
                 continue
-            self._over_before = False
-            event = _event(message)
-            number = int(message.id or "")
-            if number <= self._last:
+            number, event = _event(message)
+            if self._last is not None and number <= self._last:
                 continue
             self._last = number
             if event is None:
                 continue
+            self._over_before = False
             over = event.kind == "state" and event.data.get("to") in OVER
             self._ended = self._look is not None and over
             yield event

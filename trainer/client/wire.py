@@ -27,11 +27,9 @@ from trainer.client.answers import (
     MissingError,
     Sent,
     as_object,
-    is_quota,
     refusal,
-    retry_after,
 )
-from trainer.errors import ServiceError, TrainerError, UsageError
+from trainer.errors import ServiceError, UsageError
 
 CONNECT_SECONDS: Final = 5.0
 READ_SECONDS: Final = 60.0
@@ -39,9 +37,6 @@ FIRST_PAUSE: Final = 0.2
 LONGEST_PAUSE: Final = 5.0
 SAFE: Final = frozenset({"GET", "HEAD", "PUT", "PATCH", "DELETE"})
 """What may be sent twice: a second time changes nothing more."""
-_BUSY: Final = frozenset({429, 503})
-_BEHIND: Final = frozenset({502, 504})
-"""What a proxy answers where the service did not; it may have done what was asked."""
 _JITTER: Final = SystemRandom()
 
 
@@ -90,8 +85,12 @@ class Patience:
 
     def begin(self) -> None:
         """Begins anew, since something went well."""
-        self._until = time.monotonic() + self._seconds
+        self.extend()
         self._pause = FIRST_PAUSE
+
+    def extend(self) -> None:
+        """Has as many seconds again, with pauses that still grow."""
+        self._until = time.monotonic() + self._seconds
 
     def wait(self, failure: Exception | None, seconds: float = 0.0) -> None:
         """Waits, at least for so long. Raises what failed where patience has an end."""
@@ -152,22 +151,18 @@ class Wire:
     # Again and again ------------------------------------------------------------------------
 
     def _patient(self, request: Request, stream: bool) -> requests.Response:
-        patience = self.waiting()
+        patience, asked = self.waiting(), 0.0
         while True:
-            asked = 0.0
             try:
                 response = self._once(request, stream)
                 self.met = True
                 if response.status_code < 300:
                     return response
-                failure: TrainerError = refusal(response, request.sent)
-                asked = retry_after(response) or 0.0
-                passing = _passing(request, response)
                 response.close()
-                if not passing:
-                    raise failure
+                raise refusal(response, request.sent)
             except AwayError as error:
-                failure = error
+                failure: ServiceError = error
+                asked = error.seconds
                 if not self.met:
                     raise
             except LostError as error:
@@ -183,7 +178,7 @@ class Wire:
             body = _as_json(request.data)
             headers["Content-Type"] = "application/json"
         with self.told():
-            return self._session.request(
+            response = self._session.request(
                 request.method,
                 f"{self.access.server}{request.path}",
                 params=request.query,
@@ -195,6 +190,9 @@ class Wire:
                 stream=stream,
                 verify=str(self.access.ca) if self.access.ca else None,
             )
+            if response.status_code >= 300:
+                _ = response.content  # what it says is read within these words
+            return response
 
     @contextmanager
     def told(self) -> Iterator[None]:
@@ -237,13 +235,6 @@ class Wire:
             f"{self.access.server} did not answer to the end: {why}\n"
             "  hint: what was asked may be done or not; ask again"
         )
-
-
-def _passing(request: Request, response: requests.Response) -> bool:
-    """Whether it is of use to ask again."""
-    if response.status_code in _BUSY:
-        return retry_after(response) is not None and not is_quota(response)
-    return response.status_code in _BEHIND and request.repeatable
 
 
 def _as_json(data: Mapping[str, Any]) -> bytes:
