@@ -75,7 +75,7 @@ def told(kind: type[T], value: object) -> T:
         return from_json(kind, _defaults(kind) | value, whole=False)
     except ValueError as error:
         what = kind.__name__.removeprefix("Remote").lower()
-        raise ServiceError(f"the service tells a {what} that is none: {error}") from None
+        raise ServiceError(f"what the service tells is no {what}: {error}") from None
 
 
 def _defaults(kind: Any) -> dict[str, Any]:
@@ -98,7 +98,7 @@ def job_of(value: Any, server: str) -> RemoteJob:
     links = value.get("links") if isinstance(value, dict) else None
     mlflow = links.get("mlflow") if isinstance(links, dict) else None
     if not isinstance(value, dict) or not isinstance(mlflow, str | None):
-        raise ServiceError("the service tells a job that is none")
+        raise ServiceError("what the service tells is no job")
     address = f"{server}{mlflow}" if mlflow is not None and mlflow.startswith("/") else mlflow
     return told(RemoteJob, {**value, "mlflow": address})
 
