@@ -136,7 +136,7 @@ def revoke(
 def verify(runs: Runs = RUNS, database: Database = None) -> None:
     """Check that no line of the audit log was changed, or taken out of its middle.
 
-    Exits with 6 where one was.
+    Exits with 7 where one was.
 
     Example: train service verify
     """
