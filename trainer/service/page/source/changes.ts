@@ -36,14 +36,14 @@ function lastOf(data: ProgressData): Record<string, number> {
   const found: Record<string, number> = { ...data.metrics };
   for (const [name, points] of Object.entries(data.series ?? {})) {
     const point = points.at(-1);
-    if (point && !name.includes("/") && !name.endsWith("_step") && !(name in found)) found[name] = point[1];
+    if (typeof point?.[1] === "number" && !name.includes("/") && !name.endsWith("_step") && !(name in found)) found[name] = point[1];
   }
   return found;
 }
 
 /** The best validation loss so far, which the run itself tells only at its end. */
 function bestOf(job: Job, data: ProgressData): Record<string, number> {
-  const points = (data.series?.val_loss ?? []).map((point) => point[1]).filter(Number.isFinite);
+  const points = (data.series?.val_loss ?? []).map((point) => point[1]).filter((value): value is number => Number.isFinite(value));
   const before = job.metrics.best_val_loss;
   const best = Math.min(...points, before ?? Infinity);
   return points.length && best !== before ? { best_val_loss: best } : {};

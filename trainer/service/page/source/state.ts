@@ -40,12 +40,14 @@ export class Progress {
 
   constructor() { this.element = h("span", { class: "progress" }, this.bar, this.words); }
 
-  show(job: Pick<Job, "epoch" | "epochs" | "state" | "step">): void {
+  /** `unit` is what is counted, where there is room for the word. */
+  show(job: Pick<Job, "epoch" | "epochs" | "state" | "step">, unit = ""): void {
     const part = job.epochs ? Math.min(1, job.epoch / job.epochs) : 0;
     if (this.bar.value !== part) this.bar.value = part;
     set(this.bar, "data-state", job.state);
-    const words = job.epochs ? `${job.epoch}/${job.epochs}` : job.epoch ? `${job.epoch}` : "";
-    say(this.words, words);
+    const of = unit ? " of " : "/";
+    const words = `${unit && `${unit} `}${job.epoch}${job.epochs ? `${of}${job.epochs}` : ""}`;
+    say(this.words, job.epochs || job.epoch ? words : "");
     set(this.bar, "aria-label", job.epochs ? `epoch ${job.epoch} of ${job.epochs}` : "no epoch yet");
   }
 }

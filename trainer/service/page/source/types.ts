@@ -45,8 +45,8 @@ export interface Job {
   links?: { self?: string; events?: string; mlflow?: string | null };
 }
 
-/** Points by name: `[[epoch, value], …]`. */
-export type Series = Record<string, [number, number][]>;
+/** Points by name: `[[epoch, value], …]`; a value that is not finite is null. */
+export type Series = Record<string, [number, number | null][]>;
 
 export interface StateData { from: State | null; to: State; reason?: string; attempt?: number }
 export interface ProgressData {

@@ -6,7 +6,7 @@ import { atFrame, fill, h, say, set } from "../dom";
 import { number } from "../format";
 import { dashOf, lineColour, sample, tone, whenColoursChange } from "./colours";
 
-export type Points = readonly (readonly [number, number])[];
+export type Points = readonly (readonly [number, number | null])[];
 export interface Curve {
   name: string;
   /** What the legend calls it. */
@@ -20,32 +20,54 @@ export interface Curve {
 const HEIGHT = 240;
 let tallies = 0;
 
+/** Whether what is above zero spans more than a factor of ten: then a logarithmic axis tells more. */
+function spansDecades(curves: readonly Curve[]): boolean {
+  let low = Infinity;
+  let high = 0;
+  for (const { points } of curves) {
+    for (const [, y] of points) if (y !== null && y > 0) { low = Math.min(low, y); high = Math.max(high, y); }
+  }
+  return high > 10 * low;
+}
+
 export class Chart {
   readonly element: HTMLElement;
   private readonly canvas = h("div", { class: "canvas", role: "img" });
+  private readonly words: HTMLElement;
+  private readonly scale = h("button", { type: "button", class: "plain scale", "aria-pressed": "false",
+    title: "Logarithmic axis (l)", on: { click: () => this.swapScale() } }, "log");
   private readonly legend = h("ul", { class: "legend" });
   private readonly hidden = new Set<string>();
   private curves: readonly Curve[] = [];
   private plot: uPlot | null = null;
   private shape = "";
-  private log = false;
+  private log: boolean | null = null; // as the values are, until somebody has chosen
   private readonly draw = atFrame(() => this.place());
   private readonly sizes = new ResizeObserver(() => this.draw());
   private readonly letGo: () => void;
 
-  constructor(readonly title: string, private readonly across = "epoch") {
+  constructor(readonly title: string, private readonly across = "epoch", private readonly usuallyLog = false) {
     const id = `chart-${tallies += 1}`;
+    this.words = h("span", { id }, title);
     this.element = h("figure", { class: "chart", "aria-labelledby": id },
-      h("figcaption", { id }, title), this.canvas, this.legend);
+      h("figcaption", {}, this.words, this.scale), this.canvas, this.legend);
     this.sizes.observe(this.canvas);
     this.letGo = whenColoursChange(() => { this.shape = ""; this.draw(); });
   }
 
-  /** Shows these curves; a logarithmic axis leaves out what is not above zero. */
-  show(curves: readonly Curve[], log: boolean): void {
+  show(curves: readonly Curve[]): void {
     this.curves = curves;
-    this.log = log;
     this.draw();
+  }
+
+  /** From a linear axis to a logarithmic one, which leaves out what is not above zero, or back. */
+  swapScale(): void {
+    this.log = !this.isLog();
+    this.draw();
+  }
+
+  private isLog(): boolean {
+    return this.log ?? (this.usuallyLog && spansDecades(this.curves));
   }
 
   close(): void {
@@ -59,7 +81,8 @@ export class Chart {
   private place(): void {
     const width = Math.floor(this.canvas.clientWidth);
     if (!width || !this.element.isConnected) return;
-    const log = this.log && this.curves.some((curve) => curve.points.some((point) => point[1] > 0));
+    const log = this.isLog() && this.curves.some((curve) => curve.points.some(([, y]) => (y ?? 0) > 0));
+    set(this.scale, "aria-pressed", log ? "true" : "false");
     const shape = JSON.stringify([log, this.curves.map(({ name, label, tint, dashed }) => [name, label, tint, dashed])]);
     if (!this.plot || shape !== this.shape) {
       this.shape = shape;
@@ -77,7 +100,7 @@ export class Chart {
   private data(log: boolean): uPlot.AlignedData {
     const tables = this.curves.map(({ points }): uPlot.AlignedData => {
       const last = new Map<number, number | null>(); // of two points at one place the later counts
-      for (const [x, y] of points) last.set(x, Number.isFinite(y) && (!log || y > 0) ? y : null);
+      for (const [x, y] of points) last.set(x, y !== null && Number.isFinite(y) && (!log || y > 0) ? y : null);
       const xs = [...last.keys()];
       for (let i = 1; i < xs.length; i += 1) if (xs[i]! < xs[i - 1]!) { xs.sort((a, b) => a - b); break; }
       return [xs, xs.map((x) => last.get(x) ?? null)];
@@ -92,9 +115,9 @@ export class Chart {
     return {
       width, height: HEIGHT,
       legend: { show: false },
-      padding: [8, 10, 0, 0],
+      padding: [8, 16, 0, 0],
       cursor: { points: { size: 7 }, y: false, drag: { x: true, y: false }, sync: { key: this.across } },
-      scales: { x: { time: false }, y: log ? { distr: 3 } : {} },
+      scales: { x: { time: false, range: (_, low, high) => low === high ? [low, low + 1] : [low, high] }, y: log ? { distr: 3 } : {} },
       axes: [
         { ...axis, values: (_, ticks) => ticks.map((tick) => Number.isInteger(tick) ? tick.toLocaleString("en") : ""),
           size: 30, space: 60 },
@@ -102,7 +125,7 @@ export class Chart {
           size: (_, values) => 16 + 7 * Math.max(3, ...(values ?? []).map((value) => value?.length ?? 0)) },
       ],
       series: [{}, ...this.curves.map((curve): uPlot.Series => ({
-        label: curve.label ?? curve.name, stroke: () => lineColour(curve.tint), width: 1.8, spanGaps: true,
+        label: curve.label ?? curve.name, stroke: () => lineColour(curve.tint), width: curve.points.length > 500 ? 1.2 : 1.8, spanGaps: true,
         dash: dashOf(curve.tint, curve.dashed), show: !this.hidden.has(curve.name),
         points: dots(curve) ? { show: true, size: 5, fill: () => lineColour(curve.tint) } : { show: false },
       }))],
@@ -135,7 +158,7 @@ export class Chart {
       if (values[i]) say(values[i], value === null || value === undefined ? "" : number(value));
     });
     const x = at === null ? null : this.plot?.data[0][at];
-    say(this.element.firstElementChild!, x === null || x === undefined
+    say(this.words, x === null || x === undefined
       ? this.title : `${this.title} · ${this.across} ${x}`);
   }
 

@@ -7,7 +7,7 @@ export interface Group {
   key: string;
   title: string;
   names: string[];
-  /** Better seen with a logarithmic axis at first. */
+  /** Its values are sizes: where they span decades, a logarithmic axis tells more. */
   log: boolean;
   across: string;
 }
@@ -31,7 +31,7 @@ export function groups(series: Series): Group[] {
     let group = found.get(key);
     if (!group) {
       const title = TITLES[base] ?? sentence(base);
-      group = { key, title: step ? `${title}, step by step` : title, names: [], log: base === "grad_norm",
+      group = { key, title: step ? `${title}, step by step` : title, names: [], log: base === "grad_norm" || base.endsWith("loss"),
         across: step ? "step" : "epoch" };
       found.set(key, group);
     }

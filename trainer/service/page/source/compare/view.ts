@@ -2,10 +2,10 @@
 
 import { api } from "../api";
 import { after } from "../changes";
-import { Chart, type Curve } from "../chart/chart";
+import { Chart, type Curve, type Points } from "../chart/chart";
 import { groups, grow } from "../chart/series";
 import { sample } from "../chart/colours";
-import { atFrame, button, fill, h, set } from "../dom";
+import { atFrame, button, fill, h } from "../dom";
 import { number } from "../format";
 import { live } from "../live";
 import { failure } from "../notice";
@@ -18,6 +18,7 @@ import { isHigherBetter } from "./better";
 
 interface Compared { job: Job; letter: string; tint: number; series: Series; spec: unknown }
 
+const FEW = 2; // jobs whose tables fit beside the charts
 const FIRST = ["val_loss", "train_loss", "val_accuracy", "val_r2", "train_accuracy", "train_r2", "grad_norm", "learning_rate"];
 
 export function openCompare(place: Place): View {
@@ -28,9 +29,7 @@ export function openCompare(place: Place): View {
   const table = h("div", {});
   const differs = h("div", {});
   const charts = new Map<string, Chart>();
-  let log = false;
   let all: Compared[] = [];
-  const scale = h("button", { type: "button", "aria-pressed": "false", on: { click: toggle } }, "Log scale");
   const draw = atFrame(show);
 
   const stop = live.hear((event) => {
@@ -55,20 +54,14 @@ export function openCompare(place: Place): View {
         return { job, series, spec, tint: i, letter: letterOf(i) };
       }));
     } catch (error) { return fill(element, h("h1", {}, "Compare"), failure(error, () => void load())); }
-    fill(element, h("div", { class: "line" }, h("h1", {}, "Compare"), scale), names,
-      h("div", { class: "two wide-left" },
+    fill(element, h("h1", {}, "Compare"), names,
+      h("div", { class: all.length <= FEW ? "two wide-left" : "two-below" },
         h("section", { "aria-label": "Curves" }, grid),
         h("div", {}, h("section", {}, h("h2", {}, "What differs"), differs),
           h("section", {}, h("h2", {}, "Metrics"), table))));
     fill(differs, all.length > 1
-      ? differenceTable(all.map(({ spec }) => spec), all.map(({ letter }) => letter))
+      ? differenceTable(all.map(({ spec }) => unnamed(spec)), all.map(({ letter }) => letter))
       : h("p", { class: "soft" }, "There is only one job here."));
-    show();
-  }
-
-  function toggle(): void {
-    log = !log;
-    set(scale, "aria-pressed", log ? "true" : "false");
     show();
   }
 
@@ -88,13 +81,14 @@ export function openCompare(place: Place): View {
     for (const name of wanted.slice(0, 16)) {
       let chart = charts.get(name);
       if (!chart) {
-        chart = new Chart(name.replaceAll("_", " "), name.endsWith("_step") ? "step" : "epoch");
+        chart = new Chart(name.replaceAll("_", " "), name.endsWith("_step") ? "step" : "epoch",
+          /loss$|^grad_norm/.test(name));
         charts.set(name, chart);
         grid.append(chart.element);
       }
       const curves = all.filter(({ series }) => series[name]?.length).map(({ job, letter, tint, series }): Curve =>
         ({ name: job.id, label: `${letter} ${job.name}`, points: series[name]!, tint }));
-      chart.show(curves, log || name.startsWith("grad_norm"));
+      chart.show(curves);
     }
     if (!wanted.length) fill(grid, h("p", { class: "empty" }, "None of these has a curve yet."));
   }
@@ -106,12 +100,15 @@ export function openCompare(place: Place): View {
     moved: (to) => to.query.get("ids") === place.query.get("ids"),
     key: (key) => {
       if (key !== "l") return false;
-      toggle();
+      for (const chart of charts.values()) chart.swapScale();
       return true;
     },
     close: () => { stop(); draw.drop(); for (const chart of charts.values()) chart.close(); },
   };
 }
+
+/** What a job is called stands above. */
+const unnamed = (spec: unknown): unknown => ({ ...(spec as object), name: undefined });
 
 /** A, B, … as `train compare` calls them. */
 const letterOf = (i: number): string => i < 26 ? String.fromCharCode(65 + i) : `${i + 1}`;
@@ -119,10 +116,11 @@ const letterOf = (i: number): string => i < 26 ? String.fromCharCode(65 + i) : `
 /** The last of each metric, and the best over the epochs where there is a curve. */
 function metricsOf(all: readonly Compared[]): HTMLElement {
   const last = [...new Set(all.flatMap(({ job }) => Object.keys(job.metrics)))].filter((name) =>
-    !name.includes("/") && !name.endsWith("_step") && !name.startsWith("last_"));
+    !name.includes("/") && !name.endsWith("_step") && !/^(last|trivial)_/.test(name));
   const order = (name: string): number => name.startsWith("test_") ? 0 : name.includes("val_") ? 1 : name.startsWith("train_") ? 2 : 3;
+  const plain = (name: string): string => name.replace(/^best_/, "");
   const rows: { name: string; values: (number | undefined)[] }[] = [];
-  for (const name of last.sort((a, b) => order(a) - order(b) || a.localeCompare(b))) {
+  for (const name of last.sort((a, b) => order(a) - order(b) || plain(a).localeCompare(plain(b)) || b.localeCompare(a))) {
     rows.push({ name, values: all.map(({ job }) => job.metrics[name]) });
     const best = `best_${name}`;
     if (!name.startsWith("best_") && /^val_/.test(name) && !last.includes(best)) {
@@ -141,8 +139,8 @@ function metricsOf(all: readonly Compared[]): HTMLElement {
     }))));
 }
 
-function bestOf(name: string, points: readonly (readonly [number, number])[]): number | undefined {
-  const values = points.map((point) => point[1]).filter(Number.isFinite);
+function bestOf(name: string, points: Points): number | undefined {
+  const values = points.map((point) => point[1]).filter((value): value is number => Number.isFinite(value));
   if (!values.length) return undefined;
   return isHigherBetter(name) ? Math.max(...values) : Math.min(...values);
 }

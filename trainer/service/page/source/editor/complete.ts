@@ -6,6 +6,7 @@ import type { Extension } from "@codemirror/state";
 
 import { h } from "../dom";
 import { inLine } from "../format";
+import { inline } from "../prose";
 import { contextAt, type Context } from "./context";
 import { kindOf, type Schema, type SchemaMap } from "./schema";
 
@@ -51,7 +52,7 @@ function values(schema: SchemaMap, found: readonly Schema[]): Completion[] {
   const made = new Map<string, Completion>();
   const put = (label: string, of: Schema, detail = ""): void => {
     if (made.has(label)) return;
-    const info = of.description ? () => prose(of.description!) : undefined;
+    const info = of.description ? () => paragraph(of.description!) : undefined;
     made.set(label, { label, type: "enum", detail, info });
   };
   for (const kind of found) {
@@ -101,12 +102,9 @@ function described(name: string, property: Schema, kinds: readonly Schema[], req
   const text = property.description ?? kinds.find((kind) => kind.description)?.description ?? "";
   return h("div", { class: "meaning" },
     h("p", {}, h("strong", {}, name), " ", h("span", { class: "soft" }, kindOf(kinds))),
-    text && prose(text),
+    text && paragraph(text),
     h("p", { class: "soft" }, required ? "required"
       : property.default === undefined || property.default === null ? null : `default ${inLine(property.default)}`));
 }
 
-/** A text in which what stands between backticks is code. */
-function prose(text: string): HTMLElement {
-  return h("p", {}, text.replaceAll("\n", " ").split("`").map((part, i) => i % 2 ? h("code", {}, part) : part));
-}
+const paragraph = (text: string): HTMLElement => h("p", {}, inline(text.replaceAll("\n", " ")));

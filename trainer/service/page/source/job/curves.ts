@@ -3,7 +3,7 @@
 import { api } from "../api";
 import { Chart } from "../chart/chart";
 import { curvesOf, groups, grow, type Group } from "../chart/series";
-import { fill, h, set } from "../dom";
+import { fill, h } from "../dom";
 import { live } from "../live";
 import { failure } from "../notice";
 import type { Job, ProgressData, Series } from "../types";
@@ -17,17 +17,12 @@ export class Curves {
   private readonly grid = h("div", { class: "charts" });
   private readonly empty = h("p", { class: "empty" });
   private readonly charts = new Map<string, Chart>();
-  private readonly logs = new Map<string, boolean>();
-  private readonly all = h("button", { type: "button", "aria-pressed": "false" }, "Log scale");
-  private log: boolean | null = null;
   private readonly waiting: Series[] = [];
   private loaded = false;
   private readonly stop: () => void;
 
   constructor(private job: Job) {
-    this.all.addEventListener("click", () => this.toggleLog());
-    this.element.append(h("div", { class: "line" }, h("h2", {}, "Curves"), this.all), this.grid, this.empty);
-    this.all.hidden = true;
+    this.element.append(h("h2", {}, "Curves"), this.grid, this.empty);
     this.stop = live.hear((event) => {
       if (event.job !== job.id || event.kind !== "progress") return;
       const { series } = event.data as ProgressData;
@@ -52,10 +47,9 @@ export class Curves {
     if (ended) void this.load(); // what came last may have been thinned on its way
   }
 
-  toggleLog(): void {
-    this.log = !(this.log ?? false);
-    set(this.all, "aria-pressed", this.log ? "true" : "false");
-    this.draw();
+  /** All axes to the other kind. */
+  swapScale(): void {
+    for (const chart of this.charts.values()) chart.swapScale();
   }
 
   /** Asks for all points: at first, and where some may have been missed. */
@@ -74,30 +68,30 @@ export class Curves {
   private draw(): void {
     const all = groups(this.series).slice(0, FEW * 2);
     for (const group of all) this.show(group);
-    this.all.hidden = !all.length;
     this.tellEmpty();
   }
 
   private show(group: Group): void {
     let chart = this.charts.get(group.key);
     if (!chart) {
-      chart = new Chart(group.title, group.across);
+      chart = new Chart(group.title, this.job.kind === "sweep" ? "trial" : group.across, group.log);
       this.charts.set(group.key, chart);
-      this.logs.set(group.key, group.log);
       this.grid.append(chart.element);
       const keys = groups(this.series).map(({ key }) => key);
       const shown = [...this.charts].sort(([a], [b]) => keys.indexOf(a) - keys.indexOf(b));
       fill(this.grid, ...shown.map(([, one]) => one.element));
     }
-    chart.show(curvesOf(group, this.series), this.log ?? this.logs.get(group.key) ?? false);
+    chart.show(curvesOf(group, this.series));
   }
 
   private tellEmpty(): void {
     const none = this.loaded && !this.charts.size;
     this.empty.hidden = !none;
     if (!none) return;
-    fill(this.empty, isOver(this.job) ? "It ended before its first epoch: there are no curves."
-      : this.job.kind === "train" ? "Curves appear with the first epoch, and grow while it trains."
-        : "Curves of single trials are in MLflow; here is how many are done.");
+    const { kind } = this.job;
+    fill(this.empty, kind === "crossval" ? "Curves of single folds are in MLflow."
+      : isOver(this.job) ? "It ended before its first epoch: there are no curves."
+        : kind === "sweep" ? "The best value so far appears with the first trial."
+          : "Curves appear with the first epoch, and grow while it trains.");
   }
 }

@@ -4,6 +4,7 @@ import { actionsFor, actOnOne, mayControl, WORDS } from "../actions";
 import { button, fill, h, icon, ICONS, say } from "../dom";
 import { bytes, compact, moment, short, span } from "../format";
 import { announce } from "../notice";
+import { inline } from "../prose";
 import { links } from "../router";
 import { Progress, placeWords, showState, stateChip } from "../state";
 import { isOver, type Job, type Who } from "../types";
@@ -24,8 +25,8 @@ export class Head {
 
   constructor(private readonly who: Who, private readonly changed: (job: Job) => void) {
     this.element.append(
-      h("div", { class: "line" }, this.title, this.chip), this.about, this.reason,
-      this.progress.element, this.facts, this.tools);
+      h("div", { class: "named" }, h("div", { class: "line" }, this.title, this.chip), this.about), this.tools,
+      this.reason, this.progress.element, this.facts);
     this.progress.element.classList.add("wide");
   }
 
@@ -36,10 +37,10 @@ export class Head {
     fill(this.about, `${job.kind === "train" ? "job" : job.kind} #${job.number} · `,
       h("code", { title: job.id }, short(job.id)), ` · ${job.user} · ${moment(job.created)}`,
       job.parent ? [" · from ", h("a", { href: links.job(job.parent) }, short(job.parent))] : null);
-    say(this.reason, job.reason);
+    fill(this.reason, inline(job.reason));
     this.reason.hidden = !job.reason;
     this.reason.classList.toggle("bad", job.state === "failed" || job.state === "diverged");
-    this.progress.show(job);
+    this.progress.show(job, UNITS[job.kind]);
     this.progress.element.hidden = !job.epochs && !job.epoch;
     this.showFacts(job);
     this.showTools(job);
@@ -54,8 +55,7 @@ export class Head {
     const left = running && job.epoch && job.epochs && job.seconds
       ? (job.seconds / job.epoch) * (job.epochs - job.epoch) : null;
     const facts: [string, string | null | undefined][] = [
-      [UNITS[job.kind], job.epochs ? `${job.epoch} of ${job.epochs}` : String(job.epoch)],
-      ["steps", job.cost.steps ? `${compact(job.step)} of ${compact(job.cost.steps)}` : job.step ? compact(job.step) : null],
+      ["steps", job.kind !== "train" ? null : job.cost.steps ? `${compact(job.step)} of ${compact(job.cost.steps)}` : job.step ? compact(job.step) : null],
       ["place", job.state === "queued" ? placeWords(job.place) : null],
       ["trained", job.seconds ? span(job.seconds) : running ? span(running) : null],
       ["left", left ? `about ${span(left)}` : null],

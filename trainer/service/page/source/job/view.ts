@@ -30,7 +30,8 @@ export function openJob(place: Place, who: Who): View {
   const element = h("article", { class: "job" }, h("p", { class: "soft" }, "Loading…"));
   const metrics = h("section", { class: "metrics", "aria-label": "Metrics" });
   const history = h("section", { class: "past" });
-  const outcome = new Outcome();
+  let final: Record<string, number> = {}; // what the run itself tells, which is more than its last event did
+  const outcome = new Outcome((metrics) => { final = metrics; if (job) showMetrics(job); });
   let curves: Curves | null = null;
 
   const missed = live.whenLive(() => { if (job) { void reload(); void curves?.load(); void loadChanges(); } });
@@ -74,8 +75,12 @@ export function openJob(place: Place, who: Who): View {
     head.show(now);
     curves?.update(now);
     outcome.update(now);
-    const table = metricTable(now.metrics);
-    fill(metrics, h("h2", {}, "Metrics"), table ?? h("p", { class: "soft" }, "None yet."));
+    showMetrics(now);
+  }
+
+  function showMetrics(now: Job): void {
+    fill(metrics, h("h2", {}, "Metrics"),
+      metricTable({ ...now.metrics, ...final }) ?? h("p", { class: "soft" }, "None yet."));
   }
 
   function showHistory(): void {
@@ -98,7 +103,7 @@ export function openJob(place: Place, who: Who): View {
     else {
       curves = new Curves(job);
       fill(body, h("div", { class: "progress-part" },
-        curves.element, h("div", { class: "side" }, metrics, outcome.element, history)));
+        h("div", {}, curves.element, outcome.told), h("div", { class: "side" }, metrics, outcome.element, history)));
     }
   }
 
@@ -115,7 +120,7 @@ export function openJob(place: Place, who: Who): View {
     },
     key: (key) => {
       if (key !== "l" || !curves) return false;
-      curves.toggleLog();
+      curves.swapScale();
       return true;
     },
     close: () => { stop(); missed(); clearInterval(clock); curves?.close(); },

@@ -21,7 +21,7 @@ export class Head {
       return h("div", {
         role: "columnheader", class: `c-${name}`, "aria-sort": active ? (down ? "descending" : "ascending") : "none",
       }, h("button", { class: "plain sort", type: "button", "data-sort": key, on: { click: () => this.sortBy(key) } },
-        words, h("span", { class: "arrow", "aria-hidden": "true" }, active ? (down ? "↓" : "↑") : "")));
+        words, active && h("span", { class: "arrow", "aria-hidden": "true" }, down ? "↓" : "↑")));
     };
     fill(this.element,
       h("div", { role: "columnheader", class: "c-box" }, h("label", { class: "check" }, this.all)),
