@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 import uvicorn
+from fastapi import FastAPI
 
 from trainer.errors import UsageError
 from trainer.machine import available_cores
@@ -23,6 +24,7 @@ from trainer.service.records import User
 from trainer.service.settings import Settings
 from trainer.service.store import Database, Store
 from trainer.service.web.app import create_app
+from trainer.service.web.feed import Feed
 from trainer.service.work.dispatch import Dispatcher
 from trainer.service.work.recorders import Recorders
 from trainer.service.work.slots import make_slots
@@ -154,14 +156,14 @@ def bound(settings: Settings) -> socket.socket:
 class _Web(uvicorn.Server):
     """The HTTP server, in a thread of its own; signals are for the service."""
 
-    def __init__(self, app: object, listening: socket.socket, settings: Settings) -> None:
+    def __init__(self, app: FastAPI, listening: socket.socket, settings: Settings) -> None:
         cert, key = settings.tls_cert, settings.tls_key
         super().__init__(uvicorn.Config(
-            app,  # type: ignore[arg-type]  # any ASGI application
-            log_level="error", access_log=False, lifespan="on", timeout_graceful_shutdown=5,
+            app, log_level="error", access_log=False, lifespan="on", timeout_graceful_shutdown=5,
             ssl_certfile=str(cert) if cert else None, ssl_keyfile=str(key) if key else None,
             server_header=False, date_header=True,
         ))  # fmt: skip
+        self._feed: Feed = app.state.feed
         self._listening = listening
         self._thread = threading.Thread(target=self._answer, name="web", daemon=True)
         self.failed = False
@@ -181,6 +183,7 @@ class _Web(uvicorn.Server):
 
     def stop(self) -> None:
         """Ends it, with the streams that are open."""
+        self._feed.close()  # it would wait for who reads on
         self.should_exit = True
         self._thread.join()
 
