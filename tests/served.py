@@ -54,13 +54,13 @@ class FakeChecker:
         options: Mapping[str, Any] | None = None,
         json: bool = False,
     ) -> FakeChecked:
-        lines = dict(
-            (line.partition(":")[0].strip(' "'), line.partition(":")[2].strip(' ",'))
+        lines = {
+            line.partition(":")[0].strip(' "'): line.partition(":")[2].strip(' ",')
             for line in text.splitlines()
             if ":" in line
-        )
+        }
         if "name" not in lines:
-            raise SpecError(Problem("name", "its value is missing", file="spec.yaml", line=1, column=1))
+            raise SpecError(Problem("name", "its value is missing", None, "spec.yaml", 1, 1))
         if "mistake" in lines:
             raise SpecError(
                 [
@@ -122,12 +122,12 @@ class Served:
     def store(self) -> Store:
         return self.desk.store
 
-    def token(self, name: str, role: Role = "submitter", all: bool = False, **more: Any) -> str:
+    def token(self, name: str, role: Role = "submitter", **more: Any) -> str:
         """The token of a user of this name."""
         if name not in self.tokens:
-            user = more.get("user", name)
-            expires = more.get("expires")
-            self.tokens[name] = self.store.add_token(name, user, role, all, expires)
+            self.tokens[name] = self.store.add_token(
+                name, more.get("user", name), role, more.get("all", False), more.get("expires")
+            )
         return self.tokens[name]
 
     def client(self, token: str | None = None, **more: Any) -> Client:

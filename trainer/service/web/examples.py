@@ -26,7 +26,7 @@ JOB: Final[dict[str, Any]] = {
 }  # fmt: skip
 JOBS: Final = {"jobs": [JOB], "next": None, "total": 1, "counts": {"queued": 1}}
 CHECKED: Final = {
-    "valid": True, "errors": [], "kind": "train", "name": "xor", "cost": COST,
+    "valid": True, "error": None, "errors": [], "kind": "train", "name": "xor", "cost": COST,
     "layers": [{"name": "dense_1", "activation": "tanh", "shape": "2 → 3", "parameters": "9"}],
     "resolved": {"name": "xor"}, "known": None, "notes": [],
 }  # fmt: skip

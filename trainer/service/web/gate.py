@@ -162,14 +162,12 @@ def _told(error: Exception) -> Response:
 
 def credential_of(headers: Headers) -> Credential | None:
     """What the request shows. A token counts before a cookie: who sends one that is wrong is not
-    let in by the other. Raises `Unauthorised` for an Authorization that is no token.
+    let in by the other, nor who sends what is no token at all.
     """
     given = headers.one("authorization")
     if given is not None:
         found = _BEARER.fullmatch(given.strip())
-        if found is None:
-            raise Unauthorised("Authorization: expected Bearer and a token")
-        return Credential(found[1])
+        return Credential("" if found is None else found[1])
     secrets = [
         cookies[COOKIE]
         for text in headers.found.get("cookie", ())
@@ -220,12 +218,10 @@ class _Answer:
         self.failure: Exception | None = None
 
     async def send(self, message: Message) -> None:
+        """Sends a message of the app."""
         if message["type"] == "http.response.start":
-            try:
+            if self.failure is None:
                 await self._audit(message["status"])
-            except Exception as error:
-                self.failure = error
-                raise
             self.status = message["status"]
             there = {name.lower() for name, _ in message.get("headers", ())}
             more = [each for each in _HEADERS if each[0] not in there]
@@ -233,16 +229,27 @@ class _Answer:
         await self._send(message)
 
     async def _audit(self, status: int) -> None:
-        """Of nobody whom we know only what the route has to say: else anybody could fill it."""
+        """Writes down what was asked, and what came of it. Of nobody whom we know that is only what
+        the route has to say: else anybody could fill the log.
+
+        Raises `RuntimeError` where it cannot be written: who asked is not told that all is well,
+        nor, as it is done, that it may be asked again.
+        """
         scope = self._scope
         user, more = scope.get(USER), scope.get(AUDIT)
-        if scope["method"] in SAFE or self.failure is not None:
+        if scope["method"] in SAFE or status >= 500:
             return
         if more is None or more.get("skip") or not (user or more):
             return
-        action = getattr(scope.get("route"), "operation_id", None) or scope["method"]
         detail: dict[str, Any] = {"status": status, "from": address_of(scope), **more}
-        name = user.name if isinstance(user, User) else ""
+        name = str(more.get("user", ""))
         if isinstance(user, User):
-            detail["token"] = user.token
-        await run_in_threadpool(self._desk.store.audit, name, action, scope["path"], detail)
+            name, detail["token"] = user.name, user.token
+        action = getattr(scope.get("route"), "operation_id", None)
+        if action is None or status == 405:
+            action = scope["method"]
+        try:
+            await run_in_threadpool(self._desk.store.audit, name, action, scope["path"], detail)
+        except TrainerError as error:
+            self.failure = RuntimeError("what was done could not be written into the audit log")
+            raise self.failure from error

@@ -144,6 +144,7 @@ class CheckOut(Said):
     """What is known of a spec before it is trained; of one with mistakes, these alone."""
 
     valid: bool
+    error: Annotated[Literal["spec", "data"] | None, Field(description="What the mistakes are of.")]
     errors: list[ProblemOut]
     kind: Kind | None
     name: str | None

@@ -106,10 +106,21 @@ def check_spec(request: Request, user: Reader, desk: TheDesk, asked: AskedToChec
     except (SpecError, DataError) as error:
         problems = [problem.as_json() for problem in error.problems]
         nothing = dict.fromkeys(("kind", "name", "cost", "resolved", "known"))
-        return Reply({"valid": False, "errors": problems, **nothing, "layers": [], "notes": []})
+        kind = "data" if isinstance(error, DataError) else "spec"
+        return Reply(
+            {
+                "valid": False,
+                "error": kind,
+                "errors": problems,
+                **nothing,
+                "layers": [],
+                "notes": [],
+            }
+        )
     return Reply(
         {
             "valid": True,
+            "error": None,
             "errors": [],
             "kind": found.kind,
             "name": found.name,
