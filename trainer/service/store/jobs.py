@@ -53,9 +53,7 @@ class Jobs(Part):
         count(connection, job.user, job.state, 1)
         data = {"from": None, "to": job.state, "reason": job.reason, "attempt": job.attempt}
         add_event(connection, job.id, "state", data, self._clock(), user=job.user)
-        kept = job_by_id(connection, job.id)
-        assert kept is not None
-        return kept, True
+        return job, True
 
     def job(self, name: str) -> Job | None:
         """The job with this id, or with an id that begins so, as no other's does. What is to begin

@@ -13,7 +13,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Double, Select, cast, func, select, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Double,
+    Select,
+    bindparam,
+    cast,
+    func,
+    select,
+    tuple_,
+)
 
 from trainer.errors import UsageError
 from trainer.service.records import Job, Kind
@@ -95,20 +105,30 @@ def _page(
     key = _key(name, connection.dialect.name)
     cursor = None if after is None else _read_cursor(after, sort)
     conditions = _conditions(wanted)
-    rows: list[Any] = []
-    query = LIGHT.add_columns(key.label("sorted_by")).where(*conditions)
+    places: list[Any] = []
+    query = select(jobs.c.number, key.label("value")).where(*conditions)
     if cursor is None or cursor.value is not None:
         found = _sorted(query, key, down, cursor).limit(limit + 1)
-        rows += connection.execute(found).mappings()
-    if len(rows) <= limit and name not in _ALWAYS:
+        places += connection.execute(found)
+    if len(places) <= limit and name not in _ALWAYS:
         cursor = cursor if cursor is not None and cursor.value is None else None
-        found = _without(query, key, down, cursor).limit(limit + 1 - len(rows))
-        rows += connection.execute(found).mappings()
+        found = _without(query, key, down, cursor).limit(limit + 1 - len(places))
+        places += connection.execute(found)
     return Page(
-        items=tuple(job_of(row) for row in rows[:limit]),
-        next=_cursor(sort, rows[limit - 1]) if len(rows) > limit else None,
+        items=_jobs_at(connection, [place.number for place in places[:limit]]),
+        next=_cursor(sort, places[limit - 1]) if len(places) > limit else None,
         total=_total(connection, wanted, conditions),
     )
+
+
+def _jobs_at(connection: Connection, numbers: Sequence[int]) -> tuple[Job, ...]:
+    """The jobs with these numbers, in their order."""
+    rows = connection.execute(_AT, {"numbers": numbers}).mappings()
+    found = {row["number"]: job_of(row) for row in rows}
+    return tuple(found[number] for number in numbers)
+
+
+_AT: Final = LIGHT.where(jobs.c.number.in_(bindparam("numbers", expanding=True)))
 
 
 _ALWAYS: Final = frozenset(SORTS) - {"ended"}
@@ -191,7 +211,7 @@ def _total(
 
 
 def _cursor(sort: str, row: Any) -> str:
-    text = json.dumps([sort, row["sorted_by"], row["number"]])
+    text = json.dumps([sort, row.value, row.number])
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 

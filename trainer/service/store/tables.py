@@ -89,7 +89,12 @@ Index(
 Index("jobs_state", jobs.c.state, jobs.c.number)
 Index("jobs_user", jobs.c.user, jobs.c.number)
 Index("jobs_name", jobs.c.name, jobs.c.number)
+Index("jobs_created", jobs.c.created, jobs.c.number)
 Index("jobs_ended", jobs.c.ended, jobs.c.number)
+Index(  # what lists are filtered and sorted by: reading it takes a fraction of reading the table
+    "jobs_list", jobs.c.user, jobs.c.state, jobs.c.kind, jobs.c.priority, jobs.c.created,
+    jobs.c.ended, jobs.c.epoch, jobs.c.seconds, jobs.c.name, jobs.c.id, jobs.c.number,
+)  # fmt: skip
 Index(
     "jobs_parent", jobs.c.parent, jobs.c.number,
     sqlite_where=jobs.c.parent.is_not(None), postgresql_where=jobs.c.parent.is_not(None),

@@ -93,6 +93,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("number"),
         sa.UniqueConstraint("id", name="jobs_id"),
     )
+    op.create_index("jobs_created", "jobs", ["created", "number"])
     op.create_index("jobs_ended", "jobs", ["ended", "number"])
     op.create_index(
         "jobs_key",
@@ -101,6 +102,23 @@ def upgrade() -> None:
         unique=True,
         sqlite_where=sa.text("key IS NOT NULL"),
         postgresql_where=sa.text("key IS NOT NULL"),
+    )
+    op.create_index(
+        "jobs_list",
+        "jobs",
+        [
+            "user",
+            "state",
+            "kind",
+            "priority",
+            "created",
+            "ended",
+            "epoch",
+            "seconds",
+            "name",
+            "id",
+            "number",
+        ],
     )
     op.create_index("jobs_name", "jobs", ["name", "number"])
     op.create_index(
