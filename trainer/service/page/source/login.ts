@@ -32,7 +32,7 @@ export function logInView(done: (who: Who) => void, reason = ""): View {
     h("form", { on: { submit: (event) => void submit(event) } },
       h("label", { for: "token" }, "Token"), field,
       h("p", { class: "soft small", id: "token-help" },
-        "An admin makes one with ", h("code", {}, "train tokens add"),
+        "An admin makes one with ", h("code", {}, "train token add"),
         ". It is given to the service once; the browser then holds a cookie that no script can read."),
       said, enter));
   queueMicrotask(() => field.focus());

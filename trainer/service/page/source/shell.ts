@@ -28,7 +28,7 @@ export class Shell {
     this.pages = {
       jobs: h("a", { href: links.jobs() }, "Jobs"),
       service: h("a", { href: links.service() }, "Service"),
-      new: h("a", { href: links.fresh(), class: "button primary" }, icon(ICONS.plus), "New job"),
+      new: h("a", { href: links.fresh(), class: "button primary" }, icon(ICONS.plus), "New", h("span", { class: "rest" }, "job")),
     };
     this.nav.append(...Object.values(this.pages));
     this.nav.hidden = true;

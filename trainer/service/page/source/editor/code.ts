@@ -7,6 +7,7 @@ import { EditorState, type Extension } from "@codemirror/state";
 import { EditorView, drawSelection, highlightActiveLine, keymap, lineNumbers } from "@codemirror/view";
 
 import { h } from "../dom";
+import { inline } from "../prose";
 import type { Mistake } from "../types";
 import { complete, meanings, type SchemaOf } from "./complete";
 import { newLine, yamlColours } from "./yaml";
@@ -19,6 +20,23 @@ const look: Extension = [
   yamlColours,
   EditorView.lineWrapping,
 ];
+
+/**
+ * What is typed over a selection is put in by the editor. Left to itself, Chromium joins the lines
+ * with styles in attributes, which the page's policy refuses and reports.
+ */
+const typedOver = EditorView.domEventHandlers({
+  beforeinput(event, view) {
+    const { main } = view.state.selection;
+    if (event.inputType !== "insertText" || event.data === null || main.empty || view.composing) return false;
+    const text = event.data;
+    const put = () => view.state.update(view.state.replaceSelection(text), { userEvent: "input.type" });
+    const taken = view.state.facet(EditorView.inputHandler).some((handle) => handle(view, main.from, main.to, text, put));
+    if (!taken) view.dispatch(put());
+    event.preventDefault();
+    return true;
+  },
+});
 
 export class Code {
   readonly element = h("div", { class: "code editor" });
@@ -38,6 +56,7 @@ export class Code {
         history(), drawSelection(), closeBrackets(), highlightActiveLine(),
         autocompletion({ override: [complete(schemaOf)], icons: false, activateOnTyping: true }),
         meanings(schemaOf),
+        typedOver,
         EditorView.contentAttributes.of({ "aria-label": "The spec, in YAML", "aria-describedby": "editor-help",
           spellcheck: "false", autocapitalize: "off" }),
         EditorView.updateListener.of((update) => { if (update.docChanged) this.acts.changed(); }),
@@ -73,7 +92,7 @@ export class Code {
       message: mistake.message,
       renderMessage: () => h("div", { class: "mistake" },
         mistake.path && h("code", {}, mistake.path), " ", mistake.message,
-        mistake.hint && h("p", { class: "hint" }, mistake.hint)),
+        mistake.hint && h("p", { class: "hint" }, inline(mistake.hint))),
     }));
     this.view.dispatch(setDiagnostics(this.view.state, marks.sort((a, b) => a.from - b.from)));
   }

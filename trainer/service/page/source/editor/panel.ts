@@ -2,6 +2,7 @@
 
 import { fill, h, say, set } from "../dom";
 import { bytes, compact, inLine, plural, short, span } from "../format";
+import { inline } from "../prose";
 import { links } from "../router";
 import type { Checked, Layer, Mistake } from "../types";
 
@@ -39,8 +40,8 @@ export class Panel {
       h("button", { type: "button", class: "plain", disabled: !mistake.line,
         on: { click: () => this.goTo(mistake) } },
         h("span", { class: "at" }, mistake.line ? `${mistake.line}:${mistake.column ?? 1}` : ""),
-        h("span", {}, mistake.path && h("code", {}, mistake.path), " ", mistake.message,
-          mistake.hint && h("span", { class: "hint" }, mistake.hint)))))));
+        h("span", {}, mistake.path && h("code", {}, mistake.path), " ", inline(mistake.message),
+          mistake.hint && h("span", { class: "hint" }, inline(mistake.hint))))))));
   }
 
   private known({ known }: Checked): HTMLElement | null {
