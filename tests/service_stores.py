@@ -11,11 +11,13 @@ from uuid import uuid4
 
 import pytest
 from postgres import cluster
+from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
 from trainer.service.records import Job
 from trainer.service.states import State
 from trainer.service.store import Database, JobFilter, Store
+from trainer.service.store.tables import METADATA, audit_head, counters
 
 BACKENDS = ("sqlite", "postgresql")
 REQUEST = "0" * 64
@@ -62,16 +64,44 @@ def opened(folder: Path, address: str | None = None) -> Iterator[Made]:
         store.close()
 
 
+@pytest.fixture(scope="module", params=BACKENDS)
+def kept(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Made]:
+    """A store that the tests of a file share, as making the tables takes longer than most tests."""
+    with opened(tmp_path_factory.mktemp("store"), address_in(request.param)) as made:
+        yield made
+
+
+@pytest.fixture
+def made(kept: Made) -> Made:
+    """The store that tests share, emptied. It is not to be closed, or put to harm."""
+    kept.db.write(empty)
+    kept.clock = Clock()
+    kept.store = Store(kept.db, kept.clock)
+    return kept
+
+
+def empty(connection: Connection) -> None:
+    """Has the tables hold what new ones do."""
+    for table in reversed(METADATA.sorted_tables):
+        if table not in (counters, audit_head):
+            connection.execute(table.delete())
+    connection.execute(counters.update().values(value=0))
+    connection.execute(audit_head.delete())
+    connection.execute(audit_head.insert().values(id=1, lines=0, hash=""))
+
+
 @pytest.fixture(params=BACKENDS)
-def made(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Made]:
-    """An empty store."""
+def alone(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Made]:
+    """A new store, for this test alone."""
     with opened(tmp_path, address_in(request.param)) as made:
         yield made
 
 
 @pytest.fixture
 def sqlite(tmp_path: Path) -> Iterator[Made]:
-    """An empty store in SQLite."""
+    """A new store in SQLite, for this test alone."""
     with opened(tmp_path) as made:
         yield made
 

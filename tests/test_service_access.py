@@ -9,14 +9,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from service_stores import Made, made, sqlite, submit
+from service_stores import Made, kept, made, sqlite, submit
 
 from trainer.errors import UsageError
 from trainer.service.records import Token, Upload, User
 from trainer.service.store import Broken, Store
 from trainer.service.store.access import CODE_SECONDS, USED_SECONDS
 
-__all__ = ["made", "sqlite"]  # fixtures
+__all__ = ["kept", "made", "sqlite"]  # fixtures
 
 ANN = User("ann", "submitter", "ann's")
 HOUR = 3600.0
@@ -51,19 +51,19 @@ def test_a_token_lets_its_user_in(made: Made) -> None:
         lambda secret: "trn_%",
     ],
 )
-def test_another_secret_lets_nobody_in(sqlite: Made, change: Callable[[str], str]) -> None:
-    secret = sqlite.store.add_token("laptop", "ann", "submitter", False, None)
-    assert sqlite.store.token(change(secret)) is None
-    assert sqlite.store.session(change(secret)) is None
-    assert sqlite.store.redeem(change(secret)) is None
+def test_another_secret_lets_nobody_in(made: Made, change: Callable[[str], str]) -> None:
+    secret = made.store.add_token("laptop", "ann", "submitter", False, None)
+    assert made.store.token(change(secret)) is None
+    assert made.store.session(change(secret)) is None
+    assert made.store.redeem(change(secret)) is None
 
 
-def test_the_hash_of_a_secret_lets_nobody_in(sqlite: Made) -> None:
-    sqlite.store.add_token("laptop", "ann", "submitter", False, None)
-    ((kept,),) = sqlite.query("SELECT hash FROM tokens")
+def test_the_hash_of_a_secret_lets_nobody_in(made: Made) -> None:
+    made.store.add_token("laptop", "ann", "submitter", False, None)
+    ((kept,),) = made.query("SELECT hash FROM tokens")
     for asked in (kept, "trn_" + kept):
-        assert sqlite.store.token(asked) is None
-        assert sqlite.store.session(asked) is None
+        assert made.store.token(asked) is None
+        assert made.store.session(asked) is None
 
 
 def test_tokens_run_out_and_are_revoked(made: Made) -> None:
@@ -90,12 +90,12 @@ def test_tokens_run_out_and_are_revoked(made: Made) -> None:
             store.add_token(name, "bob", "admin", False, None)
 
 
-def test_when_a_token_was_used_is_written_once_a_minute(sqlite: Made) -> None:
-    store = sqlite.store
+def test_when_a_token_was_used_is_written_once_a_minute(made: Made) -> None:
+    store = made.store
     secret = store.add_token("laptop", "ann", "reader", False, None)
     used = []
     for now in (1000.0, 1001.0, 1000.0 + USED_SECONDS, 1001.0 + USED_SECONDS, 500.0):
-        sqlite.clock.now = now
+        made.clock.now = now
         store.token(secret)
         store.audit("", "", "", {})
         used.append(store.tokens()[0].used)
@@ -233,14 +233,14 @@ def test_what_was_changed_in_the_audit_log_is_found(made: Made, change: str, lin
     assert error.value.line == line
 
 
-def test_a_line_that_was_written_over_with_its_hash_breaks_the_next(sqlite: Made) -> None:
+def test_a_line_that_was_written_over_with_its_hash_breaks_the_next(made: Made) -> None:
     """Whoever writes a new hash to the line, too, has to write all that come after it."""
-    write_lines(sqlite.store, 2)
-    sqlite.store.audit("eve", "steal", "", {})
-    (stolen,) = sqlite.query("SELECT hash FROM audit WHERE number = 3")
-    sqlite.tamper(f"UPDATE audit SET hash = '{stolen[0]}' WHERE number = 2")
+    write_lines(made.store, 2)
+    made.store.audit("eve", "steal", "", {})
+    (stolen,) = made.query("SELECT hash FROM audit WHERE number = 3")
+    made.tamper(f"UPDATE audit SET hash = '{stolen[0]}' WHERE number = 2")
     with pytest.raises(Broken) as error:
-        sqlite.store.verify()
+        made.store.verify()
     assert error.value.line == 2
 
 
@@ -287,10 +287,10 @@ def test_speeds_are_those_of_late(made: Made) -> None:
     assert store.speed("dask") is None
 
 
-def test_what_users_do_is_theirs(sqlite: Made) -> None:
-    submit(sqlite.store, "ann")
-    submit(sqlite.store, "bob")
-    assert sqlite.store.counts("ann") == {"queued": 1}
-    assert sqlite.store.counts("zoe") == {}
-    found: list[Any] = sqlite.store.events(0, None, "bob")
+def test_what_users_do_is_theirs(made: Made) -> None:
+    submit(made.store, "ann")
+    submit(made.store, "bob")
+    assert made.store.counts("ann") == {"queued": 1}
+    assert made.store.counts("zoe") == {}
+    found: list[Any] = made.store.events(0, None, "bob")
     assert [event.user for event in found] == ["bob"]

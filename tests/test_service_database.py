@@ -23,10 +23,10 @@ from service_stores import (
     REQUEST,
     Made,
     all_pages,
+    alone,
     change,
     job,
     lose_answers,
-    made,
     opened,
     sqlite,
     submit,
@@ -44,18 +44,18 @@ from trainer.service.store import (
 from trainer.service.store.schema import VERSION_TABLE
 from trainer.service.store.tables import METADATA
 
-__all__ = ["made", "sqlite"]  # fixtures
+__all__ = ["alone", "sqlite"]  # fixtures
 
 
 # What is lost, full, damaged --------------------------------------------------------------------
 
 
-def test_what_counts_unknown_to_the_writer_is_written_once(made: Made) -> None:
-    store = made.store
+def test_what_counts_unknown_to_the_writer_is_written_once(alone: Made) -> None:
+    store = alone.store
     given, token = job(), "t"
 
     def once(act: Callable[[], Any]) -> Any:
-        lose_answers(made.db)
+        lose_answers(alone.db)
         return act()
 
     assert once(lambda: store.submit(given, "key", REQUEST))[0].number == 1
@@ -181,9 +181,9 @@ def test_a_full_disk_is_told_and_writing_goes_on_later(sqlite: Made) -> None:
     assert sqlite.store.last_event() == count + 1
 
 
-def test_one_that_fails_takes_nothing_from_the_others(made: Made) -> None:
+def test_one_that_fails_takes_nothing_from_the_others(alone: Made) -> None:
     hold = threading.Event()
-    made.db.writing(lambda _: hold.wait())
+    alone.db.writing(lambda _: hold.wait())
 
     def broken(connection: Any) -> None:
         connection.exec_driver_sql("UPDATE counters SET value = 99")
@@ -192,9 +192,9 @@ def test_one_that_fails_takes_nothing_from_the_others(made: Made) -> None:
     def wrong(connection: Any) -> None:
         connection.exec_driver_sql("UPDATE nowhere SET nothing = 1")
 
-    first = made.db.writing(lambda _: "done")
-    failures = [made.db.writing(broken), made.db.writing(wrong)]
-    last = made.db.writing(lambda _: 7)
+    first = alone.db.writing(lambda _: "done")
+    failures = [alone.db.writing(broken), alone.db.writing(wrong)]
+    last = alone.db.writing(lambda _: 7)
     hold.set()
     assert first.result() == "done"
     with pytest.raises(ValueError, match="mine alone"):
@@ -202,7 +202,7 @@ def test_one_that_fails_takes_nothing_from_the_others(made: Made) -> None:
     with pytest.raises(Exception, match="nowhere"):
         failures[1].result()
     assert last.result() == 7
-    assert submit(made.store).number == 1
+    assert submit(alone.store).number == 1
 
 
 def test_the_writer_does_not_wait_for_itself(sqlite: Made) -> None:
@@ -235,32 +235,32 @@ def test_a_closed_store_says_so(tmp_path: Path) -> None:
             submit(made.store)
 
 
-def test_readers_cannot_write(made: Made) -> None:
+def test_readers_cannot_write(alone: Made) -> None:
     with pytest.raises(MachineError):
-        made.query("UPDATE counters SET value = 99")
+        alone.query("UPDATE counters SET value = 99")
 
 
 # Opening ----------------------------------------------------------------------------------------
 
 
-def test_what_was_kept_is_there_again(made: Made) -> None:
-    kept = submit(made.store)
-    made.store.audit("ann", "submit", kept.id, {})
-    made.store.close()
-    with opened(made.folder, made.address) as again:
+def test_what_was_kept_is_there_again(alone: Made) -> None:
+    kept = submit(alone.store)
+    alone.store.audit("ann", "submit", kept.id, {})
+    alone.store.close()
+    with opened(alone.folder, alone.address) as again:
         assert again.store.job(kept.id) == kept
         assert submit(again.store).number == 2
         assert again.store.last_event() == 2
         assert again.store.verify() == 1
 
 
-def test_a_second_server_is_told(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_server_is_told(alone: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trainer.service.store.database.PATIENCE", 0.1)
     with pytest.raises(UsageError, match=r"another server .* has the database .*since \d{4}-"):
-        Database.open(made.address, made.folder)
-    submit(made.store)  # the first one goes on
-    made.store.close()
-    Database.open(made.address, made.folder).close()
+        Database.open(alone.address, alone.folder)
+    submit(alone.store)  # the first one goes on
+    alone.store.close()
+    Database.open(alone.address, alone.folder).close()
 
 
 def test_who_lost_the_database_to_another_server_writes_no_more(
@@ -280,20 +280,20 @@ def test_who_lost_the_database_to_another_server_writes_no_more(
         assert submit(first.store).number == 3
 
 
-def test_migrations_make_the_tables_that_are_used(made: Made) -> None:
+def test_migrations_make_the_tables_that_are_used(alone: Made) -> None:
     def differences(connection: Any) -> list[Any]:
         options = {"version_table": VERSION_TABLE, "compare_type": False}
         context = MigrationContext.configure(connection, opts=options)
         return list(compare_metadata(context, METADATA))
 
-    assert made.db.read(differences) == []
+    assert alone.db.read(differences) == []
 
 
-def test_a_database_of_a_later_version_is_left_alone(made: Made) -> None:
-    made.tamper(f"UPDATE {VERSION_TABLE} SET version_num = '9999'")
-    made.store.close()
+def test_a_database_of_a_later_version_is_left_alone(alone: Made) -> None:
+    alone.tamper(f"UPDATE {VERSION_TABLE} SET version_num = '9999'")
+    alone.store.close()
     with pytest.raises(UsageError, match=r"made by a later version of trainer.* '9999'"):
-        Database.open(made.address, made.folder)
+        Database.open(alone.address, alone.folder)
 
 
 def test_a_database_of_another_program_is_left_alone(tmp_path: Path) -> None:

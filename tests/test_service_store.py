@@ -14,16 +14,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from service_stores import (
-    BACKENDS,
     REQUEST,
     Made,
-    address_in,
     all_pages,
     change,
     job,
+    kept,
     made,
-    opened,
-    sqlite,
     submit,
     told,
 )
@@ -41,7 +38,7 @@ from trainer.service.store import (
 )
 from trainer.service.store.listing import SORTS
 
-__all__ = ["made", "sqlite"]  # fixtures
+__all__ = ["kept", "made"]  # fixtures
 
 
 @pytest.fixture
@@ -121,11 +118,11 @@ def test_texts_that_no_database_takes_are_kept_without_that(store: Store) -> Non
     ],
 )
 def test_a_job_is_found_by_how_its_id_begins(
-    sqlite: Made, names: list[str], asked: str, expected: int | None
+    made: Made, names: list[str], asked: str, expected: int | None
 ) -> None:
     for name in names:
-        submit(sqlite.store, id=name)
-    found = sqlite.store.job(asked)
+        submit(made.store, id=name)
+    found = made.store.job(asked)
     assert (found and found.id) == (None if expected is None else names[expected])
 
 
@@ -251,10 +248,10 @@ def test_a_mark_changes_a_job_once(store: Store) -> None:
         lambda store: store.note("no", "text"),
     ],
 )
-def test_there_is_no_such_job(sqlite: Made, act: Callable[[Store], object]) -> None:
+def test_there_is_no_such_job(made: Made, act: Callable[[Store], object]) -> None:
     with pytest.raises(NoJob, match="no job 'no'"):
-        act(sqlite.store)
-    assert sqlite.store.last_event() == 0
+        act(made.store)
+    assert made.store.last_event() == 0
 
 
 def test_a_priority_is_noted(store: Store) -> None:
@@ -429,30 +426,23 @@ def test_jobs_are_filtered(store: Store, wanted: JobFilter, expected: str) -> No
 
 
 @pytest.mark.parametrize("sort", ["", "-", "--number", "text", "metrics.", 'metrics.a"b', "id"])
-def test_a_sort_that_there_is_not(sqlite: Made, sort: str) -> None:
+def test_a_sort_that_there_is_not(store: Store, sort: str) -> None:
     with pytest.raises(UsageError, match="sort: expected one of number, name"):
-        sqlite.store.jobs(JobFilter(), sort)
+        store.jobs(JobFilter(), sort)
 
 
 @pytest.mark.parametrize("after", ["", "x", "W10", "é", "bnVsbA", "WyJuYW1lIiwgbnVsbF0"])
-def test_a_cursor_that_is_none(sqlite: Made, after: str) -> None:
+def test_a_cursor_that_is_none(made: Made, after: str) -> None:
     with pytest.raises(UsageError, match="after: expected"):
-        sqlite.store.jobs(JobFilter(), after=after)
+        made.store.jobs(JobFilter(), after=after)
 
 
-def test_a_cursor_belongs_to_its_sort(sqlite: Made) -> None:
+def test_a_cursor_belongs_to_its_sort(made: Made) -> None:
     for _ in range(3):
-        submit(sqlite.store)
-    page = sqlite.store.jobs(JobFilter(), "name", 2)
+        submit(made.store)
+    page = made.store.jobs(JobFilter(), "name", 2)
     with pytest.raises(UsageError, match="sorted by '-name'"):
-        sqlite.store.jobs(JobFilter(), "-name", 2, page.next)
-
-
-@pytest.fixture(scope="module", params=BACKENDS)
-def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A store that several examples share."""
-    with opened(tmp_path_factory.mktemp("shared"), address_in(request.param)) as made:
-        yield made.store
+        made.store.jobs(JobFilter(), "-name", 2, page.next)
 
 
 SOME = st.lists(st.sampled_from([None, 0.0, 1.0, 2.0]), max_size=6)
@@ -468,9 +458,9 @@ SOME = st.lists(st.sampled_from([None, 0.0, 1.0, 2.0]), max_size=6)
 )
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 def test_pages_hold_every_job_once_while_others_come(
-    shared: Store, before: Any, between: Any, sort: str, limit: int
+    kept: Made, before: Any, between: Any, sort: str, limit: int
 ) -> None:
-    wanted = JobFilter(user=uuid4().hex)
+    shared, wanted = kept.store, JobFilter(user=uuid4().hex)
 
     def add(values: Any) -> list[str]:
         rows = [

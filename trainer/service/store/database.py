@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from sqlalchemy import URL, Connection
 from sqlalchemy.exc import DBAPIError
@@ -20,6 +21,7 @@ from trainer.service.store.schema import migrate
 from trainer.service.store.writing import Watch, Writer
 
 T = TypeVar("T")
+READ_SECONDS: Final = 3.0
 
 
 class Database:
@@ -55,17 +57,18 @@ class Database:
 
     def read(self, do: Callable[[Connection], T]) -> T:
         """What a function finds in the database, all of it as of one moment. It is asked again
-        where the connection was lost. Raises `StoreAway`.
+        where the connection was lost, for as long as a server takes to start anew. Raises
+        `StoreAway`.
         """
-        try:
-            return self._read(do)
-        except DBAPIError as error:
-            if not is_away(error):
-                raise told(error, self.name) from None
-        try:
-            return self._read(do)
-        except DBAPIError as error:
-            raise told(error, self.name) from None
+        until, pause = time.monotonic() + READ_SECONDS, 0.01
+        while True:
+            try:
+                return self._read(do)
+            except DBAPIError as error:
+                if not is_away(error) or time.monotonic() + pause > until:
+                    raise told(error, self.name) from None
+            time.sleep(pause)
+            pause *= 2
 
     def write(self, do: Callable[[Connection], T]) -> T:
         """What comes of a function that writes, once it counts; or what it raised, and then nothing
