@@ -24,6 +24,8 @@ from trainer.sweeps.log import read_log
 from trainer.sweeps.view import course_of
 from trainer.training.events import EpochDone, LoopEvent, StepsDone
 
+UNREAD: Final = 5
+"""A journal whose end cannot be read for so many looks is read anew."""
 POINTS: Final = 50
 """So many points of a series are told at a time; the run's folder has all of them."""
 
@@ -62,6 +64,7 @@ class RunWatch:
         self._path = folder / JOURNAL
         self._follower = Follower(self._path)
         self._told = told
+        self._unread = 0
 
     def news(self) -> Progress | None:
         """What the journal tells that was not told; see `Watch`."""
@@ -70,8 +73,10 @@ class RunWatch:
             size = self._path.stat().st_size
         except (OSError, ValueError):  # it is not there yet, or is damaged: who trains it says so
             return None
-        if size < self._follower.place:  # it went back to a checkpoint
-            self._follower = Follower(self._path)
+        place = self._follower.place
+        self._unread = self._unread + 1 if size > place and not events else 0
+        if size < place or self._unread > UNREAD:  # it went back to a checkpoint
+            self._follower, self._unread = Follower(self._path), 0
             return None
         return self._of(events)
 
