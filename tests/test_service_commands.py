@@ -381,6 +381,8 @@ def test_a_run_that_is_here_is_not_looked_for_at_the_service(service: Stub, fold
     assert not is_elsewhere("last", folder / "none", None, None)
     assert is_elsewhere(SHORT, folder / "none", None, None)
     assert is_elsewhere(ID, folder / "runs", service.url, None)
+    (folder / "runs" / "service.db").touch()
+    assert is_elsewhere(ID, folder / "runs", None, None), "it is a job of the service here"
 
 
 # Watching ---------------------------------------------------------------------------------------

@@ -37,6 +37,8 @@ JobReference = Annotated[
 ]
 WATCHING_SECONDS: Final = 300.0
 """For so long a service may be away while a job is watched."""
+QUEUE: Final = "service.db"
+"""In a folder of runs it says that they are a service's."""
 _ID: Final = re.compile("[0-9a-f]{6,32}")
 
 
@@ -53,8 +55,8 @@ def connect(
 
 
 def is_elsewhere(run: str, runs: Path, server: str | None, profile: str | None) -> bool:
-    """Whether `train resume` is for a job of a service: one is named, or there is one by the
-    variables or the default profile and no run here is called so.
+    """Whether `train resume` is for a job of a service: one is named; or there is one by the
+    variables or the default profile, and no run here is called so but those of a service itself.
     """
     if server or profile or not _ID.fullmatch(run):
         return bool(server or profile)
@@ -62,11 +64,14 @@ def is_elsewhere(run: str, runs: Path, server: str | None, profile: str | None) 
 
     try:
         find_folder(runs, run)
+        own = not (runs / QUEUE).exists()
     except UsageError:
-        from trainer.client import known_access
+        own = False
+    if own:
+        return False
+    from trainer.client import known_access
 
-        return known_access() is not None
-    return False
+    return known_access() is not None
 
 
 def names_a_job(reference: str) -> str:
