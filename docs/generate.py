@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -22,6 +23,10 @@ from trainer.graph import OPS
 from trainer.graph.initialisers import INITIALISERS
 from trainer.graph.ops import ACTIVATIONS
 from trainer.metrics import METRICS
+from trainer.service.desk import Desk
+from trainer.service.settings import Settings
+from trainer.service.store import Database, Store
+from trainer.service.web.app import create_app
 from trainer.spec import Sketch, Spec
 from trainer.sweeps.declaration import SweepSpec
 
@@ -230,6 +235,20 @@ def pages() -> Iterator[tuple[Path, str]]:
         made = pattern.sub(lambda m: f"{m[1]}{PARTS[m[2]]()}\n{m[3]}", text)
         if pattern.search(text):
             yield path, made
+    yield PAGES / "service.openapi.json", openapi()
+
+
+def openapi() -> str:
+    """What the service's API says of itself, of an app that serves nobody."""
+    with TemporaryDirectory() as folder:
+        settings = Settings(runs=Path(folder))
+        store = Store(Database.open(None, settings.runs))
+        try:
+            nobody: Any = None  # neither checks nor trains
+            made = create_app(Desk(store, nobody, nobody, settings)).openapi()
+        finally:
+            store.close()
+    return json.dumps(made, indent=1, ensure_ascii=False) + "\n"
 
 
 if __name__ == "__main__":

@@ -201,8 +201,21 @@ def _tokens(
             raise UsageError("--database is for this machine, --server for another: give one")
         yield _OfServer(connect(server, token, profile))
         return
-    with _store(runs, database) as store:
+    with _advised(), _store(runs, database) as store:
         yield _OfStore(store)
+
+
+@contextmanager
+def _advised() -> Iterator[None]:
+    """Where a server has the database, says how to ask that."""
+    from trainer.service.store.holding import HeldError
+
+    try:
+        yield
+    except HeldError as error:
+        first = str(error).splitlines()[0]
+        hint = "ask that one: --server URL, with an administrator's token"
+        raise UsageError(f"{first}\n  hint: {hint}") from None
 
 
 @contextmanager
