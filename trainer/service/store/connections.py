@@ -98,7 +98,8 @@ def _sqlite(url: URL, writing: bool, options: dict[str, Any]) -> Engine:
         cursor = connection.cursor()
         cursor.execute("PRAGMA foreign_keys = ON")
         cursor.execute("PRAGMA synchronous = FULL")
-        cursor.execute("PRAGMA cache_size = -16384")
+        cursor.execute("PRAGMA cache_size = -16384")  # KiB
+        cursor.execute("PRAGMA journal_size_limit = 67108864")
         cursor.execute("PRAGMA journal_mode = WAL" if writing else "PRAGMA query_only = ON")
         cursor.close()
 

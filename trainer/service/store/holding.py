@@ -23,6 +23,12 @@ KEY: Final = 0x7261696E
 PATIENCE: Final = 5.0
 """Seconds in which a server notices that the one before has ended."""
 _TAKE: Final = text("SELECT pg_try_advisory_lock(:key, hashtext(current_schema()))")
+# Of a server whose machine is gone the lock is soon free: it would have it for hours otherwise.
+_NOTICE: Final = text(
+    "SELECT set_config('tcp_keepalives_idle', '10', false),"
+    " set_config('tcp_keepalives_interval', '5', false),"
+    " set_config('tcp_keepalives_count', '3', false)"
+)
 _WHO: Final = text(
     "SELECT client_addr, client_hostname, backend_start FROM pg_stat_activity JOIN pg_locks"
     " USING (pid) WHERE locktype = 'advisory' AND classid = :key"
@@ -67,6 +73,7 @@ def hold_server(connection: Connection, name: str, patience: float = 0.0) -> Non
             raise HeldError(_held(name, holder))
         connection.rollback()
         time.sleep(0.1)
+    connection.execute(_NOTICE)
     connection.commit()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import Any, Final
 
@@ -46,10 +45,3 @@ def row_of(job: Job) -> tuple[dict[str, Any], dict[str, Any]]:
     """What is kept of a job: its row of `jobs`, and its row of `specs`."""
     short = {name: getattr(job, name) for name in SHORT} | {"cost": asdict(job.cost)}
     return short, {"job": job.id, "text": job.text, "resolved": job.resolved}
-
-
-def as_kept(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields of a job as the columns take them."""
-    return {
-        name: asdict(value) if isinstance(value, Cost) else value for name, value in values.items()
-    }
