@@ -206,11 +206,22 @@ def test_a_busy_service_is_asked_again_when_it_says(
 
 
 def test_patience_has_an_end(service: Stub, slept: list[float]) -> None:
-    service.on("GET /jobs/4f", Answer(b"<html>", 503))
+    service.on("GET /jobs/4f", job(), Answer(b"<html>", 503))
     client = Client(service.url, TOKEN, patience=0.3, sleep=lambda s: __import__("time").sleep(s))
+    client.job("4f")
     with pytest.raises(ServiceError, match="status 503"):
         client.job("4f")
-    assert 2 <= service.count("GET /jobs/4f") <= 4
+    assert 3 <= service.count("GET /jobs/4f") <= 5
+
+
+@pytest.mark.parametrize("status", [502, 503, 504])
+def test_a_service_that_was_never_behind_its_proxy_is_not_waited_for(
+    service: Stub, client: Client, slept: list[float], status: int
+) -> None:
+    service.on("GET /jobs/4f", Answer(b"<html>", status))
+    with pytest.raises(ServiceError, match=f"status {status}"):
+        client.job("4f")
+    assert slept == []
 
 
 # Specs ------------------------------------------------------------------------------------------

@@ -187,8 +187,9 @@ def test_files_go_along_and_are_found(served: Served, ada: Client, train, write_
     code, out, _ = train("upload", "t.csv", *at)
     source_line = out.strip().removeprefix("source: ")
     text = f"name: named\ndata: {{source: {source_line[:-1]}, delimiter: ';'}}, target: y}}\n"
-    rest = "model: {layers: [{units: 1}], loss: squared}\nsgd: {learning_rate: 0.1, batch_size: 2, epochs: 2}\n"
-    assert ada.submit(text + rest).state == "queued"
+    text += "model: {layers: [{units: 1}], loss: squared}\n"
+    text += "sgd: {learning_rate: 0.1, batch_size: 2, epochs: 2}\n"
+    assert ada.submit(text).state == "queued"
 
 
 # Tokens and the log -----------------------------------------------------------------------------

@@ -155,7 +155,7 @@ class Wire:
         while True:
             try:
                 response = self._once(request, stream)
-                self.met = True
+                self.met = self.met or response.status_code < 500
                 if response.status_code < 300:
                     return response
                 response.close()
@@ -167,7 +167,7 @@ class Wire:
                     raise
             except LostError as error:
                 failure = error
-                if not request.repeatable:
+                if not (request.repeatable and self.met):
                     raise
             patience.wait(failure, asked)
 
@@ -231,6 +231,7 @@ class Wire:
         )
 
     def _lost(self, why: str) -> LostError:
+        self.met = True  # there was a connection
         return LostError(
             f"{self.access.server} did not answer to the end: {why}\n"
             "  hint: what was asked may be done or not; ask again"
