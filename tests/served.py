@@ -190,7 +190,7 @@ def listening(served: Served) -> Iterator[str]:
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         config = uvicorn.Config(
-            served.app, log_level="error", lifespan="on", timeout_graceful_shutdown=5
+            served.app, log_level="error", lifespan="on", timeout_graceful_shutdown=1
         )
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)

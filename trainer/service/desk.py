@@ -83,7 +83,7 @@ class Desk:
         self.work = work
         self.settings = settings
         self.runs: Path = settings.runs
-        self._clock = clock
+        self.clock = clock
         self._quotas = Quotas(store, settings, clock)
 
     # Reading ------------------------------------------------------------------------------------
@@ -103,7 +103,10 @@ class Desk:
             if wanted.user not in (None, user.name):
                 return Page(items=(), next=None, total=0)
             wanted = replace(wanted, user=user.name)
-        return self.store.jobs(wanted, sort, limit, after)
+        try:
+            return self.store.jobs(wanted, sort, limit, after)
+        except OverflowError:  # of a number that somebody has put into a cursor
+            raise UsageError("after: expected what came with a page as its `next`") from None
 
     def counts(self, user: User) -> Mapping[State, int]:
         """How many jobs that the user may see are in each state."""
@@ -167,7 +170,7 @@ class Desk:
     def _made(
         self, user: User, asked: Asked, checked: Checked, parent: str | None, key: str | None
     ) -> Job:
-        now = self._clock()
+        now = self.clock()
         job = Job(
             id=uuid4().hex if key is None else _id_of(user, key),
             number=0,
@@ -238,7 +241,7 @@ class Desk:
             return job
         if job.state == "running":
             return self._wish(job, "cancel")
-        return self._become(job, "cancelled", f"cancelled by {user.name}", ended=self._clock())
+        return self._become(job, "cancelled", f"cancelled by {user.name}", ended=self.clock())
 
     def _pause(self, user: User, job: Job) -> Job:
         if job.state == "paused":

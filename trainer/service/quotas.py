@@ -59,10 +59,11 @@ class Quotas:
         """Of what was submitted in the last day."""
         wanted = JobFilter(user=user.name, since=self._clock() - DAY)
         used, after = 0.0, None
-        while used < most:
+        while True:
             page = self._store.jobs(wanted, "number", 500, after)
             used += sum(job.seconds for job in page.items)
             after = page.next
-            if after is None:
-                return
-        raise Quota(f"{user.name} has trained its {most:,.0f} seconds of a day", seconds=3600)
+            if used >= most or after is None:
+                break
+        if used >= most:
+            raise Quota(f"{user.name} has trained its {most:,.0f} seconds of a day", seconds=3600)

@@ -14,7 +14,6 @@ import errno
 import hashlib
 import re
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -75,9 +74,7 @@ class Piece:
 class Uploads:
     """The files that users have sent, or begun to send, below the folder of runs."""
 
-    def __init__(
-        self, store: Store, settings: Settings, clock: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, store: Store, settings: Settings, clock: Callable[[], float]) -> None:
         self._store, self._settings, self._clock = store, settings, clock
         self.folder: Path = settings.runs / FOLDER
         self._lock = threading.Lock()

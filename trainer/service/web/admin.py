@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import asdict
 from typing import Annotated, Any, Final
 
@@ -146,7 +145,7 @@ def add_token(
     request.scope[AUDIT].update(wanted.model_dump())
     if any(token.name == wanted.name for token in desk.store.tokens()):
         raise Conflict(f"there is a token '{wanted.name}', or was one")
-    expires = None if wanted.days is None else time.time() + wanted.days * DAY
+    expires = None if wanted.days is None else desk.clock() + wanted.days * DAY
     secret = desk.store.add_token(
         wanted.name, wanted.user or wanted.name, wanted.role, wanted.all, expires
     )

@@ -71,7 +71,7 @@ def create_app(
         separate_input_output_schemas=False,
     )
     app.state.desk, app.state.mlflow = desk, mlflow
-    app.state.uploads = Uploads(desk.store, desk.settings)
+    app.state.uploads = Uploads(desk.store, desk.settings, desk.clock)
     app.state.feed = Feed(desk.store)
     app.state.measures = Measures(desk, unsent)
     for router in (*ROUTERS, schema):

@@ -6,12 +6,16 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
 
+from trainer.service.web import schemas
 from trainer.service.web.schemas import ErrorOut
 
 ALWAYS: Final = (400, 401, 403, 429, 503)
 """Refusals that any route may give: the gate's, and those of a store that is away."""
+_PLACE: Final = "#/components/schemas/{model}"
 _WORDS: Final[Mapping[int, tuple[str, str, str]]] = {
     400: ("The request cannot be understood.", "usage", "query.limit: expected 1 to 500"),
     401: ("Nobody who is known asks.", "unauthorised", "this needs a token"),
@@ -41,8 +45,7 @@ def answers(
         says = (model.__doc__ or says).strip().splitlines()[0]
     good: dict[str, Any] = {"description": says}
     if model is not None:
-        good["model"] = model
-        good["content"] = {"application/json": {"example": example}}
+        good["content"] = {"application/json": {"schema": ref(model), "example": example}}
     elif content is not None:
         good["content"] = dict(content)
     found: dict[int | str, dict[str, Any]] = {status: good}
@@ -56,21 +59,34 @@ def answers(
 def _refusal(code: int) -> dict[str, Any]:
     says, kind, message = _WORDS[code]
     example = {"error": kind, "message": message}
-    return {
-        "description": says,
-        "model": ErrorOut,
-        "content": {"application/json": {"example": example}},
-    }
+    content = {"application/json": {"schema": ref(ErrorOut), "example": example}}
+    return {"description": says, "content": content}
+
+
+def ref(model: type[BaseModel]) -> dict[str, str]:
+    """Where OpenAPI has the form. (Were FastAPI told of it, it would make what checks answers.)"""
+    return {"$ref": _PLACE.format(model=model.__name__)}
 
 
 def body(model: type[BaseModel], example: Any, **others: Any) -> dict[str, Any]:
     """The body of a route that reads it itself: JSON of this form, or one of the `others`, media
     types with what OpenAPI says of them. The key has `_` for the slash.
     """
-    schema = model.model_json_schema()
-    content = {"application/json": {"schema": schema, "example": example}}
+    content = {"application/json": {"schema": ref(model), "example": example}}
     content |= {name.replace("_", "/", 1): about for name, about in others.items()}
     return {"requestBody": {"required": True, "content": content}}
+
+
+def _forms() -> dict[str, Any]:
+    """The schemas of all forms, by their names."""
+    models = [
+        each
+        for each in vars(schemas).values()
+        if isinstance(each, type) and issubclass(each, BaseModel) and each is not BaseModel
+    ]
+    _, found = models_json_schema([(each, "validation") for each in models], ref_template=_PLACE)
+    made: dict[str, Any] = found["$defs"]
+    return made
 
 
 def describe(app: FastAPI) -> None:
@@ -83,6 +99,7 @@ def describe(app: FastAPI) -> None:
         if app.openapi_schema is None:
             schema = made()
             _clean(schema)
+            _give_examples(app, schema)
             app.openapi_schema = schema
         return app.openapi_schema
 
@@ -91,8 +108,7 @@ def describe(app: FastAPI) -> None:
 
 def _clean(schema: dict[str, Any]) -> None:
     components = schema.setdefault("components", {})
-    for name in ("HTTPValidationError", "ValidationError"):
-        components.get("schemas", {}).pop(name, None)
+    components["schemas"] = _forms()
     components["securitySchemes"] = {
         "token": {"type": "http", "scheme": "bearer"},
         "session": {"type": "apiKey", "in": "cookie", "name": "trainer_session"},
@@ -104,3 +120,23 @@ def _clean(schema: dict[str, Any]) -> None:
                 del operation["responses"]["422"]
             if "security" not in operation:
                 operation["security"] = [{"token": []}, {"session": []}]
+            for parameter in operation.get("parameters", ()):
+                _without_null(parameter["schema"])
+
+
+def _without_null(schema: dict[str, Any]) -> None:
+    """A parameter that may be left out has no value that says so."""
+    choices = [each for each in schema.get("anyOf", ()) if each != {"type": "null"}]
+    if len(choices) == 1:
+        del schema["anyOf"]
+        schema.update(choices[0])
+
+
+def _give_examples(app: FastAPI, schema: dict[str, Any]) -> None:
+    """Examples as they were written: FastAPI leaves out what is null in them."""
+    for route in iter_route_contexts(app.routes):
+        for method in route.methods or ():
+            operation = schema["paths"].get(route.path, {}).get(method.lower())
+            for code, answer in (route.responses if operation else {}).items():
+                if "content" in answer:
+                    operation["responses"][str(code)]["content"] = answer["content"]

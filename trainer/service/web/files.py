@@ -63,7 +63,7 @@ router: Final = APIRouter(tags=["runs"])
     summary="The spec as it was written",
     responses=answers(
         None, 404, says="The spec.",
-        content={"text/yaml": {"schema": {"type": "string"}, "example": examples.SPEC}},
+        content={"text/yaml": {"schema": {}, "example": examples.SPEC}},
     ),
     response_class=Response,
 )  # fmt: skip

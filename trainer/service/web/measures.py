@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -79,4 +78,4 @@ class _Now(Collector):
 
     def _age(self) -> float:
         page = self._desk.store.jobs(JobFilter(states=("queued",)), "number", 1)
-        return max(0.0, time.time() - page.items[0].created) if page.items else 0.0
+        return max(0.0, self._desk.clock() - page.items[0].created) if page.items else 0.0

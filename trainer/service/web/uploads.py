@@ -111,14 +111,17 @@ async def put_data(
 
 
 async def _received(request: Request, uploads: Uploads, upload: Upload, piece: Piece) -> Upload:
+    """The file after what comes; what came before the connection is lost is kept."""
     held = bytearray()
     try:
-        async for data in request.stream():
-            held += data
-            if len(held) >= PIECE:
-                await run_in_threadpool(piece.write, bytes(held))
-                held.clear()
-        await run_in_threadpool(piece.write, bytes(held))
+        try:
+            async for data in request.stream():
+                held += data
+                if len(held) >= PIECE:
+                    await run_in_threadpool(piece.write, bytes(held))
+                    held.clear()
+        finally:
+            piece.write(bytes(held))
         return await run_in_threadpool(uploads.end, upload, piece)
     finally:
         uploads.leave(upload, piece)
