@@ -12,7 +12,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from served import Served, listening, serving
+from faults.served import Served, listening, serving
 
 from trainer import Client
 from trainer.errors import ServiceError, SpecError, UsageError

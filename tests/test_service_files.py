@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
-from served import Client, Served, serving
+from faults.served import Client, Served, serving
 from test_service_gate import raw
 
 from trainer.service.keeping import files_of, open_file

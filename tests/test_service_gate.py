@@ -16,7 +16,7 @@ from typing import Any
 import httpx2
 import pytest
 from fastapi import APIRouter
-from served import SPEC, Client, Served, serving
+from faults.served import SPEC, Client, Served, serving
 
 from trainer.service.records import User
 from trainer.service.settings import Settings

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from served import Served, listening, serving
+from faults.served import Served, listening, serving
 
 from trainer.service.store import JobFilter
 from trainer.service.web import feed as feed_module

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 import pytest
-from served import Client, Served, listening, serving
+from faults.served import Client, Served, listening, serving
 
 from trainer.errors import MachineError, UsageError
 from trainer.service.records import User

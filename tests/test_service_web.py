@@ -12,7 +12,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from served import SPEC, Client, Served, serving
+from faults.served import SPEC, Client, Served, serving
 
 from trainer.errors import UsageError
 from trainer.service.keeping import POINTS, differences, thinned
