@@ -217,10 +217,15 @@ def summarise(ended: Watched, server: str) -> str:
     job, outcome = ended.job, ended.outcome
     measured = outcome.get("metrics") or job.metrics
     metrics = {name: value for name, value in measured.items() if isinstance(value, int | float)}
-    lines = ["", *result_lines(metrics)] if metrics and job.kind == "train" else []
+    if job.kind == "train":
+        rows = list(result_lines(metrics)) if metrics else []
+    else:
+        rows = [f"{name:<24} {value:.5g}" for name, value in metrics.items() if "/" not in name]
+    lines = ["", *rows] if rows else []
     for word in ("notes", "findings"):
         lines += [f"{word[:-1]}: {text}" for text in outcome.get(word) or ()]
     known = "; trained before, --again trains it anew" if job.known else ""
     counted = f"{job.epoch} {COUNTED[job.kind]}{'s' * (job.epoch != 1)}"
-    lines += ["", f"{job.state.upper()} in {job.seconds:.1f} s: {counted}, {job.step} steps{known}"]
+    steps = f", {job.step} steps" * (job.kind == "train")
+    lines += ["", f"{job.state.upper()} in {job.seconds:.1f} s: {counted}{steps}{known}"]
     return "\n".join([*lines, f"job {job.id} at {server}"])
