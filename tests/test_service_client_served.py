@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -12,11 +13,13 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from conftest import ROOT
 from faults.served import Served, listening, serving
 
 from trainer import Client
 from trainer.errors import ServiceError, SpecError, UsageError
 from trainer.service.checking import Checker
+from trainer.service.profile import load_profile
 
 SPEC = "name: xor\n"
 
@@ -252,3 +255,13 @@ def test_a_log_that_was_changed(train, folder: Path) -> None:
     code, out, err = train("service", "verify")
     assert (code, out) == (7, "")
     assert "line 2" in err or "2" in err
+
+
+def test_the_profile_that_the_page_shows_is_one(folder: Path) -> None:
+    text = (ROOT / "docs" / "service.md").read_text()
+    shown = re.findall(r"^```yaml\n(# service\.yaml.*?)^```", text, re.DOTALL | re.MULTILINE)
+    (folder / "tables").mkdir()
+    (folder / "service.yaml").write_text(shown[0])
+    found = load_profile(folder / "service.yaml")
+    assert (found.workers, found.data_per_user) == (4, 20 * 10**9)
+    assert found.hosts == ("train.example.org",)
