@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 from conftest import ROOT, TINY
-from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from swept import carry_out, declare, record
 from test_ui import UI, free_port
 
@@ -118,23 +118,31 @@ def _served(port: int) -> Iterator[None]:
         server.communicate(timeout=20)
 
 
-@pytest.fixture(scope="session")
-def _window(site: Site, _browser: str) -> Iterator[Callable[[], BrowserContext]]:
-    """Makes windows of someone who trains models and has closed what MLflow opens by itself."""
+@pytest.fixture(scope="module")
+def chromium(_browser: str) -> Iterator[Browser]:
+    """A browser. It ends with its module: as long as one is there, its thread has a running event
+    loop, and other tests could not have their own.
+    """
     expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=_browser, args=ARGUMENTS)
-        window = browser.new_context()
-        page = window.new_page()
-        page.goto(f"{site.address}/#/experiments")
-        page.get_by_role("button", name="Close").click()  # the assistant
-        page.get_by_role("button", name="Model training").click()
-        chosen = window.storage_state()
-        window.close()
-        yield lambda: browser.new_context(
-            storage_state=chosen, viewport={"width": 1800, "height": 1000}
-        )
+        yield browser
         browser.close()
+
+
+@pytest.fixture(scope="module")
+def _window(site: Site, chromium: Browser) -> Callable[[], BrowserContext]:
+    """Makes windows of someone who trains models and has closed what MLflow opens by itself."""
+    window = chromium.new_context()
+    page = window.new_page()
+    page.goto(f"{site.address}/#/experiments")
+    page.get_by_role("button", name="Close").click()  # the assistant
+    page.get_by_role("button", name="Model training").click()
+    chosen = window.storage_state()
+    window.close()
+    return lambda: chromium.new_context(
+        storage_state=chosen, viewport={"width": 1800, "height": 1000}
+    )
 
 
 @pytest.fixture

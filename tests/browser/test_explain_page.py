@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 from test_explain_page import NETWORK, TWO_PATHS, explained
 
 from trainer.explain.explanation import Explanation
 from trainer.explain.page import write_page
 
-from .conftest import ARGUMENTS, SCREENSHOTS, find_browser
+from .conftest import SCREENSHOTS
 
 Open = Callable[..., Page]
 
@@ -38,17 +38,8 @@ EVERYTHING: dict[str, Any] = {
 }
 
 
-@pytest.fixture(scope="module")
-def _chromium() -> Iterator[Browser]:
-    path = find_browser()
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
-def show(_chromium: Browser, tmp_path: Path) -> Iterator[Open]:
+def show(chromium: Browser, tmp_path: Path) -> Iterator[Open]:
     """Opens a page of explanations. Nothing on it may fail, nor ask anything of a network."""
     said: list[str] = []
     asked: list[str] = []
@@ -58,7 +49,7 @@ def show(_chromium: Browser, tmp_path: Path) -> Iterator[Open]:
                history: Any = None, **options: Any) -> Page:  # fmt: skip
         file = tmp_path / "page.html"
         write_page(explanations, file, history=history)
-        window = _chromium.new_context(
+        window = chromium.new_context(
             viewport={"width": width, "height": 900}, color_scheme=colour, **options
         )
         windows.append(window)

@@ -8,7 +8,7 @@ import type { Checked, Layer, Mistake } from "../types";
 
 export class Panel {
   readonly element: HTMLElement;
-  private readonly status = h("p", { class: "check", role: "status" }, "…");
+  private readonly status = h("p", { class: "verdict", role: "status" }, "…");
   private readonly body = h("div", {});
 
   constructor(private readonly goTo: (mistake: Mistake) => void) {

@@ -16,7 +16,14 @@ import { sourceIn, upload } from "./upload";
 const schemas = new Map<string, SchemaMap>();
 const isSweep = (text: string): boolean => /^space\s*:/m.test(text);
 
-async function loadSchemas(): Promise<void> {
+let loading: Promise<void> | null = null;
+
+function loadSchemas(): Promise<void> {
+  loading ??= askForSchemas().finally(() => { loading = null; });
+  return loading;
+}
+
+async function askForSchemas(): Promise<void> {
   for (const kind of ["train", "sweep"] as const) {
     if (schemas.has(kind)) continue;
     // without one there is no completion; all else works

@@ -4,12 +4,14 @@ import { api } from "../api";
 import { fill, h } from "../dom";
 import { inLine } from "../format";
 import { inline, prose } from "../prose";
-import type { Job } from "../types";
-import { isOver } from "../types";
+import type { Job, State } from "../types";
 
 type Told = Record<string, unknown>;
 const object = (value: unknown): Told | null =>
   typeof value === "object" && value !== null && !Array.isArray(value) ? value as Told : null;
+
+/** How a run ends that tells what came out; what was stopped or has failed has its reason alone. */
+const ENDED: readonly State[] = ["finished", "diverged"];
 
 /** Where the run has told nothing yet, the elements stay empty. */
 export class Outcome {
@@ -22,14 +24,14 @@ export class Outcome {
   constructor(private readonly metrics: (metrics: Record<string, number>) => void) {}
 
   update(job: Job): void {
-    if (job.state === this.asked || !isOver(job) || (!job.attempt && !job.known)) return;
+    if (job.state === this.asked || !ENDED.includes(job.state)) return;
     this.asked = job.state;
     void this.ask(job);
   }
 
   private async ask(job: Job): Promise<void> {
     let told: Told;
-    try { told = await api.run(job.id); } catch { return; } // what was stopped early has none
+    try { told = await api.run(job.id); } catch { return; } // its folder may be gone
     const described = Array.isArray(told.description) ? told.description.map(String) : [];
     this.told.hidden = !described.length;
     // the commands are for who has the run on a machine of its own

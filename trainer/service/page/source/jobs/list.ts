@@ -6,7 +6,7 @@ import { debounced } from "../dom";
 import { live } from "../live";
 import type { Heard, Job, State, StateData } from "../types";
 
-const PAGE = 100;
+const PAGE = 200;
 
 export interface Filter {
   states: string[];
