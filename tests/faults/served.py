@@ -187,7 +187,7 @@ def serving(folder: Path, mlflow: str | None = None, **settings: Any) -> Iterato
 @contextmanager
 def listening(served: Served) -> Iterator[str]:
     """The service at a real port; its address."""
-    with socket.socket() as bound:
+    with socket.socket(proto=socket.IPPROTO_TCP) as bound:  # else asyncio leaves Nagle on
         bound.bind(("127.0.0.1", 0))
         config = uvicorn.Config(
             served.app, log_level="error", lifespan="on", timeout_graceful_shutdown=1

@@ -96,7 +96,7 @@ def ask_mlflow(
     if not user.sees_all:
         raise Forbidden("MLflow shows the runs of all, which this token does not see")
     where = request.scope["path"]
-    if NEVER.search(where.removeprefix("/mlflow/")):
+    if NEVER.search(where.removeprefix("/mlflow")):
         raise Missing(f"MLflow is not asked for {where}")
     if request.method in SAFE:
         reads = READS.fullmatch(where) is not None

@@ -64,7 +64,7 @@ def log_in(
     summary="Who asks, and what it may",
     responses=answers(UserOut, example=examples.USER),
 )
-def who_am_i(user: Reader) -> Response:
+async def who_am_i(user: Reader) -> Response:
     """By its token or its cookie."""
     return Reply(shown_user(user))
 
