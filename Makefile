@@ -3,7 +3,7 @@
 # make test-cpus  what depends on how a CPU rounds, tested as CPUs without AVX-512 round
 # make check  the linters and type checks
 # make page   builds the service's page from its sources
-# make page-check  its types, and that what is committed is what the sources make
+# make page-check  its types, its units, and that what is committed is what the sources make
 # make bench  sets up .venv-bench and compares with other libraries: benchmarks/RESULTS.md
 # make accuracy  compares with scikit-learn on real tables: benchmarks/ACCURACY.md
 # make rates  holds lr-find against grids of rates on real tables: benchmarks/RATES.md

@@ -45,6 +45,7 @@ function lastOf(data: ProgressData): Record<string, number> {
 function bestOf(job: Job, data: ProgressData): Record<string, number> {
   const points = (data.series?.val_loss ?? []).map((point) => point[1]).filter((value): value is number => Number.isFinite(value));
   const before = job.metrics.best_val_loss;
+  if (before === undefined && job.epoch > 0) return {}; // it may have been better before we listened
   const best = Math.min(...points, before ?? Infinity);
   return points.length && best !== before ? { best_val_loss: best } : {};
 }

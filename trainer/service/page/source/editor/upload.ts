@@ -34,7 +34,7 @@ export async function upload(
         tries = 1;
       }
       told("Sent", 1);
-      return { sha256, name: file.name, as: kindOf(file.name) };
+      return { sha256, name: file.name, as: fileKind(file.name) };
     } catch (error) {
       // the connection broke, or the service has more or less of it than was thought: ask it
       const again = error instanceof Away || (error instanceof Refused && [409, 429, 503].includes(error.status));
@@ -59,7 +59,7 @@ async function received(sha256: string, size: number, signal: AbortSignal): Prom
 }
 
 /** The kind of a file, as `as` says it: `csv`, `csv.gz`, `parquet`. */
-export function kindOf(name: string): string {
+export function fileKind(name: string): string {
   const found = /\.([a-z]+)(\.(?:gz|zst|bz2|xz|zip))?$/.exec(name.toLowerCase());
   return found ? `${found[1]}${found[2] ?? ""}` : "csv";
 }

@@ -6,7 +6,7 @@ import { fill, h, set } from "../dom";
 import { live } from "../live";
 import { failure } from "../notice";
 import { here, links, type Place } from "../router";
-import type { Job, Who } from "../types";
+import { isOver, type Job, type Who } from "../types";
 import type { View } from "../view";
 import { Curves } from "./curves";
 import { explainPart, filesPart, picturesPart } from "./files";
@@ -45,7 +45,11 @@ export function openJob(place: Place, who: Who): View {
     if (now !== job) show(now);
     if (event.kind === "state") void reload(); // what the event does not tell: seconds, links, digest
   });
-  const clock = setInterval(() => { if (job?.state === "running") head.show(job); }, 1000);
+  const clock = setInterval(() => { // times that grow
+    if (!job || isOver(job)) return;
+    head.show(job);
+    if (changes.length) showHistory();
+  }, 1000);
 
   async function load(): Promise<void> {
     try {

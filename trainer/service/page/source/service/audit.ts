@@ -10,7 +10,7 @@ export function auditPart(): HTMLElement {
   const lines = h("tbody", {});
   const foot = h("p", {});
   const list = h("div", { class: "scroll" }, h("table", { class: "audit" },
-    h("thead", {}, h("tr", {}, ["", "time", "user", "action", "of", "detail", "seal"].map((name) =>
+    h("thead", {}, h("tr", {}, ["number", "time", "user", "action", "of", "detail", "seal"].map((name) =>
       h("th", { scope: "col" }, name)))), lines));
   let last: number | undefined;
   let shown = 0;

@@ -14,7 +14,7 @@ export function tokensPart(): HTMLElement {
     try {
       const tokens = await api.tokens();
       fill(list, h("table", {},
-        h("thead", {}, h("tr", {}, ["name", "user", "role", "jobs", "used", "expires", ""].map((name) =>
+        h("thead", {}, h("tr", {}, ["name", "user", "role", "jobs", "used", "expires", "end"].map((name) =>
           h("th", { scope: "col" }, name)))),
         h("tbody", {}, tokens.map(line))));
     } catch (error) { fill(list, failure(error, () => void show())); }
