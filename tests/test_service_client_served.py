@@ -20,6 +20,7 @@ from trainer import Client
 from trainer.errors import ServiceError, SpecError, UsageError
 from trainer.service.checking import Checker
 from trainer.service.profile import load_profile
+from trainer.service.serve import Belongings
 
 SPEC = "name: xor\n"
 
@@ -162,7 +163,7 @@ def test_an_upload_that_was_stopped_goes_on(
 def test_mistakes_are_those_of_a_check_of_the_file(
     served: Served, ada: Client, train, write_spec
 ) -> None:
-    served.desk.checker = Checker(served.desk.settings, lambda *_: None, lambda: None)
+    served.desk.checker = Checker(served.desk.settings, Belongings(served.desk.store), lambda: None)
     path = write_spec({"sgd.epochs": 1.5, "sgd.momentum": 2, "model.loss": "logistik"})
     _, _, expected = train("check", path.name)
     at = ["--server", ada.access.server, "--token", served.token("ada")]
@@ -176,7 +177,7 @@ def test_mistakes_are_those_of_a_check_of_the_file(
 
 
 def test_files_go_along_and_are_found(served: Served, ada: Client, train, write_spec) -> None:
-    served.desk.checker = Checker(served.desk.settings, lambda *_: None, lambda: None)
+    served.desk.checker = Checker(served.desk.settings, Belongings(served.desk.store), lambda: None)
     Path("t.csv").write_text("a;b;y\n1;2;3\n2;3;4\n4;3;2\n1;1;1\n")
     source = {"csv": "t.csv", "delimiter": ";"}
     path = write_spec({"data": {"source": source, "target": "y"}, "model.loss": "squared"})
@@ -224,11 +225,14 @@ def test_tokens_of_the_database(train, folder: Path) -> None:
 
 
 def test_a_server_has_the_database(served: Served, url: str, train) -> None:
-    """It is asked instead, with an administrator's token."""
-    code, _, err = train("token", "list")
-    assert code == 2
-    assert "another server of the service has the database" in err
-    assert "hint: ask that one: --server URL" in err
+    """Tokens are made beside it, or by it, with an administrator's token."""
+    code, out, _ = train("token", "add", "desk", "--user", "eve", "--role", "reader")
+    assert code == 0
+    assert Client(url, out.strip()).me().name == "eve"
+    assert train("token", "revoke", "desk")[0] == 0
+    with pytest.raises(ServiceError):
+        Client(url, out.strip()).me()
+    assert train("service", "verify")[0] == 0
     at = ["--server", url, "--token", served.token("root", "admin")]
     code, out, _ = train("token", "add", "phone", "--user", "eve", "--role", "reader", *at)
     assert code == 0

@@ -22,6 +22,7 @@ from trainer.errors import MachineError
 from trainer.service.checking import UPLOADS, Checker
 from trainer.service.desk import Asked, Desk
 from trainer.service.records import Job, User
+from trainer.service.serve import Belongings
 from trainer.service.settings import Settings
 from trainer.service.states import OVER
 from trainer.service.store import Database, Store
@@ -216,7 +217,7 @@ class House:
             self.store, self.runs, slots, self.told, tracking=None, save_every="2s"
         )
         self.desk = Desk(
-            self.store, Checker(settings, lambda user, run: None, lambda: None), self.work, settings
+            self.store, Checker(settings, Belongings(self.store), lambda: None), self.work, settings
         )
 
     def submit(self, text: str, **asked: Any) -> Job:

@@ -12,13 +12,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from . import cells, damage, outputs, pairs, runs, saves, server, specs, sweeps, tables, trusted
+from . import (
+    cells,
+    damage,
+    outputs,
+    pairs,
+    runs,
+    saves,
+    server,
+    service,
+    specs,
+    sweeps,
+    tables,
+    trusted,
+)
+from .runs import can_mount
 from .tally import Tally
 
 CAMPAIGNS: Final = (
     "truncations", "flips", "failures", "loads", "kills", "full", "runs", "recorder", "training",
     "disk", "server", "specs", "cells", "tables", "outputs", "trusted",
-    "sweeps", "cluster",
+    "sweeps", "cluster", "service", "postgres", "service-cluster", "service-disk",
 )  # fmt: skip
 SAMPLE: Final = 37
 """A sample takes one case of so many."""
@@ -139,6 +153,12 @@ ALL: Final[dict[str, Callable[[Path, Size], Iterator[Tally]]]] = {
     ),
     "trusted": lambda folder, size: trusted.campaign(folder, size.every),
     "sweeps": lambda folder, size: iter([sweeps.kills(folder, max(3, size.kills // 4))]),
+    "service": lambda folder, size: iter([service.kills(folder, max(3, size.kills // 2))]),
+    "postgres": lambda folder, size: iter([service.on_postgres(folder, max(3, size.kills // 4))]),
+    "service-cluster": lambda folder, size: iter(
+        [service.on_a_cluster(folder, max(3, size.kills // 4))]
+    ),
+    "service-disk": lambda folder, _: iter([service.full_disk(folder)] if can_mount() else []),
     "cluster": lambda folder, size: iter([sweeps.on_a_cluster(folder, max(2, size.kills // 20))]),
 }
 

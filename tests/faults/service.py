@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from queue import Empty, Queue
 from typing import Any, Final
@@ -161,6 +162,8 @@ def truths(folder: Path, epochs: int) -> list[Truth]:
 
 def recorded(database: Path, run: str) -> tuple[list[str], Points]:
     """The states of all runs in MLflow that are this one, and their points."""
+    if not database.exists():  # connecting would make it
+        return [], []
     with closing(sqlite3.connect(database)) as opened:
         runs = opened.execute(
             "select runs.run_uuid, runs.status from runs join tags on tags.run_uuid = runs.run_uuid"
@@ -367,16 +370,89 @@ def cluster(folder: Path) -> Iterator[tuple[str, Mapping[str, Callable[[], bool]
     for name in commands:
         begin(name)
     try:
-        yield address, {name: (lambda name=name: kill(name)) for name in commands}
+        yield address, {name: partial(kill, name) for name in commands}
     finally:
         for part in parts.values():
             part.kill()
             part.wait()
 
 
-if __name__ == "__main__":
-    import tempfile
+def on_postgres(folder: Path, count: int) -> Tally:
+    """Kills that also end the connections of the service to its database, a PostgreSQL server."""
+    from postgres import cluster as servers
 
-    with tempfile.TemporaryDirectory() as scratch:
-        found = kills(Path(scratch), int(sys.argv[1]), int(sys.argv[2]))
-        print((Path(scratch) / "house" / "said.txt").read_text()[-6000:], found, sep="\n\n")
+    server = servers()
+    address = server.address()
+    others = {"connection": lambda: server.end_connections(address) > 0}
+    return kills(folder, count, database=address, others=others, sweeps=False)
+
+
+def on_a_cluster(folder: Path, count: int) -> Tally:
+    """Kills that also strike the scheduler and the worker of a Dask cluster."""
+    with cluster(folder) as (address, others):
+        return kills(folder, count, cluster=address, others=others, sweeps=False)
+
+
+ON_A_SMALL_DISK: Final = """
+mount -t tmpfs -o size=96m none "$1" || exit 99
+exec "$0" -m tests.faults.service "$1"
+"""
+
+
+def full_disk(folder: Path) -> Tally:
+    """The disk of the service is full for a while, then there is room again."""
+    tally = Tally("a service on a full disk")
+    place = folder / "small"
+    place.mkdir()
+    done = subprocess.run(
+        ["unshare", "-Urm", "sh", "-c", ON_A_SMALL_DISK, sys.executable, str(place)],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])},
+    )  # fmt: skip
+    tally.case("a disk that fills", done.stdout + done.stderr if done.returncode else None)
+    tally.notes.append(done.stdout.strip().rpartition("\n")[2])
+    return tally
+
+
+def _fill_and_free(disk: Path) -> Iterator[str]:
+    """What is lost where the disk, a mounted one of its own, is full for a while."""
+    expected = truths(disk, EPOCHS)
+    house = House(disk / "house", _free_port())
+    house.prepare()
+    house.start()
+    campaign = Campaign(house, expected, 0, random.Random(1))
+    try:
+        campaign._submit(SPEC.format(seed=0, epochs=EPOCHS), 0)
+        with house.client() as client:
+            (job,) = campaign.jobs
+            _until(lambda: client.job(job).step > 0)
+            _fill(disk / "filler")
+            _until(lambda: client.job(job).state in ("waiting", *OVER), 40)
+            print("meanwhile it is", client.job(job).state, "since", client.job(job).reason)
+            with suppress(TrainerError):  # it may be refused, in words
+                campaign._submit(SPEC.format(seed=1, epochs=EPOCHS), 1)
+            (disk / "filler").unlink()
+            _until(lambda: not campaign._open(), 120)
+        yield from campaign.losses()
+    finally:
+        print((house.folder / "said.txt").read_text()[-2000:])
+        house.stop()
+
+
+def _fill(path: Path) -> None:
+    """Takes all the room that there is."""
+    with path.open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+
+
+def _until(there: Callable[[], bool], seconds: float = 60.0) -> None:
+    until = time.monotonic() + seconds
+    while not there() and time.monotonic() < until:
+        time.sleep(0.1)
+
+
+if __name__ == "__main__":
+    lost = [*_fill_and_free(Path(sys.argv[1]))]
+    print(*lost, sep="\n")
+    sys.exit(1 if lost else 0)

@@ -110,8 +110,8 @@ def _greet(made: Service) -> None:
     print(
         f"The service answers at {made.address}, and trains {made.trains} at a time.\n"
         f"Open {made.link}\n"
-        "That link lets one browser in, within 15 minutes. Programs use tokens:\n"
-        "  train token add NAME --user NAME --server … ; or on the page, under Service.\n"
+        "That link lets one browser in, within 15 minutes. Programs need a token:\n"
+        "  train token add NAME --user NAME\n"
         "Stop with Ctrl-C.",
         flush=True,
     )

@@ -201,30 +201,17 @@ def _tokens(
             raise UsageError("--database is for this machine, --server for another: give one")
         yield _OfServer(connect(server, token, profile))
         return
-    with _advised(), _store(runs, database) as store:
+    with _store(runs, database) as store:
         yield _OfStore(store)
 
 
 @contextmanager
-def _advised() -> Iterator[None]:
-    """Where a server has the database, says how to ask that."""
-    from trainer.service.store.holding import HeldError
-
-    try:
-        yield
-    except HeldError as error:
-        first = str(error).splitlines()[0]
-        hint = "ask that one: --server URL, with an administrator's token"
-        raise UsageError(f"{first}\n  hint: {hint}") from None
-
-
-@contextmanager
 def _store(runs: Path, database: str | None) -> Iterator[Store]:
-    """The service's records. Raises `UsageError` where a server has them."""
+    """The service's records, whether or not a server has them."""
     from trainer.service.store import Database as Opened
     from trainer.service.store import Store
 
-    opened = Opened.open(database, runs)
+    opened = Opened.open_beside(database, runs)
     try:
         yield Store(opened)
     finally:

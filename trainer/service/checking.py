@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from trainer.engine import choose_engine
 from trainer.errors import DataError, Problem, SpecError, UsageError
@@ -47,8 +47,15 @@ START_SECONDS: Final = 0.2
 
 _NOT_OURS: Final = "this file is none that the service may read"
 
-Owns = Callable[[str, str], str | None]
-"""The whole id of a run with this beginning, if it is one of this user's jobs."""
+
+class Belongings(Protocol):
+    """What users have."""
+
+    def run(self, user: str, name: str) -> str | None:
+        """The whole id of a run with this beginning, if it is that of a job of this user."""
+
+    def upload(self, user: str, sha256: str) -> bool:
+        """Whether this user has sent all of a file."""
 
 
 @dataclass(frozen=True)
@@ -78,11 +85,13 @@ class Checked:
 class Checker:
     """Checks specs; data that were read for one are kept for the next."""
 
-    def __init__(self, settings: Settings, owns: Owns, speed: Callable[[], float | None]) -> None:
+    def __init__(
+        self, settings: Settings, belongings: Belongings, speed: Callable[[], float | None]
+    ) -> None:
         self._runs = settings.runs.absolute()
         self._uploads = self._runs / UPLOADS
         self._data = settings.data_folder.absolute() if settings.data_folder else None
-        self._owns, self._speed = owns, speed
+        self._belongings, self._speed = belongings, speed
         self._shelf = Shelf(most=SHELF)
 
     def check(
@@ -108,7 +117,9 @@ class Checker:
     ) -> Checked:
         root, problems = read_root(text, LABEL, None)
         kind = _kind(root, kind, options)
-        sent = with_uploads(root, self._uploads)
+        sent = with_uploads(
+            root, self._uploads, lambda sha256: self._belongings.upload(user, sha256)
+        )
         folder = self._uploads if sent.names or self._data is None else self._data
         file = str(folder / LABEL)
         problems = [*problems, *sent.problems, *_refused(root)]
@@ -135,7 +146,7 @@ class Checker:
         problems = [spec.problem(at, _NOT_OURS, self._hint) for at in dict.fromkeys(wrong)]
         start = spec.model.init_from
         if start is not None and start.run is not None:
-            run = self._owns(user, start.run)
+            run = self._belongings.run(user, start.run)
             where = ("model", "init_from", "run")
             if run is None:
                 problems.append(spec.problem(where, "no job of yours has this id"))
@@ -200,7 +211,9 @@ class Checker:
     def _known(self, decided: Decided, user: str) -> str | None:
         """The user's run that has trained the same."""
         run = find_known(self._runs, decided)
-        return self._owns(user, run.id) if run is not None and run.id is not None else None
+        if run is None or run.id is None:
+            return None
+        return self._belongings.run(user, run.id)
 
     def _cost(self, prepared: Prepared) -> Cost:
         data, epochs = prepared.dataset, prepared.spec.sgd.epochs

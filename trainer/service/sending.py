@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,9 +41,11 @@ class Sent:
     problems: list[Problem] = field(default_factory=list)
 
 
-def with_uploads(root: Map, folder: Path) -> Sent:
-    """The document with its uploads as files of the folder."""
-    return _Uploads(folder).put_into(root)
+def with_uploads(root: Map, folder: Path, has: Callable[[str], bool]) -> Sent:
+    """The document with its uploads as files of the folder; `has` says whether who names a file by
+    its SHA-256 has sent all of it.
+    """
+    return _Uploads(folder, has).put_into(root)
 
 
 def drop_names(folder: Path, sha256: str) -> None:
@@ -53,8 +55,8 @@ def drop_names(folder: Path, sha256: str) -> None:
 
 
 class _Uploads:
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, has: Callable[[str], bool]) -> None:
+        self._folder, self._has = folder, has
         self._names: list[str] = []
         self._problems: list[Problem] = []
 
@@ -120,9 +122,10 @@ class _Uploads:
     def _named(self, sha256: str, suffix: str, mark: Mark, path: str) -> str:
         """The name of the file that ends so; it is made where it is not there."""
         name = f"{sha256}{suffix}"
-        if not (self._folder / sha256).is_file():
+        if not self._has(sha256) or not (self._folder / sha256).is_file():
             hint = "send it first: train upload FILE"
-            self._problems.append(mark.problem(f"{path}.upload", "no such file was sent", hint))
+            message = "you have sent no such file"
+            self._problems.append(mark.problem(f"{path}.upload", message, hint))
         else:
             with suppress(FileExistsError):
                 os.link(self._folder / sha256, self._folder / name, follow_symlinks=False)

@@ -43,6 +43,23 @@ UI_SECONDS: Final = 5.0
 """MLflow's server is started again after so long, where it is lost."""
 
 
+@dataclass(frozen=True)
+class Belongings:
+    """What users have, as the store knows it."""
+
+    store: Store
+
+    def run(self, user: str, name: str) -> str | None:
+        """The whole id of a run with this beginning, if it is that of a job of this user."""
+        job = self.store.job(name)
+        return job.run or job.id if job is not None and job.user == user else None
+
+    def upload(self, user: str, sha256: str) -> bool:
+        """Whether this user has sent all of a file."""
+        found = self.store.upload(sha256, user)
+        return found is not None and found.whole
+
+
 class Service:
     """The parts of a service. It is made when it can start: raises `UsageError` for a port that is
     taken or an address that cannot be used, `MachineError` for a database that is away, and
@@ -67,7 +84,7 @@ class Service:
             most=settings.running_per_user, tracking=tracking.uri, cluster=settings.cluster,
             threads=max(1, available_cores() // count), save_every=settings.save_every,
         )  # fmt: skip
-        checker = Checker(settings, self._owned, lambda: self.store.speed("process"))
+        checker = Checker(settings, Belongings(self.store), lambda: self.store.speed("process"))
         self.desk = Desk(self.store, checker, self.work, settings)
         self._ui = _Ui(tracking) if settings.mlflow else None
         app = create_app(
@@ -75,11 +92,6 @@ class Service:
             unsent=lambda: self._recorders.unsent,
         )  # fmt: skip
         self._web = _Web(app, self._socket, settings)
-
-    def _owned(self, user: str, run: str) -> str | None:
-        """The whole id of a run, if it is that of a job of this user."""
-        job = self.store.job(run)
-        return job.run or job.id if job is not None and job.user == user else None
 
     @property
     def address(self) -> str:

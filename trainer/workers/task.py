@@ -50,10 +50,11 @@ class Answer:
     `status` is PAUSED at the epoch that was asked for, FINISHED or DIVERGED; KILLED where the
     worker was told to stop, with a checkpoint; FAILED where it could not train, for `reason` in
     words: `fault` is `spec` or `data` where these are to blame, and another try would fail alike,
-    and `machine` where one may help, `room` once the disk has some, `bits` on a machine where the same
-    bits come out, and `away` once there is a cluster again. `metrics` are those of the epoch at which it is, of the
-    parameters that it would keep if it ended there; `epoch` counts the whole epochs that are
-    done. `parameters_sha256` is that of these parameters, empty where the run is farther by now.
+    and `machine` where one may help, `room` once the disk has some, `bits` on a machine where the
+    same bits come out, and `away` once there is a cluster again. `metrics` are those of the epoch
+    at which it is, of the parameters that it would keep if it ended there; `epoch` counts the whole
+    epochs that are done. `parameters_sha256` is that of these parameters, empty where the run is
+    farther by now.
     `known` tells that it was trained before.
     """
 

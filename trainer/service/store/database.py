@@ -15,7 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from trainer.errors import TrainerError, UsageError
 from trainer.service.store.connections import engine_of, shown, url_of
 from trainer.service.store.faults import is_away, is_foreign, told
-from trainer.service.store.holding import PATIENCE, hold_file, hold_server
+from trainer.service.store.holding import PATIENCE, HeldError, hold_file, hold_server
 from trainer.service.store.refusals import StoreAway
 from trainer.service.store.schema import migrate
 from trainer.service.store.writing import Watch, Writer
@@ -25,11 +25,13 @@ READ_SECONDS: Final = 3.0
 
 
 class Database:
-    """A database that this process has for itself. `name` is its address without the password."""
+    """A database that this process has for itself, or is `beside` the one that has it. `name` is
+    its address without the password.
+    """
 
-    def __init__(self, url: URL, release: Callable[[], None]) -> None:
+    def __init__(self, url: URL, release: Callable[[], None], beside: bool = False) -> None:
         """Raises what `open` raises. `release` gives back the lock of its file."""
-        self.name, self._release = shown(url), release
+        self.name, self._release, self._beside = shown(url), release, beside
         self._of_writer = engine_of(url, writing=True)
         self._of_readers = engine_of(url, writing=False)
         self._writer = Writer(self._connect, self.name)
@@ -38,6 +40,16 @@ class Database:
         except BaseException:
             self._of_writer.dispose()
             raise
+
+    @classmethod
+    def open_beside(cls, address: str | None, folder: Path) -> Database:
+        """The database, while a server may have it: for tokens and for reading, where it does not
+        matter who writes first. Raises what `open` raises.
+        """
+        try:
+            return cls.open(address, folder)
+        except HeldError:
+            return cls(url_of(address, folder), lambda: None, beside=True)
 
     @classmethod
     def open(cls, address: str | None, folder: Path) -> Database:
@@ -107,7 +119,7 @@ class Database:
         """A connection that may write, as nobody else's may."""
         connection = self._of_writer.connect()
         try:
-            if self._of_writer.dialect.name == "postgresql":
+            if self._of_writer.dialect.name == "postgresql" and not self._beside:
                 hold_server(connection, self.name, patience)
         except BaseException:
             connection.close()
@@ -122,7 +134,8 @@ class Database:
             raise self._unopened(error) from None
         try:
             with connection.begin():
-                migrate(connection, self.name)
+                if not self._beside:
+                    migrate(connection, self.name)
         except BaseException as error:
             connection.close()
             if isinstance(error, DBAPIError):

@@ -174,6 +174,8 @@ class Dispatcher:
             return False
         try:
             self._train(place, job)
+        except MachineError:  # the service ends, and cannot say so: the next one finds the job
+            assert self._leaving
         finally:
             place.job = place.watch = None
             self.poke()
@@ -243,13 +245,15 @@ class Dispatcher:
                 self._store.learn_speed("process", job.cost.operations, seconds)
 
     def _patiently(self, ask: Callable[[], Any]) -> Any:
-        """What the database says, once it is there."""
+        """What the database says, once it is there. Raises `MachineError` where it is still away
+        when the service ends.
+        """
         while True:
             try:
                 return ask()
-            except (Stale, NotAllowed):
-                raise
             except MachineError:
+                if self._leaving:
+                    raise
                 time.sleep(AWAY_SECONDS)
 
     # Watching ------------------------------------------------------------------------------

@@ -48,6 +48,7 @@ class Recorders:
     def __init__(self, runs: Path, store: Tracking) -> None:
         self._runs, self._store = runs, store
         self._expected: dict[str, int] = {}  # runs that are not whole: the attempt last sent
+        self._open: set[str] = set()  # those that go on, whatever MLflow has of them
         self._families: list[str] = []
         self._guard = threading.Lock()
         self._over = threading.Event()
@@ -60,7 +61,14 @@ class Recorders:
         self._thread.start()
 
     def follow(self, run: str) -> None:
-        """Has a run followed, as soon as it has a folder, until MLflow has all of it."""
+        """Has a run followed that begins or goes on, as soon as it has a folder, until it is
+        settled and MLflow has all of it.
+        """
+        with self._guard:
+            self._open.add(run)
+            self._expected.setdefault(run, 0)
+
+    def _expect(self, run: str) -> None:
         with self._guard:
             self._expected.setdefault(run, 0)
 
@@ -70,8 +78,10 @@ class Recorders:
         """
         if several:
             self._families.append(run)
-        if not (self._runs / run / FACTS).is_file():
-            self._drop(run)
+        with self._guard:
+            self._open.discard(run)
+            if not (self._runs / run / FACTS).is_file():
+                self._expected.pop(run, None)
 
     @property
     def unsent(self) -> int:
@@ -92,7 +102,7 @@ class Recorders:
     def _look_again(self) -> None:
         with suppress(CheckpointError, OSError):
             for run in unsent_runs(Profile(runs=self._runs)):
-                self.follow(run)
+                self._expect(run)
         while not self._over.wait(LOOK_SECONDS):
             if self._process.is_gone:
                 self._process = RecorderProcess()
@@ -110,7 +120,7 @@ class Recorders:
             for run in unsent_runs(Profile(runs=self._runs)):
                 with suppress(CheckpointError):
                     if read_facts(self._runs / run).parent == parent:
-                        self.follow(run)
+                        self._expect(run)
 
     def _forget_sent(self, given_up: bool = False) -> None:
         """Has all runs sent anew that are not whole; or those alone that nobody records now."""
@@ -141,5 +151,7 @@ class Recorders:
                         self._expected[run] = facts.attempt
 
     def _drop(self, run: str) -> None:
+        """MLflow has all of a run, unless that goes on."""
         with self._guard:
-            self._expected.pop(run, None)
+            if run not in self._open:
+                self._expected.pop(run, None)
