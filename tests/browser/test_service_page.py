@@ -437,6 +437,11 @@ def test_ten_thousand_jobs_are_scrolled_through(
         page.evaluate("scrollTo(0, document.body.scrollHeight)")
         expect(page.locator(".rows .row").last).to_contain_text("job 00000")
         assert page.locator(".rows .row").count() < 60
+        page.locator(".rows .row a").last.click()
+        expect(page.get_by_role("heading", name="job 00000")).to_be_visible()
+        page.go_back()
+        expect(page.locator(".rows .row").last).to_contain_text("job 00000")
+        assert page.evaluate("scrollY") > 100_000
         assert longest < 200, "milliseconds, of which two busy cores take most"
         picture(page, "many")
 

@@ -21,6 +21,8 @@ const shell = new Shell({ logOut });
 let who: Who | null = null;
 let view: View | null = null;
 let shown = "";
+/** The view that was left last, if it can be come back to, with its address and how far it was scrolled. */
+let left: { view: View; hash: string; at: number } | null = null;
 
 function opener(place: Place): Open | null {
   const [first, second] = place.path;
@@ -32,21 +34,37 @@ function opener(place: Place): Open | null {
   return null;
 }
 
-function show(): void {
+/** Shows what the address names; `from` is the one that was left. */
+function show(from = ""): void {
   if (!who) return;
   const place = here();
   const open = opener(place);
   if (!open) {
     history.replaceState(null, "", links.jobs());
-    return show();
+    return show(from);
   }
   const name = place.path.slice(0, place.path[0] === "jobs" ? 2 : 1).join("/");
   shell.mark(place.path[0] ?? "", place.path.length);
   if (view && name === shown && view.moved?.(place)) return;
-  view?.close?.();
   shown = name;
-  view = open(place, who);
-  shell.show(view);
+  const kept = left;
+  left = null;
+  leave(from);
+  if (kept && kept.hash === location.hash) {
+    view = kept.view;
+    shell.show(view, kept.at);
+    view.back?.();
+  } else {
+    kept?.view.close?.();
+    view = open(place, who);
+    shell.show(view);
+  }
+}
+
+/** Ends the view that is seen, or keeps it for who comes back. */
+function leave(hash: string): void {
+  if (view?.back) left = { view, hash, at: scrollY };
+  else view?.close?.();
 }
 
 async function start(): Promise<void> {
@@ -79,7 +97,8 @@ function signedIn(user: Who): void {
 function askWho(reason?: string): void {
   who = null;
   view?.close?.();
-  view = null;
+  left?.view.close?.();
+  view = left = null;
   shown = "";
   live.stop();
   shell.greet(null);
@@ -98,7 +117,7 @@ addEventListener("hashchange", (event) => {
   // a link of `train service` that is opened in a tab that shows the page already
   if (/^#login=/.test(location.hash)) return location.reload();
   shell.closeHelp();
-  if (placeOf(new URL(event.newURL).hash).path.length) show();
+  if (placeOf(new URL(event.newURL).hash).path.length) show(new URL(event.oldURL).hash);
   else if (!location.hash.startsWith("#main")) go(links.jobs());
 });
 

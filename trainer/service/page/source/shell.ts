@@ -47,13 +47,15 @@ export class Shell {
         this.nav, this.person),
       this.banner, this.main, this.keys, noticeArea());
     live.watch(() => this.tellStanding());
+    history.scrollRestoration = "manual"; // views of other heights come and go at one address
   }
 
-  show(view: View): void {
+  /** Shows a view, from its top or as far down as it was. */
+  show(view: View, at = 0): void {
     document.title = view.title === "trainer" ? "trainer" : `${view.title} · trainer`;
     const first = !this.main.firstChild;
     fill(this.main, view.body);
-    scrollTo(0, 0);
+    scrollTo(0, at);
     // what has the focus is gone with the old view: the keyboard goes on where the new one begins
     if (!first && !this.main.contains(document.activeElement)) this.main.focus({ preventScroll: true });
     announce(view.title);

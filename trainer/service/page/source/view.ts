@@ -10,6 +10,8 @@ export interface View {
   moved?(place: Place): boolean;
   /** A key without a modifier was pressed outside of fields; true if it meant something here. */
   key?(key: string): boolean;
+  /** It is seen again, as it was left. A view that has this is kept while another one is seen. */
+  back?(): void;
   close?(): void;
 }
 

@@ -169,6 +169,7 @@ export function openJobs(place: Place, who: Who): View {
       else return false;
       return true;
     },
+    back: update,
     close: () => { list.close(); rows.close(); },
   };
 }

@@ -73,6 +73,7 @@ export class RowWindow {
   private top(): number { return this.box.getBoundingClientRect().top + scrollY; }
 
   private place(): void {
+    if (!this.box.isConnected) return; // another view is seen
     const list = this.list();
     const height = RowWindow.height;
     this.box.style.height = `${list.jobs.length * height}px`;
