@@ -16,6 +16,8 @@ import pytest
 from faults.served import Client, Served, serving
 from test_service_gate import raw
 
+from trainer.checkpoints.facts import RECORDED, Recorded, write_json
+
 
 class Handler(BaseHTTPRequestHandler):
     """Tells what came; `/mlflow/…/redirect` sends elsewhere, `long` sends much, `dies` nothing."""
@@ -189,3 +191,13 @@ def test_only_what_changes_something_is_written_down(served: Served) -> None:
     root.post(f"{API}/runs/delete")
     entries = [(each.target, each.user) for each in served.store.entries()]
     assert entries == [(f"{API}/runs/delete", "root")]
+
+
+def test_a_job_leads_to_its_run_there(served: Served) -> None:
+    client = served.client(served.token("root", "admin"))
+    job = client.submit().json()["id"]
+    assert client.get(f"/jobs/{job}").json()["links"]["mlflow"] is None
+    folder = served.desk.runs / job
+    folder.mkdir()
+    write_json(folder, RECORDED, Recorded("sqlite:///x", 1, "abc", "an experiment"))
+    assert client.get(f"/jobs/{job}").json()["links"]["mlflow"] == "/mlflow/#/runs/abc"

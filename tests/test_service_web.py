@@ -36,6 +36,13 @@ def ada(served: Served) -> Client:
     return served.client(served.token("ada"))
 
 
+@pytest.fixture(scope="module")
+def asker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """A client of one service for tests that change nothing."""
+    with serving(tmp_path_factory.mktemp("asked"), requests_per_second=1e9) as made:
+        yield made.client(made.token("ada"))
+
+
 def become(served: Served, job: str, state: Any, attempt: int | None = None, **fields: Any) -> Job:
     return served.store.change(job, state, "", attempt=attempt, mark=uuid4().hex, **fields)
 
@@ -130,10 +137,10 @@ def test_all_mistakes_are_told_and_nothing_is_queued(served: Served, ada: Client
     ],
 )  # fmt: skip
 def test_what_comes_in_wrong(
-    content: bytes, headers: Mapping[str, str], status: int, ada: Client
+    content: bytes, headers: Mapping[str, str], status: int, asker: Client
 ) -> None:
     for path in ("/jobs", "/check"):
-        answer = ada.post(path, content=content, headers=dict(headers))
+        answer = asker.post(path, content=content, headers=dict(headers))
         if path == "/check" and status == 422:
             assert answer.status_code == 200
         elif path == "/jobs" or b"p" not in content:
@@ -149,8 +156,8 @@ def test_what_comes_in_wrong(
      "after=x", "after=%00", "since=nan", "since=-1", "text=%00", "after=W10", "limit=1e9",
      "limit=" + "9" * 400],
 )  # fmt: skip
-def test_wrong_parameters(query: str, ada: Client) -> None:
-    answer = ada.get(f"/jobs?{query}")
+def test_wrong_parameters(query: str, asker: Client) -> None:
+    answer = asker.get(f"/jobs?{query}")
     assert answer.status_code == 400
     assert answer.json()["error"] == "usage"
     assert "pydantic" not in answer.text
@@ -158,10 +165,12 @@ def test_wrong_parameters(query: str, ada: Client) -> None:
 
 @pytest.mark.parametrize("value", [10**30, 1e999, "x", None, True, -1])
 @pytest.mark.parametrize("number", [10**30, -5, True])
-def test_a_cursor_of_one_s_own_making_breaks_nothing(value: Any, number: Any, ada: Client) -> None:
+def test_a_cursor_of_one_s_own_making_breaks_nothing(
+    value: Any, number: Any, asker: Client
+) -> None:
     for sort in ("-number", "name", "ended", "metrics.loss"):
         text = base64.urlsafe_b64encode(json.dumps([sort, value, number]).encode()).decode()
-        assert ada.get("/jobs", params={"sort": sort, "after": text}).status_code in (200, 400)
+        assert asker.get("/jobs", params={"sort": sort, "after": text}).status_code in (200, 400)
 
 
 def test_a_key_makes_a_request_count_once(served: Served, ada: Client) -> None:
@@ -489,8 +498,8 @@ def test_no_secret_of_an_address_is_shown(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["train", "sweep"])
-def test_schemas_of_specs(kind: str, ada: Client) -> None:
-    schema = ada.get(f"/schema?kind={kind}").json()
+def test_schemas_of_specs(kind: str, asker: Client) -> None:
+    schema = asker.get(f"/schema?kind={kind}").json()
     assert "Upload" in schema["$defs"]
 
 

@@ -126,9 +126,7 @@ def _told(request: Request, desk: Desk, job: Job) -> Response:
 def _page_of(desk: Desk, job: Job) -> str | None:
     """Where MLflow shows the run of a job, once it has it."""
     known = recorded_of(desk.folder(job))
-    if known is None or known.run_id is None or known.experiment is None:
-        return None
-    return f"/mlflow/#/experiments/{known.experiment}/runs/{known.run_id}"
+    return None if known is None or known.run_id is None else f"/mlflow/#/runs/{known.run_id}"
 
 
 @router.patch(
