@@ -8,10 +8,12 @@ somebody else.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import Any, Final, Protocol, TypeVar
 
+from trainer.data.misfits import MisfitError
 from trainer.engine import choose_engine
 from trainer.errors import DataError, Problem, SpecError, UsageError
 from trainer.network.cost import epoch_operations
@@ -142,7 +144,7 @@ class Checker:
         places = [*_places(spec)]
         wrong = [at for at, path in places if path not in sent and not self._may_be(path, folder)]
         if not wrong and self._data is not None:
-            wrong = [("data",) for path in data_files(spec) if not self._is_ours(path, sent)]
+            wrong = [("data",) for path in _found(spec) if not self._is_ours(path, sent)]
         problems = [spec.problem(at, _NOT_OURS, self._hint) for at in dict.fromkeys(wrong)]
         start = spec.model.init_from
         if start is not None and start.run is not None:
@@ -163,9 +165,8 @@ class Checker:
 
     def _may_be(self, path: str, folder: Path) -> bool:
         """Whether a path that was written can be one below the folder of data."""
-        if folder != self._data:
-            return False
-        return not PurePath(path).is_absolute() and ".." not in PurePath(path).parts
+        strange = path.startswith("~") or "://" in path or ".." in PurePath(path).parts
+        return folder == self._data and not strange and not PurePath(path).is_absolute()
 
     def _is_ours(self, path: Path, sent: list[str]) -> bool:
         """Whether a file that was found is no link, and lies behind none."""
@@ -319,7 +320,13 @@ def _places(spec: Spec) -> Iterator[tuple[Place, str]]:
 
 def _bytes(spec: Spec) -> int:
     """Of the files of a spec's data."""
-    try:
-        return sum(path.stat().st_size for path in data_files(spec))
-    except Exception:  # whatever a strange pattern meets; told when it is read
-        return 0
+    with suppress(OSError):
+        return sum(path.stat().st_size for path in _found(spec))
+    return 0
+
+
+def _found(spec: Spec) -> list[Path]:
+    """The files of a spec's data; none where one is not there, which is told when it is read."""
+    with suppress(OSError, ValueError, MisfitError):
+        return [*data_files(spec)]
+    return []
