@@ -13,6 +13,16 @@ export function number(value: number | null | undefined, digits = 4): string {
   return String(Number(value.toPrecision(digits)));
 }
 
+/** A number of an axis as pictures of runs have it: `0.01`, `20,000`, `10⁻⁵`, `2·10⁶`. */
+export function power(value: number): string {
+  const size = Math.abs(value);
+  if (value === 0 || (size >= 1e-3 && size < 1e5)) return number(value, 3);
+  const exponent = Math.floor(Math.log10(size) + 1e-9);
+  const digits = Number((value / 10 ** exponent).toPrecision(3));
+  const raised = String(exponent).replace(/[-\d]/g, (letter) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(letter)]!);
+  return `${digits === 1 ? "" : `${digits}·`}10${raised}`;
+}
+
 export const count = (value: number): string => value.toLocaleString("en");
 
 /** A count in few letters: `950`, `12.4k`, `3.1M`. */

@@ -11,7 +11,7 @@ const KEYS: readonly [string, string][] = [
   ["n", "new job"], ["j", "jobs"], ["s", "service"], ["/", "find a job by its name"],
   ["↑ ↓", "go through the jobs; Enter opens one"], ["x", "choose the job, to compare or stop it"],
   ["c", "compare the chosen jobs"], ["Ctrl Enter", "submit what is in the editor"],
-  ["Ctrl Space", "what could stand here, in the editor"], ["Esc, Tab", "leave the editor"],
+  ["Ctrl Space", "what could stand here, in the editor"], ["Esc Tab", "one after the other: leave the editor"],
   ["l", "logarithmic axis of the curves"], ["?", "this help"],
 ];
 

@@ -102,6 +102,7 @@ test("specs differ by the path of a value", () => {
 test("numbers, times and sizes are short", () => {
   assert.deepEqual([0.0691453, 1.23e-7, 12400, 0, NaN, null, 2e9].map((value) => page.number(value)),
     ["0.06915", "1.23e-7", "12,400", "0", "NaN", "–", "2.00e9"]);
+  assert.deepEqual([0.01, 20000, 1e-5, 2e6, 0, -3e-7].map(page.power), ["0.01", "20,000", "10⁻⁵", "2·10⁶", "0", "-3·10⁻⁷"]);
   assert.deepEqual([0.23, 12, 300, 7500, 360000].map(page.span), ["0.2 s", "12 s", "5 min", "2 h 5 min", "4 d"]);
   assert.deepEqual([512, 153600, 5e9].map(page.bytes), ["512 B", "150 KB", "4.66 GB"]);
 });

@@ -3,7 +3,7 @@
 import uPlot from "uplot";
 
 import { atFrame, fill, h, say, set } from "../dom";
-import { number } from "../format";
+import { number, power } from "../format";
 import { dashOf, lineColour, sample, tone, whenColoursChange } from "./colours";
 
 export type Points = readonly (readonly [number, number | null])[];
@@ -117,11 +117,11 @@ export class Chart {
       legend: { show: false },
       padding: [8, 16, 0, 0],
       cursor: { points: { size: 7 }, y: false, drag: { x: true, y: false }, sync: { key: this.across } },
-      scales: { x: { time: false, range: (_, low, high) => low === high ? [low, low + 1] : [low, high] }, y: log ? { distr: 3 } : {} },
+      scales: { x: { time: false, range: (plot, low, high) => plot.data[0].length === 1 ? [low, low + 1] : [low, high] }, y: log ? { distr: 3 } : {} },
       axes: [
         { ...axis, values: (_, ticks) => ticks.map((tick) => Number.isInteger(tick) ? tick.toLocaleString("en") : ""),
           size: 30, space: 60 },
-        { ...axis, values: (_, ticks) => ticks.map((tick) => tick === null ? "" : number(tick, 3)),
+        { ...axis, values: (_, ticks) => ticks.map((tick) => tick === null ? "" : power(tick)),
           size: (_, values) => 16 + 7 * Math.max(3, ...(values ?? []).map((value) => value?.length ?? 0)) },
       ],
       series: [{}, ...this.curves.map((curve): uPlot.Series => ({

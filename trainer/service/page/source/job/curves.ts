@@ -23,6 +23,7 @@ export class Curves {
 
   constructor(private job: Job) {
     this.element.append(h("h2", {}, "Curves"), this.grid, this.empty);
+    this.empty.hidden = true;
     this.stop = live.hear((event) => {
       if (event.job !== job.id || event.kind !== "progress") return;
       const { series } = event.data as ProgressData;

@@ -52,14 +52,14 @@ export class Head {
 
   private showFacts(job: Job): void {
     const running = job.state === "running" && job.started ? Date.now() / 1000 - job.started : null;
-    const left = running && job.epoch && job.epochs && job.seconds
-      ? (job.seconds / job.epoch) * (job.epochs - job.epoch) : null;
+    const trained = job.seconds || (job.attempt <= 1 ? running : null); // of later attempts the run knows more
+    const left = running && trained && job.epoch && job.epochs ? (trained / job.epoch) * (job.epochs - job.epoch) : null;
     const facts: [string, string | null | undefined][] = [
       ["steps", job.kind !== "train" ? null : job.cost.steps ? `${compact(job.step)} of ${compact(job.cost.steps)}` : job.step ? compact(job.step) : null],
       ["place", job.state === "queued" ? placeWords(job.place) : null],
       ["trained", job.seconds ? span(job.seconds) : running ? span(running) : null],
       ["left", left ? `about ${span(left)}` : null],
-      ["estimated", !isOver(job) && job.cost.seconds ? `about ${span(job.cost.seconds)}` : null],
+      ["estimated", !isOver(job) && !left && job.cost.seconds ? `about ${span(job.cost.seconds)}` : null],
       ["memory", job.cost.bytes ? bytes(job.cost.bytes) : null],
       ["priority", job.priority ? String(job.priority) : null],
       ["attempt", job.attempt > 1 ? String(job.attempt) : null],
