@@ -32,7 +32,7 @@ from .tally import Tally
 CAMPAIGNS: Final = (
     "truncations", "flips", "failures", "loads", "kills", "full", "runs", "recorder", "training",
     "disk", "server", "specs", "cells", "tables", "outputs", "trusted",
-    "sweeps", "cluster", "service", "postgres", "service-cluster", "service-disk",
+    "sweeps", "cluster", "service", "postgres", "service-cluster", "service-disk", "api",
 )  # fmt: skip
 SAMPLE: Final = 37
 """A sample takes one case of so many."""
@@ -121,6 +121,13 @@ def _disk(folder: Path, size: Size) -> Iterator[Tally]:
         yield runs.small_disk(folder, template, rooms)
 
 
+def _api(folder: Path, size: Size) -> Iterator[Tally]:
+    """Requests to the service; what makes them is imported for these alone."""
+    from . import api
+
+    yield api.campaign(folder, 300 if size.every > 1 else 10_000)
+
+
 def _template(folder: Path) -> Path:
     """A new MLflow database: made once and copied, since that takes seconds."""
     from mlflow import MlflowClient
@@ -159,6 +166,7 @@ ALL: Final[dict[str, Callable[[Path, Size], Iterator[Tally]]]] = {
         [service.on_a_cluster(folder, max(3, size.kills // 4))]
     ),
     "service-disk": lambda folder, _: iter([service.full_disk(folder)] if can_mount() else []),
+    "api": _api,
     "cluster": lambda folder, size: iter([sweeps.on_a_cluster(folder, max(2, size.kills // 20))]),
 }
 
