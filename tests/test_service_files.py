@@ -142,3 +142,4 @@ def test_a_run_that_has_ended_and_one_that_is_damaged(served: Served, ada: Clien
     (folder / "result.json").write_text("{}")
     answer = ada.get(f"/jobs/{job}/run")
     assert (answer.status_code, answer.json()["error"]) == (409, "conflict")
+    assert str(served.desk.runs) not in answer.text

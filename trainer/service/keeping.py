@@ -14,8 +14,9 @@ from trainer.checkpoints.disk import open_within
 from trainer.checkpoints.facts import read_facts, read_outcome, recorded_of
 from trainer.checkpoints.folder import FILES, JOURNAL, MODEL
 from trainer.checkpoints.journal import read_journal
+from trainer.errors import CheckpointError
 from trainer.service.records import Event, Job
-from trainer.service.refusals import Missing
+from trainer.service.refusals import Conflict, Missing
 from trainer.service.store import Store
 from trainer.training.events import EpochDone
 
@@ -95,14 +96,18 @@ def open_file(folder: Path, path: str) -> tuple[IO[bytes], int]:
 def outcome_of(folder: Path) -> dict[str, Any] | None:
     """How the run in this folder ended, and where MLflow has it; None where it did not end.
 
-    Raises `CheckpointError` where its files are damaged.
+    Raises `Conflict` where its files are damaged.
     """
-    outcome = read_outcome(folder)
-    if outcome is None:
-        return None
+    try:
+        outcome = read_outcome(folder)
+        if outcome is None:
+            return None
+        engine = read_facts(folder).engine
+    except CheckpointError:  # whose words name the folders of this machine
+        raise Conflict("the files of the run are damaged, or were changed") from None
     known = asdict(outcome)
     del known["curves"]
-    return known | {"mlflow": tracked(folder), "engine": read_facts(folder).engine}
+    return known | {"mlflow": tracked(folder), "engine": engine}
 
 
 def tracked(folder: Path) -> dict[str, Any] | None:
