@@ -147,7 +147,7 @@ def measure(database: str | None, jobs: int) -> Figures:
         _await_state(served, over, long["id"], "running")
         _submit(served, figures, jobs)
         _pages(served, figures, jobs)
-        _starts(served, figures, over, long["id"])
+        _starts(served, figures, long["id"])
         _recovery(served, figures)
         served.stop()
     return figures
@@ -189,8 +189,9 @@ def _pages(served: Served, figures: Figures, jobs: int) -> None:
                 served.ask(over, "GET", f"/jobs?limit=50&sort={sort}")
 
 
-def _starts(served: Served, figures: Figures, over: http.client.HTTPConnection, long: str) -> None:
+def _starts(served: Served, figures: Figures, long: str) -> None:
     """From the end of a job until the next one runs, as the journal of the service has it."""
+    over = served.connect()
     served.ask(over, "POST", f"/jobs/{long}/cancel")
     ended = 0
     while ended < STARTS:

@@ -62,6 +62,10 @@ def service(
         Path | None, typer.Option(metavar="FILE", help="The certificate, for HTTPS.")
     ] = None,
     tls_key: Annotated[Path | None, typer.Option(metavar="FILE", help="Its key.")] = None,
+    proxy: Annotated[
+        list[str] | None,
+        typer.Option("--proxy", metavar="ADDRESS", help="A proxy before it; repeatable."),
+    ] = None,
     profile: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A YAML file that says all of these.")
     ] = None,
@@ -87,7 +91,7 @@ def service(
             "workers": workers, "host": host, "port": port, "runs": runs, "database": database,
             "cluster": cluster, "tracking_uri": tracking_uri, "mlflow": mlflow,
             "hosts": tuple(allow) if allow else None, "data_folder": data, "tls_cert": tls_cert,
-            "tls_key": tls_key,
+            "tls_key": tls_key, "proxies": tuple(proxy) if proxy else None,
         },
     )  # fmt: skip
     _serve(settings, drain)

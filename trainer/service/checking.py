@@ -42,6 +42,7 @@ UPLOADS: Final = "uploads"
 CHECK_BYTES: Final = 32 * 2**20
 """Larger data are first read by the worker."""
 SHELF: Final = 32
+COUNTED: Final = 256
 STEP_SECONDS: Final = 5e-6
 SPEED: Final = 3e9
 """Operations a second, until this service has trained something."""
@@ -95,6 +96,7 @@ class Checker:
         self._data = settings.data_folder.absolute() if settings.data_folder else None
         self._belongings, self._speed = belongings, speed
         self._shelf = Shelf(most=SHELF)
+        self._counted: dict[str, int] = {}
 
     def check(
         self,
@@ -217,13 +219,28 @@ class Checker:
         return self._belongings.run(user, run.id)
 
     def _cost(self, prepared: Prepared) -> Cost:
-        data, epochs = prepared.dataset, prepared.spec.sgd.epochs
-        measured = 0 if data.validation is None else len(data.validation)
-        each = epoch_operations(
-            prepared.training, len(data.train), prepared.batch_size, measured
-        )  # fmt: skip
+        epochs = prepared.spec.sgd.epochs
         steps = epochs * prepared.steps_per_epoch
-        return self._of(steps, epochs * each, prepared.memory.total)
+        return self._of(steps, epochs * self._operations(prepared), prepared.memory.total)
+
+    def _operations(self, prepared: Prepared) -> int:
+        """Those of an epoch. The same networks come again and again, with other seeds and rates:
+        the graph that trains one is not made for each of them.
+        """
+        data, sgd = prepared.dataset, prepared.spec.sgd
+        measured = 0 if data.validation is None else len(data.validation)
+        shape = repr((
+            [(node.op, node.inputs, node.shape) for node in prepared.model],
+            sgd.model_dump_json(exclude={"learning_rate", "schedule", "epochs"}),
+            len(data.train), prepared.batch_size, measured,
+        ))  # fmt: skip
+        if shape not in self._counted:
+            if len(self._counted) > COUNTED:
+                self._counted.clear()
+            self._counted[shape] = epoch_operations(
+                prepared.training, len(data.train), prepared.batch_size, measured
+            )
+        return self._counted[shape]
 
     def _of(self, steps: int, operations: int, memory: int, runs: int = 1) -> Cost:
         speed = self._speed() or SPEED

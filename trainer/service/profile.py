@@ -76,6 +76,8 @@ class ServiceProfile(Declaration):
     """The certificate, for HTTPS; relative to the profile."""
     tls_key: Name | None = None
     """Its key."""
+    proxies: Annotated[tuple[Name, ...], Field(strict=False)] | None = None
+    """The addresses of proxies, which say who asks and whether by HTTPS."""
     save_every: Duration | None = None
     """How often running jobs are saved."""
     quotas: QuotaSpec = QuotaSpec()
@@ -92,7 +94,8 @@ class ServiceProfile(Declaration):
             "runs": self._beside(self.runs), "database": self.database, "cluster": self.cluster,
             "tracking_uri": self.tracking_uri, "mlflow": self.mlflow,
             "data_folder": self._beside(self.data), "tls_cert": self._beside(self.tls_cert),
-            "tls_key": self._beside(self.tls_key), "save_every": self.save_every,
+            "tls_key": self._beside(self.tls_key), "proxies": self.proxies,
+            "save_every": self.save_every,
             "queued_per_user": quotas.queued, "running_per_user": quotas.running,
             "data_per_user": quotas.data and bytes_of(quotas.data),
             "seconds_per_user": quotas.time and seconds_of(quotas.time),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 import tempfile
 import threading
 import time
@@ -39,6 +40,8 @@ FIRST: Final = User("admin", "admin", "first")
 TELL_SECONDS: Final = 10.0
 """So long the recorder may take, when the service ends, for what MLflow has not yet."""
 LOOK_SECONDS: Final = 0.1
+SWITCH_SECONDS: Final = 0.0005
+"""So soon a thread that checks a spec lets others have their turn, who are to answer."""
 UI_SECONDS: Final = 5.0
 """MLflow's server is started again after so long, where it is lost."""
 
@@ -115,6 +118,7 @@ class Service:
 
     def start(self) -> None:
         """Begins to answer and to train."""
+        sys.setswitchinterval(SWITCH_SECONDS)
         self._recorders.start()
         self.work.start()
         self._web.start()
@@ -150,7 +154,8 @@ class Service:
 def bound(settings: Settings) -> socket.socket:
     """The socket that the service listens on. Raises `UsageError` where it cannot."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    made = socket.socket(family, socket.SOCK_STREAM)
+    # with TCP said, asyncio has small answers sent at once
+    made = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         made.bind((settings.host, settings.port))
@@ -173,7 +178,8 @@ class _Web(uvicorn.Server):
         super().__init__(uvicorn.Config(
             app, log_level="error", access_log=False, lifespan="on", timeout_graceful_shutdown=5,
             ssl_certfile=str(cert) if cert else None, ssl_keyfile=str(key) if key else None,
-            server_header=False, date_header=True,
+            server_header=False, proxy_headers=bool(settings.proxies),
+            forwarded_allow_ips=list(settings.proxies),
         ))  # fmt: skip
         self._feed: Feed = app.state.feed
         self._listening = listening

@@ -15,6 +15,8 @@ class Settings:
     `runs`; specs may name files below `data_folder`, if there is one. `workers` processes train,
     or as many slots of the Dask cluster `cluster`; MLflow is told at `tracking_uri`.
 
+    What a proxy says of who asks is believed where it comes from one of the addresses `proxies`.
+
     A user may have so many jobs queued and running, bytes of uploads, and seconds of training a
     day; None is no limit. A run is saved every `save_every`.
     """
@@ -30,6 +32,7 @@ class Settings:
     data_folder: Path | None = None
     tls_cert: Path | None = None
     tls_key: Path | None = None
+    proxies: tuple[str, ...] = ()
     mlflow: bool = True
     queued_per_user: int | None = 20_000
     running_per_user: int | None = None

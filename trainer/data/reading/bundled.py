@@ -12,6 +12,7 @@ import gzip
 import importlib.util
 import io
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -83,13 +84,19 @@ _READERS: Final[Mapping[str, Callable[[], tuple[Array, tuple[str, ...] | None]]]
 }
 
 
+@cache
+def _contents(name: str) -> tuple[Array, tuple[str, ...] | None]:
+    """Read once in a process: who checks specs one after the other meets the same few again."""
+    return _READERS[name]()
+
+
 def read_bundled(name: str, data: DataSpec, goal: Goal) -> Table:
     """The data set as a table; its columns are the features and `target`.
 
     Raises `MisfitError` when the installed scikit-learn does not hold the data.
     """
     try:
-        values, names = _READERS[name]()
+        values, names = _contents(name)
     except (OSError, ValueError) as error:
         message = f"the installed scikit-learn does not hold the data set '{name}' ({error})"
         hint = "install the pinned versions: pip install -r requirements.lock"
@@ -107,4 +114,4 @@ def read_bundled(name: str, data: DataSpec, goal: Goal) -> Table:
             chosen, classes = codes.astype(np.int64), names
         else:
             chosen, classes = encode_classes(codes)
-    return from_matrix(columns, values, roles, chosen, classes, data, origin)
+    return from_matrix(columns, values.copy(), roles, chosen, classes, data, origin)
