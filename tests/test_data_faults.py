@@ -482,6 +482,7 @@ def test_scikit_learn_without_its_data(
     write_spec: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bundled, "_folder", lambda: Path("nowhere"))
+    bundled._contents.cache_clear()
     with pytest.raises(DataError) as caught:
         load(Row("", None, "", "logistic", 3, data={"source": "iris"}), write_spec)
     assert tell(caught.value) == (
