@@ -7,6 +7,7 @@ export class Options {
   readonly element: HTMLElement;
   private readonly kind: HTMLSelectElement;
   private readonly folds = h("input", { type: "number", min: 2, max: 100, value: 5, id: "folds" });
+  private readonly kindBox: HTMLElement;
   private readonly foldsBox: HTMLElement;
   private readonly priority = h("input", { type: "number", value: 0, min: -1000, max: 1000, id: "priority" });
   private readonly again = h("input", { type: "checkbox" });
@@ -15,6 +16,7 @@ export class Options {
   constructor(changed: () => void) {
     this.kind = h("select", { id: "kind" },
       h("option", { value: "train" }, "once"), h("option", { value: "crossval" }, "once a fold"));
+    this.kindBox = h("label", {}, "Train ", this.kind);
     this.foldsBox = h("label", { hidden: true }, "folds ", this.folds);
     this.kind.addEventListener("change", () => {
       this.foldsBox.hidden = this.kind.value !== "crossval";
@@ -22,7 +24,7 @@ export class Options {
     });
     for (const field of [this.folds, this.again]) field.addEventListener("change", changed);
     this.element = h("div", { class: "options" },
-      h("label", {}, "Train ", this.kind), this.foldsBox,
+      this.kindBox, this.foldsBox,
       h("label", { title: "Of your jobs those with a higher one come first" }, "priority ", this.priority),
       h("label", { title: "Train it though the same was trained before" }, this.again, "again"));
   }
@@ -30,7 +32,7 @@ export class Options {
   /** A sweep says in its own text how it is trained. */
   isSweep(sweep: boolean): void {
     this.sweep = sweep;
-    this.kind.disabled = sweep;
+    this.kindBox.hidden = sweep;
     this.foldsBox.hidden = sweep || this.kind.value !== "crossval";
   }
 

@@ -46,6 +46,13 @@ export class MetricMenu {
     this.element.addEventListener("keydown", (event) => {
       if (event.key === "Escape") { this.element.open = false; this.element.querySelector("summary")?.focus(); }
     });
+    const outside = (event: Event): void => {
+      if (!this.element.contains(event.target as Node)) this.element.open = false;
+    };
+    this.element.addEventListener("toggle", () => {
+      if (this.element.open) document.addEventListener("pointerdown", outside);
+      else document.removeEventListener("pointerdown", outside);
+    });
     this.show();
   }
 
