@@ -19,9 +19,10 @@ from trainer import train as train_here
 from trainer.checkpoints.folder import JOURNAL
 from trainer.checkpoints.journal import Journal, read_journal
 from trainer.errors import MachineError
-from trainer.service.checking import UPLOADS, Checker
+from trainer.service.checking import Checker
 from trainer.service.desk import Asked, Desk
 from trainer.service.records import Job, User
+from trainer.service.sending import UPLOADS
 from trainer.service.serve import Belongings
 from trainer.service.settings import Settings
 from trainer.service.states import OVER

@@ -156,8 +156,10 @@ def too_wide(page: Page) -> list[str]:
       };
       return [`${document.documentElement.scrollWidth} of ${innerWidth} at ${location.hash}`,
         ...document.querySelectorAll('body *')]
-        .filter(each => typeof each === 'string' || each.getBoundingClientRect().right > innerWidth && !clipped(each))
-        .map(each => typeof each === 'string' ? each : `${each.tagName}.${each.className} to ${each.getBoundingClientRect().right}`);
+        .filter(each => typeof each === 'string'
+          || each.getBoundingClientRect().right > innerWidth && !clipped(each))
+        .map(each => typeof each === 'string' ? each
+          : `${each.tagName}.${each.className} to ${each.getBoundingClientRect().right}`);
     }""")
     return list(found)
 

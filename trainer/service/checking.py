@@ -21,7 +21,7 @@ from trainer.network.summary import layer_rows
 from trainer.runs.known import Decided, find_known
 from trainer.runs.prepare import Prepared
 from trainer.service.records import Cost, Kind
-from trainer.service.sending import PARTS, with_uploads
+from trainer.service.sending import PARTS, UPLOADS, with_uploads, without_folders
 from trainer.service.settings import Settings
 from trainer.spec.declaration import in_order
 from trainer.spec.document import Map
@@ -37,8 +37,6 @@ from trainer.workers.shelf import Shelf, data_files
 
 LABEL: Final = "spec.yaml"
 """What a spec that was sent is called in messages."""
-UPLOADS: Final = "uploads"
-"""The folder of files that were sent, below that of runs."""
 CHECK_BYTES: Final = 32 * 2**20
 """Larger data are first read by the worker."""
 SHELF: Final = 32
@@ -190,10 +188,7 @@ class Checker:
         ])  # fmt: skip
 
     def _shown(self, text: Any) -> Any:
-        for folder in filter(None, (self._uploads, self._data)):
-            if text is not None:
-                text = text.replace(f"{folder}/", "").replace(str(folder), "the folder of data")
-        return text
+        return text and without_folders(text, filter(None, (self._uploads, self._data)))
 
     # What it takes --------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from trainer.checkpoints.journal import read_journal
 from trainer.errors import CheckpointError
 from trainer.service.records import Event, Job
 from trainer.service.refusals import Conflict, Missing
+from trainer.service.sending import UPLOADS, without_folders
 from trainer.service.store import Store
 from trainer.training.events import EpochDone
 
@@ -105,9 +106,18 @@ def outcome_of(folder: Path) -> dict[str, Any] | None:
         engine = read_facts(folder).engine
     except CheckpointError:  # whose words name the folders of this machine
         raise Conflict("the files of the run are damaged, or were changed") from None
-    known = asdict(outcome)
+    known = _clean(asdict(outcome), folder.absolute().parent)
     del known["curves"]
     return known | {"mlflow": tracked(folder), "engine": engine}
+
+
+def _clean(value: Any, runs: Path) -> Any:
+    """What a run says of itself, without the folders of this machine."""
+    if isinstance(value, str):
+        return without_folders(value, (runs / UPLOADS, runs))
+    if isinstance(value, dict):
+        return {key: _clean(each, runs) for key, each in value.items()}
+    return [_clean(each, runs) for each in value] if isinstance(value, list) else value
 
 
 def tracked(folder: Path) -> dict[str, Any] | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +20,8 @@ from trainer.errors import Problem
 from trainer.spec.document import List, Map, Mark, Node, Scalar
 from trainer.spec.messages import describe, near_or_all
 
+UPLOADS: Final = "uploads"
+"""The folder of files that were sent, below that of runs."""
 PARTS: Final = ("validation", "test")
 """Keys of `data` whose value is a file."""
 _SHA256: Final = re.compile("[0-9a-f]{64}")
@@ -46,6 +48,13 @@ def with_uploads(root: Map, folder: Path, has: Callable[[str], bool]) -> Sent:
     its SHA-256 has sent all of it.
     """
     return _Uploads(folder, has).put_into(root)
+
+
+def without_folders(text: str, folders: Iterable[Path]) -> str:
+    """What was said of files, without the folders of this machine."""
+    for folder in folders:
+        text = text.replace(f"{folder}/", "").replace(str(folder), "its folder")
+    return text
 
 
 def drop_names(folder: Path, sha256: str) -> None:

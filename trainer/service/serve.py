@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -19,9 +19,10 @@ from fastapi import FastAPI
 from trainer.errors import UsageError
 from trainer.machine import available_cores
 from trainer.runs.profile import Profile
-from trainer.service.checking import UPLOADS, Checker
+from trainer.service.checking import Checker
 from trainer.service.desk import Desk
 from trainer.service.records import User
+from trainer.service.sending import UPLOADS
 from trainer.service.settings import Settings
 from trainer.service.store import Database, Store
 from trainer.service.web.app import create_app
@@ -84,11 +85,14 @@ class Service:
         count = settings.workers or available_cores()
         self.work = Dispatcher(
             self.store, runs, make_slots(count, settings.cluster, runs), self._recorders,
-            most=settings.running_per_user, tracking=tracking.uri, cluster=settings.cluster,
+            most=settings.running_per_user,
+            hidden=[settings.data_folder.absolute()] if settings.data_folder else [],
+            tracking=tracking.uri, cluster=settings.cluster,
             threads=max(1, available_cores() // count), save_every=settings.save_every,
         )  # fmt: skip
         checker = Checker(settings, Belongings(self.store), lambda: self.store.speed("process"))
-        self.desk = Desk(self.store, checker, self.work, settings)
+        shown = replace(settings, tracking_uri=tracking.shown)
+        self.desk = Desk(self.store, checker, self.work, shown)
         self._ui = _Ui(tracking) if settings.mlflow else None
         app = create_app(
             self.desk, mlflow=f"unix:{self._ui.socket}" if self._ui else None,

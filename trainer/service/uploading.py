@@ -24,11 +24,10 @@ from trainer.checkpoints.disk import flush, flush_folder, hash_within, is_regula
 from trainer.errors import DataError, MachineError, UsageError
 from trainer.service.records import Upload, User
 from trainer.service.refusals import Conflict, Forbidden, Missing, Quota, TooLarge
-from trainer.service.sending import drop_names
+from trainer.service.sending import UPLOADS, drop_names
 from trainer.service.settings import Settings
 from trainer.service.store import Store
 
-FOLDER: Final = "uploads"
 _SHA256: Final = re.compile("[0-9a-f]{64}")
 
 
@@ -76,7 +75,7 @@ class Uploads:
 
     def __init__(self, store: Store, settings: Settings, clock: Callable[[], float]) -> None:
         self._store, self._settings, self._clock = store, settings, clock
-        self.folder: Path = settings.runs / FOLDER
+        self.folder: Path = settings.runs / UPLOADS
         self._lock = threading.Lock()
         self._pieces: dict[str, Piece] = {}
 

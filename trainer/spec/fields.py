@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from inspect import cleandoc, getsource
 from itertools import pairwise
 from textwrap import dedent
+from threading import Lock
 from typing import Annotated, Any, Final, TypeAlias, TypeVar
 
 from pydantic import (
@@ -52,12 +53,17 @@ class Strict(BaseModel):
         return found
 
 
+_PARSING: Final = Lock()
+"""Python 3.11 parses wrongly in several threads at once."""
+
+
 def _texts_below(model: type[Strict]) -> dict[str, str]:
     """The text below each attribute of the model, its own and those that it inherits."""
     found: dict[str, str] = {}
     for each in reversed(model.__mro__):
         if issubclass(each, Strict):
-            (definition,) = ast.parse(dedent(getsource(each))).body
+            with _PARSING:
+                (definition,) = ast.parse(dedent(getsource(each))).body
             assert isinstance(definition, ast.ClassDef)
             for attribute, below in pairwise(definition.body):
                 match attribute, below:

@@ -18,6 +18,7 @@ from typing import Any, Final, Protocol
 
 from trainer.errors import MachineError
 from trainer.service.records import Job, Wish
+from trainer.service.sending import UPLOADS, without_folders
 from trainer.service.states import OVER, State
 from trainer.service.store import NotAllowed, Stale, Store
 from trainer.service.work.errands import Errand
@@ -76,11 +77,15 @@ class Dispatcher:
         recorders: Recording,
         *,
         most: int | None = None,
+        hidden: Sequence[Path] = (),
         **how: Any,
     ) -> None:
-        """A user has at most so many jobs running; `how` is that of `Errand`."""
+        """A user has at most so many jobs running; `how` is that of `Errand`, and reasons do not
+        name the folders `hidden`.
+        """
         self._store, self._runs, self._recorders = store, runs.absolute(), recorders
         self._most, self._how = most, how
+        self._hidden = (self._runs / UPLOADS, self._runs, *hidden)
         self._places = [_Place(f"worker-{i + 1}", make) for i, make in enumerate(slots)]
         self._news = threading.Condition()
         self._claiming = threading.Lock()
@@ -224,7 +229,8 @@ class Dispatcher:
         """Settles an attempt, however long the database is away; a stale one counts for nothing."""
         with suppress(Stale, NotAllowed), self._claiming:
             now = self._patiently(lambda: self._store.change(
-                job.id, verdict.to, verdict.reason, attempt=attempt, mark=mark, **verdict.fields
+                job.id, verdict.to, without_folders(verdict.reason, self._hidden),
+                attempt=attempt, mark=mark, **verdict.fields,
             ))  # fmt: skip
             if now.wish is not None and now.state in ("queued", "waiting"):
                 # it was asked for after the worker had answered

@@ -117,7 +117,7 @@ def thinned(items: list[Any], most: int) -> list[Any]:
 
 class _SweepWatch:
     """Looks at the log of a sweep: trials that have ended are its epochs, and decisions its steps;
-    the best value so far is its series.
+    the best value so far, at any rung, is its series.
     """
 
     def __init__(self, job: Job, runs: Path) -> None:
@@ -137,9 +137,10 @@ class _SweepWatch:
         self._size = len(entries)
         done = sum(place.ended for place in course.places)
         objective = self._spec.objective.objective
-        best = min((place.loss for place in course.places), default=math.inf)
+        losses = (loss for place in course.places for loss in place.losses.values())
+        best = min(losses, default=math.inf)
         metrics = {objective.metric: objective.loss(best)} if math.isfinite(best) else {}
-        series = {f"best {name}": [[float(done), value]] for name, value in metrics.items()}
+        series = {f"best_{name}": [[float(done), value]] for name, value in metrics.items()}
         return Progress(len(entries), done, len(entries), metrics, series)
 
 
