@@ -106,7 +106,7 @@ def outcome_of(folder: Path) -> dict[str, Any] | None:
         engine = read_facts(folder).engine
     except CheckpointError:  # whose words name the folders of this machine
         raise Conflict("the files of the run are damaged, or were changed") from None
-    known = _clean(asdict(outcome), folder.absolute().parent)
+    known: dict[str, Any] = _clean(asdict(outcome), folder.absolute().parent)
     del known["curves"]
     return known | {"mlflow": tracked(folder), "engine": engine}
 
