@@ -552,6 +552,7 @@ def test_a_session_ends_with_its_token_its_time_and_its_user(served: Served) -> 
             assert admin.ask("DELETE", f"/tokens/{name}").status_code == 204
         else:
             served.clock.now += 168 * 3600 + 1
+            served.ticks.now += 168 * 3600 + 1
         assert served.client().get("/jobs", headers=cookie(secret)).status_code == 401
 
 
@@ -695,7 +696,7 @@ def test_what_cannot_be_written_down_is_not_said_to_be_well(
         raise StoreAway("the database is away")
 
     client = served.client(served.token("ada"))
-    monkeypatch.setattr(served.store, "audit", away)
+    monkeypatch.setattr(served.store, "auditing", away)
     answer = client.submit()
     assert answer.status_code == 500
     assert answer.json()["error"] == "internal"

@@ -7,6 +7,8 @@ somebody else.
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -17,6 +19,7 @@ from trainer.data.misfits import MisfitError
 from trainer.engine import choose_engine
 from trainer.errors import DataError, Problem, SpecError, UsageError
 from trainer.network.cost import epoch_operations
+from trainer.network.magnitudes import check_magnitudes
 from trainer.network.summary import layer_rows
 from trainer.runs.known import Decided, find_known
 from trainer.runs.prepare import Prepared
@@ -30,20 +33,22 @@ from trainer.spec.fields import as_tuple
 from trainer.spec.loader import is_sketch, is_sweep, read_root
 from trainer.spec.schema import Spec
 from trainer.spec.sources import FileSource, NpySource
-from trainer.sweeps.checking import check_trials
+from trainer.sweeps.checking import NUMBERS_ALONE, check_trials
 from trainer.sweeps.declaration import SweepSpec
 from trainer.sweeps.folds import plan_folds
-from trainer.workers.shelf import Shelf, data_files
+from trainer.workers.shelf import Shelf, are_settled, data_files, identity
 
 LABEL: Final = "spec.yaml"
 """What a spec that was sent is called in messages."""
 CHECK_BYTES: Final = 32 * 2**20
 """Larger data are first read by the worker."""
 SHELF: Final = 32
-COUNTED: Final = 256
+FITS: Final = 512
 STEP_SECONDS: Final = 5e-6
 SPEED: Final = 3e9
 """Operations a second, until this service has trained something."""
+SPEED_SECONDS: Final = 10.0
+"""So long it counts, before the store is asked anew."""
 START_SECONDS: Final = 0.2
 
 _NOT_OURS: Final = "this file is none that the service may read"
@@ -83,6 +88,35 @@ class Checked:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Fits:
+    """What is known of a spec once it was held against its data: their hash, the rows of the
+    model's table, the steps and the operations of an epoch, bytes of memory.
+    """
+
+    data_sha256: str
+    layers: tuple[dict[str, Any], ...]
+    steps: int
+    operations: int
+    memory: int
+    notes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, prepared: Prepared) -> Fits:
+        """That of a spec that was prepared."""
+        data = prepared.dataset
+        measured = 0 if data.validation is None else len(data.validation)
+        operations = epoch_operations(
+            prepared.training, len(data.train), prepared.batch_size, measured
+        )
+        names = ("name", "activation", "shape", "parameters")
+        rows = layer_rows(prepared.spec, prepared.model)
+        return cls(
+            data.sha256, tuple(dict(zip(names, row, strict=True)) for row in rows),
+            prepared.steps_per_epoch, operations, prepared.memory.total, tuple(data.notes),
+        )  # fmt: skip
+
+
 class Checker:
     """Checks specs; data that were read for one are kept for the next."""
 
@@ -93,8 +127,10 @@ class Checker:
         self._uploads = self._runs / UPLOADS
         self._data = settings.data_folder.absolute() if settings.data_folder else None
         self._belongings, self._speed = belongings, speed
+        self._speed_is: float | None = None
+        self._speed_until = 0.0
         self._shelf = Shelf(most=SHELF)
-        self._counted: dict[str, int] = {}
+        self._known_fits: dict[str, Fits] = {}
 
     def check(
         self,
@@ -196,15 +232,42 @@ class Checker:
         checked = Checked("train", spec.name, text, spec.resolved(), file, epochs=spec.sgd.epochs)
         if spec.data.stream or _bytes(spec) > CHECK_BYTES:
             return replace(checked, notes=("the data are large: a worker checks them",))
-        prepared = self._shelf.prepare(spec)
-        engine = choose_engine("auto")
-        decided = Decided(spec.sha256, prepared.dataset.sha256, engine)
-        names = ("name", "activation", "shape", "parameters")
-        layers = [dict(zip(names, row, strict=True)) for row in layer_rows(spec, prepared.model)]
+        check_magnitudes(spec)
+        fits = self._fits(spec)
+        decided = Decided(spec.sha256, fits.data_sha256, choose_engine("auto"))
+        epochs = spec.sgd.epochs
         return replace(
-            checked, fingerprint=decided.key, cost=self._cost(prepared), layers=layers,
-            known=self._known(decided, user), notes=prepared.dataset.notes,
+            checked, fingerprint=decided.key, known=self._known(decided, user), notes=fits.notes,
+            layers=[dict(row) for row in fits.layers],
+            cost=self._of(epochs * fits.steps, epochs * fits.operations, fits.memory),
         )  # fmt: skip
+
+    def _fits(self, spec: Spec) -> Fits:
+        """What is known of the spec with its data. The same comes again and again, with other
+        names, rates and seeds, and is not worked out for each of them. (What goes wrong with the
+        split of one seed alone, as a class of which no row trains, is told by the worker.)
+        """
+        key = self._key(spec)
+        if key is None or key not in self._known_fits:
+            fits = Fits.of(self._shelf.prepare(spec))
+            if key is None:
+                return fits
+            if len(self._known_fits) >= FITS:
+                self._known_fits.clear()
+            self._known_fits[key] = fits
+        return self._known_fits[key]
+
+    def _key(self, spec: Spec) -> str | None:
+        """What all of that depends on; None where it cannot be told."""
+        files = identity(spec)
+        if files is None or not are_settled(files):
+            return None
+        values = spec.resolved()
+        for name in ("name", "seed", "tracking"):
+            values.pop(name, None)
+        values["sgd"] = {k: v for k, v in values["sgd"].items() if k not in NUMBERS_ALONE}
+        values["sgd"]["momentum"] = spec.sgd.momentum > 0
+        return json.dumps([spec.file, files, values], default=str)
 
     def _known(self, decided: Decided, user: str) -> str | None:
         """The user's run that has trained the same."""
@@ -213,34 +276,15 @@ class Checker:
             return None
         return self._belongings.run(user, run.id)
 
-    def _cost(self, prepared: Prepared) -> Cost:
-        epochs = prepared.spec.sgd.epochs
-        steps = epochs * prepared.steps_per_epoch
-        return self._of(steps, epochs * self._operations(prepared), prepared.memory.total)
-
-    def _operations(self, prepared: Prepared) -> int:
-        """Those of an epoch. The same networks come again and again, with other seeds and rates:
-        the graph that trains one is not made for each of them.
-        """
-        data, sgd = prepared.dataset, prepared.spec.sgd
-        measured = 0 if data.validation is None else len(data.validation)
-        shape = repr((
-            [(node.op, node.inputs, node.shape) for node in prepared.model],
-            sgd.model_dump_json(exclude={"learning_rate", "schedule", "epochs"}),
-            len(data.train), prepared.batch_size, measured,
-        ))  # fmt: skip
-        if shape not in self._counted:
-            if len(self._counted) > COUNTED:
-                self._counted.clear()
-            self._counted[shape] = epoch_operations(
-                prepared.training, len(data.train), prepared.batch_size, measured
-            )
-        return self._counted[shape]
-
     def _of(self, steps: int, operations: int, memory: int, runs: int = 1) -> Cost:
-        speed = self._speed() or SPEED
+        speed = self._present_speed() or SPEED
         seconds = runs * START_SECONDS + steps * STEP_SECONDS + operations / speed
         return Cost(steps, operations, memory, round(seconds, 2))
+
+    def _present_speed(self) -> float | None:
+        if time.monotonic() >= self._speed_until:
+            self._speed_is, self._speed_until = self._speed(), time.monotonic() + SPEED_SECONDS
+        return self._speed_is
 
     def _folds(self, one: Checked, spec: Spec, options: Mapping[str, Any]) -> Checked:
         plan = plan_folds(spec, options.get("folds"))

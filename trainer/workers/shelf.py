@@ -51,7 +51,7 @@ class Shelf:
 
     def load(self, spec: Spec, told: Reading) -> Dataset:
         """What `load_dataset` does."""
-        files = None if spec.data.stream else _identity(spec)
+        files = None if spec.data.stream else identity(spec)
         if files is None:
             return load_dataset(spec, told)
         key = _decides(spec)
@@ -63,7 +63,7 @@ class Shelf:
                 self._kept.move_to_end(key)
             return dataset
         dataset = load_dataset(spec, told)
-        if _are_settled(files):
+        if are_settled(files):
             self._keep(key, files, dataset)
         return dataset
 
@@ -98,7 +98,7 @@ def _decides(spec: Spec) -> str:
     return json.dumps(parts, sort_keys=True, default=str)
 
 
-def _identity(spec: Spec) -> Identity | None:
+def identity(spec: Spec) -> Identity | None:
     """The files of the spec's data, as they are; None where that cannot be told."""
     try:
         return tuple(_entry(path) for path in data_files(spec))
@@ -111,7 +111,8 @@ def _entry(path: Path) -> tuple[str, int, int, int, int]:
     return str(path), about.st_size, about.st_mtime_ns, about.st_ctime_ns, about.st_ino
 
 
-def _are_settled(files: Identity) -> bool:
+def are_settled(files: Identity) -> bool:
+    """Whether files that look the same later are the same."""
     latest = max((max(entry[2], entry[3]) for entry in files), default=0)
     return time.time_ns() - latest > SETTLED_SECONDS * 1e9
 

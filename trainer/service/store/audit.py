@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from concurrent.futures import Future
 from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, insert, select, update
@@ -32,6 +33,12 @@ class Audit(Part):
 
     def audit(self, user: str, action: str, target: str, detail: Mapping[str, Any]) -> None:
         """Writes a line."""
+        self.auditing(user, action, target, detail).result()
+
+    def auditing(
+        self, user: str, action: str, target: str, detail: Mapping[str, Any]
+    ) -> Future[None]:
+        """Begins to write a line: for who waits for it without a thread."""
         time, mark = self._clock(), new_mark()
         said = storable({"user": user, "action": action, "target": target, "detail": detail})
 
@@ -45,7 +52,7 @@ class Audit(Part):
             connection.execute(insert(audit), row)
             connection.execute(update(audit_head).values(lines=number, hash=hash_))
 
-        self._db.write(write)
+        return self._db.writing(write)
 
     def entries(self, after: int = 0, limit: int = 500) -> list[Entry]:
         """The first lines behind the number `after`."""

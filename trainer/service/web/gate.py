@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import time
+from asyncio import wrap_future
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -55,6 +56,13 @@ class Credential:
     cookie: bool = False
 
 
+ACCESS: Final = ("/tokens", "/session")
+"""Where it is changed who comes in."""
+KNOWN_SECONDS: Final = 1.0
+"""So long a token that was taken from us beside this server may still let somebody in."""
+MOST_KNOWN: Final = 1000
+
+
 class Gate:
     """The outermost middleware."""
 
@@ -67,6 +75,8 @@ class Gate:
         rate, logins = settings.requests_per_second, settings.logins_per_minute
         self._requests = Buckets(rate, rate, clock)
         self._failures = Buckets(logins / 60, logins, clock)
+        self._clock = clock
+        self._known: dict[Credential, tuple[User, float]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Lets a request in, or answers it."""
@@ -78,7 +88,7 @@ class Gate:
             await send({"type": "websocket.close", "code": 1008})
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        answer = _Answer(scope, send, self._desk)
+        answer = _Answer(scope, send, self._desk, self._known.clear)
         began = time.perf_counter()
         try:
             headers = Headers.of(scope["headers"])
@@ -108,7 +118,7 @@ class Gate:
         if is_public(scope["method"], scope["path"]):
             self._check_logins(scope)
             return
-        user = None if shown is None else await self._user(shown)
+        user = None if shown is None else await self._known_user(shown)
         if shown is None or user is None:
             raise self._stranger(scope, shown)
         if wait := self._requests.take(user.name):
@@ -119,6 +129,17 @@ class Gate:
 
     async def _is_still(self, user: User, shown: Credential) -> bool:
         return await self._user(shown) == user
+
+    async def _known_user(self, shown: Credential) -> User | None:
+        """Who shows this. A program that asks many times a second is looked up once in a while."""
+        user, until = self._known.get(shown, (None, 0.0))
+        if user is None or self._clock() >= until:
+            user = await self._user(shown)
+            if len(self._known) >= MOST_KNOWN:
+                self._known.clear()
+            if user is not None:
+                self._known[shown] = user, self._clock() + KNOWN_SECONDS
+        return user
 
     async def _user(self, shown: Credential) -> User | None:
         store = self._desk.store
@@ -212,14 +233,17 @@ class _Answer:
     written down before it is answered.
     """
 
-    def __init__(self, scope: Scope, send: Send, desk: Desk) -> None:
-        self._scope, self._send, self._desk = scope, send, desk
+    def __init__(self, scope: Scope, send: Send, desk: Desk, forget: Callable[[], None]) -> None:
+        """`forget` is called where it may have changed who comes in."""
+        self._scope, self._send, self._desk, self._forget = scope, send, desk, forget
         self.status = 0
         self.failure: Exception | None = None
 
     async def send(self, message: Message) -> None:
         """Sends a message of the app."""
         if message["type"] == "http.response.start":
+            if self._scope["method"] not in SAFE and self._scope["path"].startswith(ACCESS):
+                self._forget()
             if self.failure is None:
                 await self._audit(message["status"])
             self.status = message["status"]
@@ -249,7 +273,7 @@ class _Answer:
         if action is None or status == 405:
             action = scope["method"]
         try:
-            await run_in_threadpool(self._desk.store.audit, name, action, scope["path"], detail)
+            await wrap_future(self._desk.store.auditing(name, action, scope["path"], detail))
         except TrainerError as error:
             self.failure = RuntimeError("what was done could not be written into the audit log")
             raise self.failure from error
