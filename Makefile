@@ -21,6 +21,9 @@ BIN := .venv/bin
 ROUNDING := 'tests/test_docs.py::test_page[README.md]' 'tests/test_docs.py::test_page[backprop.md]' \
 	tests/test_bits.py tests/test_same_bits.py tests/test_rounding.py tests/test_export.py
 
+# Tests start hundreds of processes, which would compile every module anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: train test test-cpus check page page-check bench accuracy rates sweeps cpus faults lock clean
 
 train: .venv/.run
