@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
+import signal
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -22,6 +24,11 @@ if TYPE_CHECKING:
     from trainer.engine import Steps
     from trainer.graph.ops import Array
     from trainer.training import Job
+
+# what imports leave is never garbage: to look for it so often takes a sixth of the time
+gc.set_threshold(50_000)
+# a shell may start the tests with SIGINT ignored, which their processes would inherit
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parent.parent
 SWEEPS = sorted((ROOT / "configs/sweeps").glob("*.yaml"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -104,8 +103,3 @@ def server(respond: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[str]:
         yield f"http://127.0.0.1:{listening.server_port}"
         listening.shutdown()
         thread.join()
-
-
-def hear_signals() -> None:
-    """A shell may start the tests with SIGINT ignored, which children inherit."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)

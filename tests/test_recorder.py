@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
@@ -18,7 +19,7 @@ from typing import Any, Final
 import pytest
 from conftest import WriteSpec
 from mlflow import MlflowClient
-from stores import assert_whole, eventually, hear_signals, only_folder, only_run, series
+from stores import assert_whole, eventually, only_folder, only_run, series
 
 from trainer import Run, TrackingError, load_spec, resume, train
 from trainer.checkpoints.facts import read_recorded
@@ -194,6 +195,7 @@ def test_the_recorder_dies_where_the_store_has_answered(
         patch.setattr(MlflowClient, at, dies)
         with pytest.raises(TrackingError, match="the recorder of the run has ended") as caught:
             train(load_spec(write_spec()))
+    gc.collect()
     run = caught.value.run
     assert isinstance(run, Run)
     there = only_run(store).info.run_id
@@ -255,7 +257,7 @@ def test_signals_reach_the_training_alone(
     write_spec({"sgd.epochs": 10**6})
     process = subprocess.Popen(
         [*TRAIN, "spec.yaml"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        preexec_fn=hear_signals, start_new_session=True,
+        start_new_session=True,
     )  # fmt: skip
     assert process.stderr is not None
     process.stderr.readline()  # says that training begins

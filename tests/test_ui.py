@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stores import hear_signals
 
 from trainer import TrackingError, load_spec, train
 from trainer.cli.ui import serve_ui
@@ -77,7 +76,7 @@ def test_the_ui_serves_the_runs_to_this_machine_alone(
     runs = [train(named(spec, name)) for name in ("first", "second")]
     before = {path.name for path in folder.iterdir()}
     server = subprocess.Popen([*UI, "--port", str(port)], stdout=subprocess.PIPE, text=True,
-                              stderr=subprocess.DEVNULL, preexec_fn=hear_signals)  # fmt: skip
+                              stderr=subprocess.DEVNULL)  # fmt: skip
     try:
         assert server.stdout is not None
         line = server.stdout.readline()
