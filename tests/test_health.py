@@ -32,10 +32,10 @@ from trainer.training import Ended, EpochDone, Job, StepsDone, make_job, run_job
 from trainer.training.history import History
 
 
-def make(spec: Spec) -> Job:
+def make(spec: Spec, engine: Any = "reference") -> Job:
     dataset = load_dataset(spec)
     graph = build_graph(spec, dataset.layout)
-    return make_job(spec, dataset, graph, "reference")
+    return make_job(spec, dataset, graph, engine)
 
 
 def train(job: Job, stop: Callable[[], bool] = lambda: False) -> History:
@@ -82,7 +82,7 @@ def test_configs_and_their_neighbours_are_healthy(
     for i, layer in enumerate(getattr(spec.model, "layers", ())[:-1]):
         if hasattr(layer, "units"):
             changes[f"model.layers.{i}.units"] = layer.units * units
-    job = make(load_spec(path, changes))
+    job = make(load_spec(path, changes), "compiled")
     assert examine(job, train(job)) == []
 
 
