@@ -121,6 +121,7 @@ def _no_pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     if request.node.get_closest_marker("pictures") is None:
         monkeypatch.setattr("trainer.runs.attempt.leave_pictures", lambda *_: None)
         monkeypatch.setattr("trainer.sweeps.describe.write_sweep", lambda *_: None)
+        monkeypatch.setattr("trainer.report.folds.draw_folds", lambda *_: [])
 
 
 @pytest.fixture(autouse=True)

@@ -203,6 +203,7 @@ def test_the_folds_do_not_join_one_run(
     assert (cross.status, cross.run_id, len(all_runs(store))) == ("FINISHED", None, 0)
 
 
+@pytest.mark.pictures
 def test_one_run_holds_the_folds(store: str, write_spec: WriteSpec, folder: Path) -> None:
     path = write_spec(IRIS | {"data.split": {"test": 0.2}, "tracking.experiment": "flowers"})
     cross = crossval(named(load_spec(path), "petals"), 2, profile=Profile("reference"))
@@ -278,6 +279,7 @@ def test_a_fold_is_reproduced_alone(train: Any, store: str, write_spec: WriteSpe
         assert "(crossval) trained no model" in err
 
 
+@pytest.mark.pictures
 def test_the_table_and_the_picture_are_the_same_bytes_each_time(tmp_path: Path) -> None:
     measured = {"test_loss": [0.5, 0.25, 0.1], "test_auc": [None, 1.0, 0.0],
                 "test_f1": [None, None, None]}  # fmt: skip

@@ -47,13 +47,18 @@ def write_folds(
     """
     table = folder / TABLE
     _write_table(table, measured, runs)
+    return [table, *draw_folds(name, measured, folder)]
+
+
+def draw_folds(name: str, measured: Measured, folder: Path) -> list[Path]:
+    """The picture alone, where there is something to draw."""
     drawn = {metric: np.array(values, dtype=float) for metric, values in measured.items()}
     drawn = {metric: values for metric, values in drawn.items() if drawable(values).any()}
     if not drawn:
-        return [table]
+        return []
     (folder / "plots").mkdir(exist_ok=True)
     with styled():
-        return [table, save(folds(name, drawn), folder / "plots" / PICTURE)]
+        return [save(folds(name, drawn), folder / "plots" / PICTURE)]
 
 
 def _write_table(path: Path, measured: Measured, runs: Sequence[str | None]) -> None:
