@@ -79,13 +79,19 @@ faults: .venv/.dev
 lock: .venv/.dev
 	$(BIN)/pip freeze --exclude-editable | grep -v -i -E '^(pip|setuptools)==' > requirements.lock
 
-# What running needs, and what developing needs on top; each is installed once a change.
+# What running needs, and what developing needs on top; each is installed once a change. pip would
+# compile on one core, for as long as the rest of its work takes.
+INSTALL := $(BIN)/pip install --quiet --no-compile --constraint requirements.lock --editable
+COMPILE := -$(BIN)/python -W ignore -m compileall -qq -j 0 .venv/lib
+
 .venv/.run: pyproject.toml requirements.lock | .venv
-	$(BIN)/pip install --quiet --constraint requirements.lock --editable .
+	$(INSTALL) .
+	$(COMPILE)
 	@touch $@
 
 .venv/.dev: .venv/.run
-	$(BIN)/pip install --quiet --constraint requirements.lock --editable '.[dev]'
+	$(INSTALL) '.[dev]'
+	$(COMPILE)
 	@touch $@
 
 .venv:
