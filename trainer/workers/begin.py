@@ -21,9 +21,13 @@ stop: Callable[[], bool]
 """Whether this process was told to save and to stop."""
 
 
-def begin(flag: Any) -> None:
-    """Makes this process a worker. `flag` is shared memory: not 0 once it is to stop."""
+def begin(flag: Any, nice: int = 0) -> None:
+    """Makes this process a worker. `flag` is shared memory: not 0 once it is to stop; `nice` is how
+    far it stands back where others want the cores, too.
+    """
     global stop
+    if nice:
+        os.nice(nice)
     for name in _THREADS:  # there is a worker a core
         os.environ[name] = "1"
     for number in ALONE:

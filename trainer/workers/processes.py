@@ -37,14 +37,16 @@ class LostError(Exception):
 class OwnProcess:
     """A process that does one thing at a time, and is made anew where it is lost."""
 
-    def __init__(self, flag: Any) -> None:
-        """`flag` is shared memory that tells it to save and to stop, once it is not 0."""
-        self._flag = flag
+    def __init__(self, flag: Any, nice: int = 0) -> None:
+        """`flag` is shared memory that tells it to save and to stop, once it is not 0; `nice` is
+        that of `begin`.
+        """
+        self._begins = flag, nice
         self._executor = self._new()
 
     def _new(self) -> ProcessPoolExecutor:
         """A process that begins to import what it needs."""
-        executor = ProcessPoolExecutor(1, Fresh(), begin.begin, (self._flag,))
+        executor = ProcessPoolExecutor(1, Fresh(), begin.begin, self._begins)
         self._warm: Future[None] = executor.submit(warm)
         return executor
 

@@ -11,13 +11,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from trainer.errors import UsageError
 from trainer.service.work.errands import Errand, carry_out
 from trainer.workers.processes import OwnProcess
 from trainer.workers.spawning import Fresh
 from trainer.workers.task import Answer
+
+NICE: Final = 10
+"""Who asks the service is answered first, also where all cores train."""
 
 
 class Slot(Protocol):
@@ -46,7 +49,7 @@ class ProcessSlot:
 
     def __init__(self) -> None:
         self._flag: Any = Fresh().RawValue("b", 0)
-        self._process = OwnProcess(self._flag)
+        self._process = OwnProcess(self._flag, NICE)
 
     @property
     def is_ready(self) -> bool:
