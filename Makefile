@@ -8,6 +8,7 @@
 # make accuracy  compares with scikit-learn on real tables: benchmarks/ACCURACY.md
 # make rates  holds lr-find against grids of rates on real tables: benchmarks/RATES.md
 # make sweeps compares sweeps with Optuna and Ray Tune: benchmarks/SWEEPS.md
+# make service-bench loads the training service with 10,000 jobs: benchmarks/SERVICE.md
 # make cpus   trains all configs for several kinds of CPU and compares their bits
 # make faults all fault campaigns: an hour or more; FAULTS=--help shows how to choose
 # make lock   renews requirements.lock from what is installed in .venv
@@ -24,7 +25,7 @@ ROUNDING := 'tests/test_docs.py::test_page[README.md]' 'tests/test_docs.py::test
 # Tests start hundreds of processes, which would compile every module anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: train test test-cpus check page page-check bench accuracy rates sweeps cpus faults lock clean
+.PHONY: train test test-cpus check page page-check bench accuracy rates sweeps service-bench cpus faults lock clean
 
 train: .venv/.run
 	$(BIN)/train $(CONFIG)
@@ -69,6 +70,9 @@ rates: .venv-bench/.done
 
 sweeps: .venv-bench/.done
 	.venv-bench/bin/python -m benchmarks.sweeps $(SWEEPS)
+
+service-bench: .venv/.dev
+	$(BIN)/python -m benchmarks.service $(SERVICE)
 
 cpus: .venv/.dev
 	$(BIN)/python tests/cpus.py

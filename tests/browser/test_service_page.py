@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +18,7 @@ from uuid import uuid4
 import pytest
 from conftest import ROOT
 from faults.served import Served, listening, serving
+from faults.service import processes_of
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
 from trainer.service.records import Cost, Job
@@ -40,6 +43,7 @@ class Visitor:
     state: Any = None
     wrong: list[str] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
+    server: int = 0
 
     @contextmanager
     def window(self, **options: Any) -> Iterator[Page]:
@@ -86,7 +90,7 @@ def trained(
         address = re.search(r"at (http://\S+),", process.stdout.readline())
         link = process.stdout.readline().removeprefix("Open ").strip()
         assert address
-        visitor = Visitor(chromium, address[1])
+        visitor = Visitor(chromium, address[1], server=process.pid)
         with visitor.window() as page:
             page.goto(link)
             expect(page.get_by_text("No jobs yet")).to_be_visible()
@@ -233,6 +237,24 @@ def test_a_curve_grows_while_it_trains_and_the_job_can_be_stopped(
     page.get_by_role("button", name="cancelled 1").click()
     assert "state=cancelled" in page.url
     expect(page.get_by_role("row")).to_have_count(2)
+
+
+def test_a_job_whose_worker_is_killed_goes_on(page: Page, trained: Visitor) -> None:
+    """That it was lost is told with its cause, and the curve goes on where it was saved."""
+    submit(page, LONG.replace("name: long", "name: struck"))
+    expect(page.get_by_role("figure", name="Loss")).to_be_visible()
+    page.wait_for_timeout(2500)  # it is saved every two seconds
+    (worker,) = processes_of(trained.server, "worker")
+    os.kill(worker, signal.SIGKILL)
+    expect(page.get_by_text("its worker was lost; it goes on after step")).to_be_visible()
+    expect(page.locator("h1 ~ .state")).to_have_text("running")
+    before = points(page)
+    until = time.monotonic() + PATIENCE / 1000
+    while points(page) <= before and time.monotonic() < until:
+        page.wait_for_timeout(100)
+    assert points(page) > before
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.locator("h1 ~ .state")).to_have_text("cancelled")
 
 
 def test_the_keyboard_alone(page: Page) -> None:

@@ -108,7 +108,7 @@ class House:
     def kill(self, what: str) -> bool:
         """Kills a part of the service; whether it was there."""
         assert self.process is not None
-        victims = {"server": [self.process.pid]}.get(what) or _found(self.process.pid, what)
+        victims = {"server": [self.process.pid]}.get(what) or processes_of(self.process.pid, what)
         for victim in victims[:1]:
             with suppress(ProcessLookupError):
                 os.kill(victim, signal.SIGKILL)
@@ -124,7 +124,7 @@ class House:
         return self.process.wait(60)
 
 
-def _found(server: int, what: str) -> list[int]:
+def processes_of(server: int, what: str) -> list[int]:
     """The processes of the server that are workers, or the recorder; in any order."""
     marks = {"worker": "spawn_main", "recorder": "trainer.tracking.recorder"}
     children = Path(f"/proc/{server}/task").glob("*/children")

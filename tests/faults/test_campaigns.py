@@ -15,7 +15,7 @@ from trainer.checkpoints import checkpoint, journal, keeper
 from trainer.data.columns import categories
 from trainer.data.columns import cells as data_cells
 
-from . import cells, damage, outputs, pairs, runs, saves, specs, tables, trusted
+from . import cells, damage, outputs, pairs, runs, saves, service, specs, tables, trusted
 from .tally import Tally
 
 pytestmark = pytest.mark.models
@@ -73,6 +73,11 @@ def test_of_a_training_and_its_recorder_one_is_killed(
     tally = campaign(folder, Path(store.removeprefix("sqlite:///")), len(moments), *moments)
     assert tally.lost == []
     assert tally.missed == 0
+
+
+def test_a_service_whose_parts_are_killed_loses_no_job(tmp_path: Path) -> None:
+    tally = service.kills(tmp_path, 3, seed=3, epochs=120, sweeps=False)
+    assert tally.lost == []
 
 
 @pytest.mark.usefixtures("store")
