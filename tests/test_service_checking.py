@@ -157,6 +157,29 @@ def test_sweeps_have_their_spec_with_them(checker: Checker, path: Path) -> None:
     assert "no file beside the sweep" in refusal(checker, text)
 
 
+SWEEP = (
+    SPEC
+    + """space: {{{space}}}
+search: {{method: grid}}
+objective: train_loss
+"""
+)
+
+
+@pytest.mark.parametrize("space", [
+    "data.source: {values: [{csv: /etc/passwd}]}", "data.source.csv: {values: [/etc/passwd]}",
+    "data: {values: [{source: {csv: /etc/passwd}, target: y}]}",
+    "data.validation: {values: [/etc/passwd]}", "model.init_from: {values: [{file: /etc/passwd}]}",
+    "model.init_from.run: {values: [ffffff]}",
+])  # fmt: skip
+def test_trials_name_no_files_of_their_own(checker: Checker, space: str) -> None:
+    told = refusal(checker, SWEEP.format(source=UPLOAD, space=space))
+    assert "root:" not in told
+    assert "one source of data" in told or "space" in told
+    fine = SWEEP.format(source=UPLOAD, space="sgd.learning_rate: {values: [0.001, 0.002]}")
+    assert checker.check(fine, "ada").cost.steps == 18
+
+
 # Mistakes ---------------------------------------------------------------------------------------
 
 
@@ -243,7 +266,7 @@ def test_a_file_is_called_by_its_kind(checker: Checker, kind: str, name: str) ->
     text = SPEC.format(source=f"{{upload: '{SHA256}', as: {kind}}}")
     with suppress(TrainerError):
         checker.check(text, "ada")
-    uploads = checker._uploads
+    uploads = checker._naming.uploads
     assert [path.name for path in uploads.glob(f"{SHA256}.*")] == [SHA256 + name]
     drop_names(uploads, SHA256)
     assert [path.name for path in uploads.iterdir()] == [SHA256]

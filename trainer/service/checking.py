@@ -1,21 +1,14 @@
-"""A spec is told all of its mistakes before it is queued, or what it will take.
-
-What a spec may name is decided here, too: data that are bundled, drawn, in the spec, sent to the
-service, or below its one folder of data; no other path, no link, no other store, and no run of
-somebody else.
-"""
+"""A spec is told all of its mistakes before it is queued, or what it will take."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePath
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, TypeVar
 
-from trainer.data.misfits import MisfitError
 from trainer.engine import choose_engine
 from trainer.errors import DataError, Problem, SpecError, UsageError
 from trainer.network.cost import epoch_operations
@@ -23,20 +16,18 @@ from trainer.network.magnitudes import check_magnitudes
 from trainer.network.summary import layer_rows
 from trainer.runs.known import Decided, find_known
 from trainer.runs.prepare import Prepared
+from trainer.service.naming import Belongings, Naming, check_space, files_of, refused
 from trainer.service.records import Cost, Kind
-from trainer.service.sending import PARTS, UPLOADS, with_uploads, without_folders
+from trainer.service.sending import UPLOADS, with_uploads
 from trainer.service.settings import Settings
 from trainer.spec.declaration import in_order
 from trainer.spec.document import Map
-from trainer.spec.document import Path as Place
-from trainer.spec.fields import as_tuple
 from trainer.spec.loader import is_sketch, is_sweep, read_root
 from trainer.spec.schema import Spec
-from trainer.spec.sources import FileSource, NpySource
 from trainer.sweeps.checking import NUMBERS_ALONE, check_trials
 from trainer.sweeps.declaration import SweepSpec
 from trainer.sweeps.folds import plan_folds
-from trainer.workers.shelf import Shelf, are_settled, data_files, identity
+from trainer.workers.shelf import Shelf, are_settled, identity
 
 LABEL: Final = "spec.yaml"
 """What a spec that was sent is called in messages."""
@@ -50,18 +41,6 @@ SPEED: Final = 3e9
 SPEED_SECONDS: Final = 10.0
 """So long it counts, before the store is asked anew."""
 START_SECONDS: Final = 0.2
-
-_NOT_OURS: Final = "this file is none that the service may read"
-
-
-class Belongings(Protocol):
-    """What users have."""
-
-    def run(self, user: str, name: str) -> str | None:
-        """The whole id of a run with this beginning, if it is that of a job of this user."""
-
-    def upload(self, user: str, sha256: str) -> bool:
-        """Whether this user has sent all of a file."""
 
 
 @dataclass(frozen=True)
@@ -124,8 +103,8 @@ class Checker:
         self, settings: Settings, belongings: Belongings, speed: Callable[[], float | None]
     ) -> None:
         self._runs = settings.runs.absolute()
-        self._uploads = self._runs / UPLOADS
-        self._data = settings.data_folder.absolute() if settings.data_folder else None
+        data = settings.data_folder.absolute() if settings.data_folder else None
+        self._naming = Naming(self._runs / UPLOADS, data, belongings)
         self._belongings, self._speed = belongings, speed
         self._speed_is: float | None = None
         self._speed_until = 0.0
@@ -148,7 +127,7 @@ class Checker:
         try:
             return self._check(text, user, kind, options or {})
         except (SpecError, DataError) as error:
-            raise self._cleaned(error) from None
+            raise self._naming.cleaned(error) from None
 
     def _check(
         self, text: str, user: str, kind: Kind | None, options: Mapping[str, Any]
@@ -156,75 +135,22 @@ class Checker:
         root, problems = read_root(text, LABEL, None)
         kind = _kind(root, kind, options)
         sent = with_uploads(
-            root, self._uploads, lambda sha256: self._belongings.upload(user, sha256)
+            root, self._naming.uploads, lambda sha256: self._belongings.upload(user, sha256)
         )
-        folder = self._uploads if sent.names or self._data is None else self._data
-        file = str(folder / LABEL)
-        problems = [*problems, *sent.problems, *_refused(root)]
+        file = str(self._naming.folder(sent.names) / LABEL)
+        problems = [*problems, *sent.problems, *refused(root)]
         if kind == "sweep":
             sweep = _whole(SweepSpec, sent.root, problems, file, text)
-            self._check_paths(sweep.base, folder, sent.names, user)
+            check_space(sweep)
+            found = self._naming.checked(sweep.base, sent.names, user)
+            if found.model.init_from != sweep.base.model.init_from:
+                where = ("model", "init_from", "run")
+                raise SpecError(sweep.base.problem(where, "expected the whole id of a job"))
             return self._sweep(sweep, file, text)
         spec = _whole(Spec, sent.root, problems, file, text)
-        spec = self._check_paths(spec, folder, sent.names, user)
+        spec = self._naming.checked(spec, sent.names, user)
         checked = self._train(spec, file, text, user)
         return checked if kind == "train" else self._folds(checked, spec, options)
-
-    # What may be named ----------------------------------------------------------------------
-
-    def _check_paths(self, spec: Spec, folder: Path, sent: list[str], user: str) -> Spec:
-        """The spec, all of whose files are where they may be. Raises `SpecError`.
-
-        What may not be named is not even looked for.
-        """
-        places = [*_places(spec)]
-        wrong = [at for at, path in places if path not in sent and not self._may_be(path, folder)]
-        if not wrong and self._data is not None:
-            wrong = [("data",) for path in _found(spec) if not self._is_ours(path, sent)]
-        problems = [spec.problem(at, _NOT_OURS, self._hint) for at in dict.fromkeys(wrong)]
-        start = spec.model.init_from
-        if start is not None and start.run is not None:
-            run = self._belongings.run(user, start.run)
-            where = ("model", "init_from", "run")
-            if run is None:
-                problems.append(spec.problem(where, "no job of yours has this id"))
-            elif not problems:
-                spec = spec.changed({"model.init_from.run": run})
-        if problems:
-            raise SpecError(problems)
-        return spec
-
-    @property
-    def _hint(self) -> str:
-        hint = "send it (train upload FILE) and name it {upload: SHA-256, as: csv}"
-        return hint if self._data is None else f"name a file of the folder of data, or {hint}"
-
-    def _may_be(self, path: str, folder: Path) -> bool:
-        """Whether a path that was written can be one below the folder of data."""
-        strange = path.startswith("~") or "://" in path or ".." in PurePath(path).parts
-        return folder == self._data and not strange and not PurePath(path).is_absolute()
-
-    def _is_ours(self, path: Path, sent: list[str]) -> bool:
-        """Whether a file that was found is no link, and lies behind none."""
-        assert self._data is not None
-        if path.name in sent and path.parent == self._uploads:
-            return True
-        if not path.is_relative_to(self._data):
-            return False
-        return path.resolve() == self._data.resolve() / path.relative_to(self._data)
-
-    def _cleaned(self, error: SpecError | DataError) -> SpecError | DataError:
-        """The error without the folders of this machine."""
-        return type(error)([
-            replace(
-                problem, message=self._shown(problem.message), hint=self._shown(problem.hint),
-                file=self._shown(problem.file),
-            )
-            for problem in error.problems
-        ])  # fmt: skip
-
-    def _shown(self, text: Any) -> Any:
-        return text and without_folders(text, filter(None, (self._uploads, self._data)))
 
     # What it takes --------------------------------------------------------------------------
 
@@ -329,60 +255,18 @@ def _kind(root: Map, kind: Kind | None, options: Mapping[str, Any]) -> Kind:
     return found
 
 
-def _refused(root: Map) -> Iterator[Problem]:
-    """What a spec cannot ask of a service: another store, and files beside it."""
-    tracking = root.entries.get("tracking")
-    if tracking is not None and isinstance(tracking[1], Map) and "uri" in tracking[1].entries:
-        mark = tracking[1].entries["uri"][0]
-        message = "the service records all runs in its own store"
-        yield mark.problem("tracking.uri", message, "leave it out")
-    spec = root.entries.get("spec")
-    if spec is not None:
-        if not isinstance(spec[1], Map):
-            message = "the service has no file beside the sweep"
-            hint = "write the values of the spec in its place"
-            yield spec[0].problem("spec", message, hint)
-        else:
-            yield from (replace(p, path=f"spec.{p.path}") for p in _refused(spec[1]))
-    if "spec_file" in root.entries:
-        mark = root.entries["spec_file"][0]
-        yield mark.problem("spec_file", "the service has no file beside the sweep", "leave it out")
-
-
 D = TypeVar("D", Spec, SweepSpec)
 
 
 def _whole(kind: type[D], root: Map, problems: list[Problem], file: str, text: str) -> D:
     """What the document declares. Raises `SpecError` with every mistake in it."""
-    refused = [p for p in problems if p.path == "spec"]
-    if refused:  # its file must not even be looked for
+    if any(problem.path == "spec" for problem in problems):  # its file must not even be looked for
         raise SpecError(in_order(problems, LABEL))
     return kind.from_document(root, problems, file=file, text=text)
-
-
-def _places(spec: Spec) -> Iterator[tuple[Place, str]]:
-    """Every path of a file in the spec as it is written, and where it stands."""
-    data, source = spec.data, spec.data.source
-    if isinstance(source, FileSource):
-        yield from ((("data", "source", source.tag()), path) for path in source.paths)
-    if isinstance(source, NpySource):
-        yield from ((("data", "source", "y"), path) for path in as_tuple(source.y))
-    for part in PARTS:
-        yield from ((("data", part), path) for path in as_tuple(getattr(data, part) or ()))
-    start = spec.model.init_from
-    if start is not None and start.file is not None:
-        yield ("model", "init_from", "file"), start.file
 
 
 def _bytes(spec: Spec) -> int:
     """Of the files of a spec's data."""
     with suppress(OSError):
-        return sum(path.stat().st_size for path in _found(spec))
+        return sum(path.stat().st_size for path in files_of(spec))
     return 0
-
-
-def _found(spec: Spec) -> list[Path]:
-    """The files of a spec's data; none where one is not there, which is told when it is read."""
-    with suppress(OSError, ValueError, MisfitError):
-        return [*data_files(spec)]
-    return []
