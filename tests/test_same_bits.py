@@ -128,6 +128,8 @@ FREE: Final = {
     "explain": "shows the reference engine's numbers",
     "export": "programs for NumPy, ONNX and their checks: other arithmetics by their nature",
     "report": "pictures, and findings in words",
+    "service": "counts jobs, in SQL; what it trains is trained by the rooms above",
+    "client": "shows numbers",
     "cli": "shows numbers",
 }
 """Rooms whose numbers are only shown, or are an oracle's."""

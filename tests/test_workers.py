@@ -340,7 +340,7 @@ spec = load_spec("spec.yaml")
 workers = open_workers(1, None, Path("runs"))
 task = Task("0" * 31 + "1", spec.resolved(), spec.file, None, save_every="20 epochs")
 future = workers.submit(task)
-print(*workers._all[0]._executor._processes, flush=True)
+print(*workers._all[0]._process._executor._processes, flush=True)
 print(future.result().reason)
 """
 
