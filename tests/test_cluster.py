@@ -146,7 +146,7 @@ class Here:
     def close(self) -> None:
         """Nothing is to be closed."""
 
-    def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+    def submit(self, function: Callable[..., Any], *arguments: Any, **_: Any) -> Future[Any]:
         future: Future[Any] = Future()
         self.slices += 1
         with self._away():

@@ -31,6 +31,11 @@ from trainer.workers.train import PATIENCE_SECONDS, attempted, known_answer
 SLICE_SECONDS: Final = 5.0
 CONNECT_SECONDS: Final = 10
 TRIES: Final = 3
+LOOK_SECONDS: Final = 5.0
+"""So often the scheduler is asked whether it still has a slice."""
+UNKNOWN_LOOKS: Final = 2
+NO_WORKER: Final = "no-worker"
+"""What Dask's scheduler says of a task that no worker may take."""
 UNKNOWN: Final = "unknown"
 """The state of a folder of which no worker has told."""
 
@@ -76,6 +81,18 @@ class Cluster:
         count = count or len(threads)
         return [ClusterWorker(self, threads[i % len(threads)], i == 0) for i in range(count)]
 
+    def state(self, key: str) -> str | None:
+        """The scheduler's word for where the task of this key is; None where it has none: one that
+        was started anew has not, and tells nobody who waits for it.
+        """
+        ask = self.client.scheduler.get_task_status
+        try:
+            found = self.client.sync(ask, keys=[key], callback_timeout=CONNECT_SECONDS)
+        except Exception:  # Dask's, of a scheduler that is gone
+            return None
+        state: str | None = found.get(key)
+        return state
+
     def stop(self) -> None:
         """Has all slices end soon, and begins no more."""
         self.stopped = True
@@ -91,6 +108,7 @@ class ClusterWorker:
         self._cluster, self._closes = cluster, closes
         place = {"workers": [address], "allow_other_workers": True} if address else {}
         self._executor: Executor = cluster.client.get_executor(pure=False, **place)
+        self._placed = bool(place)
 
     def answer(self, task: Task) -> Answer:
         """What the cluster answers. A slice that is lost is trained again, from where the folder
@@ -150,7 +168,7 @@ class ClusterWorker:
                 "" if begins else cluster.states.get(task.id, UNKNOWN), contents, folder,
             )  # fmt: skip
             try:
-                found = self._executor.submit(train_slice, parcel).result()
+                found = self._awaited(parcel)
             except (Exception, CancelledError):  # Dask's, of a worker or a scheduler that is gone
                 lost, contents, folder = lost + 1, {}, None
                 continue
@@ -160,6 +178,28 @@ class ClusterWorker:
             contents = cluster.source.contents(found.files)
             folder = pack(path, Written()) if found.folder else None
         return None
+
+    def _awaited(self, parcel: Parcel) -> Slice | Lacking:
+        """What comes of a parcel. Raises what the cluster raises, and `CancelledError` where its
+        scheduler knows nothing of it any more.
+        """
+        key, unknown = f"slice-{secrets.token_hex(8)}", 0
+        future = self._executor.submit(train_slice, parcel, key=key)  # type: ignore[call-arg]  # Dask's executor takes what its client takes
+        while unknown < UNKNOWN_LOOKS:
+            try:
+                return future.result(LOOK_SECONDS)
+            except TimeoutError:
+                if future.done():
+                    raise
+            state = self._cluster.state(key)
+            unknown = 0 if state else unknown + 1
+            if state == NO_WORKER and self._placed:
+                break
+        future.cancel()
+        if unknown < UNKNOWN_LOOKS:  # where a worker was named that is gone, Dask asks no later one
+            self._executor, self._placed = self._cluster.client.get_executor(pure=False), False
+            return self._awaited(parcel)
+        raise CancelledError
 
 
 def _sent(task: Task) -> Task:
