@@ -29,7 +29,7 @@ from trainer.service.states import OVER
 from trainer.service.store import Database, Store
 from trainer.service.work.dispatch import Dispatcher
 from trainer.service.work.errands import Errand
-from trainer.service.work.slots import make_slots
+from trainer.service.work.slots import ProcessSlot, make_slots
 from trainer.service.work.verdicts import verdict_of, verdict_of_loss
 from trainer.service.work.watching import RunWatch, thinned, watch
 from trainer.training.events import EpochDone
@@ -195,7 +195,6 @@ class FakeSlot:
         self.stopped = threading.Event()
 
     def do(self, errand: Errand) -> Answer:
-        self.stopped.clear()
         return self.script(errand)
 
     def stop(self) -> None:
@@ -369,6 +368,23 @@ def test_a_database_that_is_away_loses_no_answer(
     monkeypatch.setattr("trainer.service.work.dispatch.AWAY_SECONDS", 0.01)
     house.work.start()
     assert house.wait(house.submit(text).id).state == "finished"
+
+
+def test_a_slot_that_was_stopped_before_it_began(folder: Path, write_spec: WriteSpec) -> None:
+    """It saves and answers at once; and the next errand is carried out."""
+    spec = load_spec(write_spec({"sgd.epochs": 10**6}))
+    slot = ProcessSlot()
+    try:
+        for name, epochs, status in (("a", 10**6, "KILLED"), ("b", 2, "FINISHED")):
+            values = spec.changed({"sgd.epochs": epochs}).resolved()
+            errand = Errand(
+                name * 32, "train", values, str(folder / "spec.yaml"), "", folder / "runs", None
+            )
+            if status == "KILLED":
+                slot.stop()
+            assert slot.do(errand).status == status
+    finally:
+        slot.close()
 
 
 def test_users_have_at_most_so_many(houses: Callable[..., House], text: str) -> None:

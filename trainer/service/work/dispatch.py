@@ -58,6 +58,15 @@ class _Place:
     thread: threading.Thread | None = field(default=None, repr=False)
     guard: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
+    def has(self, job: str) -> bool:
+        """Whether it has the job with this id."""
+        return self.job is not None and self.job.id == job
+
+    def stop(self, job: str) -> None:
+        """Has the worker save the job, if it still has it. May wait for a cluster."""
+        if self.has(job) and self.slot is not None:
+            self.slot.stop()
+
     @property
     def state(self) -> str:
         """`starting`, `idle` or `busy`."""
@@ -118,8 +127,8 @@ class Dispatcher:
     def stop_job(self, job: str) -> None:
         """There is a wish for a running job: its worker saves and answers."""
         for place in self._places:
-            if place.job is not None and place.job.id == job and place.slot is not None:
-                threading.Thread(target=place.slot.stop, daemon=True).start()
+            if place.has(job):
+                threading.Thread(target=place.stop, args=[job], daemon=True).start()
 
     def workers(self) -> list[dict[str, Any]]:
         """Name, kind, state and job of each slot."""

@@ -36,7 +36,7 @@ class Slot(Protocol):
         """Carries out an errand. Raises `LostError` where its process is gone."""
 
     def stop(self) -> None:
-        """Has the errand that it does answer soon, with a checkpoint."""
+        """Has the errand that it does, or that is about to come, answer soon, with a checkpoint."""
 
     def close(self) -> None:
         """Ends it, once it has answered."""
@@ -58,8 +58,10 @@ class ProcessSlot:
 
     def do(self, errand: Errand) -> Answer:
         """What the process answers; see `Slot`."""
-        self._flag.value = 0
-        return self._process.do(carry_out, errand)
+        try:
+            return self._process.do(carry_out, errand)
+        finally:
+            self._flag.value = 0
 
     def stop(self) -> None:
         """Tells the process to save and to answer."""
@@ -91,7 +93,12 @@ class ClusterSlot:
 
     def do(self, errand: Errand) -> Answer:
         """What the cluster answers; see `Slot`."""
-        self._stopped = False
+        try:
+            return self._answer(errand)
+        finally:
+            self._stopped = False
+
+    def _answer(self, errand: Errand) -> Answer:
         if errand.kind != "train":
             return self._lead.do(errand)
         try:
