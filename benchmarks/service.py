@@ -1,6 +1,6 @@
 """How quick the service is with ten thousand jobs in its queue: `python -m benchmarks.service`.
 
-Eight clients submit at once, over connections that stay open; then pages of jobs are asked for,
+Clients submit, over connections that stay open; then pages of jobs are asked for,
 while the queue is as long as it gets; then jobs are trained one after the other, and the service is
 killed and started again. On SQLite, and on PostgreSQL where `--database` names one. Writes
 benchmarks/SERVICE.md.
@@ -13,6 +13,7 @@ import http.client
 import json
 import os
 import platform
+import random
 import signal
 import statistics
 import subprocess
@@ -23,6 +24,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,6 +35,8 @@ CLIENTS: Final = 8
 JOBS: Final = 10_000
 PAGES: Final = 200
 STARTS: Final = 40
+PACED: Final = 1000
+CHANCE: Final = random.Random(1)
 PAGE: Final = Path(__file__).parent / "SERVICE.md"
 SPEC: Final = """name: job {number}
 seed: {number}
@@ -117,6 +121,7 @@ class Figures:
 
     times: dict[str, list[float]] = field(default_factory=dict)
     once: dict[str, float] = field(default_factory=dict)
+    rates: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
     def timed(self, what: str) -> Iterator[None]:
@@ -130,6 +135,8 @@ class Figures:
         for what, times in self.times.items():
             cuts = statistics.quantiles(times, n=100)
             yield what, f"p50 {cuts[49]:.1f} ms, p99 {cuts[98]:.1f} ms, most {max(times):.0f} ms"
+        for what, rate in self.rates.items():
+            yield what, f"{rate:.0f}"
         for what, value in self.once.items():
             yield what, f"{value:.2f} s"
 
@@ -155,9 +162,25 @@ def measure(database: str | None, jobs: int) -> Figures:
 
 
 def _submit(served: Served, figures: Figures, jobs: int) -> None:
+    """One client by itself; several that submit some ten times a second each; and several of which
+    each submits again as soon as it has its answer.
+    """
     numbers = iter(range(1, jobs + 1))
+    few = min(PACED, jobs // 4)
+    _clients(served, figures, "submit, 1 client", 1, islice(numbers, few))
+    paced = f"submit, {CLIENTS} clients, {CLIENTS * 10} a second in all"
+    _clients(served, figures, paced, CLIENTS, islice(numbers, few), pause=0.1)
+    began, left = time.monotonic(), jobs - 2 * few
+    busy = f"submit, {CLIENTS} clients without a pause"
+    _clients(served, figures, busy, CLIENTS, numbers)
+    figures.rates[f"{busy}, a second"] = left / (time.monotonic() - began)
+
+
+def _clients(
+    served: Served, figures: Figures, what: str, count: int, numbers: Iterator[int],
+    pause: float = 0.0,
+) -> None:  # fmt: skip
     guard = threading.Lock()
-    began = time.monotonic()
 
     def work() -> None:
         over = served.connect()
@@ -166,16 +189,15 @@ def _submit(served: Served, figures: Figures, jobs: int) -> None:
                 number = next(numbers, None)
             if number is None:
                 return
-            text = SPEC.format(number=number, epochs=3)
-            with figures.timed(f"submit, {CLIENTS} clients at once"):
-                served.ask(over, "POST", "/jobs", text)
+            with figures.timed(what):
+                served.ask(over, "POST", "/jobs", SPEC.format(number=number, epochs=3))
+            time.sleep(pause and CHANCE.uniform(0.5, 1.5) * pause)
 
-    threads = [threading.Thread(target=work) for _ in range(CLIENTS)]
+    threads = [threading.Thread(target=work) for _ in range(count)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    figures.once[f"{jobs:,} jobs submitted"] = time.monotonic() - began
 
 
 def _pages(served: Served, figures: Figures, jobs: int) -> None:

@@ -246,7 +246,8 @@ def test_a_job_whose_worker_is_killed_goes_on(page: Page, trained: Visitor) -> N
     page.wait_for_timeout(2500)  # it is saved every two seconds
     (worker,) = processes_of(trained.server, "worker")
     os.kill(worker, signal.SIGKILL)
-    expect(page.get_by_text("its worker was lost; it goes on after step")).to_be_visible()
+    lost = page.locator(".cause", has_text="its worker was lost; it goes on after step")
+    expect(lost).to_be_visible()
     expect(page.locator("h1 ~ .state")).to_have_text("running")
     before = points(page)
     until = time.monotonic() + PATIENCE / 1000
