@@ -21,7 +21,7 @@ from trainer.checkpoints.journal import Journal, read_journal
 from trainer.errors import MachineError
 from trainer.service.checking import Checker
 from trainer.service.desk import Asked, Desk
-from trainer.service.records import Job, User
+from trainer.service.records import Cost, Job, User
 from trainer.service.sending import UPLOADS
 from trainer.service.serve import Belongings
 from trainer.service.settings import Settings
@@ -29,8 +29,9 @@ from trainer.service.states import OVER
 from trainer.service.store import Database, Store
 from trainer.service.work.dispatch import Dispatcher
 from trainer.service.work.errands import Errand
+from trainer.service.work.reach import Reach
 from trainer.service.work.slots import ProcessSlot, make_slots
-from trainer.service.work.verdicts import verdict_of, verdict_of_loss
+from trainer.service.work.verdicts import Got, verdict_of, verdict_of_loss
 from trainer.service.work.watching import RunWatch, thinned, watch
 from trainer.training.events import EpochDone
 from trainer.workers.processes import LostError
@@ -49,7 +50,7 @@ def answer(status: Any, fault: Any = None, reason: str = "") -> Answer:
 
 
 @pytest.mark.parametrize(("given", "wish", "reached", "stuck", "leaving", "to", "after", "left"), [
-    (answer("FINISHED"), None, 120, 2, False, "finished", None, 0),
+    (answer("FINISHED"), None, 120, 8, False, "finished", None, 0),
     (answer("DIVERGED"), "cancel", 120, 0, False, "diverged", None, 0),
     (answer("KILLED"), "cancel", 120, 0, False, "cancelled", None, 0),
     (answer("KILLED"), "pause", 120, 0, True, "paused", None, 0),
@@ -60,17 +61,22 @@ def answer(status: Any, fault: Any = None, reason: str = "") -> Answer:
     (answer("FAILED", "away"), None, 0, 2, False, "waiting", 5.0, None),
     (answer("FAILED", "bits"), None, 0, 0, False, "waiting", None, None),
     (answer("FAILED", "machine"), None, 150, 2, False, "queued", None, 0),
-    (answer("FAILED", "machine"), None, 100, 0, False, "waiting", 1.0, 1),
-    (answer("FAILED", "machine"), None, 90, 1, False, "waiting", 2.0, 2),
-    (answer("FAILED", "machine"), None, 100, 2, False, "failed", None, 3),
+    (answer("FAILED", "machine"), None, 100, 0, False, "waiting", 1.0, 4),
+    (answer("FAILED", "machine"), None, 90, 4, False, "waiting", 2.0, 8),
+    (answer("FAILED", "machine"), None, 100, 8, False, "failed", None, 12),
+    (answer("FAILED", "machine"), None, -100, 0, False, "queued", None, 1),
+    (answer("FAILED", "machine"), None, -100, 4, False, "waiting", 1.0, 5),
+    (answer("FAILED", "machine"), None, -100, 11, False, "failed", None, 12),
 ])  # fmt: skip
 def test_what_an_answer_means(
     given: Answer, wish: Any, reached: int, stuck: int, leaving: bool, to: str,
     after: float | None, left: int | None,
 ) -> None:  # fmt: skip
-    """`left` is how many attempts in a row are then without a new step; None where that stays."""
+    """`left` is what counts against it then, None where that stays; a step below 0 was reached by
+    steps that were taken before.
+    """
     job = replace(JOB, wish=wish, stuck=stuck)
-    found = verdict_of(job, given, reached, leaving)
+    found = verdict_of(job, given, Got(abs(reached), reached < 0), leaving)
     assert (found.to, found.after, found.fields.get("stuck")) == (to, after, left)
     assert found.reason or to in ("finished", "diverged", "failed", "waiting")
 
@@ -78,7 +84,7 @@ def test_what_an_answer_means(
 @pytest.mark.parametrize(("wish", "begun", "lost", "reached", "stuck", "to", "says"), [
     (None, True, 0, 150, 2, "queued", "goes on after step 150"),
     (None, True, 0, 100, 0, "waiting", "tried again"),
-    (None, True, 0, 100, 2, "failed", "3 attempts in a row got no step farther than step 100"),
+    (None, True, 0, 100, 8, "failed", "got no step farther than step 100, 2 in all"),
     ("cancel", True, 0, 150, 0, "cancelled", "asked"),
     (None, False, 3, 100, 2, "queued", "before it could begin"),
     (None, False, 20, 100, 2, "waiting", "20 processes were lost"),
@@ -86,7 +92,8 @@ def test_what_an_answer_means(
 def test_what_a_loss_means(
     wish: Any, begun: bool, lost: int, reached: int, stuck: int, to: str, says: str
 ) -> None:
-    found = verdict_of_loss(replace(JOB, wish=wish, stuck=stuck), reached, begun, lost)
+    job = replace(JOB, wish=wish, stuck=stuck)
+    found = verdict_of_loss(job, Got(reached, False), begun, lost)
     assert found.to == to
     assert says in found.reason
 
@@ -165,6 +172,28 @@ def test_what_is_not_there_tells_nothing(folder: Path) -> None:
     for kind in ("train", "crossval"):
         job = replace(JOB, kind=kind, options={"folds": 2})  # type: ignore[arg-type]
         assert watch(job, folder, 0).news() is None
+
+
+def test_how_far_an_attempt_got(folder: Path, write_spec: WriteSpec) -> None:
+    """What an earlier one has left is none of its own steps."""
+    runs = folder / "runs"
+    run = train_here(load_spec(write_spec()), profile=Profile(runs=runs, record=False))
+    assert run.id is not None
+    job = replace(JOB, id=run.id, step=0)
+    data = (runs / run.id / JOURNAL).read_bytes()
+    (runs / run.id / "checkpoints").rename(folder / "elsewhere")
+    (runs / run.id / "checkpoints").mkdir()
+    reach = Reach(job, runs)
+    assert reach.got(6) == Got(6, False)
+    (runs / run.id / JOURNAL).write_bytes(data[:200])  # before its first step
+    assert reach.got(0) == Got(0, False)
+    (runs / run.id / JOURNAL).write_bytes(data)
+    assert reach.got(0) == Got(0, True)
+    (runs / run.id / "checkpoints").rmdir()
+    (folder / "elsewhere").rename(runs / run.id / "checkpoints")
+    assert Reach(job, runs).got(0) == Got(6, False)
+    whole = replace(job, cost=Cost(steps=6))
+    assert Reach(whole, runs).got(0) == Got(6, True)  # it has none to take any more
 
 
 # From the queue to the end ----------------------------------------------------------------------
@@ -292,7 +321,7 @@ def test_three_attempts_without_a_step_end_a_job(houses: Callable[..., House], t
     house.work.start()
     found = house.wait(house.submit(text).id)
     assert found.state == "failed"
-    assert "3 attempts in a row got no step farther than step 0" in found.reason
+    assert "attempts in a row got no step farther than step 0, 3 in all" in found.reason
 
 
 def test_what_ran_when_the_service_died_goes_on(houses: Callable[..., House], text: str) -> None:

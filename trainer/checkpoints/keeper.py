@@ -63,6 +63,7 @@ class Keeper:
             self._journal = Journal(folder.path / JOURNAL, journal_size)
         self._saver = Saver(folder.path / CHECKPOINTS)
         self._written = time.monotonic()
+        self._stepped = False  # whether others can see that it takes steps
         self._mark()
         self.saved_step: int | None = None
         """The step of the last checkpoint that this process saved."""
@@ -71,9 +72,11 @@ class Keeper:
         """Takes one event, and writes and saves where it is time."""
         try:
             self._journal.add(event)
+            first = isinstance(event, StepsDone) and not self._stepped
+            self._stepped = self._stepped or first
             if isinstance(event, Ended) or self._is_due(event):
                 self.save()
-            elif time.monotonic() - self._written >= WRITE_SECONDS:
+            elif first or time.monotonic() - self._written >= WRITE_SECONDS:
                 self._journal.write()
                 self._written = time.monotonic()
         except OSError as error:

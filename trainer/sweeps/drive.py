@@ -66,8 +66,8 @@ def sweep(
     declaration, data and engine that came to its end in this folder of runs is found, not repeated;
     one that did not is gone on with where `resume` says so. `again` begins anew, and trains also
     what was trained before. `promote` (`NAME`, `NAME@alias`) registers the winner's model. Who
-    carries out sweeps by themselves gives the `id` of the run: then one of the same declaration
-    that is not finished is another one.
+    carries out sweeps by themselves gives the `id` of the run: then it is no earlier one of the
+    same declaration, though trials that were trained before are found.
 
     Raises `SpecError` and `DataError` with all that is wrong before anything trains, `UsageError`
     where an earlier one is not finished, `CheckpointError` where another process carries it out;
@@ -79,10 +79,11 @@ def sweep(
     began = time.monotonic()
     shelf = Shelf()
     facts = facts_of_sweep(spec, profile, shelf, promote)
-    before = None if again or profile.runs is None else _earlier(profile.runs, facts)
+    before = None
     if id is not None:
         facts = replace(facts, id=id)
-        before = before if before and before[1] and before[1].status == "FINISHED" else None
+    elif not again and profile.runs is not None:
+        before = _earlier(profile.runs, facts)
     if before is not None:
         path, outcome = before
         if outcome is not None and outcome.status == "FINISHED":

@@ -22,10 +22,11 @@ from trainer.service.sending import UPLOADS, without_folders
 from trainer.service.states import OVER, State
 from trainer.service.store import NotAllowed, Stale, Store
 from trainer.service.work.errands import Errand
+from trainer.service.work.reach import Reach
 from trainer.service.work.slots import Slot
 from trainer.service.work.verdicts import Verdict, verdict_of, verdict_of_loss
 from trainer.service.work.watching import Watch, watch
-from trainer.workers.processes import LostError, saved_step
+from trainer.workers.processes import LostError
 
 WATCH_SECONDS: Final = 0.2
 LOOK_SECONDS: Final = 1.0
@@ -201,6 +202,7 @@ class Dispatcher:
     def _train(self, place: _Place, job: Job) -> None:
         """One attempt at a job, from its last checkpoint to its verdict."""
         assert place.slot is not None
+        reach = Reach(job, self._runs)
         place.watch = watch(job, self._runs, self._store.journal_place(job.id))
         self._recorders.follow(job.id)
         errand = Errand.of(job, self._runs, **self._how)
@@ -211,10 +213,11 @@ class Dispatcher:
         except LostError as error:
             place.lost = 0 if error.begun else place.lost + 1
             now = self._now(job)
-            verdict = verdict_of_loss(now, self._reached(job), error.begun, place.lost)
+            verdict = verdict_of_loss(now, reach.got(self._told(job)), error.begun, place.lost)
         else:
             place.lost = 0
-            verdict = verdict_of(self._now(job), answer, self._reached(job), self._leaving)
+            got = reach.got(self._told(job))
+            verdict = verdict_of(self._now(job), answer, got, self._leaving)
         self._tell_progress(place, job)
         self._recorders.settle(job.id, job.kind != "train")
         self._change(job, verdict, f"{job.id}-{job.attempt}-end", job.attempt)
@@ -227,10 +230,10 @@ class Dispatcher:
         found = self._patiently(lambda: self._store.job(job.id))
         return found.wish if found is not None else None
 
-    def _reached(self, job: Job) -> int:
-        """The step that the job got to, as far as it was saved or told."""
+    def _told(self, job: Job) -> int:
+        """The step that the job got to, as far as it was told."""
         found = self._patiently(lambda: self._store.job(job.id))
-        return max(saved_step(self._runs / job.id), found.step if found is not None else 0)
+        return int(found.step) if found is not None else 0
 
     # The verdict ---------------------------------------------------------------------------
 

@@ -1,8 +1,9 @@
 """What the answer of a worker, or its loss, means for a job. Pure: a table in words.
 
 The fault of the spec or of the data ends a job. A worker that is lost, a machine that refuses, a
-disk that is full are tried again, from the last checkpoint; three attempts in a row that did not
-get a step farther end it, too.
+disk that is full are tried again, from the last checkpoint. Three attempts in a row that take no
+step end it, too; and twelve that take steps, but get no farther than those before them: whatever
+kills workers now and then does not strike at the same place so often.
 """
 
 from __future__ import annotations
@@ -16,7 +17,10 @@ from trainer.service.states import State
 from trainer.training.result import Status
 from trainer.workers.task import Answer
 
-TRIES: Final = 3
+LIMIT: Final = 12
+"""So much counts together until a job ends: an attempt without a step as `STILL`, one that gets no
+farther as 1."""
+STILL: Final = 4
 STARTS: Final = 20
 """So many processes in a row may be lost before they could begin."""
 LATER_SECONDS: Final = 5.0
@@ -36,9 +40,19 @@ class Verdict:
     after: float | None = None
 
 
-def verdict_of(job: Job, answer: Answer, reached: int, leaving: bool) -> Verdict:
-    """That of an answer. `job` is as it was claimed, but for its wish; `reached` is the step that
-    it got to; `leaving` says that the service had it stop.
+@dataclass(frozen=True)
+class Got:
+    """How far an attempt got: the step that it, or one before it, was seen at; and whether it
+    took steps itself, or there were none to take any more.
+    """
+
+    step: int
+    stepped: bool
+
+
+def verdict_of(job: Job, answer: Answer, got: Got, leaving: bool) -> Verdict:
+    """That of an answer. `job` is as it was claimed, but for its wish; `leaving` says that the
+    service had it stop.
     """
     fields: dict[str, Any] = {"seconds": job.seconds + answer.seconds}
     if answer.status in _ENDS:
@@ -56,7 +70,7 @@ def verdict_of(job: Job, answer: Answer, reached: int, leaving: bool) -> Verdict
         return Verdict("waiting", answer.reason, fields)
     if answer.fault in ("room", "away"):
         return Verdict("waiting", answer.reason, fields, LATER_SECONDS)
-    return _again(job, answer.reason, reached, fields)
+    return _again(job, answer.reason, got, fields)
 
 
 def _stopped(job: Job, fields: Mapping[str, Any], leaving: bool) -> Verdict:
@@ -68,7 +82,7 @@ def _stopped(job: Job, fields: Mapping[str, Any], leaving: bool) -> Verdict:
     return Verdict("queued", f"{why}; it goes on from where it was saved", fields)
 
 
-def verdict_of_loss(job: Job, reached: int, begun: bool, lost: int) -> Verdict:
+def verdict_of_loss(job: Job, got: Got, begun: bool, lost: int) -> Verdict:
     """That of a worker that is gone: killed, or the machine has too little memory. `begun` says
     whether it could begin at all, and `lost` how many in a row could not.
     """
@@ -79,16 +93,17 @@ def verdict_of_loss(job: Job, reached: int, begun: bool, lost: int) -> Verdict:
     if not begun:
         reason = f"{STARTS} processes were lost before they could begin"
         return Verdict("waiting", reason, after=LATER_SECONDS)
-    return _again(job, "its worker was lost", reached, {})
+    return _again(job, "its worker was lost", got, {})
 
 
-def _again(job: Job, why: str, reached: int, fields: Mapping[str, Any]) -> Verdict:
-    """Another attempt, unless three did not get farther."""
-    stuck = 0 if reached > job.step else job.stuck + 1
-    fields = {**fields, "stuck": stuck, "step": max(reached, job.step)}
-    if stuck >= TRIES:
-        text = f"{TRIES} attempts in a row got no step farther than step {max(reached, job.step)}"
+def _again(job: Job, why: str, got: Got, fields: Mapping[str, Any]) -> Verdict:
+    """Another attempt, unless too many did not get farther."""
+    step = max(got.step, job.step)
+    stuck = 0 if got.step > job.step else job.stuck + (1 if got.stepped else STILL)
+    fields = {**fields, "stuck": stuck, "step": step}
+    if stuck >= LIMIT:
+        text = f"attempts in a row got no step farther than step {step}, {job.attempt} in all"
         return Verdict("failed", f"{text}: {why}", fields)
-    if stuck == 0:
-        return Verdict("queued", f"{why}; it goes on after step {reached}", fields)
-    return Verdict("waiting", f"{why}; it is tried again", fields, after=float(2 ** (stuck - 1)))
+    if stuck < STILL:
+        return Verdict("queued", f"{why}; it goes on after step {got.step}", fields)
+    return Verdict("waiting", f"{why}; it is tried again", fields, after=float(stuck // STILL))
