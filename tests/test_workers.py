@@ -305,9 +305,10 @@ def test_processes(write_spec: WriteSpec) -> None:
         assert workers.count == 2
         futures = [workers.submit(each) for each in tasks]
         wait_for(lambda: has_saved(ID))
-        os.kill(processes_of(workers)[0], signal.SIGKILL)  # at once: the other one may be late
+        first, second = processes_of(workers)
+        os.kill(first, signal.SIGKILL)  # at once: the other one may be late
         wait_for(lambda: has_saved(OTHER))
-        os.kill(processes_of(workers)[1], signal.SIGINT)  # is not heard
+        os.kill(second, signal.SIGINT)  # is not heard
         ended = futures[0].result()
         pids = processes_of(workers)
         waits = [workers.submit(task(endless, None, f"{number:032}")) for number in (5, 6)]
