@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,7 +36,8 @@ from trainer.service.work.slots import ProcessSlot, make_slots
 from trainer.service.work.verdicts import Got, verdict_of, verdict_of_loss
 from trainer.service.work.watching import RunWatch, thinned, watch
 from trainer.training.events import EpochDone
-from trainer.workers.processes import LostError
+from trainer.workers.processes import LostError, OwnProcess
+from trainer.workers.spawning import Fresh
 from trainer.workers.task import Answer
 
 ADA = User("ada", "admin", "first")
@@ -129,7 +132,7 @@ def test_each_epoch_is_told_once(folder: Path, write_spec: WriteSpec) -> None:
     take()
     journal.close()
     later = RunWatch(place, 0)
-    assert seen == later.news().series["train_loss"]  # type: ignore[union-attr]
+    assert seen == later.news().series["train_loss"]  # type: ignore[union-attr]  # it is there
     losses = [[e.epoch, e.metrics["train_loss"]] for e in events if isinstance(e, EpochDone)]
     assert seen == losses
 
@@ -170,7 +173,7 @@ def test_long_series_are_thinned_to_their_end(count: int, most: int, kept: list[
 
 def test_what_is_not_there_tells_nothing(folder: Path) -> None:
     for kind in ("train", "crossval"):
-        job = replace(JOB, kind=kind, options={"folds": 2})  # type: ignore[arg-type]
+        job = replace(JOB, kind=kind, options={"folds": 2})  # type: ignore[arg-type]  # a kind
         assert watch(job, folder, 0).news() is None
 
 
@@ -456,7 +459,7 @@ def test_real_workers(houses: Callable[..., House], write_spec: WriteSpec) -> No
         raise AssertionError(found)
 
     reaches(epoch=100)
-    (process,) = house.work._places[0].slot._process._executor._processes  # type: ignore[union-attr]
+    (process,) = house.work._places[0].slot._process._executor._processes  # type: ignore[union-attr]  # it is there
     os.kill(process, signal.SIGKILL)
     reaches(attempt=2)
     house.desk.pause(ADA, job.id)
@@ -464,7 +467,7 @@ def test_real_workers(houses: Callable[..., House], write_spec: WriteSpec) -> No
     house.desk.resume(ADA, job.id)
     reaches(attempt=3)
     again = houses(*make_slots(1, None, Path("runs")))
-    assert again.store.job(job.id).state == "queued"  # type: ignore[union-attr]
+    assert again.store.job(job.id).state == "queued"  # type: ignore[union-attr]  # it is there
     again.work.start()
     found = again.wait(job.id)
     assert (found.state, found.digest) == ("finished", expected.parameters_sha256)
@@ -474,3 +477,50 @@ def test_real_workers(houses: Callable[..., House], write_spec: WriteSpec) -> No
     assert places == sorted(places)
     epochs = [p[0] for e in events if e.kind == "progress" for p in e.data["series"]["train_loss"]]
     assert epochs == sorted(set(epochs))
+
+
+def test_what_nobody_expected_ends_no_slot(
+    houses: Callable[..., House], text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The job is tried again, and the slot goes on; so it does where the database is away for a
+    moment, just after a job was claimed.
+    """
+    slot, _ = scripted(ValueError("a fault of our own"), answer("FINISHED"), answer("FINISHED"))
+    house = houses(slot)
+    journal_place, calls = house.store.journal_place, []
+
+    def away(job: str) -> int:
+        calls.append(job)
+        if len(calls) == 1:
+            raise MachineError("the database is away")
+        return journal_place(job)
+
+    monkeypatch.setattr(house.store, "journal_place", away)
+    monkeypatch.setattr("trainer.service.work.dispatch.AWAY_SECONDS", 0.01)
+    house.work.start()
+    first, second = house.submit(text, again=True), house.submit(text, again=True)
+    assert house.wait(first.id).attempt == 2
+    assert "ValueError: a fault of our own; it is tried again" in [
+        e.data["reason"] for e in house.store.events(0, first.id, None) if e.kind == "state"
+    ]
+    assert house.wait(second.id).state == "finished"
+
+
+def test_a_machine_without_room_for_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next errand finds one, once there is room again."""
+    flag = Fresh().RawValue("b", 0)
+    process = OwnProcess(flag)
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(ProcessPoolExecutor, "submit", refuse)
+            process.close()
+            with pytest.raises(LostError) as caught:
+                process.do(os.getpid)
+            assert not caught.value.begun
+        assert process.do(os.getpid) != os.getpid()
+    finally:
+        process.close()
+
+
+def refuse(*_: Any) -> Any:
+    raise OSError(errno.EAGAIN, "no room for a process")

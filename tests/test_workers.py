@@ -28,7 +28,7 @@ from trainer.workers import processes
 from trainer.workers import shelf as shelves
 from trainer.workers import train as training
 from trainer.workers.pool import Workers, open_workers
-from trainer.workers.processes import ProcessWorker
+from trainer.workers.processes import ProcessWorker, saved_step
 from trainer.workers.shelf import Shelf
 from trainer.workers.task import Answer, Task
 from trainer.workers.train import train_task
@@ -283,7 +283,7 @@ def processes_of(workers: Workers) -> list[int]:
 
 
 def has_saved(name: str) -> bool:
-    return bool([*(RUNS / name / "checkpoints").glob("step-*.json")])
+    return saved_step(RUNS / name) > 0
 
 
 def is_alive(pid: int) -> bool:

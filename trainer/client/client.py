@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -171,7 +172,7 @@ class Client:
         if job is None:
             return Follower(self._wire, "/events", after, None).events()
         found = self.job(job)
-        look = lambda: self.job(found)  # noqa: E731
+        look = partial(self.job, found)
         return Follower(self._wire, f"{_path(found)}/events", after, look).events()
 
     def wait(self, job: str | RemoteJob, timeout: float | None = None) -> RemoteJob:

@@ -174,14 +174,14 @@ class Checker:
         split of one seed alone, as a class of which no row trains, is told by the worker.)
         """
         key = self._key(spec)
-        if key is None or key not in self._known_fits:
+        fits = self._known_fits.get(key) if key is not None else None
+        if fits is None:
             fits = Fits.of(self._shelf.prepare(spec))
-            if key is None:
-                return fits
             if len(self._known_fits) >= FITS:
                 self._known_fits.clear()
-            self._known_fits[key] = fits
-        return self._known_fits[key]
+            if key is not None:
+                self._known_fits[key] = fits
+        return fits
 
     def _key(self, spec: Spec) -> str | None:
         """What all of that depends on; None where it cannot be told."""

@@ -16,7 +16,7 @@ from typing import Final
 import uvicorn
 from fastapi import FastAPI
 
-from trainer.errors import UsageError
+from trainer.errors import MachineError, UsageError
 from trainer.machine import available_cores
 from trainer.runs.profile import Profile
 from trainer.service.checking import Checker
@@ -132,7 +132,7 @@ class Service:
     def run(self, asked: Callable[[], bool], drain: bool, say: Callable[[str], None]) -> None:
         """Serves until it is `asked` to stop. Then nothing new begins; with `drain` what runs comes
         to its end, and otherwise, or where it is asked again, it is saved and goes on when the
-        service starts anew.
+        service starts anew. Raises `MachineError` where the HTTP server ended by itself.
         """
         while not asked() and not self._web.failed:
             time.sleep(LOOK_SECONDS)
@@ -144,6 +144,8 @@ class Service:
         if not self.work.is_idle:
             say("Saving the running jobs.")
         self.close()
+        if self._web.failed:
+            raise MachineError("the HTTP server ended by itself; start the service again")
 
     def close(self) -> None:
         """Saves what runs, and ends all parts."""

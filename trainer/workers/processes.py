@@ -42,13 +42,16 @@ class OwnProcess:
         that of `begin`.
         """
         self._begins = flag, nice
-        self._executor = self._new()
+        self._executor: ProcessPoolExecutor | None = None
+        self._begin()
 
-    def _new(self) -> ProcessPoolExecutor:
-        """A process that begins to import what it needs."""
-        executor = ProcessPoolExecutor(1, Fresh(), begin.begin, self._begins)
-        self._warm: Future[None] = executor.submit(warm)
-        return executor
+    def _begin(self) -> ProcessPoolExecutor:
+        """A process that begins to import what it needs. Raises `OSError`."""
+        if self._executor is None:
+            made = ProcessPoolExecutor(1, Fresh(), begin.begin, self._begins)
+            self._warm: Future[None] = made.submit(warm)
+            self._executor = made
+        return self._executor
 
     @property
     def is_warm(self) -> bool:
@@ -57,19 +60,26 @@ class OwnProcess:
 
     def do(self, function: Callable[..., T], *arguments: Any) -> T:
         """What a function of a module gives there. Raises what it raises, and `LostError` where
-        the process is lost, once there is a new one.
+        the process is lost, or the machine has no new one.
         """
         try:
-            return self._executor.submit(function, *arguments).result()
+            return self._begin().submit(function, *arguments).result()
         except BrokenProcessPool:
             begun = self.is_warm
             self.close()
-            self._executor = self._new()
+            with suppress(OSError):  # there may be no room for a process now: the next one tries it
+                self._begin()
             raise LostError(begun) from None
+        except OSError:
+            if self._executor is not None:
+                raise
+            raise LostError(False) from None
 
     def close(self) -> None:
         """Ends it, once it has answered."""
-        self._executor.shutdown(cancel_futures=True)
+        executor, self._executor = self._executor, None
+        if executor is not None:
+            executor.shutdown(cancel_futures=True)
 
 
 class ProcessWorker:

@@ -36,7 +36,7 @@ class Access(Part):
 
     # Tokens -------------------------------------------------------------------------------------
 
-    def add_token(self, name: str, user: str, role: Role, all: bool, expires: float | None) -> str:  # noqa: A002
+    def add_token(self, name: str, user: str, role: Role, all: bool, expires: float | None) -> str:  # noqa: A002 (as of `User`)
         """A new secret, which is told this once. Raises `UsageError` where a token has this name,
         be it revoked.
         """

@@ -22,37 +22,37 @@ class KeyTaken(UsageError):  # noqa: N818 (a refusal, as the others)
     kind = "conflict"
 
 
-class NotAllowed(UsageError):  # noqa: N818
+class NotAllowed(UsageError):  # noqa: N818 (a refusal, as the others)
     """The job cannot come into this state from the one that it is in."""
 
     kind = "conflict"
 
 
-class Stale(UsageError):  # noqa: N818
+class Stale(UsageError):  # noqa: N818 (a refusal, as the others)
     """The job is not as who asks takes it to be: another attempt has begun, or it runs no more."""
 
     kind = "conflict"
 
 
-class NoJob(UsageError):  # noqa: N818
+class NoJob(UsageError):  # noqa: N818 (a refusal, as the others)
     """There is no job with this id."""
 
     kind = "missing"
 
 
-class StoreAway(MachineError):  # noqa: N818
+class StoreAway(MachineError):  # noqa: N818 (a refusal, as the others)
     """The database did not answer for as long as one would wait, or the store is closed."""
 
     kind = "away"
 
 
-class StoreFull(MachineError):  # noqa: N818
+class StoreFull(MachineError):  # noqa: N818 (a refusal, as the others)
     """The disk of the database has no room. What is in it stays whole, and may be written to again
     once there is some.
     """
 
 
-class Broken(MachineError):  # noqa: N818
+class Broken(MachineError):  # noqa: N818 (a refusal, as the others)
     """A line of the audit log is not what was written, or is missing: `line` counts from 1."""
 
     def __init__(self, line: int, message: str) -> None:

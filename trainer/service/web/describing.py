@@ -103,7 +103,7 @@ def describe(app: FastAPI) -> None:
             app.openapi_schema = schema
         return app.openapi_schema
 
-    app.openapi = openapi  # type: ignore[method-assign]
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI says to do so
 
 
 def _clean(schema: dict[str, Any]) -> None:

@@ -191,7 +191,7 @@ def type_of(path: str) -> str:
 class FileReply(StreamingResponse):
     """So many bytes of a file, also if it grows; the file is closed, whatever becomes of them."""
 
-    def __init__(self, file: IO[bytes], size: int, headers: dict[str, str], type: str) -> None:  # noqa: A002
+    def __init__(self, file: IO[bytes], size: int, headers: dict[str, str], type: str) -> None:  # noqa: A002 (of media)
         super().__init__(_pieces(file, size), headers=headers, media_type=type)
         self._file = file
 

@@ -7,11 +7,12 @@ nothing, too: the next service finds it running, and puts it back.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -27,6 +28,9 @@ from trainer.service.work.slots import Slot
 from trainer.service.work.verdicts import Verdict, verdict_of, verdict_of_loss
 from trainer.service.work.watching import Watch, watch
 from trainer.workers.processes import LostError
+from trainer.workers.task import Answer
+
+log = logging.getLogger(__name__)
 
 WATCH_SECONDS: Final = 0.2
 LOOK_SECONDS: Final = 1.0
@@ -201,15 +205,11 @@ class Dispatcher:
 
     def _train(self, place: _Place, job: Job) -> None:
         """One attempt at a job, from its last checkpoint to its verdict."""
-        assert place.slot is not None
         reach = Reach(job, self._runs)
-        place.watch = watch(job, self._runs, self._store.journal_place(job.id))
         self._recorders.follow(job.id)
-        errand = Errand.of(job, self._runs, **self._how)
-        if self._wish(job) or self._leaving:  # it came while the job was claimed
-            place.slot.stop()
+        told = self._patiently(lambda: self._store.journal_place(job.id))
         try:
-            answer = place.slot.do(errand)
+            answer = self._answer(place, job, told)
         except LostError as error:
             place.lost = 0 if error.begun else place.lost + 1
             now = self._now(job)
@@ -221,6 +221,24 @@ class Dispatcher:
         self._tell_progress(place, job)
         self._recorders.settle(job.id, job.kind != "train")
         self._change(job, verdict, f"{job.id}-{job.attempt}-end", job.attempt)
+
+    def _answer(self, place: _Place, job: Job, told: int) -> Answer:
+        """What the slot answers; a fault of our own is the answer that the machine is to blame: the
+        slot goes on with the next job. Raises `LostError`.
+        """
+        assert place.slot is not None
+        wished = self._wish(job) is not None
+        try:
+            place.watch = watch(job, self._runs, told)
+            if wished or self._leaving:  # it came while the job was claimed
+                place.slot.stop()
+            return place.slot.do(Errand.of(job, self._runs, **self._how))
+        except LostError:
+            raise
+        except Exception as error:
+            log.exception("the job %s met what nobody expected", job.id)
+            reason = f"{type(error).__name__}: {error}"
+            return Answer(job.id, "FAILED", reason=reason, fault="machine")
 
     def _now(self, job: Job) -> Job:
         """The job as it was claimed, with the wish that there is now."""
@@ -280,8 +298,10 @@ class Dispatcher:
         while not self._over.wait(WATCH_SECONDS):
             for place in self._places:
                 if (job := place.job) is not None:
-                    self._tell_progress(place, job)
-            self._wake_waiting()
+                    with logged("how far a job is cannot be told"):
+                        self._tell_progress(place, job)
+            with logged("jobs that wait cannot be queued again"):
+                self._wake_waiting()
 
     def _tell_progress(self, place: _Place, job: Job) -> None:
         """Tells what is new of a run; what the database does not take now is in the folder."""
@@ -306,6 +326,15 @@ class Dispatcher:
                         )
                 del self._later[job]
                 self.poke()
+
+
+@contextmanager
+def logged(what: str) -> Iterator[None]:
+    """Nothing that goes wrong within it ends the thread that others rely on."""
+    try:
+        yield
+    except Exception:
+        log.exception(what)
 
 
 def _left(job: Job) -> tuple[Any, str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from trainer.checkpoints.facts import FACTS
-from trainer.errors import DivergedError, InterruptedRun
+from trainer.errors import DivergedError, InterruptedRun, TrackingError
 from trainer.runs.profile import Profile
 from trainer.service.records import Job, Kind
 from trainer.spec.schema import Spec
@@ -117,10 +117,15 @@ def _of_sweep(found: Sweep) -> Answer:
 
 def _crossval(errand: Errand) -> Answer:
     spec = Spec.from_resolved(errand.spec, file=errand.file, text=errand.text)
-    found = crossval(
-        spec, errand.options.get("folds"), profile=errand.profile, stop=begin.stop,
-        again=errand.again, id=errand.id,
-    )  # fmt: skip
+    try:
+        found = crossval(
+            spec, errand.options.get("folds"), profile=errand.profile, stop=begin.stop,
+            again=errand.again, id=errand.id,
+        )  # fmt: skip
+    except TrackingError as error:  # the folds are trained; MLflow is told of them later
+        if not isinstance(error.run, CrossValidation):
+            raise
+        found = error.run
     return _of_folds(errand.id, found)
 
 

@@ -104,23 +104,29 @@ class Recorders:
             for run in unsent_runs(Profile(runs=self._runs)):
                 self._expect(run)
         while not self._over.wait(LOOK_SECONDS):
-            if self._process.is_gone:
-                self._process = RecorderProcess()
-                self._forget_sent()
-            elif time.monotonic() - self._looked >= AGAIN_SECONDS:
-                self._looked = time.monotonic()
-                self._forget_sent(given_up=True)
-            self._find_families()
+            with suppress(CheckpointError, OSError):  # of a folder, or a process that is refused
+                self._look()
+        with suppress(CheckpointError, OSError):
             self._send()
+
+    def _look(self) -> None:
+        if self._process.is_gone:
+            self._process = RecorderProcess()
+            self._forget_sent()
+        elif time.monotonic() - self._looked >= AGAIN_SECONDS:
+            self._looked = time.monotonic()
+            self._forget_sent(given_up=True)
+        self._find_families()
         self._send()
 
     def _find_families(self) -> None:
         while self._families:
-            parent = self._families.pop()
+            parent = self._families[-1]
             for run in unsent_runs(Profile(runs=self._runs)):
                 with suppress(CheckpointError):
                     if read_facts(self._runs / run).parent == parent:
                         self._expect(run)
+            self._families.remove(parent)
 
     def _forget_sent(self, given_up: bool = False) -> None:
         """Has all runs sent anew that are not whole; or those alone that nobody records now."""
