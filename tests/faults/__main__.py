@@ -32,7 +32,8 @@ from .tally import Tally
 CAMPAIGNS: Final = (
     "truncations", "flips", "failures", "loads", "kills", "full", "runs", "recorder", "training",
     "disk", "server", "specs", "cells", "tables", "outputs", "trusted",
-    "sweeps", "cluster", "service", "postgres", "service-cluster", "service-disk", "api",
+    "sweeps", "cluster", "service", "postgres", "service-cluster", "service-disk",
+    "service-clock", "api",
 )  # fmt: skip
 SAMPLE: Final = 37
 """A sample takes one case of so many."""
@@ -162,6 +163,9 @@ ALL: Final[dict[str, Callable[[Path, Size], Iterator[Tally]]]] = {
     "sweeps": lambda folder, size: iter([sweeps.kills(folder, max(3, size.kills // 4))]),
     "service": lambda folder, size: iter([service.kills(folder, max(3, size.kills // 2))]),
     "postgres": lambda folder, size: iter([service.on_postgres(folder, max(3, size.kills // 4))]),
+    "service-clock": lambda folder, size: iter(
+        [service.with_a_moved_clock(folder, max(3, size.kills // 8))]
+    ),
     "service-cluster": lambda folder, size: iter(
         [service.on_a_cluster(folder, max(3, size.kills // 4))]
     ),

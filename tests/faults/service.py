@@ -70,6 +70,8 @@ class House:
     process: subprocess.Popen[bytes] | None = None
     starts: int = 0
     secret: str = ""
+    clock: str | None = None
+    """The library that moves the clock of each start by some days, where it is to be moved."""
 
     @property
     def runs(self) -> Path:
@@ -98,9 +100,16 @@ class House:
                 [sys.executable, "-m", "trainer", "service", "--port", str(self.port), "--workers",
                  "2", "--no-mlflow", "--runs", str(self.runs), *options],
                 stdout=said, stderr=said, stdin=subprocess.DEVNULL, start_new_session=True,
-                env=os.environ | {"PYTHONPATH": path}, cwd=self.folder,
+                env=os.environ | {"PYTHONPATH": path} | self._moved(), cwd=self.folder,
             )  # fmt: skip
         self.starts += 1
+
+    def _moved(self) -> dict[str, str]:
+        """Another time of day, later or earlier; what lasts is measured as it is."""
+        if self.clock is None:
+            return {}
+        days = (0, 3, -2, 30, -5)[self.starts % 5]
+        return {"LD_PRELOAD": self.clock, "FAKETIME": f"{days:+}d", "DONT_FAKE_MONOTONIC": "1"}
 
     def is_gone(self) -> bool:
         return self.process is None or self.process.poll() is not None
@@ -385,6 +394,13 @@ def on_postgres(folder: Path, count: int) -> Tally:
     address = server.address()
     others = {"connection": lambda: server.end_connections(address) > 0}
     return kills(folder, count, database=address, others=others, sweeps=False)
+
+
+def with_a_moved_clock(folder: Path, count: int) -> Tally:
+    """Kills of a service whose clock is another one at each start, by days."""
+    found = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
+    assert found, "needs libfaketime: apt-get install faketime"
+    return kills(folder, count, clock=str(found[0]), sweeps=False)
 
 
 def on_a_cluster(folder: Path, count: int) -> Tally:

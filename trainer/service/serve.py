@@ -131,16 +131,18 @@ class Service:
 
     def run(self, asked: Callable[[], bool], drain: bool, say: Callable[[str], None]) -> None:
         """Serves until it is `asked` to stop. Then nothing new begins; with `drain` what runs comes
-        to its end, and otherwise, or where it is asked again, it is saved and goes on when the
-        service starts anew. Raises `MachineError` where the HTTP server ended by itself.
+        to its end; otherwise, or where a `KeyboardInterrupt` says that this takes too long, it is
+        saved and goes on when the service starts anew. Raises `MachineError` where the HTTP server
+        ended by itself.
         """
         while not asked() and not self._web.failed:
             time.sleep(LOOK_SECONDS)
         self.work.drain()
         if drain and not self._web.failed:
             say("Waiting for the running jobs to end; stop again to save them.")
-            while not self.work.is_idle and not asked():
-                time.sleep(LOOK_SECONDS)
+            with suppress(KeyboardInterrupt):
+                while not self.work.is_idle:
+                    time.sleep(LOOK_SECONDS)
         if not self.work.is_idle:
             say("Saving the running jobs.")
         self.close()
