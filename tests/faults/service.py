@@ -48,6 +48,13 @@ LIE_SECONDS: Final = 5.0
 QUIET_SECONDS: Final = 180.0
 """What is left has so long to end, once nothing is killed any more."""
 
+MOVED: Final = """
+import time
+_time, _time_ns = time.time, time.time_ns
+time.time = lambda: _time() + {days} * 86_400
+time.time_ns = lambda: _time_ns() + {days} * 86_400 * 10**9
+"""
+
 Points = list[tuple[str, int, float]]
 
 
@@ -70,8 +77,8 @@ class House:
     process: subprocess.Popen[bytes] | None = None
     starts: int = 0
     secret: str = ""
-    clock: str | None = None
-    """The library that moves the clock of each start by some days, where it is to be moved."""
+    clock: bool = False
+    """Whether each start has another time of day."""
 
     @property
     def runs(self) -> Path:
@@ -94,22 +101,28 @@ class House:
     def start(self) -> None:
         options = ["--database", self.database] if self.database else []
         options += ["--cluster", self.cluster] if self.cluster else []
-        path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+        places = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+        path = os.pathsep.join([*self._moved(), *places])
         with (self.folder / "said.txt").open("ab") as said:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "trainer", "service", "--port", str(self.port), "--workers",
                  "2", "--no-mlflow", "--runs", str(self.runs), *options],
                 stdout=said, stderr=said, stdin=subprocess.DEVNULL, start_new_session=True,
-                env=os.environ | {"PYTHONPATH": path} | self._moved(), cwd=self.folder,
+                env=os.environ | {"PYTHONPATH": path}, cwd=self.folder,
             )  # fmt: skip
         self.starts += 1
 
-    def _moved(self) -> dict[str, str]:
-        """Another time of day, later or earlier; what lasts is measured as it is."""
-        if self.clock is None:
-            return {}
+    def _moved(self) -> list[str]:
+        """A folder whose `sitecustomize` gives all processes of the service another time of day,
+        later or earlier; what lasts is measured as it is.
+        """
+        if not self.clock:
+            return []
         days = (0, 3, -2, 30, -5)[self.starts % 5]
-        return {"LD_PRELOAD": self.clock, "FAKETIME": f"{days:+}d", "DONT_FAKE_MONOTONIC": "1"}
+        place = self.folder / f"moved-{days}"
+        place.mkdir(exist_ok=True)
+        (place / "sitecustomize.py").write_text(MOVED.format(days=days))
+        return [str(place)]
 
     def is_gone(self) -> bool:
         return self.process is None or self.process.poll() is not None
@@ -398,9 +411,7 @@ def on_postgres(folder: Path, count: int) -> Tally:
 
 def with_a_moved_clock(folder: Path, count: int) -> Tally:
     """Kills of a service whose clock is another one at each start, by days."""
-    found = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
-    assert found, "needs libfaketime: apt-get install faketime"
-    return kills(folder, count, clock=str(found[0]), sweeps=False)
+    return kills(folder, count, clock=True, sweeps=False)
 
 
 def on_a_cluster(folder: Path, count: int) -> Tally:
