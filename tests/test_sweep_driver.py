@@ -15,7 +15,7 @@ from conftest import ROOT
 
 from trainer import Profile
 from trainer.checkpoints.folder import CHECKPOINTS, RunFolder
-from trainer.errors import InterruptedRun, MachineError, SpecError
+from trainer.errors import InterruptedRun, MachineError, NoRoomError, SpecError
 from trainer.sweeps.declaration import SweepSpec, load_sweep
 from trainer.sweeps.driver import Driver, Script
 from trainer.sweeps.log import Chosen, Closed, Entry, Found, Log, Promoted, read_log
@@ -195,24 +195,29 @@ def test_a_stop_pauses_and_goes_on(declared, alone, tmp_path) -> None:
     assert (standing[0].workers, standing[0].sweep.planned) == (2, 24)
 
 
-def test_what_fails_for_a_reason_outside_is_tried_again(declared, alone, tmp_path) -> None:
+@pytest.mark.parametrize("fault", ["machine", "room", "bits", "away"])
+def test_what_fails_for_a_reason_outside_is_tried_again(fault, declared, alone, tmp_path) -> None:
     told: list[SweepEvent] = []
 
     def answer(task: Task, tries: int) -> Answer:
         if tries < 3 and int(task.id, 16) % 4 == 0:
-            return Answer(task.id, "FAILED", reason="no space left", fault="machine")
+            return Answer(task.id, "FAILED", reason="no space left", fault=fault)
         return answered(task, tries)
 
     assert drive(declared, tmp_path / "sweep", Crew(3, 1, answer), told.append)[1] == alone
     assert any(isinstance(e, Warned) and "tried again: no space left" in e.message for e in told)
 
 
-def test_what_always_fails_stops_the_sweep_and_loses_nothing(declared, alone, tmp_path) -> None:
+@pytest.mark.parametrize("fault", ["machine", "room"])
+def test_what_always_fails_stops_the_sweep_and_loses_nothing(
+    fault, declared, alone, tmp_path
+) -> None:
     def answer(task: Task, tries: int) -> Answer:
-        return Answer(task.id, "FAILED", reason="no space left", fault="machine")
+        return Answer(task.id, "FAILED", reason="no space left", fault=fault)
 
-    with pytest.raises(MachineError, match=r"trial \d+ cannot be trained: no space left"):
+    with pytest.raises(MachineError, match=r"trial \d+ cannot be trained: no space left") as caught:
         drive(declared, tmp_path / "sweep", Crew(3, 1, answer))
+    assert isinstance(caught.value.__cause__, NoRoomError) == (fault == "room")
     assert drive(declared, tmp_path / "sweep", Crew(3, 1))[1] == alone
 
 

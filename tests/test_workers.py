@@ -23,6 +23,7 @@ from trainer.checkpoints.facts import FACTS, read_facts
 from trainer.checkpoints.folder import LOCK, Lock, load_progress
 from trainer.data import load_dataset
 from trainer.engine.compiled import engine as compiled
+from trainer.errors import NoRoomError
 from trainer.runs.known import load_run
 from trainer.workers import processes
 from trainer.workers import shelf as shelves
@@ -273,6 +274,28 @@ def test_another_learning_rate_compiles_nothing(
         assert len(made) == 2
     finally:
         compiled.keep_kernels(0)
+
+
+def test_what_is_trained_and_cannot_be_kept_is_not_done(
+    write_spec: WriteSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A training ends well where its disk is full at its end, and warns; its task is tried again,
+    and comes to the same bits.
+    """
+    spec = load_spec(write_spec())
+    with monkeypatch.context() as patch:
+        patch.setattr("trainer.runs.attempt.leave_numbers", full)
+        answer = train_task(task(spec, None), RUNS)
+    assert (answer.status, answer.fault) == ("FAILED", "room")
+    assert "cannot be kept" in answer.reason
+    again = train_task(task(spec, None), RUNS)
+    assert (again.status, again.attempt) == ("FINISHED", 2)
+    whole = trainer.train(spec, profile=Profile(runs=Path("others"), record=False))
+    assert again.parameters_sha256 == whole.parameters_sha256
+
+
+def full(*_: Any, **__: Any) -> None:
+    raise NoRoomError("the disk is full")
 
 
 # Processes --------------------------------------------------------------------------------------

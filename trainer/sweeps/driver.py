@@ -25,7 +25,6 @@ from trainer.errors import (
     CheckpointError,
     DataError,
     InterruptedRun,
-    MachineError,
     SpecError,
 )
 from trainer.sweeps.declaration import SweepSpec
@@ -38,7 +37,8 @@ from trainer.sweeps.view import Said, View, course_of
 from trainer.training import Stop, Warned
 from trainer.training.result import Status
 from trainer.workers.pool import Workers
-from trainer.workers.task import Answer, Told
+from trainer.workers.reached import refused
+from trainer.workers.task import OURS, Answer, Told
 
 TRIES: Final = 3  # of a task that fails for a reason outside
 LOOK_SECONDS: Final = 0.1
@@ -220,10 +220,10 @@ class Driver:
         if answer.status == "KILLED":
             self._queued.add(number)
             return
-        if answer.status == "FAILED" and answer.fault == "machine":
+        if answer.status == "FAILED" and answer.fault not in OURS:
             self._tries[number] = self._tries.get(number, 0) + 1
             if self._tries[number] >= TRIES:
-                raise MachineError(f"trial {number} cannot be trained: {answer.reason}")
+                raise refused(answer, f"trial {number} cannot be trained: {answer.reason}")
             self.listen(Warned(f"trial {number} is tried again: {answer.reason}"))
             self._queued.add(number)
             return

@@ -16,6 +16,7 @@ from trainer.errors import (
     DivergedError,
     InterruptedRun,
     MachineError,
+    NoRoomError,
     RunError,
     SpecError,
 )
@@ -26,7 +27,7 @@ from trainer.spec.schema import Spec
 from trainer.training import Ended, EpochDone, Event, History, Run, Started
 from trainer.training.best import Best
 from trainer.training.events import LoopEvent
-from trainer.workers.task import Answer, Task
+from trainer.workers.task import OURS, Answer, Task
 
 
 def answer_of(task: Task, run: Run) -> Answer:
@@ -105,6 +106,13 @@ def events_of(folder: Path) -> Iterator[Event]:
     yield from read_journal(folder / JOURNAL)
 
 
+def refused(answer: Answer, message: str) -> MachineError:
+    """The error of a task that failed for a reason outside; its cause tells that of a full disk."""
+    error = MachineError(message)
+    error.__cause__ = NoRoomError(answer.reason) if answer.fault == "room" else None
+    return error
+
+
 def run_of(answer: Answer, runs: Path) -> Run:
     """The run of an answer, whose folder is in `runs`.
 
@@ -112,8 +120,9 @@ def run_of(answer: Answer, runs: Path) -> Run:
     carry the run; `SpecError` or `DataError` where these are to blame, else `MachineError`.
     """
     if answer.status == "FAILED":
-        errors = {"spec": SpecError, "data": DataError}
-        raise errors.get(answer.fault or "", MachineError)(answer.reason)
+        if answer.fault not in OURS:
+            raise refused(answer, answer.reason)
+        raise (SpecError if answer.fault == "spec" else DataError)(answer.reason)
     failure: RunError | None = None
     if answer.status == "DIVERGED":
         failure = DivergedError(answer.reason)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from trainer.engine import EngineName
 from trainer.training.result import Status
@@ -41,6 +41,10 @@ class Task:
 
 
 Told: TypeAlias = Literal["spec", "data", "machine", "room", "bits", "away"]
+
+
+OURS: Final[tuple[Told, ...]] = ("spec", "data")
+"""What is to blame where another try would fail alike."""
 
 
 @dataclass(frozen=True)

@@ -90,7 +90,11 @@ def _answered(task: Task, runs: Path, heard: Heard, shelf: Shelf, same_attempt: 
         folder.release()
         if not (folder.path / FACTS).exists():  # there is no run: it cannot be trained
             shutil.rmtree(folder.path, ignore_errors=True)
-    return as_far_as(folder.path, task) or answer_of(task, run)
+    reached = as_far_as(folder.path, task)
+    if reached is None and run.status in ("PAUSED", "FINISHED", "DIVERGED"):
+        # a training ends well where its disk refuses, and says so; a task is done once it is kept
+        raise NoRoomError(f"the run {task.id[:8]} is trained, and cannot be kept: the disk refuses")
+    return reached or answer_of(task, run)
 
 
 def known_answer(task: Task, folder: RunFolder, shelf: Shelf) -> Answer | None:

@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from trainer.checkpoints.facts import FACTS
-from trainer.errors import DivergedError, InterruptedRun, TrackingError
+from trainer.errors import (
+    DivergedError,
+    InterruptedRun,
+    MachineError,
+    NoRoomError,
+    TrackingError,
+)
 from trainer.runs.profile import Profile
 from trainer.service.records import Job, Kind
 from trainer.spec.schema import Spec
@@ -86,6 +92,10 @@ def _stopped(errand: Errand, work: Callable[[Errand], Answer]) -> Answer:
     """The answer of several runs, also where they were stopped or diverged."""
     try:
         return work(errand)
+    except MachineError as error:
+        if isinstance(error.__cause__, NoRoomError):
+            raise error.__cause__ from None
+        raise
     except InterruptedRun:
         return Answer(errand.id, "KILLED")
     except DivergedError as error:
