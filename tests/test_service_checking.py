@@ -230,7 +230,7 @@ def test_what_a_spec_takes(checker: Checker) -> None:
 def test_json_is_a_spec_too(checker: Checker) -> None:
     import json
 
-    assert checker.check(json.dumps(TINY), "ada", json=True).cost.steps == 6
+    assert checker.check(json.dumps(TINY), "ada").cost.steps == 6
 
 
 def test_what_was_trained_before_is_known_to_who_has_it(

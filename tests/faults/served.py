@@ -52,7 +52,6 @@ class FakeChecker:
         user: str,
         kind: Kind | None = None,
         options: Mapping[str, Any] | None = None,
-        json: bool = False,
     ) -> FakeChecked:
         lines = {
             line.partition(":")[0].strip(' "'): line.partition(":")[2].strip(' ",')

@@ -117,9 +117,8 @@ class Checker:
         user: str,
         kind: Kind | None = None,
         options: Mapping[str, Any] | None = None,
-        json: bool = False,
     ) -> Checked:
-        """What is known of a spec, in YAML or `json`, which is YAML too.
+        """What is known of a spec, in YAML, which JSON is too.
 
         Raises `SpecError` and `DataError` with all mistakes at their lines, and `UsageError` for
         options that do not fit the kind.

@@ -36,10 +36,9 @@ TRIES: Final = 20
 
 @dataclass(frozen=True)
 class Asked:
-    """A spec, as it came in, and what is to be done with it. `json` says that its text is JSON."""
+    """A spec, as it came in, and what is to be done with it."""
 
     text: str
-    json: bool = False
     kind: Kind | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     priority: int = 0
@@ -127,7 +126,7 @@ class Desk:
         size = len(asked.text.encode())
         if size > self.settings.spec_bytes:
             raise TooLarge(f"a spec has at most {self.settings.spec_bytes:,} bytes, not {size:,}")
-        return self.checker.check(asked.text, user.name, asked.kind, asked.options, asked.json)
+        return self.checker.check(asked.text, user.name, asked.kind, asked.options)
 
     def submit(self, user: User, asked: Asked, key: str | None = None) -> Submitted:
         """Takes a job in, if it has no mistakes and the user's quotas have room for it. With a

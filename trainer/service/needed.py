@@ -69,7 +69,6 @@ class Checker(Protocol):
         user: str,
         kind: Kind | None,
         options: Mapping[str, Any],
-        json: bool = False,
     ) -> Checked:
         """Raises `SpecError`, `DataError` and `UsageError` with all mistakes."""
 

@@ -76,7 +76,7 @@ def _asked(spec: Any, kind: Kind | None, folds: int | None, **more: Any) -> Aske
     if isinstance(spec, str):
         return Asked(spec, kind=kind, options=options, **more)
     text = json.dumps(spec, ensure_ascii=False, indent=1)
-    return Asked(text, json=True, kind=kind, options=options, **more)
+    return Asked(text, kind=kind, options=options, **more)
 
 
 def _text(request: Request, data: bytes) -> str:
