@@ -153,6 +153,24 @@ def test_a_journal_that_went_back_unseen_is_read_anew(folder: Path, write_spec: 
     assert epochs == [0, 1, 2, 3]
 
 
+def test_within_an_epoch_the_metrics_are_those_of_the_last_one(
+    folder: Path, write_spec: WriteSpec
+) -> None:
+    run = train_here(load_spec(write_spec()), profile=Profile(runs=folder / "runs", record=False))
+    assert run.folder is not None
+    events = list(read_journal(run.folder / JOURNAL))
+    (last,) = [e for e in events if isinstance(e, EpochDone) and e.epoch == 1]
+    journal = Journal(folder / JOURNAL)
+    for event in events[: events.index(last) + 2]:  # until the steps of the epoch behind it
+        journal.add(event)
+    journal.write()
+    journal.close()
+    for told in (0, 2 * last.step + 2):
+        found = RunWatch(folder, told).news()
+        assert found is not None
+        assert (found.epoch, found.metrics) == (1, last.metrics)
+
+
 def test_a_reader_of_later_goes_on_where_it_was(folder: Path, write_spec: WriteSpec) -> None:
     run = train_here(load_spec(write_spec()), profile=Profile(runs=folder / "runs", record=False))
     assert run.folder is not None

@@ -89,10 +89,10 @@ class Jobs(Part):
         series: Mapping[str, Sequence[Sequence[float]]],
         epochs: int | None,
     ) -> bool:
-        """Tells how far a job is, and that its journal was read to `place`, in bytes.
+        """Tells how far a job is: until the `place` of the last event that is told.
 
         Nothing is written, and false comes back, where another attempt has begun, the job is over,
-        or the journal was read so far before.
+        or that was told before.
         """
         values = {
             "place": place, "epoch": epoch, "step": step, "metrics": metrics, "epochs": epochs,
@@ -114,16 +114,9 @@ class Jobs(Part):
         return self._db.write(write)
 
     def journal_place(self, job: str) -> int:
-        """How far the job's journal was read, in bytes."""
+        """The place in its run until which a job was told."""
         found = self._db.read(lambda connection: connection.execute(_PLACE, {"job": job}).scalar())
         return int(found or 0)
-
-    def reset_place(self, job: str, attempt: int, place: int) -> bool:
-        """Has the journal read anew from `place`, as its run went back; false, and nothing written,
-        where another attempt has begun.
-        """
-        asked = update(jobs).where(jobs.c.id == job, jobs.c.attempt == attempt).values(place=place)
-        return self._db.write(lambda connection: bool(connection.execute(asked).rowcount))
 
 
 def _before(connection: Connection, job: Job, key: str | None, request: str) -> Job | None:

@@ -73,7 +73,7 @@ jobs: Final = Table(
     Column("ended", Double),
     Column("seconds", Double, nullable=False),
     Column("digest", Words, nullable=False),
-    Column("place", Whole, nullable=False),  # bytes of its journal that were read
+    Column("place", Whole, nullable=False),  # in its run, until which it was told
     Column("key", Words),  # that its user gave to its request
     Column("request", Words, nullable=False),  # SHA-256 of what was asked
     UniqueConstraint("id", name="jobs_id"),

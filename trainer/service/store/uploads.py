@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
 
 from trainer.service.records import Upload
 from trainer.service.store.part import Part
@@ -55,11 +55,6 @@ class Uploads(Part):
         """Forgets a file."""
         asked = delete(uploads).where(*_which(sha256, user))
         self._db.write(lambda connection: connection.execute(asked).rowcount)
-
-    def held_bytes(self, user: str) -> int:
-        """The bytes of a user's files that are here."""
-        query = select(func.coalesce(func.sum(uploads.c.received), 0)).where(uploads.c.user == user)
-        return int(self._db.read(lambda connection: connection.execute(query).scalar_one()))
 
 
 def _which(sha256: str, user: str | None) -> list[ColumnElement[bool]]:

@@ -7,7 +7,7 @@ file, says whether it was told.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,6 +65,7 @@ class RunWatch:
         self._follower = Follower(self._path)
         self._told = told
         self._unread = 0
+        self._metrics: Mapping[str, float] = {}
 
     def news(self) -> Progress | None:
         """What the journal tells that was not told; see `Watch`."""
@@ -80,7 +81,10 @@ class RunWatch:
             return None
         return self._of(events)
 
-    def _of(self, events: Iterable[LoopEvent]) -> Progress | None:
+    def _of(self, events: Sequence[LoopEvent]) -> Progress | None:
+        for event in events:
+            if isinstance(event, EpochDone):
+                self._metrics = event.metrics
         new = [event for event in events if _place(event) > self._told]
         if not new:
             return None
@@ -93,8 +97,7 @@ class RunWatch:
                     series.setdefault(name, []).append([event.epoch, value])
         last = new[-1]
         epoch = last.epoch - (isinstance(last, StepsDone))
-        metrics = epochs[-1].metrics if epochs else {}
-        return Progress(self._told, max(epoch, 0), _step(last), metrics, series)
+        return Progress(self._told, max(epoch, 0), _step(last), self._metrics, series)
 
 
 def _step(event: LoopEvent) -> int:
