@@ -18,7 +18,9 @@ import pytest
 from faults.served import Client, Served, listening, serving
 
 from trainer.errors import MachineError, UsageError
+from trainer.service import uploading
 from trainer.service.records import User
+from trainer.service.refusals import Conflict
 from trainer.service.uploading import check_name
 
 DATA = bytes(range(256)) * 40
@@ -314,10 +316,11 @@ def test_the_same_file_from_many_at_once(served: Served) -> None:
     tokens = {name: served.token(name) for name in names}
 
     def send(name: str) -> None:
-        for _ in range(20):
+        for k in range(20):  # Who is told that another sends it, waits; each a while longer.
             code = put(served.client(tokens[name]), DATA).status_code
             if code != 409:
                 break
+            time.sleep(0.01 * k)
         codes.append(code)
 
     threads = [threading.Thread(target=send, args=(name,)) for name in names]
@@ -329,6 +332,36 @@ def test_the_same_file_from_many_at_once(served: Served) -> None:
     assert files(served) == {SHA256: DATA}
     assert {each.user for each in served.store.uploads()} == set(names)
     assert all(each.whole for each in served.store.uploads())
+
+
+def test_who_is_overtaken_while_the_hash_is_taken_leaves_the_other_alone(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uploads, ada = served.app.state.uploads, User("ada", "submitter", "ada")
+    upload, first = uploads.begin(ada, SHA256, len(DATA), 0)
+    first.write(DATA)
+    taken = uploading.hash_within
+    later = []
+
+    def overtaken(folder: Path, name: str) -> str:
+        found = taken(folder, name)
+        if not later:
+            later.append(uploads.begin(ada, SHA256, len(DATA), 0)[1])
+        return found
+
+    monkeypatch.setattr(uploading, "hash_within", overtaken)
+    with pytest.raises(Conflict, match="being sent by another request"):
+        uploads.end(upload, first)
+    uploads.leave(upload, first)
+    (second,) = later
+    second.write(DATA[:3000])
+    # A third takes over from the second one too: it never writes into the third one's file.
+    _, third = uploads.begin(ada, SHA256, len(DATA), 3000)
+    with pytest.raises(Conflict, match="being sent by another request"):
+        second.write(DATA[3000:])
+    third.write(DATA[3000:])
+    assert uploads.end(upload, third).whole
+    assert files(served) == {SHA256: DATA}
 
 
 def test_readers_send_nothing(served: Served) -> None:

@@ -161,8 +161,7 @@ class Uploads:
         name = _part(upload)
         piece.close()
         with self._lock:
-            if self._pieces.get(name) is not piece:
-                raise Conflict("the file is being sent by another request", seconds=1)
+            self._check_ours(name, piece)
             if piece.place < upload.size:
                 del self._pieces[name]
                 self._store.received(upload.sha256, piece.place, upload.user)
@@ -170,13 +169,18 @@ class Uploads:
         with told():
             found = hash_within(self.folder, name)
         with self._lock, told():
-            if self._pieces.pop(name, None) is not piece:
-                raise Conflict("the file is being sent by another request", seconds=1)
+            self._check_ours(name, piece)
+            del self._pieces[name]
             if found != upload.sha256:
                 self._forget(upload)
                 raise DataError(f"what came has the SHA-256 {found}, and not {upload.sha256}")
             self._settle(upload, name)
         return replace(upload, received=upload.size)
+
+    def _check_ours(self, name: str, piece: Piece) -> None:
+        """Raises `Conflict` where another request has taken the file over."""
+        if self._pieces.get(name) is not piece:
+            raise Conflict("the file is being sent by another request", seconds=1)
 
     def leave(self, upload: Upload, piece: Piece) -> None:
         """Ends a piece whose sender has gone; what came of it is kept."""
