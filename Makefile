@@ -2,6 +2,7 @@
 # make test   sets up .venv and runs the tests
 # make test-cpus  what depends on how a CPU rounds, tested as CPUs without AVX-512 round
 # make check  the linters and type checks
+# make docs   builds the site of the documentation: docs/_build/html/index.html
 # make page   builds the service's page from its sources
 # make page-check  its types, its units, and that what is committed is what the sources make
 # make bench  sets up .venv-bench and compares with other libraries: benchmarks/RESULTS.md
@@ -25,7 +26,7 @@ ROUNDING := 'tests/test_docs.py::test_page[README.md]' 'tests/test_docs.py::test
 # Tests start hundreds of processes, which would compile every module anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: train test test-cpus check page page-check bench accuracy rates sweeps service-bench cpus faults lock clean
+.PHONY: train test test-cpus check docs page page-check bench accuracy rates sweeps service-bench cpus faults lock clean
 
 train: .venv/.run
 	$(BIN)/train $(CONFIG)
@@ -44,6 +45,11 @@ check: .venv/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# A warning is an error, and so is a link, an anchor or a name that leads nowhere. All pages are
+# read anew each time: a page that was left out is told of only then.
+docs: .venv/.dev
+	$(BIN)/sphinx-build --quiet --fail-on-warning --fresh-env --jobs auto -c docs . docs/_build/html
 
 # The page is built from sources that package-lock.json names to the bit. It is committed, so that
 # nobody who only uses it needs Node.js.
@@ -113,4 +119,4 @@ COMPILE := -$(BIN)/python -W ignore -m compileall -qq -j 0 .venv/lib
 	@touch $@
 
 clean:
-	rm -rf .venv .venv-bench
+	rm -rf .venv .venv-bench docs/_build

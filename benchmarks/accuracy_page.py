@@ -91,7 +91,7 @@ Each table is split {seeds} times, by the seeds from 0 on, into 80 % for trainin
 testing; every contender has the same rows, and all are scored by the same functions. What is done
 with the 80 % is each one's own affair: whoever stops early takes its validation rows from them.
 
-- **trainer**: the specs in [accuracy/](accuracy/). They were chosen on splits of the seeds from 100
+- **trainer**: the specs in `benchmarks/accuracy/`. They were chosen on splits of the seeds from 100
   on, which are not reported; the rows are of course the same tables'. That of `diamonds` had 80
   epochs at first and lost by 0.0005 on the first six seeds; those from 100 on then favoured 200.
   That its parameters are averaged came last: by the seed 100 it ends as well as without, and is as
