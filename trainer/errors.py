@@ -18,16 +18,39 @@
 
 The command line catches `TrainerError` once and prints it; nothing else of the package
 prints an error or exits.
+
+Each has a code, such as TR-D012, with which the first line of its text ends. What the codes mean
+stands in `trainer/codes/`; `train help TR-D012` shows it.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 from unicodedata import east_asian_width
 
 from trainer.addresses import without_secrets
+
+_CODES: Final = re.compile(r" \[(TR-[A-Z][0-9]{3})\]$", re.MULTILINE)
+
+
+def coded(text: str, code: str | None) -> str:
+    """The text with the code of its error at the end of the first line."""
+    first, line_break, rest = text.partition("\n")
+    return f"{first} [{code}]{line_break}{rest}" if code else text
+
+
+def uncoded(text: str, code: str | None = None) -> tuple[str, str | None]:
+    """A text that may be that of an error from elsewhere, without the code in its first line; and
+    that code, unless another one is given.
+    """
+    first, line_break, rest = text.partition("\n")
+    found = _CODES.search(first)
+    if found is None:
+        return text, code
+    return f"{first[: found.start()]}{line_break}{rest}", code or found[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +58,8 @@ class Problem:
     """One mistake in a spec: where it is, what was expected and found, what to do.
 
     `line` and `column` count from 1; they are None for a spec that was not read from a file.
-    `source` is the line of the file and `width` the number of characters at fault in it.
+    `source` is the line of the file and `width` the number of characters at fault in it. `code`
+    is that of its entry in `trainer/codes/`.
     """
 
     path: str
@@ -46,12 +70,16 @@ class Problem:
     column: int | None = None
     source: str = ""
     width: int = 1
+    code: str | None = None
 
     def render(self) -> str:
-        """The problem as people read it: place, message, the source line with a caret, a hint."""
+        """The problem as people read it: place, message, code, the source line with a caret, a
+        hint.
+        """
         place = [self.file or "", str(self.line or ""), str(self.column or "")]
         head = ":".join([part for part in place if part])
-        lines = [": ".join(part for part in (head, self.path, self.message) if part)]
+        message = coded(self.message, self.code)
+        lines = [": ".join(part for part in (head, self.path, message) if part)]
         if self.source and self.line is not None and self.column is not None:
             whole = without_secrets(self.source)
             before = without_secrets(self.source[: self.column - 1])
@@ -74,6 +102,7 @@ class Problem:
             "line": self.line,
             "column": self.column,
             "path": self.path,
+            "code": self.code,
             "message": without_secrets(self.message),
             "hint": self.hint and without_secrets(self.hint),
         }
@@ -106,28 +135,48 @@ def _window(source: str, column: int, size: int = 100) -> tuple[str, int]:
 
 
 class TrainerError(Exception):
-    """Base of all errors that are a user's to solve. `str()` of it is the whole message.
+    """Base of all errors that are a user's to solve. `str()` of it is the whole text, with the
+    code.
 
-    No password, token or key of an address is in it, whoever wrote the message.
+    No password, token or key of an address is in it, whoever wrote the message. A text that comes
+    from an error, here or on another machine, brings its code along.
     """
 
     exit_code = 1
     kind = "error"
+    code: str | None = None
 
-    def __init__(self, message: str = "") -> None:
-        super().__init__(without_secrets(message))
+    def __init__(self, message: str = "", *, code: str | None = None) -> None:
+        message, code = uncoded(message, code)
+        self.code = code or self.code
+        super().__init__(without_secrets(coded(message, self.code)))
+
+    @property
+    def message(self) -> str:
+        """The text without codes."""
+        return _CODES.sub("", str(self))
 
     def as_json(self) -> dict[str, object]:
         """The error as `--json` prints it."""
-        return {"error": self.kind, "exit_code": self.exit_code, "message": str(self)}
+        return {
+            "error": self.kind,
+            "exit_code": self.exit_code,
+            "code": self.code,
+            "message": self.message,
+        }
 
 
 class _LocatedError(TrainerError):
-    """An error made of problems that may have a place in the spec."""
+    """An error made of problems that may have a place in the spec. Its code is that of the first;
+    `code` is for a text.
+    """
 
-    def __init__(self, problems: Problem | Iterable[Problem] | str) -> None:
+    def __init__(
+        self, problems: Problem | Iterable[Problem] | str, *, code: str | None = None
+    ) -> None:
         if isinstance(problems, str):
-            problems = Problem(path="", message=problems)
+            message, code = uncoded(problems, code)
+            problems = Problem(path="", message=message, code=code)
         self.problems = (problems,) if isinstance(problems, Problem) else tuple(problems)
         super().__init__("\n".join(problem.render() for problem in self.problems))
 
