@@ -7,6 +7,7 @@
 # make page-check  its types, its units, and that what is committed is what the sources make
 # make bench  sets up .venv-bench and compares with other libraries: benchmarks/RESULTS.md
 # make accuracy  compares with scikit-learn on real tables: benchmarks/ACCURACY.md
+# make init-bench  compares specs that `train init` writes with scikit-learn: benchmarks/INIT.md
 # make rates  holds lr-find against grids of rates on real tables: benchmarks/RATES.md
 # make sweeps compares sweeps with Optuna and Ray Tune: benchmarks/SWEEPS.md
 # make service-bench loads the training service with 10,000 jobs: benchmarks/SERVICE.md
@@ -26,7 +27,7 @@ ROUNDING := 'tests/test_docs.py::test_page[README.md]' 'tests/test_docs.py::test
 # Tests start hundreds of processes, which would compile every module anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: train test test-cpus check docs page page-check bench accuracy rates sweeps service-bench cpus faults lock clean
+.PHONY: train test test-cpus check docs page page-check bench accuracy init-bench rates sweeps service-bench cpus faults lock clean
 
 train: .venv/.run
 	$(BIN)/train $(CONFIG)
@@ -70,6 +71,9 @@ bench: .venv-bench/.done
 
 accuracy: .venv-bench/.done
 	.venv-bench/bin/python -m benchmarks.accuracy $(ACCURACY)
+
+init-bench: .venv-bench/.done
+	.venv-bench/bin/python -m benchmarks.init $(INIT)
 
 rates: .venv-bench/.done
 	.venv-bench/bin/python -m benchmarks.rate_search $(RATES)

@@ -32,7 +32,7 @@ def page(results: dict[str, Measured]) -> str:
     who = ("trainer", "scikit-learn, adam", "scikit-learn, sgd")
     return f"""# Accuracy on real tables
 
-{_head()}
+{head("make accuracy", PACKAGES)}
 
 {_ABOUT.format(seeds="/".join(map(str, sorted(seeds))))}
 ## Test accuracy, or R²
@@ -42,14 +42,14 @@ scikit-learn's, in bold, seed by seed, with its own standard error; “equal” 
 Which of the two is better is told by these same seeds, which favours scikit-learn a little. Of
 {len(results)} tables: {counts}.
 
-{_table(("table", "rows", "metric", *who, "difference", "verdict"), scores)}
+{markdown(("table", "rows", "metric", *who, "difference", "verdict"), scores)}
 
 ## Log loss, or root mean squared error
 
 Less is better. Numbers are in the units of the target. The difference is to the same one of
 scikit-learn's as above, which was not chosen by these numbers: {others}.
 
-{_table(("table", "metric", *who, "difference", "verdict"), errors)}
+{markdown(("table", "metric", *who, "difference", "verdict"), errors)}
 
 ## Seconds of training
 
@@ -57,7 +57,7 @@ Medians over the seeds, of the training alone, on one thread each. “Whole call
 `trainer.train(spec, profile=Profile(runs=None))`, with reading, splitting and encoding, and for
 scikit-learn its transformers as well.
 
-{_table(("table", *who, "whole call", "whole, adam", "whole, sgd", "sgd ÷ ours"), times)}
+{markdown(("table", *who, "whole call", "whole, adam", "whole, sgd", "sgd ÷ ours"), times)}
 
 ## Seconds until as good
 
@@ -70,14 +70,14 @@ who is as good in more than half of the splits, and sooner than the quicker one 
 over the splits. Who trains for real sees no test rows and goes on to the end: those are the seconds
 above. Ahead on {ahead} of {len(results)} tables.
 
-{_table(_LAPS, laps)}
+{markdown(_LAPS, laps)}
 
 ## What scikit-learn used
 
 Whether it stops early, and its epochs (median). “!” counts the fits that have not converged in the
 epochs that there were, by its own warning.
 
-{_table(("table", "adam", "epochs", "sgd", "epochs", "epochs of ours"), limited)}
+{markdown(("table", "adam", "epochs", "sgd", "epochs", "epochs of ours"), limited)}
 """
 
 
@@ -109,11 +109,12 @@ transformers: what is compared is the training, not the preparation of the data.
 """
 
 
-def _head() -> str:
+def head(command: str, packages: Sequence[str]) -> str:
+    """By which command a page was written, when, on what machine, with which packages."""
     installed = {found.name for found in distributions()}
-    versions = [f"{package} {version(package)}" for package in PACKAGES if package in installed]
+    versions = [f"{package} {version(package)}" for package in packages if package in installed]
     return (
-        f"Written by `make accuracy` on {datetime.now(UTC):%Y-%m-%d}. {_cpu()}, {os.cpu_count()} "
+        f"Written by `{command}` on {datetime.now(UTC):%Y-%m-%d}. {_cpu()}, {os.cpu_count()} "
         f"cores, {platform.system()}; Python {platform.python_version()}, {', '.join(versions)}. "
         "Times are those of a shared machine: only ratios count."
     )
@@ -182,6 +183,7 @@ def _limited(name: str, measured: Measured) -> list[str]:
 _WHO: Final = ("own", *get_args(Solver))
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table of Markdown, whose first column holds texts and the others numbers."""
     lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

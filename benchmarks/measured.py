@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import mean, median, stdev
-from typing import get_args
+from typing import Any, get_args
 
 from benchmarks.climb import Climb, Lap
 from benchmarks.tables import TABLES
@@ -108,8 +108,8 @@ def load_results(file: Path) -> dict[str, Measured]:
     return {name: Measured(**kept[name]) for name in TABLES if name in kept}
 
 
-def save_results(file: Path, results: dict[str, Measured]) -> None:
-    """Writes what was measured as JSON, a training a line."""
+def save_results(file: Path, results: Mapping[str, Any]) -> None:
+    """Writes what was measured, dataclasses by table, as JSON, a training a line."""
     kept = {name: asdict(measured) for name, measured in results.items()}
     indented = json.dumps(kept, indent=1)
     text = re.sub(r"\{[^{}]*\}", lambda flat: " ".join(flat[0].split()), indented)
