@@ -6,14 +6,15 @@ so a link that works there works here, and the other way round.
 
 from __future__ import annotations
 
-from importlib.metadata import version as version_of
 from typing import Any
 
 from pygments.lexers.special import TextLexer
+from trainer.extras import package_version
+
 
 project = "trainer"
 copyright = "the authors of trainer"  # noqa: A001  (the name that Sphinx reads)
-version = release = version_of("trainer")
+version = release = package_version()
 
 extensions = ["myst_parser", "sphinx.ext.autodoc"]
 root_doc = "docs/index"

@@ -67,7 +67,7 @@ def test_importing_trainer_imports_nothing_heavy() -> None:
 
 
 ROOMS = (
-    "addresses", "errors", "inputs", "numerics", "randomness", "machine", "outputs", "stored",
+    "addresses", "errors", "extras", "inputs", "numerics", "randomness", "machine", "outputs", "stored",
     "graph", "metrics", "spec", "data", "engine", "network", "training", "checkpoints", "explain",
     "export", "report", "tracking", "runs", "workers", "sweeps", "service", "client", "cli",
 )  # fmt: skip

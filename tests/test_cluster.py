@@ -313,7 +313,7 @@ def test_no_scheduler(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_without_dask(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "distributed", None)
-    with pytest.raises(UsageError, match=r"pip install 'trainer\[dask\]'"):
+    with pytest.raises(UsageError, match=r"pip install 'specgrad\[dask\]'"):
         open_workers(1, "tcp://127.0.0.1:1", RUNS)
 
 

@@ -305,7 +305,7 @@ def test_without_the_package(folder: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setitem(sys.modules, "openpyxl", None)
     told = refused({"excel": "t.xlsx"})
     assert "Excel workbooks need a package that is not installed" in told
-    assert told.endswith("(pip install 'trainer[excel]')")
+    assert told.endswith("(pip install 'specgrad[excel]')")
 
 
 def test_a_workbook_that_is_called_csv(folder: Path) -> None:

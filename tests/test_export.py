@@ -486,7 +486,7 @@ def test_onnx_that_cannot_be_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(UsageError, match=r"an ONNX file holds 2 GiB\n  hint: .* safetensors"):
         export_model(make_model(), "onnx", path, FACTS)
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(UsageError, match=r"pip install 'trainer\[onnx\]'"):
+    with pytest.raises(UsageError, match=r"pip install 'specgrad\[onnx\]'"):
         export_model(make_model(), "onnx", path, FACTS)
     assert not list(tmp_path.iterdir())
 

@@ -75,7 +75,7 @@ def test_tpe_by_any_number_of_workers(spec: SweepSpec) -> None:
 
 def test_without_optuna_tpe_says_what_to_install(spec: SweepSpec, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "optuna", None)
-    with pytest.raises(UsageError, match=r"pip install 'trainer\[sweep\]'"):
+    with pytest.raises(UsageError, match=r"pip install 'specgrad\[sweep\]'"):
         trainer.sweep(spec.changed(TPE), profile=UNRECORDED)
 
 

@@ -9,12 +9,12 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from threadpoolctl import threadpool_info
+from trainer.extras import package_version
 
 from trainer.numerics import EDITION
 
@@ -24,15 +24,6 @@ PACKAGES: Final = (
 )  # fmt: skip
 CHOICES: Final = ("OPENBLAS_CORETYPE", "NPY_DISABLE_CPU_FEATURES", "NPY_ENABLE_CPU_FEATURES")
 """The variables by which a user has NumPy compute by other kernels than those of the CPU."""
-
-
-@cache
-def package_version(package: str = "trainer") -> str:
-    """The version of a package, `0` where it is not installed."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "0"
 
 
 def describe_environment(engine: str) -> dict[str, Any]:

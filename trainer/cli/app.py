@@ -129,7 +129,7 @@ app = typer.Typer(
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from trainer.checkpoints.environment import package_version
+        from trainer.extras import package_version
 
         typer.echo(f"train {package_version()}")
         raise typer.Exit

@@ -15,6 +15,7 @@ from trainer.export.check import Answer
 from trainer.export.nodes import Writer, kind, write_graph
 from trainer.export.onnx_columns import write_decoding, write_encoding
 from trainer.export.program import model_arrays
+from trainer.extras import install
 from trainer.graph.ops import Array
 from trainer.network.model import Model
 
@@ -180,6 +181,5 @@ def _require() -> None:
         import onnxruntime  # noqa: F401
     except ImportError as error:
         raise UsageError(
-            f"ONNX needs packages that are not installed ({error})\n"
-            "  hint: pip install 'trainer[onnx]'"
+            f"ONNX needs packages that are not installed ({error})\n  hint: {install('onnx')}"
         ) from None

@@ -137,7 +137,7 @@ def _sheet(value: Any) -> Any:
 
 
 class ExcelSource(FileSource):
-    """Sheets of Excel workbooks, whose first row names the columns; read with `trainer[excel]`."""
+    """Sheets of Excel workbooks, whose first row names the columns; read with the extra `excel`."""
 
     excel: Names
     """Path of the workbook (.xlsx), or several, a pattern, or a folder. Formulas count with the

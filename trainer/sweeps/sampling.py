@@ -10,10 +10,10 @@ import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from trainer.checkpoints.environment import package_version
 from trainer.errors import UsageError
+from trainer.extras import install, package_version
 from trainer.randomness import stream
 from trainer.sweeps.course import Place
 from trainer.sweeps.declaration import SweepSpec
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 Chosen: TypeAlias = Mapping[str, Any]
 Sampler: TypeAlias = Callable[[int, Sequence[Place]], Chosen]
 """The values of the trial of this number, with what is known of those before it."""
-INSTALL: Final = "pip install 'trainer[sweep]'"
 
 
 def sampler_of(spec: SweepSpec) -> Sampler:
@@ -70,7 +69,8 @@ class TPE:
             import optuna
         except ImportError:
             raise UsageError(
-                f"search: {{method: tpe}} needs Optuna\n  hint: {INSTALL}, or search at random"
+                "search: {method: tpe} needs Optuna\n"
+                f"  hint: {install('sweep')}, or search at random"
             ) from None
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._optuna = optuna

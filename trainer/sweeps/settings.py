@@ -34,7 +34,7 @@ class SearchSpec(Strict):
 
     method: Annotated[Method, OneOf("a method of search", METHODS)]
     """`grid`: every point, the last key of the space quickest. `random`: each trial by itself.
-    `tpe`: what did well more often, by Optuna's sampler (install `trainer[sweep]`)."""
+    `tpe`: what did well more often, by Optuna's sampler (the extra `sweep`)."""
     trials: Annotated[int, Field(ge=1, le=MOST_TRIALS)] | None = None
     """How many trials; of a grid by default all points."""
     startup: Annotated[int, Field(ge=1)] = STARTUP

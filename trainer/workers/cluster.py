@@ -17,6 +17,7 @@ from typing import Any, Final
 from trainer.checkpoints.facts import FACTS, read_facts
 from trainer.checkpoints.folder import RunFolder
 from trainer.errors import SpecError, UsageError
+from trainer.extras import install
 from trainer.runs.known import remember
 from trainer.spec.schema import Spec
 from trainer.workers.files import Needed, Source
@@ -60,7 +61,7 @@ class Cluster:
         except ImportError as error:
             raise UsageError(
                 f"a cluster needs a package that is not installed ({error})\n"
-                "  hint: pip install 'trainer[dask]'"
+                f"  hint: {install('dask')}"
             ) from None
         try:
             client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)

@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 
 from trainer.data.reading.files import unreadable
 from trainer.errors import DataError, Problem
+from trainer.extras import install
 from trainer.inputs import open_regular
 from trainer.machine import machine_memory
 
@@ -45,8 +46,7 @@ def opened_workbook(path: Path) -> Iterator[Any]:
         import openpyxl
     except ImportError as error:
         message = f"Excel workbooks need a package that is not installed ({error})"
-        hint = "pip install 'trainer[excel]'"
-        raise DataError(Problem("", message, hint, str(path))) from None
+        raise DataError(Problem("", message, install("excel"), str(path))) from None
     try:
         with warnings.catch_warnings(), open_regular(path) as file:
             warnings.simplefilter("ignore")  # of parts that hold no cells

@@ -14,6 +14,7 @@ from sqlalchemy.exc import ArgumentError
 
 from trainer.addresses import shown_address
 from trainer.errors import UsageError
+from trainer.extras import install
 
 DEFAULT: Final = "service.db"
 BUSY_SECONDS: Final = 30
@@ -78,8 +79,7 @@ def engine_of(url: URL, *, writing: bool) -> Engine:
         )
     except ImportError:
         raise UsageError(
-            f"the database {shown(url)} needs the package psycopg\n"
-            "  hint: pip install 'trainer[postgres]'"
+            f"the database {shown(url)} needs the package psycopg\n  hint: {install('postgres')}"
         ) from None
     return engine if writing else engine.execution_options(postgresql_readonly=True)
 

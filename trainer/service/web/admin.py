@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.responses import Response
 
 from trainer.addresses import shown_address
-from trainer.checkpoints.environment import package_version
+from trainer.extras import package_version
 from trainer.service.desk import Desk
 from trainer.service.records import User
 from trainer.service.refusals import Conflict, Forbidden, Missing

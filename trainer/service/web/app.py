@@ -10,7 +10,7 @@ from typing import Final
 from fastapi import APIRouter, FastAPI, Request
 from starlette.responses import Response
 
-from trainer.checkpoints.environment import package_version
+from trainer.extras import package_version
 from trainer.service.desk import Desk
 from trainer.service.uploading import Uploads
 from trainer.service.web import admin, files, jobs, mlflow, page, session, specs, streams, uploads
