@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from pygments.lexers.special import TextLexer
-from trainer.extras import package_version
 
+from trainer.extras import package_version
 
 project = "trainer"
 copyright = "the authors of trainer"  # noqa: A001  (the name that Sphinx reads)

@@ -14,8 +14,8 @@ from typing import Any, Final
 
 import numpy as np
 from threadpoolctl import threadpool_info
-from trainer.extras import package_version
 
+from trainer.extras import package_version
 from trainer.numerics import EDITION
 
 PACKAGES: Final = (
