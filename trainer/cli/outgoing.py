@@ -1,105 +1,41 @@
-"""A spec on its way to a service: with the changes of `--set`, the values of a sweep's spec in its
-place, and files that were sent under their hashes; and mistakes told where they stand here.
+"""A spec on its way to a service: with the changes of `--set`, and files that were sent under their
+hashes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
+from trainer.client.specs import Written
+from trainer.client.whole import read_whole
 from trainer.data.misfits import MisfitError
 from trainer.data.reading.files import KINDS, find_files, suffix_of
 from trainer.data.reading.packed import COMPRESSED
-from trainer.errors import DataError, Problem, SpecError
-from trainer.spec.changes import as_tree, parts_of
-from trainer.spec.declaration import in_order
-from trainer.spec.document import List, Map, Node, Scalar, locate, plain, show_path
+from trainer.errors import DataError
+from trainer.spec.changes import as_tree
+from trainer.spec.document import Map, Scalar, locate, plain, show_path
 from trainer.spec.document import Path as Place
-from trainer.spec.emit import to_yaml
-from trainer.spec.explain import UNKNOWN_KEY
-from trainer.spec.loader import is_sweep, read_root, read_text
-from trainer.sweeps.base import with_spec
+from trainer.spec.reading import read_text
 
-T = TypeVar("T")
 Send = Callable[[Path], str]
 """Sends a file; its hash."""
 PARTS: Final = ("validation", "test")
 """Keys of `data` that name files, too."""
 
 
-@dataclass(frozen=True)
-class Outgoing:
-    """What is sent: the file as it is, or a text made of `root`, whose places are not those that a
-    person wrote.
-    """
-
-    spec: Path | str
-    root: Map | None = None
-
-    def handed(self, to: Callable[[Path | str], T]) -> T:
-        """What came of it; mistakes that are told come with their places in the files here."""
-        try:
-            return to(self.spec)
-        except (SpecError, DataError) as error:
-            if self.root is None:
-                raise
-            root = self.root
-            raise type(error)([_here(root, each) for each in error.problems]) from None
-
-
-def outgoing(config: Path, changes: Sequence[str] | None, send: Send | None) -> Outgoing:
+def outgoing(config: Path, changes: Sequence[str] | None, send: Send | None) -> Written:
     """What to send of a spec's file. Raises `SpecError` for one that cannot be read, and
     `DataError` for files that it names and that are not there.
     """
-    text, file = read_text(config), str(config)
-    root, problems = read_root(text, file, None)
-    apart = is_sweep(root) and isinstance(root.entries.get("spec", (None, None))[1], Scalar)
-    if not (changes or send or apart):
-        return Outgoing(config)
-    beside = config.parent
-    if is_sweep(root):
-        whole = with_spec(root, file, changes, label="--set")
-        root, found = whole.root, whole.problems
-        named = root.entries.pop("spec_file", None)
-        if named is not None:
-            beside = (config.parent / str(plain(named[1]))).parent
-    else:
-        root, found = read_root(text, file, changes)
-    problems = list(dict.fromkeys([*problems, *found]))
-    if problems:
-        raise SpecError(in_order(problems, file))
+    whole = read_whole(read_text(config), str(config), changes)
     if send is not None:
-        _Files(root, beside, send).put_in_place()
-    values = plain(root)
-    assert isinstance(values, dict)
-    return Outgoing(to_yaml(values), root)
-
-
-# Mistakes ---------------------------------------------------------------------------------------
-
-
-def _here(root: Map, problem: Problem) -> Problem:
-    """The problem at its place in the files that the document is from."""
-    path = _place(root, problem.path)
-    key = problem.message == UNKNOWN_KEY
-    return locate(root, path, key=key).problem(problem.path, problem.message, problem.hint)
-
-
-def _place(root: Map, shown: str) -> Place:
-    """The keys and numbers on the way to a value, as a message writes them."""
-    path: list[str | int] = []
-    node: Node | None = root
-    for part in parts_of(shown) if shown else ():
-        if isinstance(node, List) and part.isdecimal():
-            path.append(int(part))
-            node = node.items[int(part)] if int(part) < len(node.items) else None
-        else:
-            path.append(part)
-            node = node.entries.get(part, (None, None))[1] if isinstance(node, Map) else None
-    return tuple(path)
+        whole = whole.apart()
+        _Files(whole.root, whole.folder, send).put_in_place()
+    return Written(*whole.sent())
 
 
 # Files ------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -52,17 +52,14 @@ def submit(
     """
     client = connect(server, token, profile, WATCHING_SECONDS if wait else 30.0)
     silent = quiet or json_
-
-    def queued(spec: Any) -> RemoteJob:
-        return client.submit(
-            spec, kind="crossval" if folds else None, folds=folds, priority=priority, again=again
-        )
-
     from trainer.cli.outgoing import outgoing
 
     send = (lambda file: send_file(client, file, silent)) if upload_files else None
     with _advised(upload_files):
-        job = outgoing(config, set_, send).handed(queued)
+        job = client.submit(
+            outgoing(config, set_, send), kind="crossval" if folds else None, folds=folds,
+            priority=priority, again=again,
+        )  # fmt: skip
     if wait:
         from trainer.cli.watching import follow
 

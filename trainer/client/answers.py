@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -47,10 +47,13 @@ class MissingError(UsageError):
 
 @dataclass(frozen=True)
 class Sent:
-    """The spec that a request is about: the file that it is from, and its text where it has one."""
+    """The spec that a request is about: the file that it is from, and its text where it has one.
+    Where it is from several files, `here` gives a problem the place that it has in them.
+    """
 
     file: str | None = None
     text: str | None = None
+    here: Callable[[Problem], Problem] | None = None
 
 
 NO_SPEC: Final = Sent()
@@ -165,7 +168,7 @@ def _problem(told: Mapping[str, Any], sent: Sent) -> Problem:
     source = lines[line - 1] if line is not None and line <= len(lines) else ""
     word = _WORD.match(source, column - 1) if source and column is not None else None
     hint = told.get("hint")
-    return Problem(
+    problem = Problem(
         path=str(told.get("path") or ""),
         message=str(told.get("message") or "it is wrong")[:_MOST],
         hint=str(hint)[:_MOST] if hint else None,
@@ -175,6 +178,7 @@ def _problem(told: Mapping[str, Any], sent: Sent) -> Problem:
         source=source,
         width=len(word[0]) if word else 1,
     )
+    return sent.here(problem) if sent.here else problem
 
 
 def _number(value: object) -> int | None:

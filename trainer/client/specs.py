@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias, runtime_checkable
@@ -22,12 +23,6 @@ class Declared(Protocol):
         """Its values, with all defaults."""
 
 
-SpecLike: TypeAlias = str | os.PathLike[str] | Mapping[str, Any] | Declared
-"""A path of a YAML file, YAML text, the values, or a `Spec` or `SweepSpec`. A text in one line that
-ends with `.yaml` or `.yml` is a path.
-"""
-
-
 class Written(NamedTuple):
     """What is sent, and where it is from."""
 
@@ -35,8 +30,20 @@ class Written(NamedTuple):
     sent: Sent
 
 
+SpecLike: TypeAlias = str | os.PathLike[str] | Mapping[str, Any] | Declared | Written
+"""A path of a YAML file, YAML text, the values, or a `Spec` or `SweepSpec`; or what was made of
+these. A text in one line that ends with `.yaml` or `.yml` is a path.
+"""
+_NAMES_OTHERS: Final = re.compile(r"""(?m)^[{ '"]*(defaults|spec)\b""")
+"""What a file may name others by. Most name none, and need not be understood here."""
+
+
 def written(spec: SpecLike) -> Written:
-    """What is sent of a spec. Raises `SpecError` for a file that cannot be read."""
+    """What is sent of a spec: of a file all that it takes from others, too. Raises `SpecError` for
+    files that cannot be read.
+    """
+    if isinstance(spec, Written):
+        return spec
     if isinstance(spec, Mapping):
         return Written(dict(spec), Sent())
     if isinstance(spec, Declared):
@@ -46,7 +53,11 @@ def written(spec: SpecLike) -> Written:
     if not isinstance(spec, str | os.PathLike):
         raise UsageError(f"expected a spec, found {type(spec).__name__}")
     text = _read(Path(spec))
-    return Written(text, Sent(str(spec), text))
+    if not _NAMES_OTHERS.search(text):
+        return Written(text, Sent(str(spec), text))
+    from trainer.client.whole import read_whole
+
+    return Written(*read_whole(text, str(spec)).sent())
 
 
 def _is_path(text: str) -> bool:

@@ -22,13 +22,16 @@ from trainer.service.sending import UPLOADS, with_uploads
 from trainer.service.settings import Settings
 from trainer.spec.declaration import in_order
 from trainer.spec.document import Map
-from trainer.spec.loader import is_sketch, is_sweep, read_root
+from trainer.spec.loader import is_sketch, is_sweep
+from trainer.spec.reading import read_root
 from trainer.spec.schema import Spec
 from trainer.sweeps.checking import NUMBERS_ALONE, check_trials
 from trainer.sweeps.declaration import SweepSpec
 from trainer.sweeps.folds import plan_folds
 from trainer.workers.shelf import Shelf, are_settled, identity
 
+ALONE: Final = ("spec", "defaults", "spec.defaults")
+"""Keys that would name a file: where one does, this alone is told, and nothing is looked for."""
 LABEL: Final = "spec.yaml"
 """What a spec that was sent is called in messages."""
 CHECK_BYTES: Final = 32 * 2**20
@@ -259,7 +262,7 @@ D = TypeVar("D", Spec, SweepSpec)
 
 def _whole(kind: type[D], root: Map, problems: list[Problem], file: str, text: str) -> D:
     """What the document declares. Raises `SpecError` with every mistake in it."""
-    if any(problem.path == "spec" for problem in problems):  # its file must not even be looked for
+    if any(problem.path in ALONE for problem in problems):
         raise SpecError(in_order(problems, LABEL))
     return kind.from_document(root, problems, file=file, text=text)
 

@@ -106,6 +106,10 @@ class Naming:
 
 def refused(root: Map) -> Iterator[Problem]:
     """What a document cannot ask of a service: another store, and files beside it."""
+    if "defaults" in root.entries:
+        message = "the service has no file beside this one"
+        hint = "send it from its file, as `train submit` does: with all values in it"
+        yield root.entries["defaults"][0].problem("defaults", message, hint)
     tracking = root.entries.get("tracking")
     if tracking is not None and isinstance(tracking[1], Map) and "uri" in tracking[1].entries:
         mark = tracking[1].entries["uri"][0]

@@ -14,7 +14,7 @@ from trainer.service.settings import Settings
 from trainer.spec.amounts import Amount, Duration, bytes_of, seconds_of
 from trainer.spec.declaration import Declaration
 from trainer.spec.fields import Name, Strict
-from trainer.spec.loader import read_root, read_text
+from trainer.spec.reading import read_root, read_text
 
 _COUNT: Final = Field(ge=1)
 

@@ -103,6 +103,12 @@ class _Uploads:
         mark = source.entries["upload"][0]
         key = self._kind(source, path)[0]
         others = {k: v for k, v in source.entries.items() if k not in ("upload", "as")}
+        for other in others.keys() & KINDS.keys():
+            problem = others.pop(other)[0].problem(
+                f"{path}.{other}", "a file that was sent stands here already",
+                f"leave it out; where `defaults` says it, write `{other}: null`",
+            )  # fmt: skip
+            self._problems.append(problem)
         others = {k: (m, self._path(n, f"{path}.{k}", key)) for k, (m, n) in others.items()}
         return Map(source.mark, {key: (mark, name), **others})
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Final, Self
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, ClassVar, Final, Self
 
 from pydantic import PrivateAttr, ValidationError
 
@@ -21,6 +21,8 @@ MAX_PROBLEMS: Final = 100
 class Declaration(Strict):
     """The content of one YAML file, whose problems are located in the file."""
 
+    file_keys: ClassVar[tuple[str, ...]] = ()
+    """Keys of its file that are none of its values."""
     _document: Map | None = PrivateAttr(default=None)
     _text: str | None = PrivateAttr(default=None)
     _file: str | None = PrivateAttr(default=None)
@@ -94,6 +96,11 @@ class Declaration(Strict):
         values = plain(self.document)
         assert isinstance(values, dict)
         return values
+
+    @classmethod
+    def files_in(cls, root: Map) -> Iterator[tuple[Map, str]]:
+        """Where a document names files: the mappings, and their keys."""
+        return iter(())
 
     @property
     def document(self) -> Map:

@@ -47,16 +47,18 @@ Path: TypeAlias = tuple[str | int, ...]
 @dataclass(frozen=True, slots=True)
 class Source:
     """A text that values come from: a file, or one `--set` option; `file` is empty for a value
-    that a program gave.
+    that a program gave. `named` is the place in a file that builds on this one, and names it.
     """
 
     file: str
     lines: Sequence[str] = ()
+    named: Mark | None = None
 
     @classmethod
-    def of(cls, file: str, text: str) -> Source:
+    def of(cls, file: str, text: str, named: Mark | None = None) -> Source:
         """The source that holds `text`, with a sign in the place of what cannot be printed."""
-        return cls(file, [_UNPRINTABLE.sub("\ufffd", line) for line in _LINE_BREAK.split(text)])
+        lines = [_UNPRINTABLE.sub("\ufffd", line) for line in _LINE_BREAK.split(text)]
+        return cls(file, lines, named)
 
     def after(self, text: str) -> Mark:
         """The place that follows `text`, with which the source begins."""
@@ -128,11 +130,19 @@ def plain(node: Node) -> Value:
     return node.value
 
 
+def value_at(root: Node, path: Sequence[str]) -> Node | None:
+    """The node that the keys lead to, if there is one."""
+    node: Node | None = root
+    for key in path:
+        node = node.entries.get(key, (None, None))[1] if isinstance(node, Map) else None
+    return node
+
+
 def locate(
     root: Node, path: Path, *, key: bool = False, span: tuple[int, int] | None = None
 ) -> Mark:
     """Where the value at `path` stands, or its key, or of a text the characters of a span; where
-    it is absent, the nearest parent.
+    it is absent, the nearest parent; or where that may be completed, in the file that builds on it.
     """
     mark, node = root.mark, root
     for depth, part in enumerate(path):
@@ -147,7 +157,8 @@ def locate(
             node = node.items[part]
             mark = node.mark
         else:
-            return mark
+            completed = isinstance(node, Map) and not any(isinstance(p, int) for p in path[:depth])
+            return (completed and mark.source.named) or mark
     text = node.value if isinstance(node, Scalar) else None
     return mark.within(text, *span) if span and isinstance(text, str) else mark
 
@@ -176,14 +187,15 @@ def show_text(text: str, size: int = 40) -> str:
     return visible(short, keep="")
 
 
-def parse(text: str, file: str) -> tuple[Node | None, list[Problem]]:
-    """The tree of one YAML document and every problem found in its structure.
+def parse(text: str, file: str, named: Mark | None = None) -> tuple[Node | None, list[Problem]]:
+    """The tree of one YAML document and every problem found in its structure; `named` is as that
+    of `Source`.
 
     The tree is None where there is nothing to check: the text is empty, or is not YAML at all.
     A duplicate key keeps its first value, and a `Fault` stands where a value is of no use, so
     that the rest of the document can still be checked.
     """
-    source = Source.of(file, text)
+    source = Source.of(file, text, named)
     composer = _Composer(source)
     try:
         loader = yaml.SafeLoader(text)

@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from functools import cache
 from typing import Any, Final, get_args, get_origin
 
-from pydantic import BaseModel, Tag
+from pydantic import BaseModel
 
 from trainer.spec.document import FAULT, Path, Value, meaning, show_text
 from trainer.spec.messages import describe, near, near_or_all, plural
-from trainer.spec.tagged import OTHER, models_of
+from trainer.spec.tagged import OTHER, by_tag, models_of
 
 UNKNOWN_KEY: Final = "unknown key"
+IN_FILE: Final = "write it at the top of the file"
 
 
 def _number(value: Any) -> str:
@@ -71,7 +71,10 @@ def explain(
         return path, "required key is missing", None, True
     if kind == "extra_forbidden":
         keys = _keys(root, error["loc"][:-1])
-        advice = near(path[-1], keys) or f"the keys here are {', '.join(keys)}"
+        of_file = getattr(root, "file_keys", ()) if len(path) == 1 else ()
+        if path[-1] in of_file:
+            return path, "this stands in a spec's file alone", IN_FILE, True
+        advice = near(path[-1], [*keys, *of_file]) or f"the keys here are {', '.join(keys)}"
         return path, UNKNOWN_KEY, advice, True
     if kind == "spec":
         path = (*path, *context["at"])
@@ -166,7 +169,7 @@ def _follow(root: type[BaseModel], loc: Path) -> tuple[Path, Any]:
     path: list[str | int] = []
     kind: Any = root
     for part in loc:
-        tagged = _tagged(kind)
+        tagged = {**by_tag(kind), **({OTHER: str} if models_of(kind) else {})}
         if part in tagged:
             kind = tagged[part]
             continue
@@ -185,19 +188,6 @@ def _keys(root: type[BaseModel], loc: Path) -> list[str]:
     """The keys that the model at `loc` takes."""
     models = _models(_follow(root, loc)[1])
     return [field.alias or name for m in models for name, field in m.model_fields.items()]
-
-
-@cache
-def _tagged(union: Any) -> dict[Any, Any]:
-    """The members of a union by their tags."""
-    marked = {
-        mark.tag: member
-        for member in get_args(union)
-        for mark in getattr(member, "__metadata__", ())
-        if isinstance(mark, Tag)
-    }
-    models = models_of(union)
-    return {**marked, **models, **({OTHER: str} if models else {})}
 
 
 def _models(kind: Any) -> list[type[BaseModel]]:

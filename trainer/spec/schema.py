@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from typing import Annotated, Any, Final, TypeAlias
+from typing import Annotated, Any, ClassVar, Final, TypeAlias
 
 from pydantic import (
     Discriminator,
@@ -27,16 +27,26 @@ from trainer.errors import Problem
 from trainer.metrics import fitting_metrics
 from trainer.spec.data import DataSpec
 from trainer.spec.declaration import Declaration
-from trainer.spec.document import Path
+from trainer.spec.document import Map, Path, value_at
 from trainer.spec.equations import EquationsSpec, SketchModel
 from trainer.spec.evaluation import EVEN, EvaluationSpec
 from trainer.spec.fields import Name, Strict, wrong
 from trainer.spec.layers import LayersSpec, layer_names
 from trainer.spec.problems import equation_problems
 from trainer.spec.sgd import SGDSpec
+from trainer.spec.sources import FileSource, SourceSpec
+from trainer.spec.tagged import models_of
 
 NO_NUMBERS: Final = frozenset({"name", "tracking"})
 """What a spec says that decides none of a run's numbers."""
+
+FILES: Final = (
+    *(("data", "source", tag) for tag, kind in models_of(SourceSpec).items()
+      if issubclass(kind, FileSource)),
+    ("data", "source", "y"), ("data", "validation"), ("data", "test"),
+    ("model", "init_from", "file"),
+)  # fmt: skip
+"""Where a spec names files."""
 
 
 def _model_kind(value: Any) -> str:
@@ -89,6 +99,7 @@ class Spec(Declaration):
     Made by `load_spec`; `Spec(**values)` validates too, with pydantic's own errors.
     """
 
+    file_keys: ClassVar[tuple[str, ...]] = ("defaults",)
     name: Name
     """What the run is called."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
@@ -189,6 +200,14 @@ class Spec(Declaration):
         """What is wrong with the equations."""
         return equation_problems(self, self.model)
 
+    @classmethod
+    def files_in(cls, root: Map) -> Iterator[tuple[Map, str]]:
+        """Where a document names files: the mappings, and their keys."""
+        for *parents, key in FILES:
+            parent = value_at(root, parents)
+            if isinstance(parent, Map) and key in parent.entries:
+                yield parent, key
+
     @property
     def sha256(self) -> str:
         """The fingerprint: SHA-256 of what decides the numbers, as canonical JSON in UTF-8.
@@ -209,6 +228,7 @@ def decides_numbers(leaf: str) -> bool:
 class Sketch(Declaration):
     """A graph without data: it can be explained and checked, not trained."""
 
+    file_keys: ClassVar[tuple[str, ...]] = ("defaults",)
     name: Name
     """What the graph is called."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0

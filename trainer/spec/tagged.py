@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import reduce
+from functools import cache, reduce
 from operator import or_
 from typing import Annotated, Any, Final, TypeAlias, get_args, get_origin
 
@@ -42,6 +42,20 @@ def models_of(union: Any) -> Models:
         union = get_args(union)[0]
     members = [member for member in get_args(union) if isinstance(member, type)]
     return {member.tag(): member for member in members if issubclass(member, Tagged)}
+
+
+@cache
+def by_tag(union: Any) -> Mapping[str, Any]:
+    """The models in a union by the tags that pydantic knows them by."""
+    while get_origin(union) is Annotated:
+        union = get_args(union)[0]
+    marked = {
+        str(mark.tag): member
+        for member in get_args(union)
+        for mark in getattr(member, "__metadata__", ())
+        if isinstance(mark, Tag)
+    }
+    return {**marked, **models_of(union)}
 
 
 @dataclass(frozen=True)

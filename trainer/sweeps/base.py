@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -14,10 +13,12 @@ from pydantic import TypeAdapter, ValidationError
 from trainer.errors import Problem, SpecError
 from trainer.spec.changes import Changes, as_tree, copied_tree, parts_of, put, with_changes
 from trainer.spec.declaration import located
+from trainer.spec.defaults import with_defaults
 from trainer.spec.document import FAULT, Map, Mark, Node, Scalar, plain, show_path
 from trainer.spec.explain import UNKNOWN_KEY
-from trainer.spec.loader import is_sketch, is_sweep, read_root, read_text
+from trainer.spec.loader import is_sketch, is_sweep
 from trainer.spec.messages import describe
+from trainer.spec.reading import beside, read_named
 from trainer.spec.schema import Spec
 from trainer.sweeps.space import DimensionSpec
 
@@ -66,7 +67,7 @@ def with_spec(
     problems += _no_file(root, node)
     if isinstance(node, Scalar) and isinstance(node.value, str):
         mark = Scalar(node.value, node.mark)
-        node, wrong, text = _read(str(_beside(file, node.value)), node.mark)
+        node, wrong, text = _read(beside(file, node.value), node.mark)
         root = Map(root.mark, {**root.entries, "spec": (key_mark, node)})
         root.entries["spec_file"] = (key_mark, mark)
         problems += wrong
@@ -102,28 +103,15 @@ def _divided(changes: Changes | None) -> tuple[Changes | None, Changes | None]:
     return [text for text in texts if text not in of_spec], of_spec
 
 
-def _beside(file: str | None, path: str) -> FilePath:
-    """A path that is relative to the sweep's file, without the `..` that lead nowhere else."""
-    found = FilePath(file).parent / path if file else FilePath(path)
-    short = FilePath(os.path.normpath(found))
-    return short if os.path.realpath(short) == os.path.realpath(found) else found
-
-
-def _read(place: str, mark: Mark) -> tuple[Node, list[Problem], str | None]:
+def _read(place: FilePath, mark: Mark) -> tuple[Node, list[Problem], str | None]:
     """The tree and the text of a spec's file; a fault, and why, where it has none. `mark` is where
     it is named.
     """
     fault = Scalar(FAULT, mark)
     try:
-        text = read_text(FilePath(place))
-        root, problems = read_root(text, place, None)
+        root, problems, text, _ = with_defaults(read_named(place, mark, ("spec",)), Spec)
     except SpecError as error:
-        # what is wrong with all of the file is told where it is named
-        told = [
-            each if each.line else mark.problem("spec", f"{place}: {each.message}", each.hint)
-            for each in error.problems
-        ]
-        return fault, told, None
+        return fault, [*error.problems], None
     if is_sweep(root) or is_sketch(root):
         what = "a sweep itself" if is_sweep(root) else "a graph without data"
         hint = "name a file that declares one run"
@@ -142,7 +130,7 @@ def base_of(root: Map, file: str | None, text: str | None) -> Base:
     named = root.entries.get("spec_file")
     place = file
     if named and isinstance(named[1], Scalar) and isinstance(named[1].value, str):
-        place = str(_beside(file, named[1].value))
+        place = str(beside(file, named[1].value))
     try:
         return Base(Spec.from_document(tree, file=place, text=text), problems)
     except SpecError as error:

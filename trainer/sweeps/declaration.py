@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path as FilePath
-from typing import Annotated, Any, Final, Literal, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Final, Literal, Self, TypeVar
 
 from pydantic import Field, GetJsonSchemaHandler, ValidationError, field_validator
 from pydantic.json_schema import JsonSchemaValue
@@ -16,10 +16,12 @@ from pydantic_core import core_schema
 from trainer.errors import DataError, Problem, SpecError, UsageError
 from trainer.spec.changes import OPTION, Changes
 from trainer.spec.declaration import Declaration, in_order, located
+from trainer.spec.defaults import read_document
+from trainer.spec.described import said_of
 from trainer.spec.document import Map, plain
 from trainer.spec.explain import UNKNOWN_KEY
 from trainer.spec.fields import Name, OneOf, wrong
-from trainer.spec.loader import is_sweep, read_root, read_text
+from trainer.spec.loader import is_sweep
 from trainer.spec.messages import describe, near
 from trainer.spec.schema import Spec, TrackingSpec
 from trainer.sweeps.base import PARTS, base_of, key_problems, with_spec
@@ -47,6 +49,7 @@ class SweepSpec(Declaration):
     parts of the sweep's.
     """
 
+    file_keys: ClassVar[tuple[str, ...]] = ("defaults",)
     name: Name
     """What the sweep is called."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
@@ -100,12 +103,12 @@ class SweepSpec(Declaration):
         spec = keys["spec"]
         parts = handler.resolve_ref_schema(spec)["properties"]
         path = {"type": "string", "minLength": 1}
-        keys["spec"] = {"anyOf": [path, {"$ref": spec["$ref"]}], "description": spec["description"]}
+        keys["spec"] = {"anyOf": [path, {"$ref": spec["$ref"]}], **said_of(spec)}
         required.remove("spec")
         keys |= {part: {k: v for k, v in parts[part].items() if k != "default"} for part in PARTS}
         sgd = dict(handler.resolve_ref_schema(parts["sgd"]))
         del sgd["required"]  # what the space says need not stand there
-        keys["sgd"] = {"anyOf": [parts["sgd"], sgd], "description": parts["sgd"]["description"]}
+        keys["sgd"] = {"anyOf": [parts["sgd"], sgd], **said_of(parts["sgd"])}
         return found
 
     # Reading --------------------------------------------------------------------------------
@@ -142,6 +145,16 @@ class SweepSpec(Declaration):
         if found:
             raise SpecError(in_order(found, file))
         return made
+
+    @classmethod
+    def files_in(cls, root: Map) -> Iterator[tuple[Map, str]]:
+        """Where a document names files: the mappings, and their keys; but for those of a spec in
+        place that are relative to another file.
+        """
+        yield from ((root, key) for key in ("spec", "spec_file") if key in root.entries)
+        spec = root.entries.get("spec", (None, None))[1]
+        if isinstance(spec, Map) and "spec_file" not in root.entries:
+            yield from Spec.files_in(spec)
 
     def changed(self, changes: Changes) -> Self:
         """The sweep with other values; keys such as `sgd.epochs` are those of its spec. See
@@ -289,12 +302,10 @@ def load_sweep(path: str | FilePath, overrides: Changes | None = None) -> SweepS
 
     `overrides` are as those of `load_spec`: keys of the sweep (`search.trials`), or of the spec
     that it varies (`sgd.epochs`). Raises `SpecError` with every problem that was found, in both
-    files, and `UsageError` for overrides that are not of this form and for a file that declares
-    one run.
+    files and in those that their `defaults` name, and `UsageError` for overrides that are not of
+    this form and for a file that declares one run.
     """
-    file = str(path)
-    text = read_text(FilePath(path))
-    root, problems = read_root(text, file, None)
+    root, problems, text, file = read_document(path, SweepSpec | Spec)
     if not is_sweep(root) and "sgd" in root.entries:
         raise UsageError(f"{file} declares one run, no sweep\n  hint: train run {file}")
     root, found, spec_text = with_spec(root, file, overrides, label=OPTION)
