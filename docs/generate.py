@@ -16,6 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import yaml
 from pydantic import TypeAdapter
 
 from trainer.cli.app import app
@@ -24,6 +25,7 @@ from trainer.graph.initialisers import INITIALISERS
 from trainer.graph.ops import ACTIVATIONS
 from trainer.metrics import METRICS
 from trainer.service.desk import Desk
+from trainer.service.profile import ServiceProfile
 from trainer.service.settings import Settings
 from trainer.service.store import Database, Store
 from trainer.service.web.app import create_app
@@ -33,7 +35,9 @@ from trainer.sweeps.declaration import SweepSpec
 PAGES = Path(__file__).parent
 SPEC = TypeAdapter(Spec | Sketch).json_schema()["$defs"]
 SWEEP = TypeAdapter(SweepSpec).json_schema()
-DEFINITIONS = {**SWEEP["$defs"], "SweepSpec": SWEEP, **SPEC}
+PROFILE = TypeAdapter(ServiceProfile).json_schema()
+DEFINITIONS = {**PROFILE["$defs"], "ServiceProfile": PROFILE,
+               **SWEEP["$defs"], "SweepSpec": SWEEP, **SPEC}  # fmt: skip
 
 
 def _code(value: object) -> str:
@@ -146,11 +150,14 @@ def spec_keys() -> str:
 
 
 def sweep_keys() -> str:
-    """A table for each model that a sweep has of its own; those of its spec are on another page."""
+    """A table for each model that a sweep has of its own, beside those of its spec."""
     text = _tables(title for title in _titles({"$ref": "/SweepSpec"}) if title not in SPEC)
-    links = "|".join(title.lower() for title in SPEC)
-    text = re.sub(rf"\(#({links})\)", r"(spec.md#\1)", text)
     return text.replace("| from the other keys |", "| none |")
+
+
+def service_keys() -> str:
+    """A table for each model of a service's profile."""
+    return _tables(_titles({"$ref": "/ServiceProfile"}))
 
 
 def _tables(titles: Iterable[str]) -> str:
@@ -158,15 +165,28 @@ def _tables(titles: Iterable[str]) -> str:
     lines: list[str] = []
     for title in dict.fromkeys(titles):
         model = DEFINITIONS[title]
-        text = " ".join(model["description"].split("\n\n")[0].split())
-        lines += [f"### {title}", "", text, ""]
-        lines += ["| key | value | default | meaning |", "|---|---|---|---|"]
+        lines += [f"### {title}", "", _line(model["description"].split("\n\n")[0]), ""]
+        lines += ["| key | meaning | value | default | unit | example | since |", f"|{7 * '---|'}"]
         for name, value in model["properties"].items():
             default = _default(name, value, model.get("required", []))
-            meaning = " ".join(value.get("description", "").split()).replace("|", "\\|")
-            lines.append(f"| `{name}` | {_type(value)} | {default} | {meaning} |")
+            cells = (f"`{name}`", _line(value["description"]), _type(value), default,
+                     value.get("x-unit", ""), _example(name, value), value["x-since"])  # fmt: skip
+            lines.append(f"| {' | '.join(cells)} |")
         lines.append("")
     return "\n".join(lines).strip()
+
+
+def _line(text: str) -> str:
+    """A text of several lines, in a cell of a table."""
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def _example(name: str, value: dict[str, Any]) -> str:
+    """The key as it may stand in a file."""
+    (example,) = value["examples"]
+    shown = yaml.safe_dump(example, default_flow_style=True, sort_keys=False, width=10**6,
+                           allow_unicode=True)  # fmt: skip
+    return _code(f"{name}: {shown.strip().removesuffix('...').strip()}")
 
 
 def ops_table() -> str:
@@ -220,6 +240,7 @@ def cli_help() -> str:
 PARTS: dict[str, Callable[[], str]] = {
     "spec-keys": spec_keys,
     "sweep-keys": sweep_keys,
+    "service-keys": service_keys,
     "ops": ops_table,
     "activations": activations,
     "metrics": metrics_table,

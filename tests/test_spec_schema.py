@@ -11,12 +11,19 @@ from pydantic import TypeAdapter
 from specs import INLINE, SKETCH, TEXTS, read
 from test_sweep_spec import IN_PLACE, SWEEP
 
+from trainer.service.profile import ServiceProfile
 from trainer.spec import Sketch, Spec
+from trainer.spec.described import SAID
 from trainer.sweeps.declaration import SweepSpec, load_sweep
 
 SCHEMA = TypeAdapter(Spec | Sketch).json_schema()
 SWEEP_SCHEMA = TypeAdapter(SweepSpec).json_schema()
-DEFINITIONS = SWEEP_SCHEMA["$defs"] | SCHEMA["$defs"]
+PROFILE_SCHEMA = TypeAdapter(ServiceProfile).json_schema()
+DEFINITIONS = PROFILE_SCHEMA["$defs"] | SWEEP_SCHEMA["$defs"] | SCHEMA["$defs"]
+
+
+UNCHECKED = {"title", "default", "$defs", "$schema", *SAID}
+"""What says nothing of which values are allowed."""
 
 
 class Refused(Exception):
@@ -26,7 +33,7 @@ class Refused(Exception):
 def check_schema(value: Any, schema: dict[str, Any], where: str = "") -> None:
     """JSON Schema, as far as the spec's uses it. Raises `Refused`, and `KeyError` for the rest."""
     for keyword, rule in schema.items():
-        if keyword not in ("description", "title", "default", "$defs", "$schema"):
+        if keyword not in UNCHECKED:
             CHECKS[keyword](value, rule, schema, where)
 
 
