@@ -67,9 +67,10 @@ def test_importing_trainer_imports_nothing_heavy() -> None:
 
 
 ROOMS = (
-    "addresses", "errors", "extras", "inputs", "numerics", "randomness", "machine", "outputs", "stored",
-    "graph", "metrics", "spec", "data", "engine", "network", "training", "checkpoints", "explain",
-    "export", "report", "tracking", "runs", "workers", "sweeps", "service", "client", "cli",
+    "codes", "addresses", "errors", "extras", "inputs", "numerics", "randomness", "machine",
+    "outputs", "stored", "graph", "metrics", "spec", "data", "engine", "network", "training",
+    "checkpoints", "explain", "export", "report", "tracking", "runs", "workers", "sweeps",
+    "service", "client", "cli",
 )  # fmt: skip
 """Each room may import those that stand before it."""
 
