@@ -24,7 +24,7 @@ KEYS = [
     for model, schema in MODELS.items()
     for name, key in schema.get("properties", {}).items()
 ]
-TABLES = sorted((ROOT / "trainer").glob("*/examples.yaml"))
+TABLES = sorted((ROOT / "trainer").glob("*/described.yaml"))
 
 
 def counts(key: dict[str, Any]) -> bool:
@@ -39,8 +39,8 @@ def counts(key: dict[str, Any]) -> bool:
 @pytest.mark.parametrize(("model", "name", "key"), KEYS)
 def test_each_key_is_told(model: str, name: str, key: dict[str, Any]) -> None:
     assert key["description"].rstrip().endswith((".", "`")), "a meaning: the text below the key"
-    assert len(key["examples"]) == 1, "an example: trainer/*/examples.yaml"
-    assert "x-unit" in key or not counts(key), "a unit: trainer/*/examples.yaml"
+    assert len(key["examples"]) == 1, "an example: trainer/*/described.yaml"
+    assert "x-unit" in key or not counts(key), "a unit: trainer/*/described.yaml"
     since, now = (tuple(map(int, v.split("."))) for v in (key["x-since"], package_version()))
     assert since <= now
 

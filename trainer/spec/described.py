@@ -1,4 +1,4 @@
-"""What is said of each key of a model: the text below it, and in `examples.yaml` beside its file an
+"""What is said of each key of a model: the text below it, and in `described.yaml` beside its file an
 example, the version that brought it, and what its numbers count.
 
 The JSON Schema that editors read has all of it, and the reference is made from the schema.
@@ -72,7 +72,7 @@ def _lineage(model: type) -> list[type]:
 @cache
 def tables_beside(source: Path) -> dict[str, dict[str, Any]]:
     """The tables beside a file of models, of which there may be none."""
-    path = source.with_name("examples.yaml")
+    path = source.with_name("described.yaml")
     if not path.is_file():
         return {"examples": {}, "units": {}}
     tables: dict[str, dict[str, Any]] = yaml.safe_load(path.read_text(encoding="utf-8"))
