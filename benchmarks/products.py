@@ -22,6 +22,7 @@ from typing import Final
 import numpy as np
 
 from benchmarks.cases import CASES, Case
+from trainer.doctor.speed import PEAK, SUMS, write_peak
 from trainer.engine.compiled.arithmetic import REALS
 from trainer.engine.compiled.function import Function, Module
 from trainer.engine.compiled.products import load_products, use_loops
@@ -30,13 +31,11 @@ from trainer.engine.compiled.tiles import PARAMETERS
 from trainer.graph.ops import Array
 
 TURN: Final = 4e-4  # seconds
-SUMS: Final = 12  # independent chains of the peak: the latency of an fma times its rate, and more
 ONE_THREAD: Final = {"OPENBLAS_NUM_THREADS": "1"}
 UNSET: Final = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")  # both, or none: they belong together
 LARGE: Final = Case("large", (784, 4096, 4096), "relu", "squared", 1024, "float32", 1, 0, 0.01)
 LINE: Final = "{:8} {:14} {:>6} {:>6} {:>6} {:>11} {:>8} {:>7} {:>10}"
 
-PEAK: Final = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_void_p)
 REPEAT: Final = ctypes.CFUNCTYPE(
     None,
     *[ctypes.c_int64, ctypes.c_void_p],
@@ -81,19 +80,7 @@ def helpers(dtype: str, target: Target) -> Code:
     not count.
     """
     module = Module(REALS[dtype])
-    lanes = target.vector_bytes // module.real.bytes
-    f = Function(module, "peak", "i64 times, array out", exported=True)
-    x = f.load(f.parameters["out"], lanes)
-    with f.repeat([f.parameters["times"], *[f.number(0.0, lanes)] * SUMS]) as loop:
-        left, *sums = loop.values
-        loop.next = [left - 1, *(f.fma(x, x, each) for each in sums)]
-        loop.again = loop.next[0] > 0
-    total = loop.next[1]
-    for each in loop.next[2:]:
-        total += each
-    f.store(total, f.parameters["out"])
-    f.end()
-
+    write_peak(module, target)
     f = Function(module, "repeat", f"i64 times, ptr product, {PARAMETERS}", exported=True)
     times, function, *arguments = f.parameters.values()
     with f.each(times):

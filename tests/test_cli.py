@@ -19,7 +19,7 @@ from conftest import ROOT
 COMMANDS = [
     "run", "crossval", "sweep", "resume", "reproduce", "sync", "list", "compare", "predict",
     "evaluate", "importance", "promote", "export", "serve", "explain", "gradcheck", "check",
-    "schema", "ui", "submit", "jobs", "watch", "pause", "cancel", "upload", "service",
+    "schema", "ui", "doctor", "submit", "jobs", "watch", "pause", "cancel", "upload", "service",
     "token",
 ]  # fmt: skip
 

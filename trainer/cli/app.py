@@ -22,6 +22,7 @@ from typer.core import (  # type: ignore[attr-defined]  # where typer keeps its 
 from trainer.cli import (
     compare,
     crossval,
+    doctor,
     explaining,
     exporting,
     importance,
@@ -71,6 +72,7 @@ COMMANDS: Final[dict[str, Callable[..., None]]] = {
     "check": inspecting.check,
     "schema": inspecting.schema,
     "ui": inspecting.ui,
+    "doctor": doctor.doctor,
     "submit": submitting.submit,
     "jobs": jobs.jobs,
     "watch": watching.watch,

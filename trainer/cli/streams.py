@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 PLAIN: Final = {
     "—": "-", "–": "-", "−": "-", "─": "-", "│": "|", "┤": "+", "└": "+", "┬": "+", "━": "-",
     "…": "...", "±": "+-", "→": "->", "·": ".", "×": "x", "≥": ">=", "≤": "<=", "’": "'",
-    "√": "sqrt", "•": "*",
+    "√": "sqrt", "•": "*", "✓": "+", "✗": "x",
 }  # fmt: skip
 """What is printed for our own signs where an encoding lacks them."""
 REPLACE: Final = "trainer.replace"
