@@ -11,26 +11,35 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+import numpy as np
 import yaml
 from pydantic import TypeAdapter
 
 from trainer.cli.app import app
+from trainer.engine import Steps
 from trainer.graph import OPS
 from trainer.graph.initialisers import INITIALISERS
 from trainer.graph.ops import ACTIVATIONS
 from trainer.metrics import METRICS
 from trainer.service.desk import Desk
 from trainer.service.profile import ServiceProfile
+from trainer.service.records import DATA
+from trainer.service.records import Event as ServiceEvent
 from trainer.service.settings import Settings
 from trainer.service.store import Database, Store
 from trainer.service.web.app import create_app
 from trainer.spec import Sketch, Spec
+from trainer.spec.described import described
 from trainer.sweeps.declaration import SweepSpec
+from trainer.training.events import Event
+from trainer.training.result import Run
 
 PAGES = Path(__file__).parent
 SPEC = TypeAdapter(Spec | Sketch).json_schema()["$defs"]
@@ -189,6 +198,56 @@ def _example(name: str, value: dict[str, Any]) -> str:
     return _code(f"{name}: {shown.strip().removesuffix('...').strip()}")
 
 
+def training_events() -> str:
+    """A table for each event that `listen` hears, and for what steps record."""
+    return _fields([*get_args(Event), Steps])
+
+
+def service_events() -> str:
+    """A table for an event of the service, and for the data of each kind."""
+    return _fields([ServiceEvent, *DATA.values()])
+
+
+def _fields(kinds: Iterable[type]) -> str:
+    """A table for each of these dataclasses."""
+    lines: list[str] = []
+    for kind in kinds:
+        said, hints = described(kind), get_type_hints(kind)
+        title = next((f"Data of `{name}`" for name in DATA if DATA[name] is kind), kind.__name__)
+        lines += [f"### {title}", "", _line((kind.__doc__ or "").split("\n\n")[0]), ""]
+        lines += ["| field | type | unit | meaning |", "|---|---|---|---|"]
+        for field in fields(kind):
+            about = said[field.name]
+            cells = (f"`{field.name.rstrip('_')}`", _python_type(hints[field.name]),
+                     about.get("x-unit", ""), _line(about["description"]))  # fmt: skip
+            lines.append(f"| {' | '.join(cells)} |")
+        lines.append("")
+    return "\n".join(lines).strip()
+
+
+PYTHON_TYPES = {
+    int: "whole number", float: "number", str: "text", bool: "true or false", type(None): "none",
+    Any: "any value", Steps: "[Steps](#steps)", Run: "[Run](api.md#runs)",
+}  # fmt: skip
+
+
+def _python_type(hint: Any) -> str:
+    """The type of a field in a few words."""
+    if hint in PYTHON_TYPES:
+        return PYTHON_TYPES[hint]
+    kind, inner = get_origin(hint), get_args(hint)
+    if kind is Literal:
+        return " \\| ".join(map(_code, inner))
+    if kind in (Union, UnionType):
+        return _either([_python_type(each) for each in inner])
+    if kind is Mapping:
+        return f"mapping of names to {_python_type(inner[1])}"
+    if kind is np.ndarray:
+        return "array"
+    assert kind in (list, tuple), hint
+    return f"list of {_python_type(inner[0])}"
+
+
 def ops_table() -> str:
     """The rows of the table of ops."""
     lines = ["| op | formula | inputs | differentiable | checked by |", "|---|---|---|---|---|"]
@@ -241,6 +300,8 @@ PARTS: dict[str, Callable[[], str]] = {
     "spec-keys": spec_keys,
     "sweep-keys": sweep_keys,
     "service-keys": service_keys,
+    "training-events": training_events,
+    "service-events": service_events,
     "ops": ops_table,
     "activations": activations,
     "metrics": metrics_table,

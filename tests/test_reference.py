@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import fields
+from typing import Any, get_args, get_origin, get_type_hints
 
+import numpy as np
 import pytest
 from conftest import ROOT
 from test_spec_schema import (
@@ -14,9 +17,13 @@ from test_spec_schema import (
     check_schema,
 )
 
+from trainer.engine import Steps
 from trainer.extras import package_version
+from trainer.service.records import DATA
+from trainer.service.records import Event as ServiceEvent
 from trainer.spec.described import described, tables_beside
 from trainer.spec.fields import Strict
+from trainer.training.events import Event
 
 MODELS = DEFINITIONS | {"SweepSpec": SWEEP_SCHEMA, "ServiceProfile": PROFILE_SCHEMA}
 KEYS = [
@@ -24,6 +31,7 @@ KEYS = [
     for model, schema in MODELS.items()
     for name, key in schema.get("properties", {}).items()
 ]
+EVENTS = [*get_args(Event), Steps, ServiceEvent, *DATA.values()]
 TABLES = sorted((ROOT / "trainer").glob("*/described.yaml"))
 
 
@@ -59,13 +67,19 @@ def test_a_wrong_example_would_be_noticed() -> None:
 
 @pytest.mark.parametrize("path", TABLES, ids=lambda path: path.parent.name)
 def test_the_tables_name_no_key_that_is_not_there(path: Any) -> None:
-    models = {model.__name__: model for model in all_models(Strict)}
     tables = tables_beside(path)
     for part in (*tables["examples"].values(), tables["units"]):
         for title, keys in part.items():
-            fields = models[title].model_fields
-            assert models[title].__module__.startswith(f"trainer.{path.parent.name}.")
-            assert keys.keys() <= {field.alias or name for name, field in fields.items()}, title
+            (kind,) = (each for each in (*all_models(Strict), *EVENTS) if each.__name__ == title)
+            assert kind.__module__.startswith(f"trainer.{path.parent.name}.")
+            assert keys.keys() <= names_of(kind), title
+
+
+def names_of(kind: Any) -> set[str]:
+    """The keys of a model, or the fields of an event."""
+    if issubclass(kind, Strict):
+        return {field.alias or name for name, field in kind.model_fields.items()}
+    return {field.name for field in fields(kind)}
 
 
 def all_models(model: type[Strict]) -> list[type[Strict]]:
@@ -77,3 +91,20 @@ def test_what_a_key_inherits_is_told_of_it() -> None:
     from trainer.spec.layers import DropoutLayer
 
     assert described(DropoutLayer)["inputs"]["examples"] == [["place", "rest"]]
+
+
+@pytest.mark.parametrize("kind", EVENTS, ids=lambda kind: kind.__name__)
+def test_each_field_of_an_event_is_told(kind: Any) -> None:
+    said, hints = described(kind), get_type_hints(kind)
+    assert fields(kind)
+    for field in fields(kind):
+        assert said[field.name]["description"].endswith("."), field.name
+        numbers = {int, float, np.ndarray} & {*flat(hints[field.name])}
+        assert bool(numbers) is ("x-unit" in said[field.name]), f"{kind}.{field.name}: a unit"
+
+
+def flat(hint: Any) -> Iterator[Any]:
+    """The types that a type is made of."""
+    yield get_origin(hint) or hint
+    for inner in get_args(hint) if get_origin(hint) is not np.ndarray else ():
+        yield from flat(inner)

@@ -7,6 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields
 from typing import Any
 from uuid import uuid4
 
@@ -26,7 +27,7 @@ from service_stores import (
 )
 
 from trainer.errors import UsageError
-from trainer.service.records import Cost, Job
+from trainer.service.records import DATA, Cost, Job
 from trainer.service.states import OVER, STATES, may_become
 from trainer.service.store import (
     JobFilter,
@@ -37,6 +38,7 @@ from trainer.service.store import (
     Store,
 )
 from trainer.service.store.listing import SORTS
+from trainer.stored import from_json
 
 __all__ = ["kept", "made"]  # fixtures
 
@@ -85,6 +87,23 @@ def test_numbers_that_no_json_has_become_nan(store: Store) -> None:
         "loss": [[1, None], [2, None], [3, 0.5]]
     }
     assert [each.id for each in store.jobs(JobFilter(), "metrics.loss").items] == [claimed.id]
+
+
+def test_events_hold_what_their_kinds_say(store: Store) -> None:
+    """As docs/events.md tells them."""
+    kept = submit(store)
+    assert store.claim({}) is not None
+    series = {"val_loss": [[1, 0.5]]}
+    assert store.progress(
+        kept.id, 1, place=4, epoch=1, step=1, metrics={}, series=series, epochs=None
+    )
+    store.note(kept.id, "seen")
+    events = store.events(0, None, None)
+    assert [each.kind for each in events] == ["state", "state", "progress", "note"]
+    for event in events:
+        names = {field.name: field.name.rstrip("_") for field in fields(DATA[event.kind])}
+        assert event.data.keys() == {*names.values()}
+        from_json(DATA[event.kind], {name: event.data[key] for name, key in names.items()})
 
 
 def test_texts_that_no_database_takes_are_kept_without_that(store: Store) -> None:

@@ -13,18 +13,19 @@ from trainer.graph.ops import Array
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """What some consecutive SGD steps recorded.
-
-    `losses` and `grad_norms` have shape (steps,), `parameter_norms` (steps, parameters), all
-    float64; `rows` is the number of examples seen. `diverged` tells that the step after the
-    recorded ones met a loss or a gradient norm that is not finite; that step changed nothing.
-    """
+    """What some consecutive SGD steps recorded, in float64."""
 
     losses: Array
+    """The loss of each step's batch, of shape (steps,)."""
     grad_norms: Array
+    """The norm of each step's gradient, before clipping and decay, of shape (steps,)."""
     parameter_norms: Array
+    """The same of each parameter by itself, of shape (steps, parameters)."""
     rows: int
+    """Rows that these steps saw."""
     diverged: bool
+    """Whether the step after them met a loss or a gradient norm that is not finite; that step
+    changed nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,19 +83,64 @@ class Job:
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened to a job. `number` counts all events of the service, without gaps
-    being taken back: who has read up to one, and asks for what comes after it, misses nothing.
-
-    `data` of a `state`: `from`, `to`, `reason`, `attempt`; of `progress`: `epoch`, `epochs`,
-    `step`, `series` (by name the points `[[epoch, value], …]` that are new); of a `note`: `text`.
-    """
+    """Something that happened to a job."""
 
     number: int
+    """Counts all events of the service: who has read up to one, and asks for what comes after it,
+    misses nothing. Of one job, or of one user's jobs, some numbers are missing."""
     job: str
+    """The id of the job."""
     user: str
+    """Whose job it is."""
     time: float
+    """When that was, by the service's clock; the order of things is that of numbers."""
     kind: Heard
+    """What happened."""
     data: Mapping[str, Any]
+    """More of it, by its kind."""
+
+
+@dataclass(frozen=True)
+class StateData:
+    """The job is in another state, or was submitted."""
+
+    from_: State | None
+    """The state before; null of a job that is new."""
+    to: State
+    """The state now."""
+    reason: str
+    """Why, in words; often empty."""
+    attempt: int
+    """The attempt that it belongs to: how often a worker began the job."""
+
+
+@dataclass(frozen=True)
+class ProgressData:
+    """The job is farther than it was."""
+
+    epoch: int
+    """Epochs that are done; of a sweep trials that have ended."""
+    epochs: int | None
+    """How many there will be; null where that is not known."""
+    step: int
+    """Steps that are done; of a sweep decisions."""
+    series: Mapping[str, list[list[float | None]]]
+    """Of each metric the points that are new, as pairs of an epoch and a value: at most 50 at a
+    time, evenly. The run's folder has all of them."""
+
+
+@dataclass(frozen=True)
+class NoteData:
+    """Something that people may want to know."""
+
+    text: str
+    """What it is."""
+
+
+DATA: Final[Mapping[Heard, type]] = {
+    "state": StateData, "progress": ProgressData, "note": NoteData,
+}  # fmt: skip
+"""What the data of each kind of event hold (`from` is written without the underscore)."""
 
 
 @dataclass(frozen=True)

@@ -13,59 +13,72 @@ from trainer.training.result import Run, Status
 
 @dataclass(frozen=True)
 class Reading:
-    """So many rows of a table that stays on disk are done; `what` says what is done with them."""
+    """Rows of a table that stays on disk are read, before training begins."""
 
     what: str
+    """What is done with them."""
     rows: int
+    """So many of them are done."""
 
 
 @dataclass(frozen=True)
 class Started:
-    """Training begins, or goes on after `step` steps. `parameters` counts their numbers, `rows`
-    the training rows; `run` is the id of the run's folder, None where none is kept.
-    """
+    """Training begins, or goes on."""
 
     run: str | None
+    """The id of the run's folder; None where none is kept."""
     name: str
+    """What the spec is called."""
     parameters: int
+    """How many numbers the parameters have."""
     rows: int
+    """Rows to train on."""
     epochs: int
+    """All epochs of the run, as the spec has them."""
     steps_per_epoch: int
+    """Steps of each epoch."""
     step: int
+    """Steps that were done before; 0 unless it goes on."""
     notes: tuple[str, ...]
+    """What to know of the data and the network."""
 
 
 @dataclass(frozen=True)
 class StepsDone:
-    """Some SGD steps are done. `first` is the number of the first of them, counted from 1."""
+    """Some SGD steps of one epoch are done."""
 
     epoch: int
+    """The epoch that they belong to, from 1."""
     first: int
+    """The number of the first of them in the run, from 1."""
     steps: Steps
+    """What they recorded."""
 
 
 @dataclass(frozen=True)
 class EpochDone:
-    """An epoch is done; epoch 0 is the state before training.
-
-    `metrics` holds what is shown by epoch: `train_*` are means over the epoch's steps, weighted by
-    rows (for epoch 0: over all training rows); `val_*` are measured after it; `grad_norm` is the
-    mean over its steps. `parameter_norms` holds the mean gradient norm of each parameter, empty
-    for epoch 0. `time` is when, in seconds since 1970.
-    """
+    """An epoch is done and measured. Epoch 0 is the state before training."""
 
     epoch: int
+    """The epoch, from 0."""
     step: int
+    """Steps of the run that are done."""
     metrics: Mapping[str, float]
+    """What is shown by epoch, of finite values: `train_…` are means over the epoch's steps,
+    weighted by rows (of epoch 0 over all training rows); `val_…` are measured after it; `grad_norm`
+    is the mean over its steps; `learning_rate` that of its last step."""
     parameter_norms: Mapping[str, float]
+    """The mean gradient norm of each parameter, by its name; empty for epoch 0."""
     time: float = field(default_factory=time.time, compare=False)
+    """When that was."""
 
 
 @dataclass(frozen=True)
 class Saved:
-    """A checkpoint of the state after so many steps is on the disk."""
+    """A checkpoint is on the disk."""
 
     step: int
+    """It holds the state after so many steps."""
 
 
 @dataclass(frozen=True)
@@ -73,17 +86,23 @@ class Warned:
     """Something went wrong beside the training and did not stop it."""
 
     message: str
+    """What it was, for people."""
 
 
 @dataclass(frozen=True)
 class Ended:
-    """Training is over. `summary` holds what is known only now, such as `test_loss`."""
+    """Training is over."""
 
     status: Status
+    """How it ended."""
     epoch: int
+    """Epochs that are done."""
     step: int
+    """Steps that are done."""
     summary: Mapping[str, float]
+    """What is known only now, such as `test_loss`."""
     reason: str = ""
+    """Why it ended before all epochs were done; empty where they are."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +110,7 @@ class Trained:
     """What came out, before its pictures are drawn and the rest of it is recorded."""
 
     run: Run
+    """The parameters, the metrics and all of the history."""
 
 
 LoopEvent: TypeAlias = StepsDone | EpochDone | Ended
