@@ -55,18 +55,18 @@ MIRROR = Op(
     onnx=_onnx,
 )
 
-# And of the activation `swish`: x σ(x).
+# And of the activation `gated`: x σ(x).
 
-SWISH = Op(
-    name="swish",
-    formula="swish({0})",
+GATED = Op(
+    name="gated",
+    formula="gated({0})",
     shape=OPS["tanh"].shape,
     forward=lambda x: x * OPS["sigmoid"].forward(x),
     vjps=(lambda g, o, x: g * (o + x.apply("sigmoid") * (1 - o)),),
     init="he_uniform",
     kernel="{0} * sigmoid({0})",
 )
-NEW = {op.name: op for op in (MIRROR, SWISH)}
+NEW = {op.name: op for op in (MIRROR, GATED)}
 X = np.array([[0.3, -1.2, 2.0], [-0.7, 1.5, 0.4]])
 
 
@@ -114,7 +114,7 @@ def explained(op: str) -> tuple[Graph, Step]:
     ("op", "local_symbol", "letters"),
     [
         ("mirror", "∂mirror", r"\overleftarrow{W}"),
-        ("swish", "h + σ(W) · (1 - h)", r"\operatorname{swish}(W)"),
+        ("gated", "h + σ(W) · (1 - h)", r"\operatorname{gated}(W)"),
     ],
 )
 def test_explanations_and_latex(op: str, local_symbol: str, letters: str) -> None:
@@ -157,7 +157,7 @@ def test_every_op_is_complete(op: str) -> None:
     assert faults(OPS[op]) == []
 
 
-@pytest.mark.parametrize("op", ["matmul", "softmax", "lookup", "tanh", "mirror", "swish"])
+@pytest.mark.parametrize("op", ["matmul", "softmax", "lookup", "tanh", "mirror", "gated"])
 def test_an_op_without_one_of_its_parts_is_noticed(op: str) -> None:
     row = OPS[op]
     lacking = [replace(row, kernel=None, form=None), replace(row, kernel="x", form="sum")]
@@ -185,7 +185,7 @@ def test_what_kernels_call_is_known_to_all() -> None:
 
 
 def test_an_activation_is_one_row() -> None:
-    assert {op.name for op in OPS.values() if op.init} - set(ACTIVATIONS) == {"swish"}
+    assert {op.name for op in OPS.values() if op.init} - set(ACTIVATIONS) == {"gated"}
 
 
 def test_what_asks_the_rows_names_no_op() -> None:

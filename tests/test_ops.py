@@ -255,6 +255,11 @@ def test_shapes_that_do_not_fit(
 
 
 def test_activations_are_the_rows_with_an_initialiser() -> None:
-    assert list(ACTIVATIONS) == [
-        "identity", "sigmoid", "tanh", "relu", "leaky_relu", "softplus", "gelu", "softmax",
-    ]  # fmt: skip
+    known = {
+        "identity": "glorot_uniform", "sigmoid": "glorot_uniform", "tanh": "glorot_uniform",
+        "relu": "he_uniform", "leaky_relu": "he_uniform", "softplus": "he_uniform",
+        "gelu": "he_uniform", "softmax": "glorot_uniform",
+    }  # fmt: skip
+    assert known.items() <= ACTIVATIONS.items()  # what a spec means by them stays
+    assert set(ACTIVATIONS) - known.keys() <= set(CASES)
+    assert list(ACTIVATIONS) == ["identity", *(name for name, op in OPS.items() if op.init)]
