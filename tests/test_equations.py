@@ -451,7 +451,7 @@ def test_the_message_shows_the_place() -> None:
     assert (
         str(caught.value)
         == f"""\
-spec.yaml:13:22: model.equations.h: there is no 'bias' here
+spec.yaml:13:22: model.equations.h: there is no 'bias' here [TR-G004]
    13 |     h: tanh(x @ W1 + bias)
       |                      ^^^^
       hint: {NAMES}"""

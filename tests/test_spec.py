@@ -242,25 +242,26 @@ def test_five_mistakes_are_reported_at_once_and_in_order() -> None:
     assert (
         str(caught.value)
         == """\
-spec.yaml:2:7: seed: the number '05' begins with 0
+spec.yaml:2:7: seed: the number '05' begins with 0 [TR-S008]
     2 | seed: 05
       |       ^^
       hint: write 5; or use quotes for a text
-spec.yaml:10:30: model.layers[0].activation: expected an activation, found the text 'than'
+spec.yaml:10:30: model.layers[0].activation: expected an activation, found the text 'than' [TR-S015]
    10 |     - {units: 3, activation: than}
       |                              ^^^^
       hint: did you mean 'tanh'?
-spec.yaml:12:9: model.loss: expected 'squared', 'logistic' or 'huber', found the text 'hinge'
+spec.yaml:12:9: model.loss: expected 'squared', 'logistic' or 'huber', found the text 'hinge' \
+[TR-S015]
    12 |   loss: hinge
       |         ^^^^^
-spec.yaml:13:1: sgd.learning_rate: required key is missing
+spec.yaml:13:1: sgd.learning_rate: required key is missing [TR-S012]
    13 | sgd:
       | ^^^
-spec.yaml:14:3: sgd.learning_rat: unknown key
+spec.yaml:14:3: sgd.learning_rat: unknown key [TR-S011]
    14 |   learning_rat: 0.5
       |   ^^^^^^^^^^^^
       hint: did you mean 'learning_rate'?
-spec.yaml:16:11: sgd.epochs: expected a whole number, found the text 'three'
+spec.yaml:16:11: sgd.epochs: expected a whole number, found the text 'three' [TR-S013]
    16 |   epochs: three
       |           ^^^^^"""
     )
@@ -404,33 +405,39 @@ def test_override(overrides: Any, read: Callable[[Spec], object], value: object)
     ("overrides", "message"),
     [
         (["sgd.epochs=many"],
-         "--set sgd.epochs:1:1: sgd.epochs: expected a whole number, found the text 'many'\n"
+         "--set sgd.epochs:1:1: sgd.epochs: expected a whole number, found the text 'many' "
+         "[TR-S013]\n"
          "    1 | many\n      | ^^^^"),
         ({"sgd.learning_rate": "fast"},
-         "--set sgd.learning_rate: sgd.learning_rate: expected a number, found the text 'fast'"),
+         "--set sgd.learning_rate: sgd.learning_rate: expected a number, found the text 'fast' "
+         "[TR-S013]"),
         ({"sgd.learning_rate": math.nan},
          "--set sgd.learning_rate: sgd.learning_rate: expected a finite number, found the number "
-         "nan"),
+         "nan [TR-S014]"),
         (["sgd.lerning_rate=1"],
-         "--set sgd.lerning_rate:1:1: sgd.lerning_rate: unknown key\n    1 | 1\n      | ^\n"
+         "--set sgd.lerning_rate:1:1: sgd.lerning_rate: unknown key "
+         "[TR-S011]\n    1 | 1\n      | ^\n"
          "      hint: did you mean 'learning_rate'?"),
         (["model.layers.2.units=1"],
-         "--set model.layers.2.units:1:1: model.layers: there is no item 2: the list has 2 items\n"
+         "--set model.layers.2.units:1:1: model.layers: there is no item 2: the list has 2 items "
+         "[TR-S025]\n"
          "    1 | 1\n      | ^\n      hint: items are counted from 0"),
         ({"model.layers.-1.units": 1},
-         "--set model.layers.-1.units: model.layers: there is no item -1: the list has 2 items\n"
+         "--set model.layers.-1.units: model.layers: there is no item -1: the list has 2 items "
+         "[TR-S025]\n"
          "      hint: items are counted from 0"),
         ({"model.layers.²": 1},
-         "--set model.layers.²: model.layers: there is no item ²: the list has 2 items\n"
+         "--set model.layers.²: model.layers: there is no item ²: the list has 2 items [TR-S025]\n"
          "      hint: items are counted from 0"),
         ({"name.first": 1},
-         "--set name.first: name: this is the text 'tiny', which has no 'first'"),
+         "--set name.first: name: this is the text 'tiny', which has no 'first' [TR-S025]"),
         ({".".join("a" * 99): 1},
-         f"--set {'a.' * 38}a...: more than 64 levels of nesting"),
+         f"--set {'a.' * 38}a...: more than 64 levels of nesting [TR-S006]"),
         (["seed=x", "name=1"],
-         "--set name:1:1: name: expected a text, found the number 1\n    1 | 1\n      | ^\n"
+         "--set name:1:1: name: expected a text, found the number 1 "
+         "[TR-S013]\n    1 | 1\n      | ^\n"
          "      hint: put it in quotes if it is meant as a text\n"
-         "--set seed:1:1: seed: expected a whole number, found the text 'x'\n"
+         "--set seed:1:1: seed: expected a whole number, found the text 'x' [TR-S013]\n"
          "    1 | x\n      | ^"),
     ],
 )  # fmt: skip
@@ -460,12 +467,12 @@ CYCLE.append(CYCLE)
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (object(), "a spec holds numbers, texts, lists and mappings, no object"),
-        (b"x", "a spec holds numbers, texts, lists and mappings, no bytes"),
-        ({"a": {1, 2}}, "a spec holds numbers, texts, lists and mappings, no set"),
-        (10**5000, "a number of more than 25 digits is too large"),
-        ("\ud800", "the text holds half of a character, which no file can hold"),
-        (CYCLE, "more than 64 levels of nesting"),
+        (object(), "a spec holds numbers, texts, lists and mappings, no object [TR-S024]"),
+        (b"x", "a spec holds numbers, texts, lists and mappings, no bytes [TR-S024]"),
+        ({"a": {1, 2}}, "a spec holds numbers, texts, lists and mappings, no set [TR-S024]"),
+        (10**5000, "a number of more than 25 digits is too large [TR-S024]"),
+        ("\ud800", "the text holds half of a character, which no file can hold [TR-S024]"),
+        (CYCLE, "more than 64 levels of nesting [TR-S024]"),
     ],
     ids=["object", "bytes", "set", "digits", "surrogate", "cycle"],
 )

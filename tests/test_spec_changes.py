@@ -106,24 +106,28 @@ def told(call: Callable[[], object]) -> str:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"sgd.epochs": 0}, "sgd.epochs: expected a number of at least 1, found the number 0"),
-        ({"sgd.epochs": 3.0}, "sgd.epochs: expected a whole number, found the number 3.0\n"
+        ({"sgd.epochs": 0}, "sgd.epochs: expected a number of at least 1, found the number 0 "
+                            "[TR-S014]"),
+        ({"sgd.epochs": 3.0}, "sgd.epochs: expected a whole number, found the number 3.0 "
+                              "[TR-S013]\n"
          "      hint: write 3"),
-        ({"sgd.epochs": True}, "sgd.epochs: expected a whole number, found true"),
-        ({"sgd.epochs": "3"}, "sgd.epochs: expected a whole number, found the text '3'\n"
+        ({"sgd.epochs": True}, "sgd.epochs: expected a whole number, found true [TR-S013]"),
+        ({"sgd.epochs": "3"}, "sgd.epochs: expected a whole number, found the text '3' [TR-S013]\n"
          "      hint: write 3 without quotes"),
         ({"sgd.learning_rate": float("nan")},
-         "sgd.learning_rate: expected a finite number, found the number nan"),
-        ({"sgd.epoch": 3}, "sgd.epoch: unknown key\n      hint: did you mean 'epochs'?"),
+         "sgd.learning_rate: expected a finite number, found the number nan [TR-S014]"),
+        ({"sgd.epoch": 3}, "sgd.epoch: unknown key [TR-S011]\n      hint: did you mean 'epochs'?"),
         ({"model.layers.0": {"unit": 3}, "seed": -1},
-         "model.layers[0].unit: unknown key\n      hint: did you mean 'units'?\n"
-         "model.layers[0].units: required key is missing\n"
-         "seed: expected a number of at least 0, found the number -1"),
-        ({"model.layers.2.units": 1}, "model.layers: there is no item 2: the list has 2 items\n"
+         "model.layers[0].unit: unknown key [TR-S011]\n      hint: did you mean 'units'?\n"
+         "model.layers[0].units: required key is missing [TR-S012]\n"
+         "seed: expected a number of at least 0, found the number -1 [TR-S014]"),
+        ({"model.layers.2.units": 1}, "model.layers: there is no item 2: the list has 2 items "
+                                      "[TR-S025]\n"
          "      hint: items are counted from 0"),
-        ({"name.first": 1}, "name: this is the text 'tiny', which has no 'first'"),
+        ({"name.first": 1}, "name: this is the text 'tiny', which has no 'first' [TR-S025]"),
         (["sgd.epochs=many"],
-         "--set sgd.epochs:1:1: sgd.epochs: expected a whole number, found the text 'many'\n"
+         "--set sgd.epochs:1:1: sgd.epochs: expected a whole number, found the text 'many' "
+         "[TR-S013]\n"
          "    1 | many\n      | ^^^^"),
     ],
 )  # fmt: skip
@@ -138,11 +142,11 @@ def test_the_other_side_of_a_misfit_is_in_the_file() -> None:
     assert told(
         lambda: of_file().changed({"model.loss": "logistic", "data.target_scale": "minmax"})
     ) == (
-        "model.loss: classes are not scaled, and data.target_scale says so\n"
+        "model.loss: classes are not scaled, and data.target_scale says so [TR-S032]\n"
         "      hint: leave data.target_scale out"
     )
     assert told(lambda: of_file().changed({"model.outputs": "dense_1"})) == (
-        "spec.yaml:6:7: model.layers[1]: nothing takes the layer 'dense_2'\n"
+        "spec.yaml:6:7: model.layers[1]: nothing takes the layer 'dense_2' [TR-G006]\n"
         "    6 |     - {units: 1}\n      |       ^\n"
         "      hint: name it in `inputs` of a later layer or in `outputs`, or remove it"
     )
@@ -152,9 +156,11 @@ def test_the_other_side_of_a_misfit_is_in_the_file() -> None:
     ("changes", "message"),
     [
         ({"sgd.epochs": object()},
-         "the override 'sgd.epochs': a spec holds numbers, texts, lists and mappings, no object"),
+         "the override 'sgd.epochs': a spec holds numbers, texts, lists and mappings, no object "
+         "[TR-S024]"),
         (["sgd.epochs"],
-         "--set sgd.epochs: expected key=value; for example --set sgd.learning_rate=0.01"),
+         "--set sgd.epochs: expected key=value; for example --set sgd.learning_rate=0.01 "
+         "[TR-S024]"),
     ],
 )  # fmt: skip
 def test_no_change(changes: Any, message: str) -> None:
@@ -192,7 +198,7 @@ def test_later_problems_are_at_the_change_or_in_the_file(
 def test_values_that_a_run_kept_are_checked() -> None:
     values = of_file().resolved() | {"seed": -1}
     assert told(lambda: Spec.from_resolved(values, file="/a/spec.yaml")) == (
-        "/a/spec.yaml: seed: expected a number of at least 0, found the number -1"
+        "/a/spec.yaml: seed: expected a number of at least 0, found the number -1 [TR-S014]"
     )
 
 
@@ -203,7 +209,7 @@ def test_a_graph_without_data_is_changed_too() -> None:
     assert isinstance(changed, Sketch)
     assert changed.model.inputs["a"] == 3.0
     assert told(lambda: sketch.changed({"model.equations.c": "a * dot(w, z)"})) == (
-        "model.equations.c: there is no 'z' here\n      hint: there are a, b, w"
+        "model.equations.c: there is no 'z' here [TR-G004]\n      hint: there are a, b, w"
     )
 
 

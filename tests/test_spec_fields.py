@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from specs import INLINE, SKETCHES, SPECS, VALUES, read
 
+from trainer.codes import ENTRIES
 from trainer.errors import SpecError
 from trainer.spec import Sketch, Spec, load_spec
 from trainer.spec.document import show_path
@@ -265,7 +266,8 @@ def test_one_odd_value_at_every_place(odd: Any) -> None:
                 found = [explain(item, Spec, changed) for item in error.errors()]
                 told = [item for item in found if item is not None]
                 assert told
-                for path, message, hint, _ in told:
+                for path, message, hint, _, code in told:
+                    assert code in ENTRIES
                     check_words(f"{message} {hint}", show_path(path), paths(changed))
                 refused += 1
     assert refused > 200

@@ -353,38 +353,38 @@ def test_alias_bomb() -> None:
     ("text", "expected"),
     [
         ("name: tiny\nname: again\n---\n", """\
-spec.yaml:1:1: data: required key is missing
+spec.yaml:1:1: data: required key is missing [TR-S012]
     1 | name: tiny
       | ^
-spec.yaml:1:1: model: required key is missing
+spec.yaml:1:1: model: required key is missing [TR-S012]
     1 | name: tiny
       | ^
-spec.yaml:1:1: sgd: required key is missing
+spec.yaml:1:1: sgd: required key is missing [TR-S012]
     1 | name: tiny
       | ^
-spec.yaml:2:1: name: the key 'name' stands here a second time
+spec.yaml:2:1: name: the key 'name' stands here a second time [TR-S007]
     2 | name: again
       | ^^^^
       hint: the first is in line 1; keep one of them
-spec.yaml:3:1: a second document starts here
+spec.yaml:3:1: a second document starts here [TR-S006]
     3 | ---
       | ^^^
       hint: keep one spec a file"""),
         ("a: 1\nb: \x00\x1b[31m\n", """\
-spec.yaml:2:4: the character U+0000 is not allowed
+spec.yaml:2:4: the character U+0000 is not allowed [TR-S005]
     2 | b: \ufffd\ufffd[31m
       |    ^
       hint: remove it"""),
         (b"name: tiny\nseed: \xe9 \xe8\n", """\
-spec.yaml:2:7: the byte 0xe9 is not UTF-8
+spec.yaml:2:7: the byte 0xe9 is not UTF-8 [TR-S004]
     2 | seed: \ufffd \ufffd
       |       ^
       hint: save the file as UTF-8"""),
-        ("- " * 500, "spec.yaml:1:129: more than 64 levels of nesting\n"
+        ("- " * 500, "spec.yaml:1:129: more than 64 levels of nesting [TR-S006]\n"
          f"    1 | {'- ' * 50}\n      | {' ' * 50}^\n"
          "      hint: a spec needs five or six; check the brackets"),
         (with_rate("9" * 5000), "spec.yaml:8:18: sgd.learning_rate: a number of 5000 digits is "
-         f"too large\n    8 |   learning_rate: {'9' * 83}\n      |{' ' * 18}{'^' * 83}\n"
+         f"too large [TR-S008]\n    8 |   learning_rate: {'9' * 83}\n      |{' ' * 18}{'^' * 83}\n"
          f"      hint: {SMALLER}"),
     ],
 )  # fmt: skip
@@ -411,17 +411,19 @@ def test_file_that_is_no_spec() -> None:
     with Path("huge.yaml").open("wb") as file:
         file.truncate(100 * 2**20)
     table = {
-        "sub": "sub: this is a directory\n      hint: it holds a.yaml, b.yaml",
-        "empty": "empty: this is a directory\n      hint: give the path of a YAML file",
-        "pipe.yaml": "pipe.yaml: this is a named pipe\n      hint: give the path of a YAML file",
-        "huge.yaml": "huge.yaml: a spec of 100.0 MiB is too large (at most 1 MiB)\n"
+        "sub": "sub: this is a directory [TR-S002]\n      hint: it holds a.yaml, b.yaml",
+        "empty": "empty: this is a directory [TR-S002]\n      hint: give the path of a YAML file",
+        "pipe.yaml": "pipe.yaml: this is a named pipe "
+        "[TR-S002]\n      hint: give the path of a YAML file",
+        "huge.yaml": "huge.yaml: a spec of 100.0 MiB is too large (at most 1 MiB) [TR-S003]\n"
         "      hint: keep data in a file of its own: `source: {csv: …}`",
-        "Iris.yml": "Iris.yml: no such file\n      hint: did you mean 'iris.yaml'?",
-        "iris": "iris: no such file\n      hint: did you mean 'iris.yaml'?",
-        "zzzzzzzz": "zzzzzzzz: no such file",
-        "none/a.yaml": "none/a.yaml: no such file\n      hint: there is no directory 'none'",
-        "iris.yaml/a": "iris.yaml/a: cannot be read: Not a directory",
-        "\0": "\0: no file can have this name",
+        "Iris.yml": "Iris.yml: no such file [TR-S001]\n      hint: did you mean 'iris.yaml'?",
+        "iris": "iris: no such file [TR-S001]\n      hint: did you mean 'iris.yaml'?",
+        "zzzzzzzz": "zzzzzzzz: no such file [TR-S001]",
+        "none/a.yaml": "none/a.yaml: no such file "
+        "[TR-S001]\n      hint: there is no directory 'none'",
+        "iris.yaml/a": "iris.yaml/a: cannot be read: Not a directory [TR-S002]",
+        "\0": "\0: no file can have this name [TR-S002]",
     }
     assert {path: message_of(path) for path in table} == table
 
@@ -475,7 +477,7 @@ def test_override_without_key_or_value(option: str) -> None:
     Path("spec.yaml").write_text(BASE)
     with pytest.raises(UsageError) as caught:
         load_spec("spec.yaml", [option])
-    hint = "for example --set sgd.learning_rate=0.01"
+    hint = "for example --set sgd.learning_rate=0.01 [TR-S024]"
     assert str(caught.value) == f"--set {option}: expected key=value; {hint}"
 
 

@@ -276,5 +276,13 @@ ENTRIES: Final = (
         "would tell itself.",
         "Name another column, or leave it out of one of the two places.",
     ),
+    Entry(
+        "TR-S037",
+        "a file that builds on another one that does",
+        "`defaults` names one file, which is whole: it has no `defaults` of its own, and is not "
+        "the same file.",
+        "Write the values of the file further down in one of the two.",
+        "defaults: base.yaml",
+    ),
 )
 """The entries, in the order of their codes."""

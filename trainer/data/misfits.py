@@ -18,6 +18,7 @@ class Misfit(NamedTuple):
     message: str
     hint: str | None = None
     key: bool = False
+    code: str | None = None
 
 
 class MisfitError(Exception):
@@ -35,6 +36,7 @@ def located(spec: Spec) -> Iterator[None]:
         yield
     except MisfitError as error:
         problems = [
-            spec.problem(each.path, each.message, each.hint, key=each.key) for each in error.misfits
+            spec.problem(each.path, each.message, each.hint, key=each.key, code=each.code)
+            for each in error.misfits
         ]
         raise error.kind(problems) from None

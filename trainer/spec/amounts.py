@@ -31,15 +31,17 @@ def _amount(value: Any, units: dict[str, int], example: str) -> float:
     if not isinstance(value, str):
         number = isinstance(value, int | float) and not isinstance(value, bool)
         hint = f"with a unit: {value}{example.lstrip('0123456789')}"
-        raise wrong(f"expected {what}, found {describe(value)}", hint if number else None)
+        raise wrong(
+            f"expected {what}, found {describe(value)}", hint if number else None, code="TR-S016"
+        )
     found = _AMOUNT.fullmatch(value)
     if found is None or found[2] not in units:
         by_case = {unit.lower(): unit for unit in units}
         unit = by_case.get(found[2].lower()) if found else None
         hint = f"write {found[1]}{unit}" if found and unit else f"units are {', '.join(units)}"
-        raise wrong(f"expected {what}, found {describe(value)}", hint)
+        raise wrong(f"expected {what}, found {describe(value)}", hint, code="TR-S016")
     if not float(found[1]):
-        raise wrong("expected more than nothing", "leave it out for no limit")
+        raise wrong("expected more than nothing", "leave it out for no limit", code="TR-S016")
     return float(found[1]) * units[found[2]]
 
 

@@ -106,19 +106,23 @@ def _read(changes: Changes | None, label: str) -> Iterator[tuple[str, Node | Non
             try:
                 yield str(key), as_tree(value, mark), []
             except TypeError as error:
-                raise UsageError(f"the override '{key}': {error}") from None
+                raise UsageError(f"the override '{key}': {error}", code="TR-S024") from None
         return
     for option in changes or ():
         key, equals, text = option.partition("=")
         if not equals or not key.strip():
             hint = f"for example {OPTION} sgd.learning_rate=0.01"
-            raise UsageError(f"{OPTION} {option}: expected key=value; {hint}")
+            raise UsageError(f"{OPTION} {option}: expected key=value; {hint}", code="TR-S024")
         key = key.strip()
         place = _place(OPTION, key)
         node, problems = parse(text, place)
         if node is None and not problems:
             hint = f"write {key}=null for no value"
-            problems = [Mark(Source(place)).problem("", "expected a value after the =", hint)]
+            problems = [
+                Mark(Source(place)).problem(
+                    "", "expected a value after the =", hint, code="TR-S024"
+                )
+            ]
         yield key, node, problems
 
 
@@ -158,7 +162,7 @@ def put(root: Map, key: str, value: Node) -> list[Problem]:
     mark = value.mark
     parts = parts_of(key)
     if len(parts) > MAX_DEPTH:
-        return [mark.problem("", f"more than {MAX_DEPTH} levels of nesting")]
+        return [mark.problem("", f"more than {MAX_DEPTH} levels of nesting", code="TR-S006")]
     path: Path = ()
     here: Node = root
     for depth, part in enumerate(parts, start=1):
@@ -173,7 +177,11 @@ def put(root: Map, key: str, value: Node) -> list[Problem]:
             if index is None:
                 count = plural(len(here.items), "item")
                 message = f"there is no item {show_text(part)}: the list has {count}"
-                return [mark.problem(show_path(path), message, "items are counted from 0")]
+                return [
+                    mark.problem(
+                        show_path(path), message, "items are counted from 0", code="TR-S025"
+                    )
+                ]
             path = (*path, index)
             if last:
                 here.items[index] = value
@@ -182,5 +190,5 @@ def put(root: Map, key: str, value: Node) -> list[Problem]:
             return []
         else:
             message = f"this is {describe(here.value)}, which has no '{show_text(part)}'"
-            return [mark.problem(show_path(path), message)]
+            return [mark.problem(show_path(path), message, code="TR-S025")]
     return []

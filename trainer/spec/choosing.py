@@ -22,17 +22,17 @@ def _features(value: Any) -> tuple[str, ...] | dict[Part, str | tuple[str, ...]]
             part = next((part for part in PARTS if part == key), None)
             if part is None:
                 advice = near(key, PARTS) or "the keys here are except, also"
-                raise wrong("unknown key", advice, (key,), key=True)
+                raise wrong("unknown key", advice, (key,), key=True, code="TR-S011")
             found[part] = column_names(names, (part,))
         for at, name in listed(found, "also"):
             if name in as_tuple(found.get("except", ())):
-                raise wrong(f"'{name}' is left out and taken too", at=at)
+                raise wrong(f"'{name}' is left out and taken too", at=at, code="TR-S019")
         return found
     if not isinstance(value, list | tuple):
         hint = f"write [{show_text(value)}]" if isinstance(value, str) else None
-        raise wrong(f"expected a list, found {describe(value)}", hint)
+        raise wrong(f"expected a list, found {describe(value)}", hint, code="TR-S013")
     if not value:
-        raise wrong("expected a list of at least 1 item, found an empty list")
+        raise wrong("expected a list of at least 1 item, found an empty list", code="TR-S017")
     return as_tuple(column_names(value, ()))
 
 

@@ -34,7 +34,11 @@ def _missing(value: Any) -> Fill | dict[Literal["constant"], float | str]:
         number = isinstance(constant, int | float) and not isinstance(constant, bool)
         if isinstance(constant, str) or (number and math.isfinite(constant)):
             return {"constant": constant}
-        raise wrong(f"expected a number or a text, found {describe(constant)}", at=("constant",))
+        raise wrong(
+            f"expected a number or a text, found {describe(constant)}",
+            at=("constant",),
+            code="TR-S013",
+        )
     return choose(value, "a way to treat missing values", FILLS, other="{constant: …}")
 
 
@@ -47,11 +51,13 @@ def _scale(value: Any) -> tuple[Step, ...]:
         at = (i,) if isinstance(value, list | tuple) else ()
         choose(step, "a scale", ("none", *STEPS), at)
         if step == "none":
-            raise wrong("'none' stands alone", "leave the others out, or this one", at)
+            raise wrong(
+                "'none' stands alone", "leave the others out, or this one", at, code="TR-S019"
+            )
     kinds = [step in CURVES for step in steps]
     if len(steps) > 2 or (len(steps) == 2 and kinds != [True, False]):
         raise wrong("expected one scale, or first log1p or quantile and then another",
-                    "for example [log1p, standard]")  # fmt: skip
+                    "for example [log1p, standard]", code="TR-S019")  # fmt: skip
     return tuple(steps)
 
 
@@ -131,14 +137,18 @@ class ColumnSpec(Strict):
     @classmethod
     def _is_numeric(cls, sign: str | None, info: ValidationInfo) -> str | None:
         if sign is not None and info.data.get("type") not in (None, "numeric"):
-            raise wrong(f"{info.field_name} belongs to a numeric column", "write type: numeric")
+            raise wrong(
+                f"{info.field_name} belongs to a numeric column",
+                "write type: numeric",
+                code="TR-S020",
+            )
         return sign
 
     @field_validator("format")
     @classmethod
     def _is_of_dates(cls, form: str | None, info: ValidationInfo) -> str | None:
         if form is not None and info.data.get("type") not in (None, "date"):
-            raise wrong("a format belongs to a date", "write type: date")
+            raise wrong("a format belongs to a date", "write type: date", code="TR-S020")
         return form
 
     @field_validator("encode")
@@ -146,7 +156,7 @@ class ColumnSpec(Strict):
     def _has_categories(cls, encode: str, info: ValidationInfo) -> str:
         if encode == "embedding" and info.data.get("type") not in (None, "categorical", "ordinal"):
             raise wrong(f"a column of the type '{info.data['type']}' has no categories to embed",
-                        "leave encode out, or write type: categorical")  # fmt: skip
+                        "leave encode out, or write type: categorical", code="TR-S020")  # fmt: skip
         return encode
 
     @field_validator("dimensions")
@@ -154,7 +164,9 @@ class ColumnSpec(Strict):
     def _is_embedded(cls, dimensions: int | None, info: ValidationInfo) -> int | None:
         if dimensions is not None and info.data.get("encode") == "one_hot":
             raise wrong(
-                "dimensions belong to an embedding", "write encode: embedding, or leave it out"
+                "dimensions belong to an embedding",
+                "write encode: embedding, or leave it out",
+                code="TR-S020",
             )
         return dimensions
 
@@ -166,12 +178,16 @@ class ColumnSpec(Strict):
         if order is None:
             return order
         if info.data.get("type") not in (None, "ordinal"):
-            raise wrong("an order belongs to an ordinal column", "write type: ordinal")
+            raise wrong(
+                "an order belongs to an ordinal column", "write type: ordinal", code="TR-S020"
+            )
         for i, label in enumerate(order):
             if isinstance(label, bool) or not isinstance(label, str | int | float):
-                raise wrong(f"expected a text or a number, found {describe(label)}", at=(i,))
+                raise wrong(
+                    f"expected a text or a number, found {describe(label)}", at=(i,), code="TR-S013"
+                )
             if str(label) in map(str, order[:i]):
-                raise wrong(f"{label!r} stands twice", at=(i,))
+                raise wrong(f"{label!r} stands twice", at=(i,), code="TR-S018")
         return order
 
     @field_validator("parts")
@@ -182,12 +198,14 @@ class ColumnSpec(Strict):
         if parts is None:
             return parts
         if info.data.get("type") not in (None, "date"):
-            raise wrong("parts belong to a date", "write type: date")
+            raise wrong("parts belong to a date", "write type: date", code="TR-S020")
         if info.data.get("order") is not None:
-            raise wrong("an ordinal column has no parts", "leave order or parts out")
+            raise wrong(
+                "an ordinal column has no parts", "leave order or parts out", code="TR-S020"
+            )
         for i, part in enumerate(parts):
             if part in parts[:i]:
-                raise wrong(f"'{part}' is named twice", at=(i,))
+                raise wrong(f"'{part}' is named twice", at=(i,), code="TR-S018")
         return parts
 
     @field_validator("max_categories", "min_count")
@@ -195,7 +213,7 @@ class ColumnSpec(Strict):
     def _none_is_unknown(cls, limit: int | None, info: ValidationInfo) -> int | None:
         if limit is not None and info.data.get("unknown") == "error":
             raise wrong("where rare categories become one, unknown ones are in it and no error",
-                        "leave it out, or unknown")  # fmt: skip
+                        "leave it out, or unknown", code="TR-S020")  # fmt: skip
         return limit
 
     @property

@@ -58,22 +58,29 @@ class SplitSpec(Strict):
     def _leaves_rows(cls, test: float, info: ValidationInfo) -> float:
         if test + info.data.get("validation", 0) >= 1:
             total = f"{test + info.data['validation']:g}"
-            raise wrong(f"validation and test together take {total} of the rows",
-                        "leave some rows for training: keep the sum below 1")  # fmt: skip
+            raise wrong(
+                f"validation and test together take {total} of the rows",
+                "leave some rows for training: keep the sum below 1",
+                code="TR-D031",
+            )
         return test
 
     @field_validator("time")
     @classmethod
     def _one_way(cls, time: str | None, info: ValidationInfo) -> str | None:
         if time is not None and info.data.get("group") is not None:
-            raise wrong("rows are split by group or by time, not by both", "leave one of them out")
+            raise wrong(
+                "rows are split by group or by time, not by both",
+                "leave one of them out",
+                code="TR-S019",
+            )
         return time
 
     @field_validator("folds")
     @classmethod
     def _folds_fit(cls, folds: int | None, info: ValidationInfo) -> int | None:
         if folds is not None and info.data.get("test"):
-            raise wrong("one of the folds is for testing", "leave `test` out")
+            raise wrong("one of the folds is for testing", "leave `test` out", code="TR-S019")
         return folds
 
     @field_validator("fold")
@@ -81,9 +88,13 @@ class SplitSpec(Strict):
     def _of_folds(cls, fold: int | None, info: ValidationInfo) -> int | None:
         folds = info.data.get("folds")
         if fold is not None and folds is None:
-            raise wrong("a fold needs folds", "write for example {folds: 5, fold: 1}")
+            raise wrong(
+                "a fold needs folds", "write for example {folds: 5, fold: 1}", code="TR-S020"
+            )
         if fold is not None and folds is not None and fold > folds:
-            raise wrong(f"there are {folds} folds, found {fold}", "folds are counted from 1")
+            raise wrong(
+                f"there are {folds} folds, found {fold}", "folds are counted from 1", code="TR-S014"
+            )
         return fold
 
 
@@ -143,7 +154,9 @@ class DataSpec(Strict):
     @classmethod
     def _target_fits(cls, target: ColumnNames | None, info: ValidationInfo) -> ColumnNames | None:
         if isinstance(info.data.get("source"), FileSource) and target is None:
-            raise wrong("required key is missing", "name the column to predict: `target: …`")
+            raise wrong(
+                "required key is missing", "name the column to predict: `target: …`", code="TR-S012"
+            )
         return target
 
     @field_validator("features")
@@ -151,14 +164,18 @@ class DataSpec(Strict):
     def _no_targets(cls, features: Features | None, info: ValidationInfo) -> Features | None:
         for at, name in named(features):
             if name in as_tuple(info.data.get("target") or ()):
-                raise wrong(f"'{name}' is the target and cannot also be a feature", at=at)
+                raise wrong(
+                    f"'{name}' is the target and cannot also be a feature", at=at, code="TR-S036"
+                )
         return features
 
     @field_validator("scale")
     @classmethod
     def _one_scale(cls, scale: Scale, info: ValidationInfo) -> Scale:
         if info.data.get("standardize") and scale != ("standard",):
-            raise wrong("`standardize: true` is a scale already", "leave one of them out")
+            raise wrong(
+                "`standardize: true` is a scale already", "leave one of them out", code="TR-S019"
+            )
         return scale
 
     @field_validator("weights")
@@ -169,7 +186,7 @@ class DataSpec(Strict):
         for what, names in (("targets", targets), ("features", features)):
             if weights is not None and weights in names:
                 raise wrong(f"'{weights}' is among the {what} and cannot be a weight",
-                            "name another column")  # fmt: skip
+                            "name another column", code="TR-S036")  # fmt: skip
         return weights
 
     @field_validator("validation", "test")
@@ -180,14 +197,22 @@ class DataSpec(Strict):
             return files
         if not isinstance(info.data.get("source"), FileSource):
             raise wrong(
-                "the source is no file, so this cannot be one", f"write split: {{{part}: 0.2}}"
+                "the source is no file, so this cannot be one",
+                f"write split: {{{part}: 0.2}}",
+                code="TR-S019",
             )
         if isinstance(info.data["source"], NpySource):
-            raise wrong("rows of .npy files are in two files", "use .npz files, or a split")
+            raise wrong(
+                "rows of .npy files are in two files", "use .npz files, or a split", code="TR-S019"
+            )
         if split is not None and getattr(split, part):
-            raise wrong(f"the {part} rows are given and split off", f"leave split.{part} out")
+            raise wrong(
+                f"the {part} rows are given and split off",
+                f"leave split.{part} out",
+                code="TR-S019",
+            )
         if part == "test" and split is not None and split.folds:
-            raise wrong("one of the folds is for testing", "leave `test` out")
+            raise wrong("one of the folds is for testing", "leave `test` out", code="TR-S019")
         return files
 
     @field_validator("stream")
@@ -198,10 +223,10 @@ class DataSpec(Strict):
             return stream
         if not isinstance(source, CsvSource | JsonlSource | ParquetSource | ArrowSource):
             raise wrong("only rows of csv, jsonl, parquet and arrow files can stay on disk",
-                        "leave stream out")  # fmt: skip
+                        "leave stream out", code="TR-S035")  # fmt: skip
         if split is not None and (split.group or split.time or split.folds):
             raise wrong("rows that stay on disk are split by chance alone",
-                        "leave group, time and folds out")  # fmt: skip
+                        "leave group, time and folds out", code="TR-S035")  # fmt: skip
         return stream
 
     @property

@@ -68,7 +68,7 @@ class Declaration(Strict):
         try:
             document = as_document(values, file or "")
         except TypeError as error:
-            raise SpecError(f"what was kept is no spec: {error}") from None
+            raise SpecError(f"what was kept is no spec: {error}", code="TR-S023") from None
         return cls.from_document(document, file=file, text=text)
 
     def changed(self, changes: Changes) -> Self:
@@ -125,14 +125,17 @@ class Declaration(Strict):
         *,
         key: bool = False,
         span: tuple[int, int] | None = None,
+        code: str | None = None,
     ) -> Problem:
         """A problem with the value at `path`, or with its `key`, located in the file; of a text
         with the characters of `span`: where they begin, and how many they are.
         """
         shown = show_path(path)
         if self._document is None:
-            return Problem(shown, message, hint)
-        return locate(self._document, path, key=key, span=span).problem(shown, message, hint)
+            return Problem(shown, message, hint, code=code)
+        return locate(self._document, path, key=key, span=span).problem(
+            shown, message, hint, code=code
+        )
 
 
 def located(
@@ -141,8 +144,8 @@ def located(
     """Pydantic's errors in our words and in the file."""
     explained = (explain(item, kind, values) for item in error.errors(include_url=False))
     return [
-        locate(root, path, key=key).problem(show_path(path), message, hint)
-        for path, message, hint, key in filter(None, explained)
+        locate(root, path, key=key).problem(show_path(path), message, hint, code=code)
+        for path, message, hint, key, code in filter(None, explained)
     ]
 
 
@@ -155,4 +158,4 @@ def in_order(problems: Iterable[Problem], file: str | None) -> list[Problem]:
     if more <= 0:
         return ordered
     rest = f"{plural(more, 'more problem')} like these"
-    return [*ordered[:MAX_PROBLEMS], Problem("", rest, file=ordered[0].file)]
+    return [*ordered[:MAX_PROBLEMS], Problem("", rest, file=ordered[0].file, code="TR-S027")]

@@ -58,17 +58,19 @@ def _read(file: str, node: Node, mark: Mark) -> Document:
         raise SpecError([])
     if not isinstance(path, str) or not path:
         message = f"expected the path of a YAML file, found {describe(path)}"
-        raise SpecError(mark.problem(DEFAULTS, message))
+        raise SpecError(mark.problem(DEFAULTS, message, code="TR-S013"))
     place = beside(file, path)
     with suppress(OSError, ValueError):
         if os.path.samefile(place, file):
             message = "a file does not build on itself"
-            raise SpecError(mark.problem(DEFAULTS, message, "name another one, or leave it out"))
+            hint = "name another one, or leave it out"
+            raise SpecError(mark.problem(DEFAULTS, message, hint, code="TR-S037"))
     base = read_named(place, mark, (DEFAULTS,), below=True)
     if DEFAULTS in base.root.entries:
         own = base.root.entries[DEFAULTS][0]
         message = "what others build on has no defaults of its own"
-        problem = own.problem(DEFAULTS, message, f"write its values here, or name it in {file}")
+        hint = f"write its values here, or name it in {file}"
+        problem = own.problem(DEFAULTS, message, hint, code="TR-S037")
         raise SpecError([*base.problems, problem])
     return base
 

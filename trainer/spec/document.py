@@ -86,12 +86,16 @@ class Mark:
             return self
         return Mark(self.source, self.line, start + at + 1, width)
 
-    def problem(self, path: str, message: str, hint: str | None = None) -> Problem:
+    def problem(
+        self, path: str, message: str, hint: str | None = None, *, code: str | None = None
+    ) -> Problem:
         """A problem at this place."""
         lines = self.source.lines
         text = lines[self.line - 1] if 0 < self.line <= len(lines) else ""
         place = (self.line or None, self.column or None)
-        return Problem(path, message, hint, self.source.file or None, *place, text, self.width)
+        return Problem(
+            path, message, hint, self.source.file or None, *place, text, self.width, code
+        )
 
 
 @dataclass(slots=True)
@@ -233,7 +237,8 @@ class _Composer:
         if isinstance(event, yaml.DocumentStartEvent):
             self._documents += 1
             if self._documents > 1:
-                self._report(event, (), "a second document starts here", "keep one spec a file")
+                message = "a second document starts here"
+                self._report(event, (), message, "keep one spec a file", "TR-S006")
                 return False
         elif isinstance(event, yaml.ScalarEvent | yaml.AliasEvent):
             self._leaf(event)
@@ -249,7 +254,8 @@ class _Composer:
     def _open(self, event: yaml.MappingStartEvent | yaml.SequenceStartEvent) -> bool:
         if len(self._stack) + self._skip >= MAX_DEPTH:
             message = f"more than {MAX_DEPTH} levels of nesting"
-            self._report(event, (), message, "a spec needs five or six; check the brackets")
+            hint = "a spec needs five or six; check the brackets"
+            self._report(event, (), message, hint, "TR-S006")
             self.root = None
             return False
         path = self._path()
@@ -257,7 +263,7 @@ class _Composer:
             self._skip += 1
         elif self._expects_key():
             message = "a key must be text, found a list or mapping"
-            self._report(event, path, message, "write `key: value`")
+            self._report(event, path, message, "write `key: value`", "TR-S009")
             self._skip = 1
             self._key = (None, self._mark(event))
         else:
@@ -312,7 +318,8 @@ class _Composer:
             first = parent.entries[key][0].line
             message = f"the key '{show_text(key)}' stands here a second time"
             hint = f"the first is in line {first}; keep one of them"
-            self.problems.append(mark.problem(show_path((*path, key)), message, hint))
+            where = show_path((*path, key))
+            self.problems.append(mark.problem(where, message, hint, code="TR-S007"))
         else:
             parent.entries[key] = (mark, node)
 
@@ -324,8 +331,9 @@ class _Composer:
         width = end.column - start.column if in_one_line else 1
         return Mark(self._source, start.line + 1, start.column + 1, width)
 
-    def _report(self, event: yaml.Event, path: Path, message: str, hint: str) -> None:
-        self.problems.append(self._mark(event).problem(show_path(path), message, hint))
+    def _report(self, event: yaml.Event, path: Path, message: str, hint: str, code: str) -> None:
+        found = self._mark(event).problem(show_path(path), message, hint, code=code)
+        self.problems.append(found)
 
 
 # The meaning of scalars ------------------------------------------------------------------------
@@ -360,48 +368,54 @@ def means_text(text: str) -> bool:
     return isinstance(meaning(text), str)
 
 
-def _key_fault(event: yaml.ScalarEvent | yaml.AliasEvent) -> tuple[str, str] | None:
-    """What is wrong with a key, and what to do about it."""
+_Fault: TypeAlias = tuple[str, str, str]
+"""What is wrong, what to do about it, and the code."""
+
+
+def _key_fault(event: yaml.ScalarEvent | yaml.AliasEvent) -> _Fault | None:
+    """What is wrong with a key."""
     if isinstance(event, yaml.ScalarEvent) and not event.style and event.tag is None:
         text = show_text(event.value)
         if text == "<<":
-            return "the merge key '<<' is not allowed", "write the values out"
+            return "the merge key '<<' is not allowed", "write the values out", "TR-S006"
         if not means_text(event.value):
             hint = f"write '{text}' in quotes if it is meant as a name"
-            return f"a key must be text, found '{text}'", hint
+            return f"a key must be text, found '{text}'", hint, "TR-S009"
     return _leaf_fault(event)
 
 
-def _leaf_fault(event: yaml.ScalarEvent | yaml.AliasEvent) -> tuple[str, str] | None:
-    """What is wrong with a scalar, and what to do about it."""
+def _leaf_fault(event: yaml.ScalarEvent | yaml.AliasEvent) -> _Fault | None:
+    """What is wrong with a scalar."""
     if isinstance(event, yaml.AliasEvent):
-        return f"the alias '*{show_text(event.anchor or '')}' is not allowed", "write the value out"
+        message = f"the alias '*{show_text(event.anchor or '')}' is not allowed"
+        return message, "write the value out", "TR-S006"
     if event.tag is not None:
         return _tag_fault(event.tag)
     half = _SURROGATE.search(event.value)
     if half:
         message = f"{show_text(half[0])} is half of a character"
-        return message, r"write the character itself, or \U and its eight digits"
+        return message, r"write the character itself, or \U and its eight digits", "TR-S005"
     if not event.style and meaning(event.value) is FAULT:
         return _number_fault(event.value)
     return None
 
 
-def _number_fault(text: str) -> tuple[str, str]:
+def _number_fault(text: str) -> _Fault:
     sign, digits = "-" * text.startswith("-"), text.lstrip("+-")
     if len(digits) > MAX_DIGITS:
         message = f"a number of {len(digits)} digits is too large"
     elif _INT.match(text):
         number = sign + (digits.lstrip("0") or "0")
-        return f"the number '{text}' begins with 0", f"write {number}; or use quotes for a text"
+        hint = f"write {number}; or use quotes for a text"
+        return f"the number '{text}' begins with 0", hint, "TR-S008"
     else:
         message = f"the number {text} is too large"
-    return message, "write a smaller number; or use quotes for a text"
+    return message, "write a smaller number; or use quotes for a text", "TR-S008"
 
 
-def _tag_fault(tag: str) -> tuple[str, str]:
+def _tag_fault(tag: str) -> _Fault:
     short = show_text(tag.replace("tag:yaml.org,2002:", "!!"))
-    return f"the tag '{short}' is not allowed", "a spec holds plain values; remove it"
+    return f"the tag '{short}' is not allowed", "a spec holds plain values; remove it", "TR-S006"
 
 
 # PyYAML's errors in our words ------------------------------------------------------------------
@@ -456,11 +470,12 @@ def _syntax(error: yaml.MarkedYAMLError, source: Source) -> Problem:
                 where = error.context_mark
             break
     assert where is not None
-    return Mark(source, where.line + 1, where.column + 1).problem("", message, hint)
+    return Mark(source, where.line + 1, where.column + 1).problem("", message, hint, code="TR-S005")
 
 
 def _unreadable(error: yaml.reader.ReaderError, text: str, source: Source) -> Problem:
     """A character that YAML does not allow."""
-    code = ord(error.character) if isinstance(error.character, str) else error.character
+    number = ord(error.character) if isinstance(error.character, str) else error.character
     mark = source.after(text[: error.position])
-    return mark.problem("", f"the character U+{code:04X} is not allowed", "remove it")
+    message = f"the character U+{number:04X} is not allowed"
+    return mark.problem("", message, "remove it", code="TR-S005")

@@ -33,16 +33,22 @@ from trainer.spec.messages import describe, near
 
 def _unreserved(name: str) -> str:
     if name in RESERVED_NAMES - {"x"}:
-        raise wrong(f"the name '{name}' is taken by a node of the graph", "choose another name")
+        raise wrong(
+            f"the name '{name}' is taken by a node of the graph",
+            "choose another name",
+            code="TR-S021",
+        )
     if keyword.iskeyword(name):  # Python's parser reads the equations
-        raise wrong(f"the name '{name}' cannot stand in an equation", f"write {name}_")
+        raise wrong(
+            f"the name '{name}' cannot stand in an equation", f"write {name}_", code="TR-S016"
+        )
     return name
 
 
 def _known_output(output: str, info: ValidationInfo) -> str:
     equations = info.data.get("equations")
     if equations and output not in equations:
-        raise wrong(f"there is no equation '{output}'", near(output, equations))
+        raise wrong(f"there is no equation '{output}'", near(output, equations), code="TR-G004")
     return output
 
 
@@ -72,7 +78,9 @@ class ParameterSpec(Strict):
             return values
         shape = info.data["shape"]
         if (values is None) == (shape is None):
-            raise wrong("expected either a shape or values", "for example {shape: [3, 2]}")
+            raise wrong(
+                "expected either a shape or values", "for example {shape: [3, 2]}", code="TR-S019"
+            )
         return values
 
     @property
@@ -115,12 +123,19 @@ class _Equations(Strict):
     def _x_is_all(cls, inputs: dict[str, Taken]) -> dict[str, Taken]:
         for name, value in inputs.items():
             if name == "x" and not isinstance(value, int):
-                raise wrong(f"x is the vector of all columns, found {describe(value)}",
-                            "write how many: `x: 3`; or choose another name", (name,))  # fmt: skip
+                raise wrong(
+                    f"x is the vector of all columns, found {describe(value)}",
+                    "write how many: `x: 3`; or choose another name",
+                    (name,),
+                    code="TR-G014",
+                )
             if name != "x" and isinstance(value, int):
                 hint = f"the vector of all columns is called x: `x: {value}`"
                 raise wrong(
-                    f"expected the names of features, found {describe(value)}", hint, (name,)
+                    f"expected the names of features, found {describe(value)}",
+                    hint,
+                    (name,),
+                    code="TR-S013",
                 )
         return inputs
 

@@ -23,32 +23,38 @@ def _threshold(value: Any) -> ThresholdValue:
     if value == "f1":
         return "f1"
     if value == "cost":
-        raise wrong("'cost' needs what the two kinds of mistakes cost", f"write {_EXAMPLE}")
+        raise wrong(
+            "'cost' needs what the two kinds of mistakes cost", f"write {_EXAMPLE}", code="TR-S013"
+        )
     if isinstance(value, dict):
         return {"cost": _costs(value)}
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not 0 < value < 1:
         message = f"expected a probability between 0 and 1, f1, or {_EXAMPLE}"
-        raise wrong(f"{message}, found {describe(value)}")
+        raise wrong(f"{message}, found {describe(value)}", code="TR-S013")
     return float(value)
 
 
 def _costs(value: dict[str, Any]) -> dict[str, float]:
     if list(value) != ["cost"]:
         names = [near(key, ["cost"]) for key in value]
-        raise wrong(f"expected {_EXAMPLE}", next(filter(None, names), None))
+        raise wrong(f"expected {_EXAMPLE}", next(filter(None, names), None), code="TR-S013")
     given = value["cost"]
     if not isinstance(given, dict) or set(given) != set(_COSTS):
         keys = given if isinstance(given, dict) else {}
         names = [near(key, _COSTS) for key in keys if key not in _COSTS]
         hint = next(filter(None, names), None) or f"for example {_EXAMPLE}"
         message = "expected the costs of a false_positive and a false_negative"
-        raise wrong(f"{message}, found {describe(given)}", hint, at=("cost",))
+        raise wrong(f"{message}, found {describe(given)}", hint, at=("cost",), code="TR-S013")
     for name, cost in given.items():
         number = isinstance(cost, int | float) and not isinstance(cost, bool)
         if not number or not 0 < cost < 1e30:
             bound = "below 1e30" if number and cost > 0 else "above 0"
-            raise wrong(f"expected a number {bound}, found {describe(cost)}", at=("cost", name))
+            raise wrong(
+                f"expected a number {bound}, found {describe(cost)}",
+                at=("cost", name),
+                code="TR-S014",
+            )
     return {name: float(given[name]) for name in _COSTS}
 
 

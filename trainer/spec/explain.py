@@ -27,40 +27,46 @@ _PATTERNS: Final[Mapping[str, str]] = {
     r"^[0-9a-f]{64}$": "a SHA-256 of 64 hexadecimal digits in lower case",
 }
 
-# What was expected, by the type of pydantic's error; `found` is added.
-_EXPECTED: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
-    "int_type": lambda c: "a whole number",
-    "int_from_float": lambda c: "a whole number",
-    "int_parsing_size": lambda c: "a whole number of fewer digits",
-    "float_type": lambda c: "a number",
-    "finite_number": lambda c: "a finite number",
-    "bool_type": lambda c: "true or false",
-    "string_type": lambda c: "a text",
-    "string_too_short": lambda c: f"a text of at least {plural(c['min_length'], 'character')}",
-    "string_too_long": lambda c: f"a text of at most {plural(c['max_length'], 'character')}",
-    "string_pattern_mismatch": lambda c: _PATTERNS[c["pattern"]],
-    "literal_error": lambda c: str(c["expected"]),
-    "greater_than": lambda c: f"a number above {_number(c['gt'])}",
-    "greater_than_equal": lambda c: f"a number of at least {_number(c['ge'])}",
-    "less_than": lambda c: f"a number below {_number(c['lt'])}",
-    "less_than_equal": lambda c: f"a number of at most {_number(c['le'])}",
-    "tuple_type": lambda c: "a list",
-    "list_type": lambda c: "a list",
-    "too_short": lambda c: f"a list of at least {plural(c['min_length'], 'item')}",
-    "too_long": lambda c: f"a list of at most {plural(c['max_length'], 'item')}",
-    "model_type": lambda c: "a mapping",
-    "model_attributes_type": lambda c: "a mapping",
-    "dict_type": lambda c: "a mapping",
-    "choice": lambda c: str(c["what"]),
-    "by_key": lambda c: str(c["what"]),
-    "by_type": lambda c: str(c["what"]),
+# The code and what was expected, by the type of pydantic's error; `found` is added.
+_EXPECTED: Final[Mapping[str, tuple[str, Callable[[Mapping[str, Any]], str]]]] = {
+    "int_type": ("TR-S013", lambda c: "a whole number"),
+    "int_from_float": ("TR-S013", lambda c: "a whole number"),
+    "int_parsing_size": ("TR-S014", lambda c: "a whole number of fewer digits"),
+    "float_type": ("TR-S013", lambda c: "a number"),
+    "finite_number": ("TR-S014", lambda c: "a finite number"),
+    "bool_type": ("TR-S013", lambda c: "true or false"),
+    "string_type": ("TR-S013", lambda c: "a text"),
+    "string_too_short": (
+        "TR-S016",
+        lambda c: f"a text of at least {plural(c['min_length'], 'character')}",
+    ),
+    "string_too_long": (
+        "TR-S016",
+        lambda c: f"a text of at most {plural(c['max_length'], 'character')}",
+    ),
+    "string_pattern_mismatch": ("TR-S016", lambda c: _PATTERNS[c["pattern"]]),
+    "literal_error": ("TR-S015", lambda c: str(c["expected"])),
+    "greater_than": ("TR-S014", lambda c: f"a number above {_number(c['gt'])}"),
+    "greater_than_equal": ("TR-S014", lambda c: f"a number of at least {_number(c['ge'])}"),
+    "less_than": ("TR-S014", lambda c: f"a number below {_number(c['lt'])}"),
+    "less_than_equal": ("TR-S014", lambda c: f"a number of at most {_number(c['le'])}"),
+    "tuple_type": ("TR-S013", lambda c: "a list"),
+    "list_type": ("TR-S013", lambda c: "a list"),
+    "too_short": ("TR-S017", lambda c: f"a list of at least {plural(c['min_length'], 'item')}"),
+    "too_long": ("TR-S017", lambda c: f"a list of at most {plural(c['max_length'], 'item')}"),
+    "model_type": ("TR-S013", lambda c: "a mapping"),
+    "model_attributes_type": ("TR-S013", lambda c: "a mapping"),
+    "dict_type": ("TR-S013", lambda c: "a mapping"),
+    "choice": ("TR-S015", lambda c: str(c["what"])),
+    "by_key": ("TR-S015", lambda c: str(c["what"])),
+    "by_type": ("TR-S015", lambda c: str(c["what"])),
 }
 
 
 def explain(
     error: Mapping[str, Any], root: type[BaseModel], document: Value
-) -> tuple[Path, str, str | None, bool] | None:
-    """One of pydantic's errors as (path, message, hint, whether the key is at fault).
+) -> tuple[Path, str, str | None, bool, str] | None:
+    """One of pydantic's errors as (path, message, hint, whether the key is at fault, code).
 
     None for an error that only follows from another one, which is reported itself.
     """
@@ -68,39 +74,42 @@ def explain(
     loc, of_key = error["loc"], error["loc"][-1:] == ("[key]",)
     path, _ = _follow(root, loc[:-1] if of_key else loc)
     if kind == "missing":
-        return path, "required key is missing", None, True
+        return path, "required key is missing", None, True, "TR-S012"
     if kind == "extra_forbidden":
         keys = _keys(root, error["loc"][:-1])
         of_file = getattr(root, "file_keys", ()) if len(path) == 1 else ()
         if path[-1] in of_file:
-            return path, "this stands in a spec's file alone", IN_FILE, True
+            return path, "this stands in a spec's file alone", IN_FILE, True, "TR-S011"
         advice = near(path[-1], [*keys, *of_file]) or f"the keys here are {', '.join(keys)}"
-        return path, UNKNOWN_KEY, advice, True
+        return path, UNKNOWN_KEY, advice, True, "TR-S011"
     if kind == "spec":
         path = (*path, *context["at"])
     value = path[-1] if of_key else _at(document, path)
     if kind == "by_type" and isinstance(value, dict):  # it is the type that fits no model
         if "type" not in value:
             advice = near_or_all(None, context["names"])
-            return (*path, "type"), "required key is missing", advice, True
+            return (*path, "type"), "required key is missing", advice, True, "TR-S012"
         path, value = (*path, "type"), value["type"]
     if kind == "default_factory_not_called" or _holds_fault(value):
         return None
     if kind == "too_short" and isinstance(value, list) and len(value) >= context["min_length"]:
         return None  # of its items only some are right
     if kind == "spec":
-        return path, context["message"], context["hint"], of_key or context["key"]
+        key = of_key or context["key"]
+        return path, context["message"], context["hint"], key, context["code"]
+    code, expected = "TR-S013", "another value"
     if kind == "expected":
         expected = error["msg"]
-    else:
-        expected = _EXPECTED[kind](context) if kind in _EXPECTED else "another value"
+    elif kind in _EXPECTED:
+        code, said = _EXPECTED[kind]
+        expected = said(context)
     found = describe(value)
     if kind in ("too_short", "too_long") and isinstance(value, list) and value:
         found = f"a list of {len(value)}"
     hint = _hint(kind, context, value)
     if kind == "model_type":
         hint = f"the keys here are {', '.join(_keys(root, loc))}"
-    return path, f"expected {expected}, found {found}", hint, of_key
+    return path, f"expected {expected}, found {found}", hint, of_key, code
 
 
 def _hint(kind: str, context: Mapping[str, Any], value: Any) -> str | None:

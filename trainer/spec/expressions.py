@@ -47,12 +47,21 @@ class EquationError(ValueError):
     `equation` its name, where that is known.
     """
 
-    def __init__(self, message: str, at: int = 0, width: int = 1, hint: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        at: int = 0,
+        width: int = 1,
+        hint: str | None = None,
+        *,
+        code: str | None = None,
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.at = at
         self.width = width
         self.hint = hint
+        self.code = code
         self.equation = ""
 
 
@@ -103,15 +112,21 @@ _OPERATORS: Final[Mapping[type, str]] = {
 def parse_equation(text: str) -> Expression:
     """The expression that a text writes. Raises `EquationError` with the place of the fault."""
     if len(text) > MAX_LENGTH:
-        raise EquationError(f"an equation of {len(text)} characters (at most {MAX_LENGTH})")
+        raise EquationError(
+            f"an equation of {len(text)} characters (at most {MAX_LENGTH})", code="TR-G001"
+        )
     if not text.strip():
-        raise EquationError("expected an equation, found nothing")
+        raise EquationError("expected an equation, found nothing", code="TR-G001")
     if "#" in text:  # after which Python would read nothing, not even the next line
         hint = "write it behind the quotes, or in a line of its own"
-        raise EquationError("an equation holds no comment", text.index("#"), 1, hint)
+        raise EquationError(
+            "an equation holds no comment", text.index("#"), 1, hint, code="TR-G001"
+        )
     never = _NEVER.search(text)
     if never:
-        raise EquationError(f"this is no equation from {never[0][0]!r} on", never.start())
+        raise EquationError(
+            f"this is no equation from {never[0][0]!r} on", never.start(), code="TR-G001"
+        )
     text = _LINE_BREAKS.sub(" ", text)
     start = len(text) - len(text.lstrip())
     try:
@@ -119,7 +134,7 @@ def parse_equation(text: str) -> Expression:
     except SyntaxError as error:
         raise _not_understood(text, error, start) from None
     except (ValueError, RecursionError, MemoryError):
-        raise EquationError("this is no equation") from None
+        raise EquationError("this is no equation", code="TR-G001") from None
     return _Reader(text, start).read(tree.body, 0)
 
 
@@ -141,8 +156,8 @@ def _not_understood(text: str, error: SyntaxError, start: int) -> EquationError:
     if "=" in text:
         hint = "the name stands before the colon: `h: sigmoid(z)`"
     if at == end:
-        return EquationError("something is missing at the end", at, 1, hint)
-    return EquationError(f"this is no equation from {text[at]!r} on", at, 1, hint)
+        return EquationError("something is missing at the end", at, 1, hint, code="TR-G001")
+    return EquationError(f"this is no equation from {text[at]!r} on", at, 1, hint, code="TR-G001")
 
 
 class _Reader:
@@ -182,17 +197,18 @@ class _Reader:
 
     def _call(self, node: ast.Call, depth: int) -> Call:
         if not isinstance(node.func, ast.Name):
-            raise self._wrong(node, f"'{self._shown(node.func)}' is no function")
+            raise self._wrong(node, f"'{self._shown(node.func)}' is no function", code="TR-G002")
         name = node.func.id
         if name not in FUNCTIONS:
             near = difflib.get_close_matches(name, FUNCTIONS, 1)
             hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(FUNCTIONS)}"
-            raise self._wrong(node.func, f"there is no function '{name}'", hint)
+            raise self._wrong(node.func, f"there is no function '{name}'", hint, code="TR-G002")
         if node.keywords or any(isinstance(item, ast.Starred) for item in node.args):
-            raise self._wrong(node, f"{name} takes plain arguments")
+            raise self._wrong(node, f"{name} takes plain arguments", code="TR-G003")
         if len(node.args) != FUNCTIONS[name]:
             wanted = f"{FUNCTIONS[name]} argument{'s' * (FUNCTIONS[name] > 1)}"
-            raise self._wrong(node, f"{name} takes {wanted}, found {len(node.args)}")
+            message = f"{name} takes {wanted}, found {len(node.args)}"
+            raise self._wrong(node, message, code="TR-G003")
         arguments = tuple(self.read(item, depth + 1) for item in node.args)
         return Call(name, arguments, self._span(node))
 
@@ -219,6 +235,8 @@ class _Reader:
         text = self._text[span.at : span.at + span.width]
         return text if len(text) <= 40 else f"{text[:37]}..."
 
-    def _wrong(self, node: ast.expr, message: str, hint: str | None = None) -> EquationError:
+    def _wrong(
+        self, node: ast.expr, message: str, hint: str | None = None, *, code: str = "TR-G001"
+    ) -> EquationError:
         span = self._span(node)
-        return EquationError(message, *span, hint)
+        return EquationError(message, *span, hint, code=code)

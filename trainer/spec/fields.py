@@ -49,12 +49,17 @@ class Strict(BaseModel):
 
 
 def wrong(
-    message: str, hint: str | None = None, at: Path = (), *, key: bool = False
+    message: str,
+    hint: str | None = None,
+    at: Path = (),
+    *,
+    key: bool = False,
+    code: str | None = None,
 ) -> PydanticCustomError:
     """The error of a check between fields; `at` is a path below the field that is checked, and
     with `key` the key there is at fault rather than its value.
     """
-    context: dict[str, Any] = {"message": message, "hint": hint, "at": at, "key": key}
+    context: dict[str, Any] = {"message": message, "hint": hint, "at": at, "key": key, "code": code}
     return PydanticCustomError("spec", "{message}", context)
 
 
@@ -91,7 +96,7 @@ def choose(value: Any, what: str, names: tuple[T, ...], at: Path = (), other: st
         if name == value:
             return name
     hint = near_or_all(value, (*names, other) if other else names)
-    raise wrong(f"expected {what}, found {describe(value)}", hint, at)
+    raise wrong(f"expected {what}, found {describe(value)}", hint, at, code="TR-S015")
 
 
 def one_or_more(value: Any) -> str | tuple[str, ...]:
@@ -122,17 +127,21 @@ def _texts(
     """Texts of up to so many characters; `more` says what else makes them fit."""
     items = value if isinstance(value, list | tuple) else [value]
     if not items:
-        raise wrong("expected a text or a list of texts, found an empty list", at=base)
+        raise wrong(
+            "expected a text or a list of texts, found an empty list", at=base, code="TR-S017"
+        )
     for i, item in enumerate(items):
         at = (*base, i) if isinstance(value, list | tuple) else base
         if not isinstance(item, str):
             number = isinstance(item, bool | int | float)
             hint = "put it in quotes if it is meant as a text" if number else None
-            raise wrong(f"expected a text, found {describe(item)}", hint, at)
+            raise wrong(f"expected a text, found {describe(item)}", hint, at, code="TR-S013")
         if not item or len(item) > longest or not fits(item):
-            raise wrong(f"expected a text of 1 to {longest} characters{more}", at=at)
+            raise wrong(
+                f"expected a text of 1 to {longest} characters{more}", at=at, code="TR-S016"
+            )
         if item in items[:i]:
-            raise wrong(f"'{item}' is named twice", at=at)
+            raise wrong(f"'{item}' is named twice", at=at, code="TR-S018")
     return value if isinstance(value, str) else tuple(value)
 
 
@@ -178,15 +187,21 @@ def _numbers(value: Any, at: Path, base: Path) -> Any:
     """The same for what stands at the place `at` of the whole, which stands at `base`."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         if not math.isfinite(value):
-            raise wrong(f"expected a finite number, found {describe(value)}", at=(*base, *at))
+            raise wrong(
+                f"expected a finite number, found {describe(value)}",
+                at=(*base, *at),
+                code="TR-S014",
+            )
         return float(value)
     if not isinstance(value, list | tuple) or not value:
         wanted = "a number" if at else "a number, a list of numbers or a list of rows"
-        raise wrong(f"expected {wanted}, found {describe(value)}", at=(*base, *at))
+        raise wrong(f"expected {wanted}, found {describe(value)}", at=(*base, *at), code="TR-S013")
     items = tuple(_numbers(item, (*at, i), base) for i, item in enumerate(value))
     shapes = {shape_of(item) for item in items}
     if len(shapes) > 1 or len(next(iter(shapes))) > 1:
-        raise wrong("expected a list of numbers, or a list of rows of one length", at=base)
+        raise wrong(
+            "expected a list of numbers, or a list of rows of one length", at=base, code="TR-S013"
+        )
     return items
 
 

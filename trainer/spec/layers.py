@@ -47,15 +47,20 @@ def _init(value: Any) -> InitValue:
         return choose(value, "an initialiser", tuple(INITIALISERS))
     keys = ("normal", "uniform", "values")
     if len(value) != 1 or next(iter(value)) not in keys:
-        raise wrong("expected one of {normal: …}, {uniform: …}, {values: …}",
-                    next(filter(None, (near(key, keys) for key in value)), None))  # fmt: skip
+        raise wrong(
+            "expected one of {normal: …}, {uniform: …}, {values: …}",
+            next(filter(None, (near(key, keys) for key in value)), None),
+            code="TR-S013",
+        )
     [(kind, given)] = value.items()
     if kind == "values":
         return {"values": given_numbers(given, ("values",))}
     if isinstance(given, bool) or not isinstance(given, int | float) or not 0 < given < 1e30:
         number = isinstance(given, int | float) and not isinstance(given, bool)
         bound = "below 1e30" if number and given > 0 else "above 0"
-        raise wrong(f"expected a number {bound}, found {describe(given)}", at=(kind,))
+        raise wrong(
+            f"expected a number {bound}, found {describe(given)}", at=(kind,), code="TR-S014"
+        )
     return {kind: float(given)}
 
 
@@ -101,10 +106,10 @@ class Layer(Tagged):
         count = 1 if inputs is None else len(as_tuple(inputs))
         if count < least:
             raise wrong(f"expected at least {least} inputs, found {count}",
-                        "write inputs: [first, second]")  # fmt: skip
+                        "write inputs: [first, second]", code="TR-G011")  # fmt: skip
         if most is not None and count > most:
             raise wrong(f"expected {plural(most, 'input')}, found {count}",
-                        cls.advice)  # fmt: skip
+                        cls.advice, code="TR-G011")  # fmt: skip
         return inputs
 
 
@@ -249,14 +254,16 @@ def _class_weights(value: Any) -> Literal["balanced"] | dict[str, float]:
         return "balanced"
     if not isinstance(value, dict) or not value:
         raise wrong(f"expected 'balanced' or a weight by class, found {describe(value)}",
-                    "for example {yes: 2.0, no: 1.0}")  # fmt: skip
+                    "for example {yes: 2.0, no: 1.0}", code="TR-S013")  # fmt: skip
     if all(weight == 0 for weight in value.values()):
-        raise wrong("all weights are 0", "give some class a weight above 0")
+        raise wrong("all weights are 0", "give some class a weight above 0", code="TR-D033")
     for label, weight in value.items():
         number = isinstance(weight, int | float) and not isinstance(weight, bool)
         if not number or not 0 <= weight < 1e30:
             bound = "below 1e30" if number and weight > 0 else "of at least 0"
-            raise wrong(f"expected a number {bound}, found {describe(weight)}", at=(label,))
+            raise wrong(
+                f"expected a number {bound}, found {describe(weight)}", at=(label,), code="TR-S014"
+            )
     return {str(label): float(weight) for label, weight in value.items()}
 
 
@@ -286,7 +293,9 @@ class InitFrom(Strict):
     @model_validator(mode="after")
     def _one_of_both(self) -> InitFrom:
         if (self.file is None) == (self.run is None):
-            raise wrong("expected either a run or a file", "for example {run: hidden_layer}")
+            raise wrong(
+                "expected either a run or a file", "for example {run: hidden_layer}", code="TR-S019"
+            )
         return self
 
 
@@ -316,10 +325,10 @@ class LossSpec(Strict):
         name, loss = str(info.field_name), info.data.get("loss")
         needed = "huber" if name == "huber_delta" else "logistic"
         if loss is not None and loss != needed and value != cls.model_fields[name].default:
-            raise wrong(f"{name} belongs to the loss '{needed}'", "leave it out")
+            raise wrong(f"{name} belongs to the loss '{needed}'", "leave it out", code="TR-S020")
         if name == "multi_label" and value and info.data.get("class_weights"):
             raise wrong("class weights are for one target, not for several labels",
-                        "leave one of them out")  # fmt: skip
+                        "leave one of them out", code="TR-S019")  # fmt: skip
         return value
 
 
@@ -337,7 +346,7 @@ class _Network(Strict):
         for name in inputs or ():
             if name in RESERVED_NAMES:
                 raise wrong(f"the input name '{name}' is taken by a node of the graph",
-                            "choose another name", (name,), key=True)  # fmt: skip
+                            "choose another name", (name,), key=True, code="TR-S021")  # fmt: skip
         return inputs
 
     @field_validator("layers")
@@ -350,11 +359,13 @@ class _Network(Strict):
         for i, (layer, name) in enumerate(zip(layers, layer_names(layers), strict=True)):
             if name in names:
                 first = f"layer {names[name] + 1} has it already"
-                raise wrong(f"the layer name '{name}' is used twice", first, at=(i, "name"))
+                raise wrong(
+                    f"the layer name '{name}' is used twice", first, at=(i, "name"), code="TR-S021"
+                )
             if name in RESERVED_NAMES or name in given:
                 what = "an input" if name in given else "a node of the graph"
                 message = f"the layer name '{name}' is taken by {what}"
-                raise wrong(message, "choose another name", at=(i, "name"))
+                raise wrong(message, "choose another name", at=(i, "name"), code="TR-S021")
             if not isinstance(layer, EmbeddingLayer):  # which takes a column
                 _check_inputs(layer, i, ["x", *given, *names])
             names[name] = i
@@ -368,7 +379,7 @@ class _Network(Strict):
             if known and name not in known:
                 at = () if isinstance(outputs, str) else (i,)
                 hint = near(name, known) or f"the layers are {', '.join(known)}"
-                raise wrong(f"there is no layer '{name}'", hint, at)
+                raise wrong(f"there is no layer '{name}'", hint, at, code="TR-G010")
         return outputs
 
 
@@ -381,7 +392,9 @@ class LayersSpec(LossSpec, _Network):  # in this order the layers' keys come fir
         for name in self.output_layers:
             if self._width(name) is None:
                 message = f"the width of the last layer '{name}' depends on the features"
-                raise wrong(message, "end with a dense layer", ("layers", names.index(name)))
+                raise wrong(
+                    message, "end with a dense layer", ("layers", names.index(name)), code="TR-G008"
+                )
             last = self.layers[names.index(name)]
             activation = getattr(last, "activation", "identity")
             allowed = self._activations()
@@ -390,11 +403,16 @@ class LayersSpec(LossSpec, _Network):  # in this order the layers' keys come fir
                 message = f"the loss 'logistic' with {outputs} does not fit a last layer with"
                 other = f", or '{allowed[1]}'" * (allowed[1] != "identity")
                 hint = f"give the last layer no activation{other}"
-                raise wrong(f"{message} '{activation}'", hint, at=("loss",))
+                raise wrong(f"{message} '{activation}'", hint, at=("loss",), code="TR-G009")
         for i, (layer, name) in enumerate(zip(self.layers, names, strict=True)):
             if getattr(layer, "activation", "") == "softmax" and name not in self.output_layers:
                 hint = "use it on the last layer, or another activation here"
-                raise wrong("softmax fits the last layer alone", hint, ("layers", i, "activation"))
+                raise wrong(
+                    "softmax fits the last layer alone",
+                    hint,
+                    ("layers", i, "activation"),
+                    code="TR-G009",
+                )
         return self
 
     @model_validator(mode="after")
@@ -406,12 +424,14 @@ class LayersSpec(LossSpec, _Network):  # in this order the layers' keys come fir
         for i, name in enumerate(names):
             if name not in used:
                 hint = "name it in `inputs` of a later layer or in `outputs`, or remove it"
-                raise wrong(f"nothing takes the layer '{name}'", hint, ("layers", i))
+                raise wrong(
+                    f"nothing takes the layer '{name}'", hint, ("layers", i), code="TR-G006"
+                )
         for name in self.inputs or ():
             if name not in used:
                 hint = "name it in `inputs` of a layer, or remove it"
                 message = f"no layer takes the input '{name}'"
-                raise wrong(message, hint, ("inputs", name), key=True)
+                raise wrong(message, hint, ("inputs", name), key=True, code="TR-G006")
         return self
 
     def _activations(self) -> tuple[str, str] | None:
@@ -469,7 +489,9 @@ def _check_inputs(layer: Layer, number: int, known: list[str]) -> None:
         if name not in known:
             at = (number, "inputs") if isinstance(layer.inputs, str) else (number, "inputs", k)
             hint = near(name, known) or f"known here are {', '.join(known)}"
-            raise wrong(f"no input or layer before this one is called '{name}'", hint, at)
+            raise wrong(
+                f"no input or layer before this one is called '{name}'", hint, at, code="TR-G010"
+            )
 
 
 def layer_names(layers: Sequence[LayerSpec]) -> list[str]:

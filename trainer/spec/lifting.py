@@ -63,7 +63,9 @@ def lift_equations(
     """
     for fault in find_faults(equations, output, list(leaves)):
         if fault.span is not None:
-            raise _in(fault.name, EquationError(fault.message, *fault.span, fault.hint))
+            raise _in(
+                fault.name, EquationError(fault.message, *fault.span, fault.hint, code=fault.code)
+            )
     parsed = {name: _parsed(name, text) for name, text in equations.items()}
     last = parsed[output]
     if isinstance(last, Call) and last.function in drop:
@@ -142,7 +144,7 @@ def _parsed(name: str, text: str) -> Expression:
 
 
 def _in(name: str, error: EquationError) -> EquationError:
-    found = EquationError(error.message, error.at, error.width, error.hint)
+    found = EquationError(error.message, error.at, error.width, error.hint, code=error.code)
     found.equation = name
     return found
 
@@ -189,7 +191,7 @@ class _Writer:
         try:
             return self._call(expression, arguments, name)
         except GraphError as error:
-            raise self._wrong(expression.span, str(error)) from None
+            raise self._wrong(expression.span, error.message, code="TR-G007") from None
 
     def _call(self, call: Call, arguments: list[Lifted], name: str | None) -> Lifted:
         function = call.function
@@ -319,8 +321,10 @@ class _Writer:
     ) -> Expr:
         return x.node.apply(op, *others, name=name, **attributes)
 
-    def _wrong(self, span: Span, message: str, hint: str | None = None) -> EquationError:
-        return EquationError(message, *span, hint)
+    def _wrong(
+        self, span: Span, message: str, hint: str | None = None, *, code: str = "TR-G007"
+    ) -> EquationError:
+        return EquationError(message, *span, hint, code=code)
 
 
 _ELEMENTWISE: Final[Mapping[str, str]] = {

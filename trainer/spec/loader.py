@@ -51,7 +51,8 @@ def _run(read: Document) -> Spec:
     if is_sketch(read.root):
         raise UsageError(
             f"{read.file} declares a graph without data, which cannot be trained\n"
-            f"  hint: train explain {read.file} shows it"
+            f"  hint: train explain {read.file} shows it",
+            code="TR-S026",
         )
     return _declared(Spec, read)
 
@@ -68,7 +69,10 @@ def is_sweep(root: Map) -> bool:
 def _check_is_run(read: Document) -> None:
     if is_sweep(read.root):
         file = read.file
-        raise UsageError(f"{file} declares a sweep, which is many runs\n  hint: train sweep {file}")
+        raise UsageError(
+            f"{file} declares a sweep, which is many runs\n  hint: train sweep {file}",
+            code="TR-S026",
+        )
 
 
 def is_sketch(root: Map) -> bool:

@@ -31,7 +31,7 @@ def equation_problems(
     if output.dims in ((), (1,)):
         return []
     message = f"the output must be a number, '{model.output}' is {said(output)}"
-    return [spec.problem(("model", "equations", model.output), message, key=True)]
+    return [spec.problem(("model", "equations", model.output), message, key=True, code="TR-G008")]
 
 
 def _taken_names(spec: Declaration, model: EquationsSpec | SketchModel) -> list[Problem]:
@@ -44,7 +44,9 @@ def _taken_names(spec: Declaration, model: EquationsSpec | SketchModel) -> list[
                 where: Path = ("model", group, name)
                 kind = "an input" if of_input else "a parameter"
                 message = f"the name '{name}' is taken by {kind}"
-                problems.append(spec.problem(where, message, "choose another name", key=True))
+                problems.append(
+                    spec.problem(where, message, "choose another name", key=True, code="TR-S021")
+                )
     return problems
 
 
@@ -55,7 +57,7 @@ def _faults(spec: Declaration, model: EquationsSpec | SketchModel) -> list[Probl
     return [
         spec.problem(
             ("model", groups[fault.name], fault.name), fault.message, fault.hint,
-            key=fault.span is None, span=fault.span,
+            key=fault.span is None, span=fault.span, code=fault.code,
         )
         for fault in find_faults(model.equations, model.output, [*model.inputs, *model.parameters])
     ]  # fmt: skip
@@ -66,7 +68,7 @@ def _output_problems(spec: Declaration, model: EquationsSpec, output: Lifted) ->
 
     The loss `logistic` stands for sigmoid of one output and for softmax of several.
     """
-    name, hint, span, message = model.output, None, None, None
+    name, hint, span, message, code = model.output, None, None, None, "TR-G008"
     if not output.batched:
         message = f"the output '{name}' does not depend on x"
     elif len(output.dims) > 1:
@@ -77,15 +79,18 @@ def _output_problems(spec: Declaration, model: EquationsSpec, output: Lifted) ->
         fits, other = ("sigmoid", "softmax") if single else ("softmax", "sigmoid")
         if model.loss == "logistic" and isinstance(last, Call) and last.function == other:
             outputs = plural(units, "output")
+            code = "TR-G009"
             message = f"the loss 'logistic' with {outputs} does not fit an outermost '{other}'"
             hint, span = f"leave it out, or write '{fits}'", last.span
     if message is None:
         return []
     where: Path = ("model", "equations", name)
-    return [spec.problem(where, message, hint, key=span is None, span=span)]
+    return [spec.problem(where, message, hint, key=span is None, span=span, code=code)]
 
 
 def problem_in_equation(spec: Declaration, error: EquationError) -> Problem:
     """The problem, with its place in the file."""
     where: Path = ("model", "equations", error.equation)
-    return spec.problem(where, error.message, error.hint, span=(error.at, error.width))
+    return spec.problem(
+        where, error.message, error.hint, span=(error.at, error.width), code=error.code
+    )

@@ -41,10 +41,10 @@ def read_root(
         return root, problems + found
     if root is not None:
         message = f"expected a mapping of keys, found {describe(plain(root))}"
-        problems.append(root.mark.problem("", message, hint))
+        problems.append(root.mark.problem("", message, hint, code="TR-S010"))
     elif not problems:
         start = Source.of(file, text).after("")
-        problems.append(start.problem("", "the file is empty", hint))
+        problems.append(start.problem("", "the file is empty", hint, code="TR-S010"))
     raise SpecError(in_order(problems, file))
 
 
@@ -74,7 +74,9 @@ def read_named(file: FilePath, mark: Mark, place: Place, *, below: bool = False)
     except SpecError as error:
         shown = show_path(place)
         raise SpecError([
-            each if each.line else mark.problem(shown, f"{file}: {each.message}", each.hint)
+            each if each.line else mark.problem(
+                shown, f"{file}: {each.message}", each.hint, code=each.code
+            )
             for each in error.problems
         ]) from None  # fmt: skip
 
@@ -82,28 +84,28 @@ def read_named(file: FilePath, mark: Mark, place: Place, *, below: bool = False)
 def read_text(file: FilePath) -> str:
     """The file's text, or a `SpecError` that says why it cannot be had."""
 
-    def fail(message: str, hint: str | None = None) -> SpecError:
-        return SpecError(Problem("", message, hint, file=str(file)))
+    def fail(message: str, hint: str | None = None, code: str = "TR-S002") -> SpecError:
+        return SpecError(Problem("", message, hint, file=str(file), code=code))
 
     try:
         status = check_regular(file)
         if status.st_size > MAX_BYTES:
             size = f"{status.st_size / 2**20:.1f} MiB"
             raise fail(f"a spec of {size} is too large (at most {MAX_BYTES // 2**20} MiB)",
-                       "keep data in a file of its own: `source: {csv: …}`")  # fmt: skip
+                       "keep data in a file of its own: `source: {csv: …}`", "TR-S003")  # fmt: skip
         with open_regular(file) as opened:
             data = opened.read()
     except NotAFileError as error:
         hint = _specs_in(file) if error.what == "a directory" else "give the path of a YAML file"
         raise fail(f"this is {error.what}", hint) from None
     except FileNotFoundError:
-        raise fail("no such file", _near_file(file)) from None
+        raise fail("no such file", _near_file(file), "TR-S001") from None
     except OSError as error:
         raise fail(f"cannot be read: {error.strerror}") from None
     except ValueError:  # a NUL in the path, or what the file system cannot encode
         raise fail("no file can have this name") from None
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise fail("this file is UTF-16", "save it as UTF-8")
+        raise fail("this file is UTF-16", "save it as UTF-8", "TR-S004")
     return _decode(data.removeprefix(codecs.BOM_UTF8), str(file))
 
 
@@ -114,13 +116,15 @@ def _decode(data: bytes, file: str) -> str:
         source = Source.of(file, data.decode(errors="replace"))
         mark = source.after(data[: error.start].decode())
         message = f"the byte 0x{data[error.start]:02x} is not UTF-8"
-        raise SpecError(mark.problem("", message, "save the file as UTF-8")) from None
+        raise SpecError(
+            mark.problem("", message, "save the file as UTF-8", code="TR-S004")
+        ) from None
 
 
 def _near_file(file: FilePath) -> str | None:
     if not file.parent.is_dir():
         return f"there is no directory '{file.parent}'"
-    known = [path.name for path in file.parent.glob("*.y*ml")]
+    known = [path.name for path in file.parent.glob("*.y*ml") if path.name != file.name]
     return near(file.name, known) or near(f"{file.name}.yaml", known)
 
 

@@ -19,6 +19,7 @@ class Fault:
     message: str
     hint: str | None
     span: Span | None
+    code: str | None
 
 
 def find_faults(equations: Mapping[str, str], output: str, leaves: Sequence[str]) -> list[Fault]:
@@ -29,18 +30,19 @@ def find_faults(equations: Mapping[str, str], output: str, leaves: Sequence[str]
         try:
             parsed[name] = parse_equation(text)
         except EquationError as error:
-            faults.append(Fault(name, error.message, error.hint, Span(error.at, error.width)))
+            span = Span(error.at, error.width)
+            faults.append(Fault(name, error.message, error.hint, span, error.code))
     seen: set[str] = set(leaves)
     for name in equations:
         for found in names_in(parsed[name]) if name in parsed else ():
             if found.name not in seen:
-                message, hint = _unknown(found.name, name, equations, seen)
-                faults.append(Fault(name, message, hint, found.span))
+                message, hint, code = _unknown(found.name, name, equations, seen)
+                faults.append(Fault(name, message, hint, found.span, code))
         seen.add(name)
     if not faults:
         used = {output, *_needed(parsed, output)}
         faults += [
-            Fault(name, f"'{name}' is not used by '{output}'", "remove it", None)
+            Fault(name, f"'{name}' is not used by '{output}'", "remove it", None, "TR-G006")
             for name in (*equations, *leaves) if name not in used
         ]  # fmt: skip
     return faults
@@ -48,12 +50,14 @@ def find_faults(equations: Mapping[str, str], output: str, leaves: Sequence[str]
 
 def _unknown(
     name: str, at: str, equations: Mapping[str, str], seen: set[str]
-) -> tuple[str, str | None]:
+) -> tuple[str, str | None, str]:
     if name == at:
-        return f"'{name}' takes itself: a graph has no cycles", None
+        return f"'{name}' takes itself: a graph has no cycles", None, "TR-G005"
     if name in equations:
-        return f"'{name}' comes later: an equation takes what stands above it", "move it up"
-    return f"there is no '{name}' here", near(name, seen) or f"there are {', '.join(sorted(seen))}"
+        message = f"'{name}' comes later: an equation takes what stands above it"
+        return message, "move it up", "TR-G005"
+    hint = near(name, seen) or f"there are {', '.join(sorted(seen))}"
+    return f"there is no '{name}' here", hint, "TR-G004"
 
 
 def _needed(parsed: Mapping[str, Expression], output: str) -> set[str]:

@@ -79,6 +79,7 @@ class TrackingSpec(Strict):
             raise wrong(
                 "a spec is shown and shared, and this address holds a secret",
                 "leave it out here, and set MLFLOW_TRACKING_URI to the whole address",
+                code="TR-S022",
             )
         return uri
 
@@ -120,8 +121,12 @@ class Spec(Declaration):
     def _stopping_fits(cls, sgd: SGDSpec, info: ValidationInfo) -> SGDSpec:
         data = info.data.get("data")
         if sgd.early_stopping is not None and data is not None and not data.has_validation:
-            raise wrong("early stopping needs validation rows",
-                        "write data.split: {validation: 0.2}", ("early_stopping",))  # fmt: skip
+            raise wrong(
+                "early stopping needs validation rows",
+                "write data.split: {validation: 0.2}",
+                ("early_stopping",),
+                code="TR-S028",
+            )
         return sgd
 
     @field_validator("model")
@@ -132,11 +137,15 @@ class Spec(Declaration):
             return model
         several = len(data.targets) > 1
         if model.loss == "logistic" and several and not model.multi_label:
-            raise wrong(f"'logistic' takes one target, found {len(data.targets)}",
-                        "if each is a yes or no, write multi_label: true", ("loss",))  # fmt: skip
+            raise wrong(
+                f"'logistic' takes one target, found {len(data.targets)}",
+                "if each is a yes or no, write multi_label: true",
+                ("loss",),
+                code="TR-S032",
+            )
         if model.loss == "logistic" and data.target_scale:
             raise wrong("classes are not scaled, and data.target_scale says so",
-                        "leave data.target_scale out", ("loss",))  # fmt: skip
+                        "leave data.target_scale out", ("loss",), code="TR-S032")  # fmt: skip
         return model
 
     @field_validator("model")
@@ -147,8 +156,13 @@ class Spec(Declaration):
             return model
         for at, name in _names(model):
             if name == "weight":
-                raise wrong("the name 'weight' is taken by the weights of the rows",
-                            "choose another name", at, key=at[0] != "layers")  # fmt: skip
+                raise wrong(
+                    "the name 'weight' is taken by the weights of the rows",
+                    "choose another name",
+                    at,
+                    key=at[0] != "layers",
+                    code="TR-S021",
+                )
         return model
 
     @field_validator("evaluation")
@@ -160,10 +174,14 @@ class Spec(Declaration):
         fitting = fitting_metrics(model.loss)
         for i, name in enumerate(evaluation.metrics):
             if name not in fitting:
-                raise wrong(f"'{name}' does not fit the loss '{model.loss}'",
-                            f"choose from {', '.join(fitting)}", ("metrics", i))  # fmt: skip
+                raise wrong(
+                    f"'{name}' does not fit the loss '{model.loss}'",
+                    f"choose from {', '.join(fitting)}",
+                    ("metrics", i),
+                    code="TR-S029",
+                )
             if name in evaluation.metrics[:i]:
-                raise wrong(f"'{name}' is named twice", at=("metrics", i))
+                raise wrong(f"'{name}' is named twice", at=("metrics", i), code="TR-S018")
         return evaluation
 
     @field_validator("evaluation")
@@ -175,13 +193,21 @@ class Spec(Declaration):
         at = ("threshold",)
         if model.loss != "logistic":
             raise wrong(f"a threshold is between two classes, and the loss '{model.loss}' has none",
-                        "leave it out", at)  # fmt: skip
+                        "leave it out", at, code="TR-S031")  # fmt: skip
         if model.multi_label:
-            raise wrong("a threshold is between two classes, not for several labels",
-                        "leave it out: each label is said above 0.5", at)  # fmt: skip
+            raise wrong(
+                "a threshold is between two classes, not for several labels",
+                "leave it out: each label is said above 0.5",
+                at,
+                code="TR-S031",
+            )
         if evaluation.chooses and data is not None and not data.has_validation:
-            raise wrong("the threshold is chosen on validation rows, and there are none",
-                        "write data.split: {validation: 0.2}, or a number", at)  # fmt: skip
+            raise wrong(
+                "the threshold is chosen on validation rows, and there are none",
+                "write data.split: {validation: 0.2}, or a number",
+                at,
+                code="TR-S028",
+            )
         return evaluation
 
     @model_validator(mode="after")
@@ -192,9 +218,13 @@ class Spec(Declaration):
         at = ("sgd", "early_stopping", "monitor")
         if stopping.monitor not in fitting:
             raise wrong(f"'{stopping.monitor}' does not fit the loss '{self.model.loss}'",
-                        f"choose from loss, {', '.join(fitting)}", at)  # fmt: skip
-        raise wrong(f"'{stopping.monitor}' is not measured",
-                    f"write evaluation: {{metrics: [{stopping.monitor}]}}", at)  # fmt: skip
+                        f"choose from loss, {', '.join(fitting)}", at, code="TR-S029")  # fmt: skip
+        raise wrong(
+            f"'{stopping.monitor}' is not measured",
+            f"write evaluation: {{metrics: [{stopping.monitor}]}}",
+            at,
+            code="TR-S030",
+        )
 
     def faults(self) -> list[Problem]:
         """What is wrong with the equations."""

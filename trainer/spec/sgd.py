@@ -141,7 +141,7 @@ class AverageSpec(Strict):
         name, kind = str(info.field_name), info.data.get("type")
         needed = "ema" if name == "decay" else "swa"
         if kind not in (None, needed) and value != cls.model_fields[name].default:
-            raise wrong(f"{name} belongs to the average '{needed}'", "leave it out")
+            raise wrong(f"{name} belongs to the average '{needed}'", "leave it out", code="TR-S020")
         return value
 
 
@@ -207,23 +207,31 @@ class SGDSpec(Strict):
     def _warmup_fits(self) -> SGDSpec:
         warmup, where = self.schedule.warmup, ("schedule", "warmup")
         if warmup and isinstance(self.schedule, OneCycleSchedule):
-            raise wrong("'one_cycle' begins with a rise of its own",
-                        "leave warmup out; its peak says how long the rise is", where)  # fmt: skip
+            raise wrong(
+                "'one_cycle' begins with a rise of its own",
+                "leave warmup out; its peak says how long the rise is",
+                where,
+                code="TR-S019",
+            )
         if warmup >= self.epochs:
             message = f"the warm-up takes {warmup:g} epochs, and sgd.epochs is {self.epochs}"
-            raise wrong(message, "make it shorter than the training", where)
+            raise wrong(message, "make it shorter than the training", where, code="TR-S014")
         return self
 
     @model_validator(mode="after")
     def _shards_fit(self) -> SGDSpec:
         if self.batch_size != "full" and self.shards > self.batch_size:
             message = f"{self.shards} shards of a batch of {self.batch_size} examples"
-            raise wrong(message, "let a shard have one example at least", ("shards",))
+            raise wrong(
+                message, "let a shard have one example at least", ("shards",), code="TR-S014"
+            )
         return self
 
     @field_validator("nesterov")
     @classmethod
     def _needs_momentum(cls, nesterov: bool, info: ValidationInfo) -> bool:
         if nesterov and info.data.get("momentum") == 0:
-            raise wrong("nesterov needs momentum", "set sgd.momentum, for example to 0.9")
+            raise wrong(
+                "nesterov needs momentum", "set sgd.momentum, for example to 0.9", code="TR-S020"
+            )
         return nesterov

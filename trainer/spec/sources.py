@@ -62,7 +62,9 @@ def _encoding(value: Any) -> str:
     found = found.removesuffix("-sig")
     if found not in ENCODINGS:
         hint = near_or_all(value, ("utf-8", "utf-16", "cp1252", "latin-1", "cp1251", "shift_jis"))
-        raise wrong(f"expected how a text is encoded, found {describe(value)}", hint)
+        raise wrong(
+            f"expected how a text is encoded, found {describe(value)}", hint, code="TR-S015"
+        )
     return found
 
 
@@ -105,10 +107,14 @@ class CsvSource(FileSource):
         cls, names: tuple[str, ...] | None, info: ValidationInfo
     ) -> tuple[str, ...] | None:
         if names is not None and info.data.get("header"):
-            raise wrong("the header names the columns", "write header: false, or leave names out")
+            raise wrong(
+                "the header names the columns",
+                "write header: false, or leave names out",
+                code="TR-S019",
+            )
         for i, name in enumerate(names or ()):
             if names and name in names[:i]:
-                raise wrong(f"'{name}' is named twice", at=(i,))
+                raise wrong(f"'{name}' is named twice", at=(i,), code="TR-S018")
         return names
 
     @property
@@ -133,7 +139,10 @@ def _sheet(value: Any) -> Any:
     number = isinstance(value, int) and not isinstance(value, bool) and value > 0
     if value is None or number or (isinstance(value, str) and value):
         return value
-    raise wrong(f"expected the name of a sheet, or its number from 1, found {describe(value)}")
+    raise wrong(
+        f"expected the name of a sheet, or its number from 1, found {describe(value)}",
+        code="TR-S013",
+    )
 
 
 class ExcelSource(FileSource):
@@ -204,24 +213,31 @@ class InlineTable(Strict):
         for i, row in enumerate(x):
             if not row or len(row) != len(x[0]):
                 message = f"expected {len(x[0]) or 'some'} numbers as in the first row"
-                raise wrong(f"{message}, found {len(row)}", at=(i,))
+                raise wrong(f"{message}, found {len(row)}", at=(i,), code="TR-S034")
         return x
 
     @field_validator("y")
     @classmethod
     def _targets(cls, y: tuple[Any, ...], info: ValidationInfo) -> tuple[Any, ...]:
         if "x" in info.data and len(y) != len(info.data["x"]):
-            raise wrong(f"expected {len(info.data['x'])} targets, one a row of x, found {len(y)}")
+            raise wrong(
+                f"expected {len(info.data['x'])} targets, one a row of x, found {len(y)}",
+                code="TR-S034",
+            )
         first = _kind(y[0])
         if first is None:
             message = f"expected a number, a text or a list of numbers, found {describe(y[0])}"
-            raise wrong(message, at=(0,))
+            raise wrong(message, at=(0,), code="TR-S034")
         for i, value in enumerate(y):
             if isinstance(value, float) and not math.isfinite(value):
-                raise wrong(f"expected a finite number, found {describe(value)}", at=(i,))
+                raise wrong(
+                    f"expected a finite number, found {describe(value)}", at=(i,), code="TR-S014"
+                )
             if _kind(value) != first:
                 raise wrong(
-                    f"expected {first} as in the first row, found {describe(value)}", at=(i,)
+                    f"expected {first} as in the first row, found {describe(value)}",
+                    at=(i,),
+                    code="TR-S034",
                 )
         return tuple(tuple(value) if isinstance(value, list) else value for value in y)
 
@@ -260,7 +276,7 @@ def _no_path(value: Any) -> Any:
     if kind is not None:
         shown = f"[{show_text(first)}, …]" if several else show_text(first)
         hint = f"for a file write {{{kind}: {shown}}}"
-        raise wrong(f"expected a bundled data set, found {describe(value)}", hint)
+        raise wrong(f"expected a bundled data set, found {describe(value)}", hint, code="TR-S033")
     return value
 
 

@@ -32,7 +32,11 @@ def apart(thousands: str | None, decimal: str | None) -> str | None:
     """The separator of thousands, where it is not the decimal sign, which is `.` by default."""
     if thousands is not None and thousands == (decimal or "."):
         other = "." if thousands == "," else ","
-        raise wrong(f"{thousands!r} is the decimal sign already", f'write decimal: "{other}" too')
+        raise wrong(
+            f"{thousands!r} is the decimal sign already",
+            f'write decimal: "{other}" too',
+            code="TR-S019",
+        )
     return thousands
 
 
@@ -57,7 +61,9 @@ def _date_format(value: object) -> object:
     """People who know the codes of other languages are told the words."""
     found = in_words(value) if isinstance(value, str) and value not in DATE_FORMATS else None
     if found is not None:
-        raise wrong(f"expected a date format, found {describe(value)}", f"write {found}")
+        raise wrong(
+            f"expected a date format, found {describe(value)}", f"write {found}", code="TR-S015"
+        )
     return value
 
 
@@ -68,11 +74,13 @@ DateFormat: TypeAlias = Annotated[
 
 def _unit(value: object) -> str:
     if not isinstance(value, str):
-        raise wrong(f"expected a text, found {describe(value)}", "put it in quotes")
+        raise wrong(f"expected a text, found {describe(value)}", "put it in quotes", code="TR-S013")
     unit = value.strip()
     if not unit or len(unit) > 20 or unit[0] in "+-.,'" or any(c.isdigit() for c in unit[:1]):
         message = f"expected a sign or unit such as $ or kg, found {describe(value)}"
-        raise wrong(message, "a unit begins with no digit, sign or separator of numbers")
+        raise wrong(
+            message, "a unit begins with no digit, sign or separator of numbers", code="TR-S016"
+        )
     return unit
 
 
