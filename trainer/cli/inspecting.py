@@ -13,12 +13,17 @@ from trainer.errors import DataError, SpecError
 
 if TYPE_CHECKING:
     from trainer.runs.prepare import Prepared
+    from trainer.spec import Spec
 
 
 def check(
     config: Config,
     set_: Set = None,
     json_: Json = False,
+    resolved: Annotated[
+        bool,
+        typer.Option("--resolved", help="Print the spec with all values, and where each is from."),
+    ] = False,
     kernel: Annotated[
         bool, typer.Option("--kernel", help="Print the source of the compiled kernel.")
     ] = False,
@@ -34,7 +39,8 @@ def check(
 ) -> None:
     """Validate a spec and its data, without training.
 
-    Shows the layers, the nodes of the graph, the memory needed and the fingerprint.
+    Shows the layers, the nodes of the graph, the memory needed and the fingerprint; with
+    --resolved only the spec with all its values, without a look at the data.
 
     Example: train check configs/hidden_layer.yaml --json
     """
@@ -42,7 +48,11 @@ def check(
     from trainer.spec import load_spec
 
     try:
-        prepared = prepare(load_spec(config, set_))
+        spec = load_spec(config, set_)
+        if resolved:
+            _show_resolved(spec, json_)
+            return
+        prepared = prepare(spec)
     except (SpecError, DataError) as error:
         if not json_:
             raise
@@ -60,6 +70,20 @@ def check(
         _show_schedule(prepared)
     else:
         _show_graph(prepared, config)
+
+
+def _show_resolved(spec: Spec, json_: bool) -> None:
+    """Without a look at the data, which may not be where a spec that builds on another says."""
+    from trainer.spec.document import show_path
+    from trainer.spec.origins import places_of, shown, with_places
+
+    values = spec.resolved()
+    if not json_:
+        print(with_places(spec.document, values), end="")
+        return
+    places = {show_path(at): shown(mark) for at, mark in places_of(values, spec.document).items()}
+    about = {"valid": True, "name": spec.name, "spec_sha256": spec.sha256}
+    print_json(about | {"resolved": values, "places": places})
 
 
 def _show_kernel(prepared: Prepared) -> None:
@@ -127,11 +151,12 @@ def schema(
     from pydantic import TypeAdapter
 
     from trainer.spec import Sketch, Spec
+    from trainer.spec.editors import with_partial
     from trainer.sweeps.declaration import SweepSpec
 
     document = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
     kinds: Any = SweepSpec if sweep else Spec | Sketch
-    print_json(document | TypeAdapter(kinds).json_schema(), indent=2)
+    print_json(document | with_partial(TypeAdapter(kinds).json_schema()), indent=2)
 
 
 def ui(
