@@ -79,7 +79,8 @@ def _here(root: Map, problem: Problem) -> Problem:
     """The problem at its place in the files that the document is from."""
     path = _place(root, problem.path)
     key = problem.message == UNKNOWN_KEY
-    return locate(root, path, key=key).problem(problem.path, problem.message, problem.hint)
+    mark = locate(root, path, key=key)
+    return mark.problem(problem.path, problem.message, problem.hint, code=problem.code)
 
 
 def _place(root: Map, shown: str) -> Place:
