@@ -547,7 +547,7 @@ def test_a_fault_in_the_spec_is_shown_where_it_stands(write_spec: Callable[..., 
         load(row, write_spec)
     line = Path("spec.yaml").read_text().splitlines().index("  target: prise") + 1
     assert str(caught.value) == (
-        f"spec.yaml:{line}:11: data.target: the data has no column 'prise'\n"
+        f"spec.yaml:{line}:11: data.target: the data has no column 'prise' [TR-D023]\n"
         f"{line:>5} |   target: prise\n"
         "      |           ^^^^^\n"
         "      hint: did you mean 'price'?"
@@ -561,18 +561,21 @@ def test_the_json_of_faults_in_the_data(write_spec: Callable[..., Path]) -> None
     assert caught.value.as_json() == {
         "error": "data",
         "exit_code": 3,
-        "message": str(caught.value),
+        "code": "TR-D018",
+        "message": caught.value.message,
         "errors": [
             place | {
                 "line": 2,
                 "path": "column 'y'",
                 "message": "expected a number, found the text 'x'",
+                "code": "TR-D018",
                 "hint": "use `loss: logistic` if the column names classes",
             },
             place | {
                 "line": 3,
                 "path": "",
                 "message": "expected 2 cells as in the header, found 1",
+                "code": "TR-D010",
                 "hint": None,
             },
         ],

@@ -30,12 +30,12 @@ def matched(table: Table, how: Preprocessing) -> Table:
         if column.name not in there:
             advice = near(column.name, there) or f"the columns are {listing([*there], 12)}"
             message = f"the model needs the column {show(column.name)}, which is missing"
-            problems.append(Problem("", message, advice, table.origin))
+            problems.append(Problem("", message, advice, table.origin, code="TR-D037"))
         elif not _is_like(table.columns[there[column.name]], column):
             found = table.columns[there[column.name]].kind
             message = f"the column {show(column.name)} is {found} now"
             advice = f"the model was trained on a column that is {column.kind}"
-            problems.append(Problem("", message, advice, table.origin))
+            problems.append(Problem("", message, advice, table.origin, code="TR-D037"))
     if problems:
         raise DataError(problems)
     target = _target(table, how)
@@ -66,5 +66,9 @@ def _target(table: Table, how: Preprocessing) -> Array:
         found = show(table.classes[int(table.target[row])])
         message = f"row {row}: expected a class that the model knows, found {found}"
         advice = f"the classes are {listing(how.classes, 12)}"
-        raise DataError(Problem(f"column {show(table.target_name)}", message, advice, table.origin))
+        raise DataError(
+            Problem(
+                f"column {show(table.target_name)}", message, advice, table.origin, code="TR-D028"
+            )
+        )
     return target

@@ -95,7 +95,9 @@ class Scratch:
 
     def _problem(self, what: str) -> Problem:
         message = f"the rows need {_size(self.need)} in '{self.folder}', whose disk {what}"
-        return Problem("data.stream", message, "TMPDIR may name a folder on another disk")
+        return Problem(
+            "data.stream", message, "TMPDIR may name a folder on another disk", code="TR-M001"
+        )
 
 
 def _size(count: float) -> str:

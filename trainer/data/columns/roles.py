@@ -59,9 +59,9 @@ def choose(
     misfits = list(_misfits(columns, data, roles))
     if not misfits and not roles.features and data.features:
         message = "no column is left to predict from"
-        misfits.append(Misfit(("data", "features"), message, "leave fewer out"))
+        misfits.append(Misfit(("data", "features"), message, "leave fewer out", code="TR-D025"))
     elif not misfits and not roles.features:
-        misfits.append(Misfit(TARGET, "the data has no column beside the target"))
+        misfits.append(Misfit(TARGET, "the data has no column beside the target", code="TR-D025"))
     if misfits:
         raise MisfitError(SpecError, *misfits)
     return roles
@@ -85,7 +85,7 @@ def _misfits(columns: Sequence[str], data: DataSpec, roles: Roles) -> Iterator[M
     ) -> Iterator[Misfit]:
         if name not in there and name not in words:
             hint = like(name, (*words, *columns)) or f"the columns are {listing(columns, 12)}"
-            yield Misfit(path, f"the data has no column '{name}'", hint, key)
+            yield Misfit(path, f"the data has no column '{name}'", hint, key, code="TR-D023")
 
     for i, name in enumerate(roles.targets):
         yield from unknown(name, TARGET if isinstance(data.target, str) else (*TARGET, i))
@@ -101,7 +101,7 @@ def _misfits(columns: Sequence[str], data: DataSpec, roles: Roles) -> Iterator[M
         if role:
             yield from unknown(role, path)
         if role in roles.targets:
-            yield Misfit(path, f"'{role}' is a target", "name another column")
+            yield Misfit(path, f"'{role}' is a target", "name another column", code="TR-S036")
     for name in data.columns:
         path = ("data", "columns", name)
         yield from unknown(name, path, key=True)
@@ -111,7 +111,7 @@ def _misfits(columns: Sequence[str], data: DataSpec, roles: Roles) -> Iterator[M
                 hint = f"of other columns only {listing(sorted(WRITTEN), 4)} are said here"
                 if name not in roles.targets and name != roles.weights:
                     hint = f"write `data.features: {{also: [{name}]}}` to make it one"
-                yield Misfit(path, f"'{name}' is no feature", hint, key=True)
+                yield Misfit(path, f"'{name}' is no feature", hint, key=True, code="TR-D026")
 
 
 def _named_features(data: DataSpec) -> Iterator[tuple[Path, str]]:

@@ -66,14 +66,14 @@ def encode_classes(values: Sequence[Label] | Array) -> tuple[Array, tuple[Label,
     real = next((v for v in values if isinstance(v, float) and not v.is_integer()), None)
     if real is not None:
         message = f"the loss 'logistic' needs classes, but the target holds numbers such as {real}"
-        raise MisfitError(DataError, Misfit(TARGET, message, "use `loss: squared`"))
+        raise MisfitError(DataError, Misfit(TARGET, message, "use `loss: squared`", code="TR-D027"))
     classes: tuple[Label, ...] = tuple(
         sorted({int(v) if isinstance(v, float) else v for v in values})
     )
     if len(classes) < 2:
         message = f"all rows have the same class, {show(classes[0])}"
         hint = "a classifier needs at least two classes"
-        raise MisfitError(DataError, Misfit(TARGET, message, hint))
+        raise MisfitError(DataError, Misfit(TARGET, message, hint, code="TR-D027"))
     number = {label: i for i, label in enumerate(classes)}
     return np.array([number[value] for value in values], dtype=np.int64), classes
 
@@ -96,4 +96,4 @@ def check_labels(values: Array) -> None:
             f"expected 0 or 1 in each target, found {values[row, column]:g} "
             f"(row {row}, counted from 0)"
         )
-        raise MisfitError(DataError, Misfit(TARGET, message))
+        raise MisfitError(DataError, Misfit(TARGET, message, code="TR-D027"))

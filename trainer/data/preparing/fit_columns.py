@@ -102,7 +102,9 @@ def _fit_column(
     if not len(present) and not isinstance(missing, dict):
         message = f"all training rows miss {show(column.name)}"
         hint = "leave it out of `data.features`, or fill it with {constant: …}"
-        raise MisfitError(DataError, Misfit(_missing_path(asked, column), message, hint))
+        raise MisfitError(
+            DataError, Misfit(_missing_path(asked, column), message, hint, code="TR-D019")
+        )
     grouped = False
     if column.kind == "categorical":
         limits = Limits.of(data, asked)
@@ -135,14 +137,16 @@ def _check_asked(data: DataSpec, column: Column, asked: ColumnSpec) -> None:
         ):
             message = f"{show(column.name)} is {column.kind}, and has no '{key}'"
             hint = f"leave it out, or write type: {fitting[0]}"
-            raise MisfitError(SpecError, Misfit((*path, key), message, hint))
+            raise MisfitError(SpecError, Misfit((*path, key), message, hint, code="TR-D029"))
     if asked.scale and (column.kind == "categorical" or asked.encode == "embedding"):
         message = f"{show(column.name)} holds categories, which are not scaled"
-        raise MisfitError(SpecError, Misfit((*path, "scale"), message, "leave scale out"))
+        raise MisfitError(
+            SpecError, Misfit((*path, "scale"), message, "leave scale out", code="TR-D029")
+        )
     if asked.indicator and (asked.missing or data.missing) == "error":
         message = "an indicator tells where a value was missing, and here that is an error"
         hint = "say what stands for missing values too: missing: most_frequent, or another"
-        raise MisfitError(SpecError, Misfit((*path, "indicator"), message, hint))
+        raise MisfitError(SpecError, Misfit((*path, "indicator"), message, hint, code="TR-D029"))
 
 
 def _missing_path(asked: ColumnSpec, column: Column) -> Path:
@@ -183,7 +187,7 @@ def _fill(
     if not np.isfinite(fill):
         message = f"the {missing} of {show(column.name)} is outside the range of float64"
         at = _missing_path(asked, column)
-        raise MisfitError(DataError, Misfit(at, message, "rescale the column"))
+        raise MisfitError(DataError, Misfit(at, message, "rescale the column", code="TR-D030"))
     return fill
 
 
@@ -197,5 +201,5 @@ def _constant(column: Column, asked: ColumnSpec, constant: Any) -> float:
     except CellError as error:
         message = f"{show(column.name)} is {column.kind}: {error.message}"
         path = (*_missing_path(asked, column), "constant")
-        raise MisfitError(SpecError, Misfit(path, message, error.hint)) from None
+        raise MisfitError(SpecError, Misfit(path, message, error.hint, code="TR-D018")) from None
     return found

@@ -34,13 +34,13 @@ class Fitted:
 
     `rows` gives some of them, of shape (rows, columns), and `column` all of one. `numbers` are
     theirs in the files. `misfit` is told the number of a column, and a message with {} for its
-    name and a hint.
+    name, a hint and the code.
     """
 
     rows: Callable[[Array | slice], Array]
     column: Callable[[int], Array]
     numbers: Array
-    misfit: Callable[[int, str, str], Misfit]
+    misfit: Callable[[int, str, str, str], Misfit]
 
 
 @dataclass(frozen=True)
@@ -91,12 +91,12 @@ def _of_features(data: DataSpec, table: Table, train: Array, how: Preprocessing)
         found: Array = one.expand(table.x[train, place][:, None])[:, number - how.starts[place]]
         return found
 
-    def misfit(number: int, message: str, hint: str) -> Misfit:
+    def misfit(number: int, message: str, hint: str, code: str) -> Misfit:
         name = how.features[how.place_of(number)]
         path: Path = ("data", "standardize" if data.standardize else "scale")
         if data.columns.get(name, ColumnSpec()).scale is not None:
             path = ("data", "columns", name, "scale")
-        return Misfit(path, message.format(f"the feature {show(names[number])}"), hint)
+        return Misfit(path, message.format(f"the feature {show(names[number])}"), hint, code=code)
 
     return Fitted(rows, column, table.numbered(train), misfit)
 
@@ -119,10 +119,10 @@ def _fit_targets(data: DataSpec, table: Table, train: Array) -> Scaling:
     if not steps:
         return Scaling()
 
-    def misfit(number: int, message: str, hint: str) -> Misfit:
+    def misfit(number: int, message: str, hint: str, code: str) -> Misfit:
         several = len(table.targets) == columns.shape[1]
         name = f"the target {show(table.targets[number if several else 0])}"
-        return Misfit(("data", "target_scale"), message.format(name), hint)
+        return Misfit(("data", "target_scale"), message.format(name), hint, code=code)
 
     fitted = Fitted(
         lambda some: columns[train[some]], lambda number: columns[train, number],
@@ -181,7 +181,9 @@ def _check_found(fitted: Fitted, kinds: Array, shift: Array, scale: Array) -> No
         _check_missing(fitted, number)
         what = "deviation" if kinds[number] == "standard" else "range"
         message = f"the {what} of {{}} is outside the range of float64"
-        raise MisfitError(DataError, fitted.misfit(number, message, "rescale the column"))
+        raise MisfitError(
+            DataError, fitted.misfit(number, message, "rescale the column", "TR-D030")
+        )
 
 
 def _check_missing(fitted: Fitted, number: int) -> None:
@@ -190,7 +192,7 @@ def _check_missing(fitted: Fitted, number: int) -> None:
     if len(missing):
         message = f"{{}} has an empty cell in row {fitted.numbers[missing[0]]}, counted from 0"
         hint = "fill it in, leave the row out, or say what stands for it, as `missing: median`"
-        raise MisfitError(DataError, fitted.misfit(number, message, hint))
+        raise MisfitError(DataError, fitted.misfit(number, message, hint, "TR-D019"))
 
 
 def _fit_curves(fitted: Fitted, steps: Sequence[Steps]) -> dict[int, Array | None]:
@@ -212,7 +214,7 @@ def _fit_curves(fitted: Fitted, steps: Sequence[Steps]) -> dict[int, Array | Non
                 f"(row {row}, counted from 0)"
             )
             hint = "use another scale for this column"
-            raise MisfitError(DataError, fitted.misfit(number, message, hint))
+            raise MisfitError(DataError, fitted.misfit(number, message, hint, "TR-D030"))
         curves[number] = None
     return curves
 

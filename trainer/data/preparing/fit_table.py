@@ -50,13 +50,15 @@ def _check_fit(spec: Spec, table: Table, how: Preprocessing, training_rows: int)
         message = f"the data have {count} feature{'s' * (count > 1)}, found {declared}"
         if width != count:
             message = f"the features become {width} columns of x, found {declared}"
-        misfits.append(Misfit(("model", "inputs", "x"), message, f"write x: {width}"))
+        misfits.append(
+            Misfit(("model", "inputs", "x"), message, f"write x: {width}", code="TR-G014")
+        )
     misfits += _misfits_of_outputs(model, table)
     batch = spec.sgd.batch_size
     if isinstance(batch, int) and batch > training_rows:
         message = f"a batch of {batch} rows is larger than the {training_rows} training rows"
         hint = f"write batch_size: full, or at most {training_rows}"
-        misfits.append(Misfit(("sgd", "batch_size"), message, hint))
+        misfits.append(Misfit(("sgd", "batch_size"), message, hint, code="TR-D034"))
     if misfits:
         raise MisfitError(SpecError, *misfits)
 
@@ -78,7 +80,7 @@ def _misfits_of_outputs(model: ModelSpec, table: Table) -> list[Misfit]:
             return []
         shown = listing(table.classes, 4)
         message = f"'{table.target_name}' has {count} classes ({shown}), found {found}"
-        return [Misfit(where, message, advice.format(fits[0]))]
+        return [Misfit(where, message, advice.format(fits[0]), code="TR-G015")]
     count = table.target.shape[1]
     if units == count:
         return []
@@ -90,7 +92,7 @@ def _misfits_of_outputs(model: ModelSpec, table: Table) -> list[Misfit]:
     hint = advice.format(count)
     if units > 1 and count == 1 and not model.multi_label:
         hint += "; or `loss: logistic` if the target names classes"
-    return [Misfit(where, message, hint)]
+    return [Misfit(where, message, hint, code="TR-G015")]
 
 
 def _place_of_units(model: LayersSpec) -> Path:

@@ -30,10 +30,14 @@ def check_room(data: DataSpec, how: Preprocessing, rows: int) -> None:
     name, count = how.features[widest], how.widths[widest]
     if count == 1:
         message = f"there are {width:,} columns: {needed} {show_bytes(have)}"
-        raise MisfitError(SpecError, Misfit(("data",), message, "leave some columns or rows out"))
+        raise MisfitError(
+            SpecError, Misfit(("data",), message, "leave some columns or rows out", code="TR-D035")
+        )
     path: Path = ("data", "columns", name) if name in data.columns else ("data",)
     message = f"{_becomes(name, count)}: {needed} {show_bytes(have)}"
-    raise MisfitError(SpecError, Misfit(path, message, _narrower(name), key=len(path) > 1))
+    raise MisfitError(
+        SpecError, Misfit(path, message, _narrower(name), key=len(path) > 1, code="TR-D035")
+    )
 
 
 def _becomes(name: str, width: int) -> str:

@@ -124,7 +124,7 @@ def _times(split: SplitSpec, table: Table) -> Array:
         row = table.numbered(missing)[0]
         message = f"row {row}, counted from 0, has no value in {show(split.time or '')}"
         hint = "fill it in, leave the row out, or split by chance"
-        raise MisfitError(DataError, Misfit((*SPLIT, "time"), message, hint))
+        raise MisfitError(DataError, Misfit((*SPLIT, "time"), message, hint, code="TR-D032"))
     return table.time
 
 
@@ -167,7 +167,7 @@ def _folds(split: SplitSpec, seed: int, table: Table, rows: Array) -> Array:
     if folds > count:
         message = f"there are {folds} folds and {count} {what}"
         hint = f"write folds: {count}, or fewer" if count > 1 else "leave folds out"
-        raise MisfitError(SpecError, Misfit((*SPLIT, "folds"), message, hint))
+        raise MisfitError(SpecError, Misfit((*SPLIT, "folds"), message, hint, code="TR-D031"))
     if split.group is not None:
         order = stream(seed, "split").permutation(count)
         return np.asarray(_evenly(sizes, order, folds)[numbers])
@@ -214,15 +214,15 @@ def check_parts(
             hint = "use more data or a larger fraction"
             if split.group is not None:
                 message, hint = f"all groups are dealt before {name} has one", few
-            raise MisfitError(DataError, Misfit((*SPLIT, name), message, hint))
+            raise MisfitError(DataError, Misfit((*SPLIT, name), message, hint, code="TR-D031"))
     if not rows["train"]:
         message = f"the split leaves none of {total} rows for training"
         advice = few if split.group is not None else None
-        raise MisfitError(DataError, Misfit(SPLIT, message, advice))
+        raise MisfitError(DataError, Misfit(SPLIT, message, advice, code="TR-D031"))
     if classes is not None and not by_class.all():
         missing = classes[int(np.argmin(by_class))]
         message = f"no row of class {show(missing)} is left for training"
         hint = "use more rows of it, or a smaller split"
         if split.group is not None or split.time is not None:
             hint = "use a smaller split, or one by chance, which takes some of each class"
-        raise MisfitError(DataError, Misfit(TARGET, message, hint))
+        raise MisfitError(DataError, Misfit(TARGET, message, hint, code="TR-D031"))

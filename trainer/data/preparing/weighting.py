@@ -36,7 +36,9 @@ def class_weights(
         if _same(label) not in map(_same, names):
             message = f"'{table.targets[0]}' has no class {show(label)}"
             hint = near(label, names) or f"the classes are {listing(names, 12)}"
-            misfits.append(Misfit(("model", "class_weights", label), message, hint, key=True))
+            misfits.append(
+                Misfit(("model", "class_weights", label), message, hint, key=True, code="TR-D028")
+            )
     if misfits:
         raise MisfitError(SpecError, *misfits)
     weights = {_same(label): weight for label, weight in asked.items()}
@@ -70,7 +72,7 @@ def raw_weights(table: Table, rows: Array, by_class: Array | None, first: int = 
         found, row = weights[wrong[0]], table.numbered(rows, first)[wrong[0]]
         shown = "nothing" if np.isnan(found) else f"{found:g}"
         message = f"row {row}, counted from 0: expected a weight of at least 0, found {shown}"
-        raise MisfitError(DataError, Misfit(("data", "weights"), message))
+        raise MisfitError(DataError, Misfit(("data", "weights"), message, code="TR-D033"))
     return weights if by_class is None else weights * by_class[table.target[rows]]
 
 
@@ -86,5 +88,7 @@ def scale_weights(table: Table, weights: Array, mean: float, part: str) -> Array
         message = f"the weights of the {part} rows are all 0" if mean == 0 else (
             f"the weights of the {part} rows have no mean in float64"
         )  # fmt: skip
-        raise MisfitError(DataError, Misfit(path, message, "give some row a weight above 0"))
+        raise MisfitError(
+            DataError, Misfit(path, message, "give some row a weight above 0", code="TR-D033")
+        )
     return np.asarray(scaled)

@@ -64,7 +64,8 @@ def _misfit(data: DataSpec, how: Preprocessing, fault: Fault | None, rows: Array
     if fault.empty:
         hint = f"{hint}, or say what stands for it, as `missing: median`"
         path = (*path, "missing") if len(path) == 1 else path
-    return Misfit(path, f"column {show(fault.column)}, {row}: {fault.message}", hint)
+    message = f"column {show(fault.column)}, {row}: {fault.message}"
+    return Misfit(path, message, hint, code="TR-D019" if fault.empty else "TR-D018")
 
 
 def _check_targets(y: Array, how: Preprocessing, rows: Array) -> None:
@@ -77,11 +78,11 @@ def _check_targets(y: Array, how: Preprocessing, rows: Array) -> None:
     misfit, curves = _too_large(how, name, where), how.target_scaling.curves
     if column in curves and curves[column] is None and not y[row, column] > 0:
         message = f"the target {show(name)} is not above -1 ({where}), which log1p needs"
-        misfit = Misfit(("data", "target_scale"), message, "use another scale")
+        misfit = Misfit(("data", "target_scale"), message, "use another scale", code="TR-D030")
     raise MisfitError(DataError, misfit)
 
 
 def _too_large(how: Preprocessing, column: str, where: str) -> Misfit:
     message = f"{show(column)} holds a number too large for {how.dtype} ({where})"
     hint = "use `dtype: float64` or rescale the data"
-    return Misfit(("model", "dtype"), message, hint)
+    return Misfit(("model", "dtype"), message, hint, code="TR-D020")

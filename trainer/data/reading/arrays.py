@@ -29,7 +29,7 @@ def from_arrays(
     if roles.targets != ("y",):
         found = ", ".join(f"'{name}'" for name in roles.targets)
         message = f"the target of {origin.partition('/')[0]} data is 'y', found {found}"
-        raise MisfitError(SpecError, Misfit(TARGET, message, "leave `target` out"))
+        raise MisfitError(SpecError, Misfit(TARGET, message, "leave `target` out", code="TR-S020"))
     if goal == "class":
         return from_matrix(names, x, roles, *encode_classes(y), data, origin)
     values = np.asarray(y, dtype=np.float64).reshape(len(x), -1)

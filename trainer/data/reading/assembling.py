@@ -221,7 +221,9 @@ def extra_columns(encoded: Encoded, roles: Roles) -> Extra:
         if any(c.name == roles.time and c.kind in ("boolean", "categorical") for c in others):
             message = f"'{roles.time}' holds neither numbers nor dates"
             hint = "write dates as 2024-12-31 or 2024-12-31 23:59:59"
-            raise MisfitError(DataError, Misfit(("data", "split", "time"), message, hint))
+            raise MisfitError(
+                DataError, Misfit(("data", "split", "time"), message, hint, code="TR-D032")
+            )
         found["time"] = take(rest, others, roles.time, "date", "numeric")
     return found
 
@@ -233,6 +235,6 @@ def _check_weights(weights: Array, numbers: Array | None) -> None:
     if len(wrong):
         row = wrong[0] if numbers is None else numbers[wrong[0]]
         message = f"the weight {weights[wrong[0]]:g} is negative (row {row}, counted from 0)"
-        raise MisfitError(DataError, Misfit(at, message, "weights are 0 or more"))
+        raise MisfitError(DataError, Misfit(at, message, "weights are 0 or more", code="TR-D033"))
     if not weights.any():
-        raise MisfitError(DataError, Misfit(at, "all weights are 0"))
+        raise MisfitError(DataError, Misfit(at, "all weights are 0", code="TR-D033"))

@@ -100,7 +100,9 @@ def read_bundled(name: str, data: DataSpec, goal: Goal) -> Table:
     except (OSError, ValueError) as error:
         message = f"the installed scikit-learn does not hold the data set '{name}' ({error})"
         hint = "install the pinned versions: pip install -r requirements.lock"
-        raise MisfitError(DataError, Misfit(("data", "source"), message, hint)) from None
+        raise MisfitError(
+            DataError, Misfit(("data", "source"), message, hint, code="TR-E006")
+        ) from None
     columns = (*FEATURES[name], "target")
     roles = choose(columns, data, goal)
     chosen = values.take([columns.index(target) for target in roles.targets], axis=1)

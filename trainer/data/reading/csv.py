@@ -96,7 +96,7 @@ class CsvFile:
                 return file.read() if as_it_is else _whole(file)
         except (MemoryError, pa.ArrowMemoryError):
             message, hint = "not enough memory to hold this file", "write `data.stream: true`"
-            raise DataError(Problem("", message, hint, self.label)) from None
+            raise DataError(Problem("", message, hint, self.label, code="TR-D015")) from None
         except DAMAGED as error:
             raise DataError(unreadable(self.path, error)) from None
 
@@ -129,7 +129,9 @@ class CsvFile:
             try:
                 return read_head(rows.present(), self.form, rows.skipped, self.absent)
             except HeadError as error:
-                raise DataError(self._problem(error.line, error.message, error.hint)) from None
+                raise DataError(
+                    self._problem(error.line, error.message, error.hint, error.code)
+                ) from None
             except csv.Error as error:
                 raise DataError(self._misquoted(rows.done + 1, error)) from None
             except UnicodeDecodeError:
@@ -141,7 +143,7 @@ class CsvFile:
         with _Rows(self) as rows:
             lines = list(islice(rows.lines, _GUESSED))
             found = doubt_of(lines, wanted, self.form, rows.skipped) if lines else None
-            return None if found is None else self._problem(rows.skipped + 1, *found)
+            return found and self._problem(rows.skipped + 1, *found, "TR-D008")
 
     @cached_property
     def types(self) -> dict[str, Any]:
@@ -302,7 +304,8 @@ class CsvFile:
                 return
         head = self._head
         if head.fault is not None:
-            yield self._problem(head.fault.line, head.fault.message, head.fault.hint)
+            fault = head.fault
+            yield self._problem(fault.line, fault.message, fault.hint, fault.code)
             return
         places = [head.names.index(name) for name in names]
         expected = f"expected {len(head.names)} cells" + " as in the header" * head.header
@@ -316,37 +319,42 @@ class CsvFile:
                     if len(cells) == len(head.names):
                         yield start, [cells[place] for place in places]
                     else:
-                        yield self._problem(start, f"{expected}, found {len(cells)}")
+                        message = f"{expected}, found {len(cells)}"
+                        yield self._problem(start, message, None, "TR-D010")
             except csv.Error as error:
                 yield self._misquoted(rows.done + 1, error)
                 return
             except UnicodeDecodeError as error:
                 line = rows.done + len((error.object[: error.start] + b"?").splitlines())
                 message = f"the byte 0x{error.object[error.start]:02x} is not UTF-8"
-                yield self._problem(line, message, _encoding_of(error.object[error.start :]))
+                hint = _encoding_of(error.object[error.start :])
+                yield self._problem(line, message, hint, "TR-D006")
                 return
         if not count:
-            yield self._problem(head.line, "the file has a header and no rows")
+            yield self._problem(head.line, "the file has a header and no rows", None, "TR-D007")
 
-    def _problem(self, line: int, message: str, hint: str | None = None) -> Problem:
+    def _problem(self, line: int, message: str, hint: str | None, code: str) -> Problem:
         """A problem in a line of the file."""
-        return Problem("", message, hint, str(self.path), line)
+        return Problem("", message, hint, str(self.path), line, code=code)
 
     def _misquoted(self, line: int, error: csv.Error) -> Problem:
         """The problem of the row that begins at `line`, where Python's reader stopped."""
         if isinstance(error, _LongLineError):
             hint = "is this a table, with a line for each row?"
-            return self._problem(line, f"the line is longer than {BLOCKS[-1] // 2**20} MB", hint)
+            message = f"the line is longer than {BLOCKS[-1] // 2**20} MB"
+            return self._problem(line, message, hint, "TR-D011")
         if "end of data" in str(error):
-            return self._problem(line, "a quotation mark opens in this row and is never closed")
+            message = "a quotation mark opens in this row and is never closed"
+            return self._problem(line, message, None, "TR-D011")
         message = "a quoted cell in this row goes on after its closing quotation mark"
-        return self._problem(line, message, "write a quotation mark inside a quoted cell twice")
+        hint = "write a quotation mark inside a quoted cell twice"
+        return self._problem(line, message, hint, "TR-D011")
 
     @property
     def unknown(self) -> Problem:
         """The problem of a file in which no fault is found, though pyarrow refused it."""
         hint = f"is every row shorter than {BLOCKS[-1] // 2**20} MB?"
-        return Problem("", "this file cannot be read as CSV", hint, str(self.path))
+        return Problem("", "this file cannot be read as CSV", hint, str(self.path), code="TR-D004")
 
 
 def _whole(file: IO[bytes]) -> bytes:
@@ -425,16 +433,18 @@ def _has_nan(column: Any) -> bool:
 def _check_text(data: bytes, path: Path) -> None:
     """Raises `DataError` for bytes that are none, binary, of another kind, or not in UTF-8."""
 
-    def fail(message: str, hint: str | None, at: int | None = None) -> DataError:
+    def fail(
+        message: str, hint: str | None, at: int | None = None, code: str = "TR-D006"
+    ) -> DataError:
         line = None if at is None else len(data[: at + 1].splitlines())
-        return DataError(Problem("", message, hint, str(path), line))
+        return DataError(Problem("", message, hint, str(path), line, code=code))
 
     refuse(known_contents(data[:START], path.name, io.BytesIO(data)), path)
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise fail("this file is UTF-16", "write `encoding: utf-16` in the source")
     text = data.removeprefix(codecs.BOM_UTF8)
     if not text or text.isspace():
-        raise fail("the file is empty", None)
+        raise fail("the file is empty", None, code="TR-D007")
     if b"\0" in data:
         raise fail(*_of_nul(data), data.index(b"\0"))
     at = _not_utf8(data)

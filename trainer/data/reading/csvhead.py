@@ -21,11 +21,13 @@ DELIMITERS: Final = (",", ";", "\t", "|", ":")
 
 
 class HeadError(Exception):
-    """The first lines are not as the source says: where, what is wrong, and what to do."""
+    """The first lines are not as the source says: where, what is wrong, what to do, the code."""
 
-    def __init__(self, line: int, message: str, hint: str | None = None) -> None:
+    def __init__(
+        self, line: int, message: str, hint: str | None = None, code: str = "TR-D008"
+    ) -> None:
         super().__init__(message)
-        self.line, self.message, self.hint = line, message, hint
+        self.line, self.message, self.hint, self.code = line, message, hint, code
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def _without_header(
         names = [name for name in names if name not in absent]
     if len(first) != len(names):
         message = f"expected {len(names)} cells, one for each of the names, found {len(first)}"
-        raise HeadError(line, message, _doubt_of_cells(first, form))
+        raise HeadError(line, message, _doubt_of_cells(first, form), "TR-D010")
     cleaned = [clean_name(cell) for cell in first]
     if cleaned == names or (form.names and set(cleaned) <= {*form.names}):  # it has one after all
         return Head(tuple(cleaned), tuple(first), line, end, True)
@@ -105,11 +107,12 @@ def _longer(first: list[str], second: list[str], line: int, form: CsvSource) -> 
     count = f"the header has {len(first)} cells, the first row {len(second)}"
     if not second[-1].strip():
         hint = "let the header end in one too, and choose columns with `data.features`"
-        return HeadError(line, f"{count}: rows end in a delimiter, the header does not", hint)
+        message = f"{count}: rows end in a delimiter, the header does not"
+        return HeadError(line, message, hint, "TR-D010")
     hint = "write one, as `row,…`, and choose columns with `data.features`"
     if form.separator == ",":
         hint = f"{hint}; or is a decimal comma among the cells?"
-    return HeadError(line, f"{count}: has the first column no name?", hint)
+    return HeadError(line, f"{count}: has the first column no name?", hint, "TR-D010")
 
 
 def _check_different(
@@ -122,12 +125,12 @@ def _check_different(
     if repeated:
         times = list(raw).count(repeated[0])
         message = f"the column {show(repeated[0])} stands {times} times in the header"
-        raise HeadError(line, message, "give each column its own name")
+        raise HeadError(line, message, "give each column its own name", "TR-D009")
     alike = collisions(raw)
     if alike:
         both = " and ".join(map(show_visible, alike[0]))
         message = f"the names {both} differ in nothing that can be seen"
-        raise HeadError(line, message, "give each column its own name")
+        raise HeadError(line, message, "give each column its own name", "TR-D009")
 
 
 # Doubts ------------------------------------------------------------------------------------------

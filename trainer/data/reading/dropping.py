@@ -106,7 +106,7 @@ class KeptRows(Wrapped):
         if row >= self._first and not kept:
             message = "every row is left out: each has an empty cell where it must have a value"
             hint = "name fewer columns in `data.drop_rows`"
-            yield Problem("", message, hint, self.label)
+            yield Problem("", message, hint, self.label, code="TR-D007")
 
     @property
     def _first(self) -> int:

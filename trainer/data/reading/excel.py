@@ -68,7 +68,7 @@ class ExcelFile(BinaryFile):
             where = f"sheet {show(title)}, row {self.form.skip_lines + 1}"
             hint = f"write `skip_lines: {header - 1}` in the source" if header else None
             message = "expected the names of the columns, found an empty row"
-            raise DataError(Problem(where, message, hint, self.label))
+            raise DataError(Problem(where, message, hint, self.label, code="TR-D008"))
         first = grid.pop(header)
         used = sorted({i for row in (first, *grid.values()) for i, cell in enumerate(row)
                        if cell is not None})  # fmt: skip
@@ -76,7 +76,7 @@ class ExcelFile(BinaryFile):
         for place, name in zip(used, names, strict=True):
             if isinstance(name, Fault):
                 where = f"sheet {show(title)}, cell {letters_of(place)}{header}"
-                raise DataError(Problem(where, name.message, name.hint, self.label))
+                raise DataError(Problem(where, name.message, name.hint, self.label, code="TR-D008"))
         raw = tuple("" if name is None else _text(name) for name in names)
         self.check_names([name for name in raw if name])
         return _Sheet(title, raw, tuple(used), grid, notes)
@@ -89,7 +89,7 @@ class ExcelFile(BinaryFile):
                 where = f"sheet {show(self._sheet.title)}"
                 hint = f"write `skip_lines: {number - 1}` in the source"
                 message = f"the names stand in row {number}"
-                return Problem(where, message, hint, self.label)
+                return Problem(where, message, hint, self.label, code="TR-D008")
         return None
 
     def _chosen(self, book: Any) -> tuple[Any, tuple[str, ...]]:
@@ -97,7 +97,11 @@ class ExcelFile(BinaryFile):
         sheets, asked = book.worksheets, self.form.sheet
         titles = [sheet.title for sheet in sheets]
         if not sheets:
-            raise DataError(Problem("", "the workbook has no sheet with cells", None, self.label))
+            raise DataError(
+                Problem(
+                    "", "the workbook has no sheet with cells", None, self.label, code="TR-D013"
+                )
+            )
         if asked is None:
             note = f"of {len(sheets)} sheets the first is read, {show(titles[0])}"
             return sheets[0], (note,) * (len(sheets) > 1)
@@ -112,7 +116,9 @@ class ExcelFile(BinaryFile):
             what = f"number {asked}: there are {len(sheets)}"
             hint = f'write `sheet: "{asked}"` for its name' if str(asked) in titles else None
         hint = hint or near(str(asked), titles) or f"the sheets are {listing(titles, 12)}"
-        raise DataError(Problem("", f"the workbook has no sheet {what}", hint, self.label))
+        raise DataError(
+            Problem("", f"the workbook has no sheet {what}", hint, self.label, code="TR-D013")
+        )
 
     @property
     def notes(self) -> tuple[str, ...]:  # type: ignore[override]  # it is read only when asked
@@ -169,7 +175,7 @@ class ExcelFile(BinaryFile):
         for number, cells in zip(self._sheet.rows, rows, strict=True):
             yield number, [*map(plain, cells)]
         if not self._sheet.rows:
-            yield Problem("", "the file has no rows", None, self.label)
+            yield Problem("", "the file has no rows", None, self.label, code="TR-D007")
 
     def _check(self, names: Sequence[str]) -> None:
         """Raises `DataError` for cells at fault, those of a column that are alike once."""
@@ -184,7 +190,9 @@ class ExcelFile(BinaryFile):
                 row, fault = next(each for each in faults if each[1].message == message)
                 more = f", as in {count - 1} more of the column" if count > 1 else ""
                 where = f"{self.cell(row, name)}, column {show(name)}"
-                problems.append(Problem(where, message + more, fault.hint, self.label))
+                problems.append(
+                    Problem(where, message + more, fault.hint, self.label, code="TR-D014")
+                )
         if problems:
             raise DataError(problems)
 

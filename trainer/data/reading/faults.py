@@ -48,6 +48,7 @@ class _Mistake:
     place: Place
     error: CellError
     sort: Sort
+    code: str | None
     count: int = 0
     lines: list[int] = field(default_factory=list)
     texts: dict[str, int] = field(default_factory=dict)
@@ -91,7 +92,8 @@ class _Search:
                 error = CellError(record.message, record.hint)
                 expected = record.message.rpartition(", found ")[0] or record.message
                 key = (number, expected, record.path)
-                self._add(key, (number, record.line or 0, -1), file, error, "other", record)
+                place = (number, record.line or 0, -1)
+                self._add(key, place, file, error, "other", record, record.code)
                 continue
             line, cells = record
             for i, (want, cell) in enumerate(zip(self.wanted, cells, strict=True)):
@@ -109,9 +111,10 @@ class _Search:
             first.count += 1
 
     def _add(
-        self, key: Any, place: Place, file: TableFile, error: CellError, sort: Sort, cell: Any
-    ) -> None:
-        mistake = self.mistakes.setdefault(key, _Mistake(file, place, error, sort))
+        self, key: Any, place: Place, file: TableFile, error: CellError, sort: Sort, cell: Any,
+        code: str | None = "TR-D018",
+    ) -> None:  # fmt: skip
+        mistake = self.mistakes.setdefault(key, _Mistake(file, place, error, sort, code))
         mistake.add(place, cell)
 
     def told(self) -> Iterator[tuple[Place, Problem]]:
@@ -124,14 +127,16 @@ class _Search:
             if place[2] < 0:
                 line = place[1] or None
                 message = mistake.more(error.message)
-                yield place, Problem("", message, error.hint, mistake.file.label, line)
+                label, code = mistake.file.label, mistake.code
+                yield place, Problem("", message, error.hint, label, line, code=code)
                 continue
             want, column = self.wanted[place[2]], self.columns[place[2]]
             message, hint = told(
                 mistake.sort, error, mistake.texts, want, column, mistake.file, markers
             )
             message = mistake.more(message)
-            yield place, place_of(mistake.file, place[1], want.name, message, hint)
+            found = place_of(mistake.file, place[1], want.name, message, hint, code=mistake.code)
+            yield place, found
 
 
 def find_faults(
@@ -166,7 +171,9 @@ def find_faults(
     ]
     if len(faults) > MAX_FAULTS:
         rest = len(faults) - MAX_FAULTS
-        faults[MAX_FAULTS:] = [Problem("", f"and {rest} more mistakes, in other columns")]
+        faults[MAX_FAULTS:] = [
+            Problem("", f"and {rest} more mistakes, in other columns", code="TR-S027")
+        ]
     return faults
 
 
@@ -176,16 +183,18 @@ def _missing_problem(want: Wanted, missing: _Missing) -> Problem:
     if missing.count > 1:
         found = f"{missing.count} empty cells, of which this is the first"
     message = f"expected {want.expected}, found {found}"
-    return place_of(missing.file, missing.place[1], want.name, message, want.empty)
+    file, place = missing.file, missing.place[1]
+    return place_of(file, place, want.name, message, want.empty, code="TR-D019")
 
 
 def place_of(
-    file: TableFile, place: int, name: str, message: str, hint: str | None = None
-) -> Problem:
+    file: TableFile, place: int, name: str, message: str, hint: str | None = None, *,
+    code: str | None,
+) -> Problem:  # fmt: skip
     """A problem with a cell: by the line of a text file, by the number of the row in others."""
     where = f"column {show(name)}"
     if file.counts == "line":
-        return Problem(where, message, hint, file.label, place)
+        return Problem(where, message, hint, file.label, place, code=code)
     if cell := file.cell(place, name):
-        return Problem(f"{cell}, {where}", message, hint, file.label)
-    return Problem(where, f"row {place}: {message}", hint, file.label)
+        return Problem(f"{cell}, {where}", message, hint, file.label, code=code)
+    return Problem(where, f"row {place}: {message}", hint, file.label, code=code)

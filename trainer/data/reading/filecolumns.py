@@ -140,7 +140,7 @@ class FileColumns:
             files, self.wanted, self.columns, self._missing(files[0]), strict=self.strict, rows=rows
         )
         if not faults and isinstance(error, CellError):
-            return [Problem("", error.message, error.hint, files[0].label)]
+            return [Problem("", error.message, error.hint, files[0].label, code="TR-D018")]
         return faults or [files[0].unknown]
 
     def _told_beside(self, problems: Mapping[int, Problem]) -> list[Problem]:

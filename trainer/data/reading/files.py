@@ -64,7 +64,9 @@ def find_files(patterns: Sequence[str], folder: Path, place: Place, kind: str) -
         for file in _Pattern(pattern, folder, at, kind).files():
             if file.path in found:
                 hint = "its rows would count twice"
-                raise MisfitError(DataError, Misfit(at, f"'{file.path}' is named twice", hint))
+                raise MisfitError(
+                    DataError, Misfit(at, f"'{file.path}' is named twice", hint, code="TR-D017")
+                )
             found[file.path] = file
     return list(found.values())
 
@@ -110,7 +112,7 @@ class _Pattern:
             if error.what != "a directory":
                 hint = "write what comes out of it to a file" if "pipe" in error.what else None
                 message = f"'{path}' is {error.what}, which is not read"
-                raise self._fail(message, hint) from None
+                raise self._fail(message, hint, "TR-D002") from None
             yield from self._within(path, base)
         except FileNotFoundError:
             remark = remark_on(self.text, self._option)
@@ -118,7 +120,8 @@ class _Pattern:
                 *(remark or (f"there is no file '{path}'", _near_file(path)))
             ) from None
         except (OSError, ValueError) as error:
-            raise self._fail(f"'{path}' cannot be read: {reason(error)}") from None
+            message = f"'{path}' cannot be read: {reason(error)}"
+            raise self._fail(message, code="TR-D002") from None
 
     def _within(self, folder: Path, base: Path) -> Iterator[FoundFile]:
         """The files of the kind in a folder and in those below it."""
@@ -137,8 +140,8 @@ class _Pattern:
         names = [name for name in self.place if isinstance(name, str)]
         return f"--set {'.'.join(names)}"
 
-    def _fail(self, message: str, hint: str | None = None) -> MisfitError:
-        return MisfitError(DataError, Misfit(self.place, message, hint))
+    def _fail(self, message: str, hint: str | None = None, code: str = "TR-D001") -> MisfitError:
+        return MisfitError(DataError, Misfit(self.place, message, hint, code=code))
 
 
 def _is_there(path: Path) -> bool:
@@ -182,15 +185,19 @@ def check_named(path: Path) -> None:
     for `-`, which names none.
     """
     if str(path) == "-":
-        raise UsageError("'-': standard input is not read; write the rows to a file and name it")
+        raise UsageError(
+            "'-': standard input is not read; write the rows to a file and name it", code="TR-U007"
+        )
     try:
         check_regular(path)
     except NotAFileError as error:
-        raise DataError(Problem("", f"this is {error.what}, not a file", None, str(path))) from None
+        raise DataError(
+            Problem("", f"this is {error.what}, not a file", None, str(path), code="TR-D002")
+        ) from None
     except FileNotFoundError:
         remark = remark_on(str(path), "--data")
         message, hint = remark or ("the file is not there", _near_name(path))
-        raise DataError(Problem("", message, hint, str(path))) from None
+        raise DataError(Problem("", message, hint, str(path), code="TR-D001")) from None
     except (OSError, ValueError) as error:
         raise DataError(unreadable(path, error)) from None
 
@@ -221,7 +228,9 @@ def suffix_of(path: Path) -> str:
 def refuse(contents: Contents | None, path: Path) -> None:
     """Raises `DataError` for contents that are no plain text."""
     if contents is not None:
-        raise DataError(Problem("", f"this is {contents.what}", contents.hint, str(path)))
+        raise DataError(
+            Problem("", f"this is {contents.what}", contents.hint, str(path), code="TR-D003")
+        )
 
 
 def unreadable(path: Path, error: Exception, kind: str | None = None) -> Problem:
@@ -236,12 +245,16 @@ def unreadable(path: Path, error: Exception, kind: str | None = None) -> Problem
         with suppress(OSError, ValueError):
             contents = contents_of(path)
             if contents is not None and not {kind, "whole"} & {*contents.what.split()}:
-                return Problem("", f"this is {contents.what}", contents.hint, str(path))
+                message = f"this is {contents.what}"
+                return Problem("", message, contents.hint, str(path), code="TR-D003")
             if looks_like_text(path):
-                return Problem("", "this is text", "write `source: {csv: …}`", str(path))
+                hint = "write `source: {csv: …}`"
+                return Problem("", "this is text", hint, str(path), code="TR-D003")
     if is_packed(path):
         hint = "is it whole, and compressed as its name says?"
-    return Problem("", f"this file cannot be read{what}: {reason(error)}", hint, str(path))
+    message = f"this file cannot be read{what}: {reason(error)}"
+    refused = isinstance(error, OSError) and error.errno is not None
+    return Problem("", message, hint, str(path), code="TR-D002" if refused else "TR-D004")
 
 
 def reason(error: Exception) -> str:

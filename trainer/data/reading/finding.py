@@ -95,7 +95,9 @@ def check_types(file: TableFile, names: Iterable[str]) -> None:
     if wrong:
         message = f"expected numbers or texts, found the type {file.types[wrong[0]]}"
         hint = "leave the column out"
-        raise DataError(Problem(f"column {show(wrong[0])}", message, hint, file.label))
+        raise DataError(
+            Problem(f"column {show(wrong[0])}", message, hint, file.label, code="TR-D039")
+        )
 
 
 def _kind_of_types(files: Sequence[TableFile], name: str) -> Kind | None:
@@ -179,7 +181,7 @@ def _identifiers(
         "look like identifiers, not categories"
     )
     hint = f"leave the column out, or write {declaration(want.name, 'type: categorical')}"
-    return Problem(f"column {show(want.name)}", message, hint, file.label)
+    return Problem(f"column {show(want.name)}", message, hint, file.label, code="TR-D022")
 
 
 def _ambiguous(want: Wanted, seen: Seen, file: TableFile) -> Problem:
@@ -194,7 +196,7 @@ def _ambiguous(want: Wanted, seen: Seen, file: TableFile) -> Problem:
         date = [*every, *seen.samples.values()][0]
         message = f"dates such as {show(date)} may be {either(forms)}"
         hint = f"write {declaration(want.name, f'format: {forms[0]}')}, or whichever it is"
-    return Problem(f"column {show(want.name)}", message, hint, file.label)
+    return Problem(f"column {show(want.name)}", message, hint, file.label, code="TR-D021")
 
 
 def _notes(want: Wanted, seen: Seen) -> list[str]:

@@ -29,7 +29,9 @@ def _check_targets(y: Sequence[Any], goal: Goal) -> None:
         for i in at:
             value = value[i]
         message = f"expected {expected}, found {describe(value)}"
-        return MisfitError(SpecError, Misfit(("data", "source", "inline", "y", *at), message, hint))
+        return MisfitError(
+            SpecError, Misfit(("data", "source", "inline", "y", *at), message, hint, code="TR-D027")
+        )
 
     if goal == "labels":
         if isinstance(y[0], str):

@@ -63,7 +63,7 @@ class JsonLinesFile(BinaryFile):
                 raise DataError(row)
             names.update(dict.fromkeys(row[1]))
         if not names:
-            raise DataError(Problem("", "the file has no rows", None, self.label))
+            raise DataError(Problem("", "the file has no rows", None, self.label, code="TR-D007"))
         self.check_names(list(names))
         return tuple(names)
 
@@ -115,9 +115,9 @@ class JsonLinesFile(BinaryFile):
                 yield line, cells
             except _LineError as error:
                 where = f"column {show(names[len(cells)])}"
-                yield Problem(where, error.message, error.hint, self.label, line)
+                yield Problem(where, error.message, error.hint, self.label, line, code="TR-D012")
         if not count:
-            yield Problem("", "the file has no rows", None, self.label)
+            yield Problem("", "the file has no rows", None, self.label, code="TR-D007")
 
     def _rows(self) -> Iterator[tuple[int, Row] | Problem]:
         """Each object with its line. Raises `DataError` for what cannot be read at all."""
@@ -131,10 +131,12 @@ class JsonLinesFile(BinaryFile):
                     if not text.isspace():
                         yield line, _object(text)
         except _LineError as error:
-            yield Problem("", error.message, error.hint, self.label, line)
+            yield Problem("", error.message, error.hint, self.label, line, code="TR-D012")
         except UnicodeDecodeError as error:
             message = f"the byte 0x{error.object[error.start]:02x} is not UTF-8"
-            yield Problem("", message, "save the file in UTF-8", self.label, line + 1)
+            yield Problem(
+                "", message, "save the file in UTF-8", self.label, line + 1, code="TR-D006"
+            )
         except DAMAGED as error:
             raise DataError(unreadable(self.path, error)) from None
 

@@ -70,7 +70,7 @@ def read_npz(path: Path) -> ArraysFile:
             if twice:
                 message = f"the array {show(twice[0])} stands {file.files.count(twice[0])} times"
                 hint = "save each array once, under its own name"
-                raise DataError(Problem("", message, hint, str(path)))
+                raise DataError(Problem("", message, hint, str(path), code="TR-D016"))
             arrays = {name: file[name] for name in file.files}
         if not all(isinstance(array, np.ndarray) for array in arrays.values()):
             raise ValueError("it holds other files than arrays")
@@ -106,7 +106,7 @@ def _numpy(path: Path) -> Iterator[None]:
         if "allow_pickle" in str(error) or "pickled" in str(error):
             message = "this file holds Python objects, or is no file of NumPy arrays"
             hint = "save arrays of numbers or texts, not of objects"
-            raise DataError(Problem("", message, hint, str(path))) from None
+            raise DataError(Problem("", message, hint, str(path), code="TR-D016")) from None
         raise DataError(problem) from None
 
 
@@ -129,7 +129,7 @@ def _numbered(name: str, array: Array) -> dict[str, Array]:
 def _checked(path: Path, arrays: Mapping[str, Array], y: tuple[str, ...] = ()) -> ArraysFile:
     """Columns of one length, whose types a table can have."""
     if not arrays:
-        raise DataError(Problem("", "the file holds no arrays", None, str(path)))
+        raise DataError(Problem("", "the file holds no arrays", None, str(path), code="TR-D016"))
     plain: dict[str, Array] = {}
     length = max(array.shape[0] if array.ndim else 0 for array in arrays.values())
     for name, array in arrays.items():
@@ -138,15 +138,17 @@ def _checked(path: Path, arrays: Mapping[str, Array], y: tuple[str, ...] = ()) -
             shape = " × ".join(map(str, array.shape)) or "a single value"
             message = f"expected {length} values, one a row, found {shape}"
             hint = "an array is a column; or name two `x` and `y`"
-            raise DataError(Problem(place, message, hint, str(path)))
+            raise DataError(Problem(place, message, hint, str(path), code="TR-D016"))
         if array.dtype.kind not in "biufUSM":
             message = f"expected numbers or texts, found the type {array.dtype}"
-            raise DataError(Problem(place, message, None, str(path)))
+            raise DataError(Problem(place, message, None, str(path), code="TR-D016"))
         try:
             plain[name] = _native(array)
         except _CellError as error:
             message = f"row {error.row}: {error.message}"
-            raise DataError(Problem(place, message, error.hint, str(path))) from None
+            raise DataError(
+                Problem(place, message, error.hint, str(path), code="TR-D016")
+            ) from None
     _check_names(path, plain)
     return ArraysFile(path, {clean_name(name): array for name, array in plain.items()}, y)
 
@@ -156,7 +158,9 @@ def _check_names(path: Path, arrays: Mapping[str, Array]) -> None:
     for alike in collisions(arrays):
         both = " and ".join(map(show_visible, alike))
         message = f"the names {both} differ in nothing that can be seen"
-        raise DataError(Problem("", message, "give each array its own name", str(path)))
+        raise DataError(
+            Problem("", message, "give each array its own name", str(path), code="TR-D016")
+        )
 
 
 class _CellError(Exception):

@@ -47,7 +47,7 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
         if start and not start.startswith((MAGIC[suffix], *_MORE.get(suffix, ()))):
             message = f"its name ends in {path.suffix}, but it is not compressed so"
             hint = f"call it by what it is, as {path.stem}"
-            raise DataError(Problem("", message, hint, str(path)))
+            raise DataError(Problem("", message, hint, str(path), code="TR-D005"))
         yield cast("IO[bytes]", stack.enter_context(_decompressed(file, suffix, path)))
 
 
@@ -71,7 +71,9 @@ def _unpacker(file: IO[bytes], suffix: str, path: Path) -> IO[bytes]:
     if len(names) != 1:
         what = f"{len(names)} files, such as '{names[0][:60]}'" if names else "no file"
         hint = "unpack it, and name the file that is meant"
-        raise DataError(Problem("", f"this zip archive holds {what}", hint, str(path)))
+        raise DataError(
+            Problem("", f"this zip archive holds {what}", hint, str(path), code="TR-D005")
+        )
     with _told():
         return archive.open(names[0])
 

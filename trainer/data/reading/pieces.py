@@ -98,7 +98,9 @@ class TableOnDisk:
         for file, stamp in zip(self.cells.files, self.stamps, strict=True):
             if _stamp(file) != stamp:
                 message = "this file changed while it was read"
-                raise DataError(Problem("", message, "train when it is whole", file.label))
+                raise DataError(
+                    Problem("", message, "train when it is whole", file.label, code="TR-D036")
+                )
 
     def pieces(self) -> Iterator[tuple[int, Table]]:
         """All rows, as tables of the same number of rows each (the last may have fewer), with the

@@ -100,7 +100,7 @@ def read_rows(
     told(dropping.told())
     if first == 0:
         what = "no row that has all it must have" if dropping.told() else "no rows"
-        raise DataError(Problem("", f"the file has {what}", None, str(path)))
+        raise DataError(Problem("", f"the file has {what}", None, str(path), code="TR-D007"))
 
 
 def spellings_of(columns: Sequence[Column], source: object) -> tuple[str, ...]:
@@ -154,7 +154,7 @@ def _check_weights(path: Path, name: str, rows: Rows) -> None:
         row = int(np.argmax(weight < 0))
         found = f"expected a weight of at least 0, found {weight[row, 0]:g}"
         message = f"row {rows.numbers[row]}: {found}"
-        raise DataError(Problem(f"column {show(name)}", message, None, str(path)))
+        raise DataError(Problem(f"column {show(name)}", message, None, str(path), code="TR-D033"))
 
 
 def _checked(path: Path, file: TableFile, targets: Sequence[Column], values: Array) -> Array:
@@ -179,7 +179,7 @@ def _check_columns(path: Path, file: TableFile, wanted: Sequence[str]) -> None:
     for name in missing:
         hint = like(name, file.names) or f"the columns are {listing(file.names, 12)}"
         message = f"the model needs the column {show(name)}, which is missing"
-        problems.append(Problem("", message, hint, str(path)))
+        problems.append(Problem("", message, hint, str(path), code="TR-D037"))
     if problems:
         raise DataError(problems)
 
@@ -193,4 +193,4 @@ def _unknown_class(path: Path, file: TableFile, target: Column) -> Problem:
     )
     hint = near(text, target.categories) or f"the classes are {listing(target.categories, 12)}"
     message = f"row {row}: expected a class that the model knows, found {show(text)}"
-    return Problem(f"column {show(target.name)}", message, hint, str(path))
+    return Problem(f"column {show(target.name)}", message, hint, str(path), code="TR-D028")

@@ -93,7 +93,7 @@ def _open(source: FileSource, folder: Path, loaded: bool) -> list[TableFile]:
     targets = find_files(as_tuple(source.y), folder, (*place, "y"), kind)
     if len(targets) != len(found):
         message = f"expected as many files as of features, {len(found)}, found {len(targets)}"
-        raise MisfitError(DataError, Misfit((*place, "y"), message))
+        raise MisfitError(DataError, Misfit((*place, "y"), message, code="TR-D016"))
     return [read_npy(x.path, y.path) for x, y in zip(found, targets, strict=True)]
 
 
@@ -153,7 +153,7 @@ def _check_names(file: TableFile, data: DataSpec) -> None:
         message = f"column {place} has no name"
         hint = "name it, or choose columns with `data.features`"
         line = 1 if file.counts == "line" else None
-        raise DataError(Problem("", message, hint, file.label, line))
+        raise DataError(Problem("", message, hint, file.label, line, code="TR-D008"))
 
 
 def _named(data: DataSpec) -> set[str]:
@@ -175,11 +175,13 @@ def _check_same(file: TableFile, first: TableFile, roles: Roles, data: DataSpec)
     for name in dict.fromkeys(needed):
         if name not in theirs:
             message = f"the column {show(name)} is missing, which {first.label} has"
-            problems.append(Problem("", message, like(name, file.names), file.label))
+            problems.append(
+                Problem("", message, like(name, file.names), file.label, code="TR-D024")
+            )
     for name in () if data.lists_features else file.names:
         if name not in ours and name not in file.index:
             message = f"the column {show(name)} is not in {first.label}"
             hint = like(name, first.names) or "choose columns with `data.features`"
-            problems.append(Problem("", message, hint, file.label))
+            problems.append(Problem("", message, hint, file.label, code="TR-D024"))
     if problems:
         raise DataError(problems)

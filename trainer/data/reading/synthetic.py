@@ -88,5 +88,7 @@ def draw_synthetic(source: SyntheticSource, seed: int) -> Points:
             noisy[block] += source.noise * normal(rng, noisy[block].shape)
         if not np.isfinite(noisy[block]).all():
             message = f"noise of {source.noise:g} gives numbers too large for float64"
-            raise MisfitError(SpecError, Misfit(("data", "source", "noise"), message))
+            raise MisfitError(
+                SpecError, Misfit(("data", "source", "noise"), message, code="TR-D020")
+            )
     return x, y

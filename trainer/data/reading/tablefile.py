@@ -162,7 +162,7 @@ class BinaryFile(ABC):
     @property
     def unknown(self) -> Problem:
         """What is said where no fault is found."""
-        return Problem("", "this file cannot be read", None, self.label)
+        return Problem("", "this file cannot be read", None, self.label, code="TR-D004")
 
     @abstractmethod
     def batches(self, columns: Sequence[Column]) -> Iterator[Any]:
@@ -190,7 +190,7 @@ class BinaryFile(ABC):
             yield from ((first + i, list(row)) for i, row in enumerate(zip(*cells, strict=True)))
             first += batch.num_rows
         if not first:
-            yield Problem("", "the file has no rows", None, self.label)
+            yield Problem("", "the file has no rows", None, self.label, code="TR-D007")
 
     def check_names(self, names: Sequence[str]) -> None:
         """Raises `DataError` where a name stands twice, or two cannot be told from each other."""
@@ -203,7 +203,9 @@ class BinaryFile(ABC):
             message = f"the names {both} differ in nothing that can be seen"
         else:
             return
-        raise DataError(Problem("", message, "give each column its own name", self.label))
+        raise DataError(
+            Problem("", message, "give each column its own name", self.label, code="TR-D009")
+        )
 
 
 def show_visible(name: str) -> str:

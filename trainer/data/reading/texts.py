@@ -92,7 +92,7 @@ def _recoded(file: IO[bytes], encoding: str, path: Path) -> Pieces:
             byte = getattr(error, "object", b"?")[start : start + 1].hex()
             message = f"the byte 0x{byte} means nothing in {encoding}"
             hint = "write how the file is encoded, as in `encoding: cp1252`"
-            raise DataError(Problem("", message, hint, str(path), line)) from None
+            raise DataError(Problem("", message, hint, str(path), line, code="TR-D006")) from None
         data = text.encode("utf-8", "surrogatepass")
         lines += len(_ENDS.findall(data))
         yield data

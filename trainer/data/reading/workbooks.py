@@ -46,7 +46,8 @@ def opened_workbook(path: Path) -> Iterator[Any]:
         import openpyxl
     except ImportError as error:
         message = f"Excel workbooks need a package that is not installed ({error})"
-        raise DataError(Problem("", message, install("excel"), str(path))) from None
+        hint = install("excel")
+        raise DataError(Problem("", message, hint, str(path), code="TR-E004")) from None
     try:
         with warnings.catch_warnings(), open_regular(path) as file:
             warnings.simplefilter("ignore")  # of parts that hold no cells
@@ -64,7 +65,7 @@ def _check_size(file: Any, path: Path) -> None:
     do; no part of it is ever longer than it says here.
     """
     if not file.read(1):
-        raise DataError(Problem("", "the file is empty", None, str(path)))
+        raise DataError(Problem("", "the file is empty", None, str(path), code="TR-D007"))
     with zipfile.ZipFile(file) as archive:
         size = sum(part.file_size for part in archive.infolist())
     if size > machine_memory() // 4:
@@ -74,7 +75,7 @@ def _check_size(file: Any, path: Path) -> None:
 
 def _too_large(path: Path, why: str) -> DataError:
     message = f"not enough memory to hold this workbook: {why}"
-    return DataError(Problem("", message, "save the sheet as CSV", str(path)))
+    return DataError(Problem("", message, "save the sheet as CSV", str(path), code="TR-D015"))
 
 
 def read_cells(sheet: Any, skipped: int, path: Path) -> Grid:
