@@ -194,7 +194,7 @@ def open_rows(
     `missing` are the cells of text files that stand for nothing, and `absent` are columns that one
     without a header may lack.
     """
-    kind = _kind_of(path, source)
+    kind = kind_of(path, source)
     if kind == "excel":
         sheet = source if isinstance(source, ExcelSource) else ExcelSource(excel=path.name)
         return ExcelFile(path, sheet, only=True)
@@ -214,7 +214,7 @@ _PLAIN_KINDS: Final[Mapping[str, Callable[[Path], TableFile]]] = {
 """The kinds of files of which a source says no more than where they are."""
 
 
-def _kind_of(path: Path, source: object) -> str:
+def kind_of(path: Path, source: object = None) -> str:
     """The key of the source that reads a file, by its name: that of the model's own source, if its
     files are called so, or that of its suffix. Where the name tells nothing, what the file holds
     does; all others are CSV.

@@ -1,0 +1,171 @@
+"""From a table to a plan, and from a plan to a spec that trains."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, cast
+
+from pydantic import TypeAdapter
+
+from trainer.data import Table, listing, load_dataset, load_table
+from trainer.data.columns.table import show
+from trainer.data.reading.formats import open_source
+from trainer.data.reading.tablefile import TableFile
+from trainer.drafting.cells import ROWS, Judged, Looked, ambiguous, judge, look, shared
+from trainer.drafting.deciding import decide
+from trainer.drafting.plan import Plan
+from trainer.drafting.source import Source, source_of
+from trainer.drafting.task import Loss, Task, task_of
+from trainer.drafting.writing import to_text
+from trainer.errors import DataError, SpecError, UsageError
+from trainer.machine import machine_memory
+from trainer.spec import Spec, read_spec
+from trainer.spec.messages import near
+from trainer.spec.sources import MISSING_VALUES, FileSource, SourceSpec
+from trainer.survey import Survey, survey_table
+
+_COLUMN: Final = re.compile(r"column (['\"].*['\"])")
+_STREAMED: Final = 8
+"""A file that takes more than this part of the memory stays on disk."""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A spec for a table: its text, the same read, and what was found on the way."""
+
+    text: str
+    spec: Spec
+    plan: Plan
+    survey: Survey
+
+
+def draft(data: Path, target: str, folder: Path | None = None, loss: Loss | None = None) -> Draft:
+    """A spec for the table in a file, to lie in `folder`, by default in the working folder.
+
+    The columns are those of the whole file, but texts are looked at in its first rows; tables that
+    are large for this machine's memory are drafted by their first rows alone. The spec is read, and
+    the data with it, before it is handed out. Raises `DataError` for a file that cannot be read,
+    and `UsageError` for a target that it does not have, or that cannot be predicted.
+    """
+    folder = folder or Path()
+    source = source_of(data, folder)
+    file = _opened(source, data)
+    where = str(folder / f"{data.stem}.yaml")
+    if target not in file.names:
+        known = near(target, file.names) or f"the columns are {listing(list(file.names), 20)}"
+        message = f"{data} has no column '{target}'"
+        raise UsageError(f"{message}\n  hint: {known}", code="TR-U012")
+    looked = _looked(file, source, target, where)
+    task = task_of(looked[target], loss)
+    plan = _plan(data, source, target, looked, task)
+    if data.stat().st_size > machine_memory() / _STREAMED:
+        plan.data["stream"] = True
+        plan.why["data.stream"] = "the table is large for the memory of this machine"
+    if "" in file.names:
+        plan.listed = tuple(looked)
+    table = _read(plan, looked, where)
+    survey = survey_table(table, {})
+    decide(plan, table, survey)
+    spec = read_spec(to_text(plan), where)
+    if not spec.data.stream:
+        load_dataset(spec)
+    return Draft(to_text(plan), spec, plan, survey)
+
+
+def _opened(source: Source, path: Path) -> TableFile:
+    form = TypeAdapter[object](SourceSpec).validate_python(source.keys)
+    return open_source(cast("FileSource", form), path)
+
+
+def _looked(file: TableFile, source: Source, target: str, where: str) -> dict[str, Looked]:
+    """What the columns look like. What cannot be read is told as it is in training."""
+    try:
+        return look(file, target)
+    except (ValueError, csv.Error, OSError):
+        plan = Plan("draft", "", source, target, "squared", "")
+        _load(plan, where)
+        raise
+
+
+def _plan(
+    data: Path, source: Source, target: str, looked: Mapping[str, Looked], task: Task
+) -> Plan:
+    """What the cells of each column decide."""
+    judged = {name: judge(each) for name, each in looked.items() if name != target}
+    judged[target] = task.judged
+    head = f"Written by `train init {data.name} --target {target}`: a start, to be changed."
+    plan = Plan(_name(data), head, source, target, task.loss, task.why)
+    for name in ambiguous(judged, looked):
+        if name != target:
+            marks = listing(list(map(show, judged[name].nothing)), 3)
+            judged[name] = Judged(out=f"has {marks} among its numbers, which another column means")
+    _say_nothing(plan, judged)
+    alike = shared(judged, looked)
+    source.keys |= alike
+    for name, each in judged.items():
+        says = {key: what for key, what in each.says.items() if alike.get(key) != what}
+        if each.out:
+            plan.leave_out(name, each.out)
+        elif says:
+            plan.say(name, each.why, **says)
+    if looked[target].missing or task.judged.nothing:
+        plan.data["drop_rows"] = {"missing": "target"}
+        plan.why["data.drop_rows"] = f"rows without '{target}' cannot train"
+    return plan
+
+
+def _say_nothing(plan: Plan, judged: Mapping[str, Judged]) -> None:
+    """What stands for nothing in the whole file, beside what always does."""
+    found: dict[str, str] = {}
+    for name, each in judged.items():
+        for text in each.nothing if not each.out else ():
+            found.setdefault(text.strip(), name)
+    new = [text for text in found if text not in MISSING_VALUES]
+    if not new or "csv" not in plan.source.keys:
+        return
+    plan.source.keys["missing_values"] = [*MISSING_VALUES, *new]
+    marks = [f"{show(text)} in {show(found[text])}" for text in new[:4]]
+    plan.source.why["missing_values"] = f"for nothing stand also {listing(marks, 3)}"
+
+
+def _name(data: Path) -> str:
+    """The name of the table as that of a spec."""
+    plain = re.sub(r"[^\w.-]+", "_", data.name.split(".")[0]).strip("_.-")
+    return plain or "table"
+
+
+# Reading -----------------------------------------------------------------------------------------
+
+
+def _read(plan: Plan, looked: Mapping[str, Looked], where: str) -> Table:
+    """The table as the plan reads it. A column that cannot be read after all is left out, with what
+    was said of it as the reason. Raises `DataError` and `SpecError` for what is not of one column.
+    """
+    plan.data["missing"] = "median"  # until it is known what is missing
+    for _ in looked:
+        try:
+            return _load(plan, where)
+        except (DataError, SpecError) as error:
+            found = dict(_faulty(error, [name for name in looked if name != plan.target]))
+            if not found or {*found} <= {*plan.out}:
+                raise
+            for name, why in found.items():
+                plan.leave_out(name, why)
+    raise AssertionError("each time a column is left out")
+
+
+def _load(plan: Plan, where: str) -> Table:
+    return load_table(read_spec(to_text(plan), where), ROWS)
+
+
+def _faulty(error: DataError | SpecError, names: list[str]) -> Iterator[tuple[str, str]]:
+    """The columns of which problems tell, and what they tell."""
+    for problem in error.problems:
+        told = _COLUMN.search(problem.path)
+        for name in names:
+            if told and show(name) == told[1]:
+                yield name, problem.message

@@ -1,0 +1,130 @@
+"""How a file is written: the keys of `data.source`, found in its name and its first lines."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from trainer.data.reading.csvhead import DELIMITERS, looks_like_row
+from trainer.data.reading.files import check_named, unreadable
+from trainer.data.reading.formats import kind_of
+from trainer.data.reading.packed import DAMAGED, opened
+from trainer.errors import DataError, UsageError
+
+_START: Final = 2**18
+"""Bytes that are looked at to see how a file is written."""
+_LINES: Final = 200
+_MARKS: Final = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+_ALIKE: Final = 0.8
+"""The share of lines with as many cells from which on a delimiter is taken for one."""
+
+
+@dataclass
+class Source:
+    """The keys of a source, in their order; and why some of them are there."""
+
+    keys: dict[str, Any]
+    why: dict[str, str] = field(default_factory=dict)
+
+
+def source_of(path: Path, folder: Path) -> Source:
+    """How the spec in `folder` names the file, and says how it is written.
+
+    Raises `DataError` for what is no file or cannot be read, `UsageError` for two files in one.
+    """
+    check_named(path)
+    kind = kind_of(path)
+    if kind == "npy":
+        message = f"'{path}' is an array without a target beside it"
+        hint = "write a spec with `source: {npy: x.npy, y: y.npy}`, or save both in an .npz file"
+        raise UsageError(f"{message}\n  hint: {hint}", code="TR-U012")
+    source = Source({kind: os.path.relpath(path, folder).replace(os.sep, "/")})
+    if kind == "csv":
+        _look(source, path)
+    return source
+
+
+def _look(source: Source, path: Path) -> None:
+    """Adds how a text file is written, where that is not plain."""
+    try:
+        with opened(path) as file:
+            start = file.read(_START)
+    except DAMAGED as error:
+        raise DataError(unreadable(path, error)) from None
+    encoding = _encoding(start)
+    if encoding != "utf-8":
+        source.keys["encoding"] = encoding
+        source.why["encoding"] = "the bytes are no UTF-8"
+    text = start.decode(encoding, "replace")
+    lines = text.splitlines()[:_LINES]
+    if len(start) == _START:
+        lines = lines[:-1] or lines
+    _look_at_lines(source, lines, default="\t" if ".tsv" in path.suffixes else ",")
+
+
+def _encoding(start: bytes) -> str:
+    for mark, name in _MARKS.items():
+        if start.startswith(mark):
+            return name
+    try:  # the last character may be cut
+        codecs.getincrementaldecoder("utf-8")().decode(start)
+    except UnicodeDecodeError:
+        return "cp1252"
+    return "utf-8"
+
+
+def _look_at_lines(source: Source, lines: Sequence[str], default: str) -> None:
+    comments = [i for i, line in enumerate(lines) if line.startswith("#")]
+    if comments and len(comments) < len(lines) / 2 and comments[0] == 0:
+        source.keys["comment"] = "#"
+        lines = [line for line in lines if not line.startswith("#")]
+    delimiter, rows = _delimiter(lines, default)
+    if delimiter != default:
+        source.keys["delimiter"] = delimiter
+    width = Counter(len(cells) for _, cells in rows).most_common(1)[0][0] if rows else 0
+    first = next((i for i, (_, cells) in enumerate(rows) if len(cells) == width), 0)
+    if first and "comment" not in source.keys:
+        source.keys["skip_lines"] = rows[first][0]
+        source.why["skip_lines"] = "what stands above has other cells than the table"
+    if rows and looks_like_row(rows[first][1]):
+        source.keys["header"] = False
+        source.why["header"] = "the first line looks like data; `names: […]` names the columns"
+
+
+def _delimiter(lines: Sequence[str], default: str) -> tuple[str, list[tuple[int, list[str]]]]:
+    """What stands between cells, and the rows: the line before each, and its cells."""
+    best, found = default, _rows(lines, default)
+    score = _score(found)
+    for each in (*DELIMITERS[:4], "blanks"):
+        rows = _rows(lines, each)
+        better = _score(rows)
+        if better[0] >= _ALIKE and better > score:
+            best, found, score = each, rows, better
+    return best, found
+
+
+def _rows(lines: Sequence[str], delimiter: str) -> list[tuple[int, list[str]]]:
+    if delimiter == "blanks":
+        return [(i, line.split()) for i, line in enumerate(lines) if line.strip()]
+    reader, rows, before = csv.reader(lines, delimiter=delimiter), [], 0
+    try:
+        for cells in reader:
+            if any(cell.strip() for cell in cells):
+                rows.append((before, cells))
+            before = reader.line_num
+    except csv.Error:
+        return []
+    return rows
+
+
+def _score(rows: Sequence[tuple[int, list[str]]]) -> tuple[float, int]:
+    """How many rows have as many cells as most have, and how many these are; several are wanted."""
+    widths = Counter(len(cells) for _, cells in rows)
+    width, count = max(widths.items(), key=lambda item: item[1], default=(0, 0))
+    return (count / len(rows), width) if width > 1 else (0.0, width)

@@ -1,0 +1,138 @@
+"""A plan as YAML with comments, as a person would write it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from trainer.drafting.plan import Plan
+from trainer.spec.document import means_text
+
+_WIDTH: Final = 100
+_EDGE: Final = 40
+"""Where comments begin behind short lines."""
+_PLAIN: Final = re.compile(r"[^\W\d_](?:[\w./%€$()+-]| (?![#&*!|>%@`]))*", re.ASCII)
+
+
+class Line(NamedTuple):
+    """A line and what is said behind it."""
+
+    text: str
+    why: str = ""
+
+
+def to_text(plan: Plan) -> str:
+    """The spec, with what was decided and why."""
+    lines = [
+        *(Line(f"# {each}") for each in plan.head.splitlines()),
+        Line(f"name: {value(plan.name)}"),
+        Line("seed: 0"),
+        Line(""),
+        *_data(plan),
+        Line(""),
+        *_model(plan),
+        Line(""),
+        Line("sgd:"),
+        *_keys(plan, "sgd", plan.sgd),
+    ]
+    return "".join(f"{each}\n" for line in lines for each in _written(line))
+
+
+def _written(line: Line) -> Iterator[str]:
+    """The line with its comment behind it, or before it where both are too long."""
+    why = " ".join(line.why.split())
+    if not why:
+        yield line.text
+        return
+    behind = f"{line.text.ljust(_EDGE - 2)}  # {why}"
+    if len(behind) <= _WIDTH or not line.text:
+        yield behind
+        return
+    indent = line.text[: len(line.text) - len(line.text.lstrip())]
+    for part in _wrapped(why, _WIDTH - len(indent) - 2):
+        yield f"{indent}# {part}"
+    yield line.text
+
+
+def _wrapped(text: str, width: int) -> Iterator[str]:
+    held = ""
+    for word in text.split(" "):
+        if held and len(held) + 1 + len(word) > width:
+            yield held
+            held = ""
+        held = f"{held} {word}" if held else word
+    yield held
+
+
+def _data(plan: Plan) -> Iterator[Line]:
+    yield Line("data:")
+    yield from _source(plan)
+    yield Line(f"  target: {value(plan.target)}", plan.why.get("data.target", ""))
+    yield from _features(plan)
+    yield from _keys(plan, "data", plan.data)
+    if plan.columns:
+        yield Line("  columns:")
+        for name, says in plan.columns.items():
+            yield Line(f"    {value(name)}: {value(says)}", plan.column_why.get(name, ""))
+
+
+def _source(plan: Plan) -> Iterator[Line]:
+    keys, why = plan.source.keys, plan.source.why
+    short = f"  source: {value(keys)}"
+    if not why and len(short) <= _WIDTH:
+        yield Line(short)
+        return
+    yield Line("  source:")
+    for key, what in keys.items():
+        yield Line(f"    {key}: {value(what)}", why.get(key, ""))
+
+
+def _features(plan: Plan) -> Iterator[Line]:
+    """The columns that are no features, and those that perhaps should be none."""
+    if plan.listed is not None:
+        yield Line("  features:", "a column has no name, so the others are listed")
+        yield from (
+            Line(f"    - {value(name)}", plan.doubts.get(name, "")) for name in plan.features
+        )
+        yield from (Line(f"    # - {value(name)}", why) for name, why in plan.out.items())
+        return
+    if not plan.out and not plan.doubts:
+        return
+    mark = "" if plan.out else "# "
+    yield Line(f"  {mark}features:")
+    yield Line(f"  {mark}  except:")
+    for name, why in plan.out.items():
+        yield Line(f"      - {value(name)}", why)
+    for name, why in plan.doubts.items():
+        yield Line(f"  #   - {value(name)}" if plan.out else f"  #     - {value(name)}", why)
+
+
+def _model(plan: Plan) -> Iterator[Line]:
+    yield Line("model:")
+    yield Line("  layers:")
+    for layer in plan.layers:
+        yield Line(f"    - {value(layer)}")
+    yield Line(f"  loss: {plan.loss}", plan.task)
+    yield from _keys(plan, "model", plan.model)
+
+
+def _keys(plan: Plan, part: str, keys: Mapping[str, Any]) -> Iterator[Line]:
+    for key, what in keys.items():
+        path = f"{part}.{key}"
+        yield Line(f"  {key}: {value(what)}", plan.why.get(path, ""))
+        for other in plan.proposals.get(path, ()):
+            yield Line(f"  # {other}")
+
+
+def value(what: Any) -> str:
+    """A value in YAML's flow style; texts in quotation marks where they would read as else."""
+    if isinstance(what, str):
+        plain = _PLAIN.fullmatch(what) and means_text(what) and not what.endswith(" ")
+        return what if plain else json.dumps(what, ensure_ascii=not what.isprintable())
+    if isinstance(what, Mapping):
+        return f"{{{', '.join(f'{value(k)}: {value(v)}' for k, v in what.items())}}}"
+    if isinstance(what, Sequence):
+        return f"[{', '.join(map(value, what))}]"
+    return json.dumps(what)
