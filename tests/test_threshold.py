@@ -17,7 +17,11 @@ from sklearn import metrics as sk
 
 import trainer
 from trainer import Profile, SpecError, load_spec
+from trainer.checkpoints.bundle import CODE
+from trainer.checkpoints.facts import read_facts
+from trainer.checkpoints.folder import MODEL
 from trainer.data import load_dataset
+from trainer.export.bundle import bundle_code
 from trainer.export.files import export_model
 from trainer.metrics import Classes
 from trainer.metrics.threshold import (
@@ -30,6 +34,7 @@ from trainer.metrics.threshold import (
 )
 from trainer.network.decision import Decision
 from trainer.runs.use import load_model
+from trainer.tracking.model import SERVED
 from trainer.training.soundness import check_soundness
 
 KEPT = Profile(record=False)
@@ -211,6 +216,10 @@ def test_it_is_kept_and_used(folder: Path, train: Train, threshold: Any, units: 
     for form in ("numpy", "onnx"):
         made = export_model(model, form, folder / f"m.{form}", {})
         assert made.difference < 1e-6
+
+    code = bundle_code(run.folder, read_facts(run.folder), SERVED)  # what MLflow keeps
+    assert f"\nCUT = {model.decision.cut}\n" in code
+    assert code == (run.folder / MODEL / CODE).read_text()
 
     code, out, err = train("evaluate", run.id, "--data", "rows.csv", "--json")
     assert code == 0, err

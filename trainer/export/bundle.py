@@ -10,16 +10,18 @@ import numpy as np
 from trainer.checkpoints.arrays import read_arrays
 from trainer.checkpoints.bundle import CODE, WEIGHTS, Bundle
 from trainer.checkpoints.disk import read_sealed, read_within, told_of
-from trainer.checkpoints.facts import Facts
-from trainer.checkpoints.fitted import read_preprocessing
+from trainer.checkpoints.facts import Facts, read_outcome
+from trainer.checkpoints.fitted import read_decision, read_preprocessing
 from trainer.checkpoints.folder import FILES, MODEL
 from trainer.data import holds_texts, written
 from trainer.export.program import model_arrays, program_code
 from trainer.graph.ops import Array
+from trainer.network.decision import UNDECIDED, Decision
 from trainer.network.model import Model
 from trainer.spec.schema import Spec
 
 FITTED: Final = f"{FILES}/preprocessing.json"
+DECIDED: Final = f"{FILES}/decision.json"
 
 
 def write_bundle(model: Model, rows: Array, epoch: int, ending: str, folder: Path) -> None:
@@ -45,8 +47,8 @@ def write_bundle(model: Model, rows: Array, epoch: int, ending: str, folder: Pat
 
 
 def bundle_code(run: Path, facts: Facts, ending: str) -> str:
-    """The code of the model in the folder of a run, made anew from its spec, its preprocessing and
-    its numbers: the text that lies there is not what is run.
+    """The code of the model in the folder of a run, made anew from its spec, its preprocessing, its
+    decision and its numbers: the text that lies there is not what is run.
 
     Raises `CheckpointError` where they are not as the run left them, `SpecError` for a spec of
     another version.
@@ -57,7 +59,14 @@ def bundle_code(run: Path, facts: Facts, ending: str) -> str:
     arrays = read_arrays(run / MODEL / WEIGHTS, data)
     learned = {name: v for name, v in arrays.items() if not name.startswith(("x/", "y/"))}
     spec = Spec.from_resolved(facts.spec, file=facts.spec_file, text=facts.spec_text)
-    return program_code(Model.from_parts(spec, learned, how), ending)
+    return program_code(Model.from_parts(spec, learned, how, _decision(run)), ending)
+
+
+def _decision(run: Path) -> Decision:
+    """What was decided when the run came to its end. Raises `CheckpointError`."""
+    outcome = read_outcome(run)
+    data = read_sealed(run, DECIDED, outcome.files if outcome is not None else {})
+    return UNDECIDED if data is None else read_decision(run / DECIDED, data)
 
 
 def _plain(values: Array | list[Any]) -> list[Any]:
