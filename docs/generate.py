@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import runpy
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -318,6 +319,7 @@ def pages() -> Iterator[tuple[Path, str]]:
         if pattern.search(text):
             yield path, made
     yield PAGES / "service.openapi.json", openapi()
+    yield PAGES / "images" / "house.svg", runpy.run_path(str(PAGES / "house.py"))["drawing"]()
 
 
 def openapi() -> str:

@@ -19,8 +19,8 @@ from conftest import ROOT
 COMMANDS = [
     "run", "crossval", "sweep", "resume", "reproduce", "sync", "list", "compare", "predict",
     "evaluate", "importance", "promote", "export", "serve", "explain", "gradcheck", "check",
-    "schema", "ui", "doctor", "submit", "jobs", "watch", "pause", "cancel", "upload", "service",
-    "token",
+    "schema", "ui", "doctor", "submit", "jobs", "watch", "pause", "cancel", "upload",
+    "service", "token",
 ]  # fmt: skip
 
 
