@@ -23,6 +23,7 @@ from trainer.cli import (
     compare,
     crossval,
     doctor,
+    drafting,
     explaining,
     exporting,
     importance,
@@ -53,6 +54,7 @@ ONE_THREAD: Final = (
 OWN_OPTIONS: Final = ("--help", "-h", "--version", "--install-completion", "--show-completion")
 COMMANDS: Final[dict[str, Callable[..., None]]] = {
     "run": training.run,
+    "init": drafting.init,
     "crossval": crossval.crossval,
     "sweep": sweep.sweep,
     "resume": training.resume,
@@ -105,7 +107,9 @@ class _RunByDefault(TyperGroup):
         near = dict.fromkeys(known[name] for name in get_close_matches(word, known, 3))
         hint = f"did you mean {' or '.join(f'`{each}`' for each in near)}?" if near else ""
         hint = hint or f"the commands are {', '.join(self.commands)}"
-        raise UsageError(f"there is no command and no file '{word}'\n  hint: {hint}")
+        raise UsageError(
+            f"there is no command and no file '{word}'\n  hint: {hint}", code="TR-U001"
+        )
 
     def shell_complete(self, ctx: Any, incomplete: str) -> Any:
         """The commands, and the specs: `train CONFIG` needs no command."""
@@ -195,7 +199,10 @@ def _carried_out(arguments: list[str]) -> int:
     except TrainerError as error:
         return _told(error, arguments)
     except MemoryError as error:
-        return _told(MachineError(f"there is not enough memory: {error}".rstrip(": ")), arguments)
+        return _told(
+            MachineError(f"there is not enough memory: {error}".rstrip(": "), code="TR-M002"),
+            arguments,
+        )
     except (OSError, ImportError, RuntimeError) as error:
         refused = _refused(error)
         if refused is None:
@@ -209,12 +216,16 @@ def _refused(error: OSError | ImportError | RuntimeError) -> MachineError | None
     try:
         os.getcwd()
     except OSError:
-        return MachineError("the current folder is not there any more: go to one that is")
+        return MachineError(
+            "the current folder is not there any more: go to one that is", code="TR-M005"
+        )
     if isinstance(error, OSError):
         place = f": {error.filename}" if error.filename else ""
-        return MachineError(f"{error.strerror or error}{place}")
+        return MachineError(f"{error.strerror or error}{place}", code="TR-M004")
     if isinstance(error, ImportError) or "can't start new thread" in str(error):
-        return MachineError(f"{error}\n  hint: there may not be enough memory, or processes")
+        return MachineError(
+            f"{error}\n  hint: there may not be enough memory, or processes", code="TR-M006"
+        )
     return None
 
 

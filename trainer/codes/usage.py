@@ -87,5 +87,20 @@ ENTRIES: Final = (
         "Export it in another format.",
         "train export RUN --to safetensors",
     ),
+    Entry(
+        "TR-U012",
+        "no spec can be drafted for this",
+        "`train init` needs a table in one file, and a column of it that can be predicted: numbers "
+        "or classes, not dates, and not texts that are different in every row.",
+        "Name another column, or write the spec by hand from a file in `configs/`.",
+        "train init flats.csv --target rent",
+    ),
+    Entry(
+        "TR-U013",
+        "a spec is there already",
+        "What somebody has written is not replaced without a word.",
+        "Write to another file, or say that it is to be replaced.",
+        "train init flats.csv --target rent --out second.yaml",
+    ),
 )
 """The entries, in the order of their codes."""

@@ -134,6 +134,8 @@ def judge(looked: Looked) -> Judged:
     count = sum(looked.texts[text] for text in slips if not is_marker(text))
     if count > _SLIPS * seen.present or len(slips) > _FEW_SLIPS + sum(map(is_marker, slips)):
         odd = next(text for text in slips if not is_marker(text))
+        if len(seen.texts) <= MANY and 2 * len(seen.texts) <= seen.present:
+            return _categories(looked, f"not all are {_NAMES[kind]}: {show(odd)}")
         return Judged(kind, out=f"holds {show(odd)} and the like among its {_NAMES[kind]}")
     found = _numbers(looked, slips) if kind == "numeric" else Judged(kind)
     if kind == "date":

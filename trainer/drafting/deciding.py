@@ -91,7 +91,10 @@ def _is_skewed(cells: Cells) -> bool:
 def _split(plan: Plan, survey: Survey) -> None:
     """Rows held back by chance; other ways are proposed, not taken."""
     if survey.rows < _SMALLEST:
-        plan.proposals["data.scale"] = ["split: {validation: 0.2}  # there are few rows to spare"]
+        plan.proposals["data.scale"] = [
+            "split: {validation: 0.2}",
+            "held back, these few rows would be missed",
+        ]
         return
     parts = {"validation": 0.1, "test": 0.2} if survey.rows >= _SMALL else {"validation": 0.25}
     plan.data["split"] = parts
@@ -100,7 +103,8 @@ def _split(plan: Plan, survey: Survey) -> None:
         key = {"ordered": "time", "grouped": "group"}.get(finding.kind)
         if key is not None and not plan.data.get("stream"):
             name = finding.columns[0]
-            others.append(f"split: {value(parts | {key: name})}  # '{name}' {finding.message}")
+            others.append(f"'{name}' {finding.message}; to heed it, write this instead:")
+            others.append(f"split: {value(parts | {key: name})}")
 
 
 def _weigh(plan: Plan, survey: Survey) -> None:

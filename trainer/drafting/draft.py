@@ -25,6 +25,7 @@ from trainer.errors import DataError, SpecError, UsageError
 from trainer.machine import machine_memory
 from trainer.spec import Spec, read_spec
 from trainer.spec.messages import near
+from trainer.spec.names import clean_name
 from trainer.spec.sources import MISSING_VALUES, FileSource, SourceSpec
 from trainer.survey import Survey, survey_table
 
@@ -43,7 +44,9 @@ class Draft:
     survey: Survey
 
 
-def draft(data: Path, target: str, folder: Path | None = None, loss: Loss | None = None) -> Draft:
+def draft(
+    data: Path, target: str | None, folder: Path | None = None, loss: Loss | None = None
+) -> Draft:
     """A spec for the table in a file, to lie in `folder`, by default in the working folder.
 
     The columns are those of the whole file, but texts are looked at in its first rows; tables that
@@ -55,10 +58,7 @@ def draft(data: Path, target: str, folder: Path | None = None, loss: Loss | None
     source = source_of(data, folder)
     file = _opened(source, data)
     where = str(folder / f"{data.stem}.yaml")
-    if target not in file.names:
-        known = near(target, file.names) or f"the columns are {listing(list(file.names), 20)}"
-        message = f"{data} has no column '{target}'"
-        raise UsageError(f"{message}\n  hint: {known}", code="TR-U012")
+    target = _target(target, file)
     looked = _looked(file, source, target, where)
     task = task_of(looked[target], loss)
     plan = _plan(data, source, target, looked, task)
@@ -74,6 +74,16 @@ def draft(data: Path, target: str, folder: Path | None = None, loss: Loss | None
     if not spec.data.stream:
         load_dataset(spec)
     return Draft(to_text(plan), spec, plan, survey)
+
+
+def _target(name: str | None, file: TableFile) -> str:
+    """The column to predict. Raises `UsageError` where it is not there."""
+    names = [each for each in (*file.names, *file.y[:1]) if each]
+    if name is not None and clean_name(name) in names:
+        return clean_name(name)
+    message = f"{file.label} has no column '{name}'" if name else "which column is to be predicted?"
+    hint = (near(name, names) if name else None) or f"the columns are {listing(names, 20)}"
+    raise UsageError(f"{message}\n  hint: `--target COLUMN`: {hint}", code="TR-U012")
 
 
 def _opened(source: Source, path: Path) -> TableFile:
