@@ -185,7 +185,7 @@ def _numbers(looked: Looked, slips: Collection[str]) -> Judged:
     if looked.seen.few:
         return _categories(looked, "its numbers are written in several ways")
     odd = next((text for text in texts if (n := numeral_of(text)) and n.odd), texts[0])
-    return Judged("numeric", out=f"numbers are written in ways that are not read, as {show(odd)}")
+    return Judged("numeric", out=f"has numbers written in ways that are not read, as {show(odd)}")
 
 
 def _notation(written: list[Numeral], points: bool) -> dict[str, str] | None:
@@ -214,7 +214,7 @@ def _dates(seen: Seen) -> Judged:
         return Judged("date")
     own = {forms[0] for forms in seen.samples if len(forms) == 1}
     if {first, *others} <= own:
-        return Judged("date", out=f"dates are written in several ways: {listing(sorted(own), 4)}")
+        return Judged("date", out=f"has dates written in several ways: {listing(sorted(own), 4)}")
     return Judged("date", {"format": first}, f"or {' or '.join(others)}: no date tells")
 
 

@@ -45,6 +45,7 @@ def decide(plan: Plan, table: Table, survey: Survey) -> None:
     width = sum(_width(plan, facts) for facts in kept)
     size = Size(rows, width, _outputs(table), plan.loss == "logistic")
     plan.layers, plan.sgd = layers_for(size), sgd_for(size)
+    plan.sgd["batch_size"] = max(1, min(plan.sgd["batch_size"], rows // 4))
     plan.why["sgd.epochs"] = f"{size.rows:,} rows train, {size.width:,} numbers each"
 
 

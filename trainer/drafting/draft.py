@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast
@@ -12,6 +13,7 @@ from typing import Final, cast
 from pydantic import TypeAdapter
 
 from trainer.data import Table, listing, load_dataset, load_table
+from trainer.data.columns.roles import WRITTEN
 from trainer.data.columns.table import show
 from trainer.data.reading.formats import open_source
 from trainer.data.reading.tablefile import TableFile
@@ -30,6 +32,9 @@ from trainer.spec.sources import MISSING_VALUES, FileSource, SourceSpec
 from trainer.survey import Survey, survey_table
 
 _COLUMN: Final = re.compile(r"column (['\"].*['\"])")
+_FEATURE: Final = re.compile(r"feature (['\"].*?['\"]) ")
+_SEEDS: Final = 20
+"""So many seeds are tried where a class has very few rows."""
 _STREAMED: Final = 8
 """A file that takes more than this part of the memory stays on disk."""
 
@@ -67,13 +72,66 @@ def draft(
         plan.why["data.stream"] = "the table is large for the memory of this machine"
     if "" in file.names:
         plan.listed = tuple(looked)
-    table = _read(plan, looked, where)
+    return _whole(plan, looked, where)
+
+
+def _whole(plan: Plan, looked: Mapping[str, Looked], where: str) -> Draft:
+    """The draft that follows from a plan of what the cells say, once the table can be read by it.
+
+    A column of which something is wrong after all is left out, with that as the reason; a class of
+    so few rows that none of them trains has the rows split by another seed. Raises `DataError` for
+    what is wrong with the file, and `UsageError` for a table that cannot train.
+    """
+    names = [name for name in looked if name != plan.target]
+    for _ in range(len(names) + _SEEDS):
+        _check_features(plan, names)
+        try:
+            return _decided(deepcopy(plan), where)
+        except (DataError, SpecError) as error:
+            found = {name: why for name, why in _faulty(error, names) if name not in plan.out}
+            for name, why in found.items():
+                plan.leave_out(name, why)
+            if not found and not _other_seed(plan, error):
+                raise _told(error, where) from None
+    raise AssertionError("each time a column is left out, or another seed is taken")
+
+
+def _decided(plan: Plan, where: str) -> Draft:
+    table = _load(plan, where)
     survey = survey_table(table, {})
     decide(plan, table, survey)
-    spec = read_spec(to_text(plan), where)
+    _check_features(plan, table.features)
+    text = to_text(plan)
+    spec = read_spec(text, where)
     if not spec.data.stream:
         load_dataset(spec)
-    return Draft(to_text(plan), spec, plan, survey)
+    return Draft(text, spec, plan, survey)
+
+
+def _check_features(plan: Plan, names: Sequence[str]) -> None:
+    """Raises `UsageError` where no column is left."""
+    if any(name not in plan.out for name in names):
+        return
+    out = "".join(f"\n  {name}: {why}" for name, why in plan.out.items())
+    message = f"no column is left from which '{plan.target}' can be predicted{out}"
+    raise UsageError(message, code="TR-U012")
+
+
+def _other_seed(plan: Plan, error: DataError | SpecError) -> bool:
+    """Whether the rows may be split in another way, by the next seed."""
+    if plan.seed + 1 == _SEEDS or all(each.code != "TR-D031" for each in error.problems):
+        return False
+    plan.seed += 1
+    plan.why["seed"] = "with smaller ones a class had no row that trains"
+    return True
+
+
+def _told(error: DataError | SpecError, where: str) -> DataError | SpecError | UsageError:
+    """What is wrong with a spec that nobody has is told as of the table."""
+    if any(each.file != where for each in error.problems):
+        return error
+    said = [f"{p.message}\n  hint: {p.hint}" if p.hint else p.message for p in error.problems]
+    return UsageError("the table cannot train as it is: " + "\n".join(said), code="TR-U012")
 
 
 def _target(name: str | None, file: TableFile) -> str:
@@ -120,8 +178,11 @@ def _plan(
         says = {key: what for key, what in each.says.items() if alike.get(key) != what}
         if each.out:
             plan.leave_out(name, each.out)
+        elif name == target:
+            plan.say(name, **{key: what for key, what in says.items() if key in WRITTEN})
         elif says:
             plan.say(name, each.why, **says)
+    plan.data["missing"] = "median"  # until it is known what is missing
     if looked[target].missing or task.judged.nothing:
         plan.data["drop_rows"] = {"missing": "target"}
         plan.why["data.drop_rows"] = f"rows without '{target}' cannot train"
@@ -151,23 +212,6 @@ def _name(data: Path) -> str:
 # Reading -----------------------------------------------------------------------------------------
 
 
-def _read(plan: Plan, looked: Mapping[str, Looked], where: str) -> Table:
-    """The table as the plan reads it. A column that cannot be read after all is left out, with what
-    was said of it as the reason. Raises `DataError` and `SpecError` for what is not of one column.
-    """
-    plan.data["missing"] = "median"  # until it is known what is missing
-    for _ in looked:
-        try:
-            return _load(plan, where)
-        except (DataError, SpecError) as error:
-            found = dict(_faulty(error, [name for name in looked if name != plan.target]))
-            if not found or {*found} <= {*plan.out}:
-                raise
-            for name, why in found.items():
-                plan.leave_out(name, why)
-    raise AssertionError("each time a column is left out")
-
-
 def _load(plan: Plan, where: str) -> Table:
     return load_table(read_spec(to_text(plan), where), ROWS)
 
@@ -175,7 +219,7 @@ def _load(plan: Plan, where: str) -> Table:
 def _faulty(error: DataError | SpecError, names: list[str]) -> Iterator[tuple[str, str]]:
     """The columns of which problems tell, and what they tell."""
     for problem in error.problems:
-        told = _COLUMN.search(problem.path)
+        told = _COLUMN.search(problem.path) or _FEATURE.search(problem.message)
         for name in names:
-            if told and show(name) == told[1]:
+            if told and told[1] in (show(name), f"'{name}'"):
                 yield name, problem.message

@@ -27,6 +27,7 @@ class Plan:
     target: str
     loss: Loss
     task: str
+    seed: int = 0
     out: dict[str, str] = field(default_factory=dict)
     doubts: dict[str, str] = field(default_factory=dict)
     columns: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -41,7 +42,8 @@ class Plan:
 
     def say(self, column: str, why: str = "", **says: Any) -> None:
         """Adds what is said of a column, and the reason."""
-        self.columns.setdefault(column, {}).update(says)
+        if says:
+            self.columns.setdefault(column, {}).update(says)
         if why:
             before = self.column_why.get(column)
             self.column_why[column] = f"{before}; {why}" if before else why

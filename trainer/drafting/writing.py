@@ -28,7 +28,7 @@ def to_text(plan: Plan) -> str:
     lines = [
         *(Line(f"# {each}") for each in plan.head.splitlines()),
         Line(f"name: {value(plan.name)}"),
-        Line("seed: 0"),
+        Line(f"seed: {plan.seed}", plan.why.get("seed", "")),
         Line(""),
         *_data(plan),
         Line(""),
