@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+import yaml
+
 from trainer.drafting.plan import Plan
 from trainer.spec.document import means_text
 
@@ -130,7 +132,10 @@ def value(what: Any) -> str:
     """A value in YAML's flow style; texts in quotation marks where they would read as else."""
     if isinstance(what, str):
         plain = _PLAIN.fullmatch(what) and means_text(what) and not what.endswith(" ")
-        return what if plain else json.dumps(what, ensure_ascii=not what.isprintable())
+        if plain:
+            return what
+        quoted: str = yaml.safe_dump(what, default_style='"', allow_unicode=True, width=10**9)
+        return quoted.rstrip("\n")
     if isinstance(what, Mapping):
         return f"{{{', '.join(f'{value(k)}: {value(v)}' for k, v in what.items())}}}"
     if isinstance(what, Sequence):
