@@ -33,9 +33,13 @@ exclude_patterns = [
 
 myst_heading_anchors = 4  # as forges make them, so that `page.md#a-heading` is checked
 nitpicky = True
+nitpick_ignore_regex = [("py:.*", ".*")]  # types of signatures that are no names of the API
 
-autodoc_default_options = {"members": True}
-autodoc_typehints = "none"
+default_role = "code"  # what docstrings have in backquotes
+autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True
+python_maximum_signature_line_length = 80
+python_use_unqualified_type_names = True
 
 html_theme = "furo"
 html_title = f"trainer {version}"
