@@ -19,7 +19,8 @@ FLOORS: Final = (
         ("graph", "nodes, ops, gradients"), ("metrics", "one table"), ("spec", "YAML, checked"),
     )),
     ("what computes", (
-        ("data", "read, split, fit, encode"), ("engine", "runs a graph"),
+        ("data", "read, split, fit, encode"), ("survey", "what a table holds"),
+        ("drafting", "a first spec"), ("engine", "runs a graph"),
         ("network", "a spec as nodes"), ("training", "steps and epochs"),
     )),
     ("what is kept and shown", (

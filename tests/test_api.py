@@ -75,9 +75,9 @@ def test_importing_trainer_imports_nothing_heavy() -> None:
 
 ROOMS = (
     "codes", "addresses", "errors", "extras", "inputs", "numerics", "randomness", "machine",
-    "outputs", "stored", "graph", "metrics", "spec", "data", "engine", "network", "training",
-    "checkpoints", "explain", "export", "report", "tracking", "runs", "doctor", "workers", "sweeps",
-    "service", "client", "cli",
+    "outputs", "stored", "graph", "metrics", "spec", "data", "survey", "drafting", "engine",
+    "network", "training", "checkpoints", "explain", "export", "report", "tracking", "runs",
+    "doctor", "workers", "sweeps", "service", "client", "cli",
 )  # fmt: skip
 """Each room may import those that stand before it."""
 

@@ -17,7 +17,7 @@ import pytest
 from conftest import ROOT
 
 COMMANDS = [
-    "run", "crossval", "sweep", "resume", "reproduce", "sync", "list", "compare", "predict",
+    "run", "init", "crossval", "sweep", "resume", "reproduce", "sync", "list", "compare", "predict",
     "evaluate", "importance", "promote", "export", "serve", "explain", "gradcheck", "check",
     "schema", "ui", "doctor", "submit", "jobs", "watch", "pause", "cancel", "upload",
     "service", "token",
@@ -142,23 +142,23 @@ def test_five_mistakes_print_five_errors(train, folder: Path) -> None:
         err
         == """\
 train: the spec has 5 problems
-five.yaml:3:11: data.source: expected a bundled data set, found the text 'breast_cancr'
+five.yaml:3:11: data.source: expected a bundled data set, found the text 'breast_cancr' [TR-S015]
     3 |   source: breast_cancr
       |           ^^^^^^^^^^^^
       hint: did you mean 'breast_cancer'?
-five.yaml:4:3: data.standardise: unknown key
+five.yaml:4:3: data.standardise: unknown key [TR-S011]
     4 |   standardise: true
       |   ^^^^^^^^^^^
       hint: did you mean 'standardize'?
-five.yaml:7:31: model.layers[0].activation: expected an activation, found the text 'sigmod'
+five.yaml:7:31: model.layers[0].activation: expected an activation, found the text 'sigmod' [TR-S015]
     7 |     - {units: 16, activation: sigmod}
       |                               ^^^^^^
       hint: did you mean 'sigmoid'?
-five.yaml:11:18: sgd.learning_rate: expected a number, found the text '0.1'
+five.yaml:11:18: sgd.learning_rate: expected a number, found the text '0.1' [TR-S013]
    11 |   learning_rate: "0.1"
       |                  ^^^^^
       hint: write 0.1 without quotes
-five.yaml:12:11: sgd.epochs: expected a whole number, found the number 1.5
+five.yaml:12:11: sgd.epochs: expected a whole number, found the number 1.5 [TR-S013]
    12 |   epochs: 1.5
       |           ^^^
 """
@@ -252,7 +252,7 @@ def test_check_json_of_a_spec_with_mistakes(train, folder: Path) -> None:
     assert (code, err, result["valid"], len(result["errors"])) == (2, "", False, 5)
     assert result["errors"][1] == {
         "file": "five.yaml", "line": 4, "column": 3, "path": "data.standardise",
-        "message": "unknown key", "hint": "did you mean 'standardize'?",
+        "message": "unknown key [TR-S011]", "hint": "did you mean 'standardize'?",
     }  # fmt: skip
 
 
