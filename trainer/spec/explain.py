@@ -178,9 +178,12 @@ def _follow(root: type[BaseModel], loc: Path) -> tuple[Path, Any]:
     path: list[str | int] = []
     kind: Any = root
     for part in loc:
-        tagged = {**by_tag(kind), **({OTHER: str} if models_of(kind) else {})}
+        tagged = by_tag(kind)
         if part in tagged:
             kind = tagged[part]
+            continue
+        if part == OTHER and models_of(kind):
+            kind = str
             continue
         path.append(part)
         if isinstance(part, int) and get_origin(kind) is tuple:
