@@ -168,6 +168,20 @@ def test_links_lead_somewhere() -> None:
             assert (page.parent / link).exists(), f"{page.name}: {link}"
 
 
+def test_each_picture_is_shown_and_made_again_by_a_command() -> None:
+    """Photographs by docs/pictures.py, of what tests see; drawings are compared by tests."""
+    photographs = runpy.run_path(str(ROOT / "docs" / "pictures.py"))["PHOTOGRAPHS"]
+    pictures = {path.name for path in (ROOT / "docs" / "images").iterdir()}
+    assert pictures - {"house.svg", "network.svg", "two_paths.svg"} == {
+        "folds.png", *(f"{name}.png" for name in photographs),
+    }  # fmt: skip
+    shown = {name for page in PAGES for name in re.findall(r"images/([\w.]+)\)", page.read_text())}
+    assert shown == pictures
+    browser = "".join(path.read_text() for path in (ROOT / "tests" / "browser").glob("test_*.py"))
+    for seen, _, _ in photographs.values():
+        assert f'"{seen}"' in browser or f'"{seen.removeprefix("service_")}"' in browser
+
+
 def test_made_parts_are_up_to_date() -> None:
     """Renew them with `python docs/generate.py`."""
     scope = runpy.run_path(str(ROOT / "docs" / "generate.py"))
