@@ -173,7 +173,7 @@ def test_only_a_scalar_has_a_gradient() -> None:
     builder.leaf("parameter", "W", (2, 3)).apply("tanh", name="h")
     with pytest.raises(GraphError) as error:
         gradients(builder.build(), "h", ["W"])
-    assert str(error.value) == "the gradient of 'h' is asked for, which is no scalar"
+    assert str(error.value) == "the gradient of 'h' is asked for, which is no scalar [TR-G017]"
 
 
 def test_the_same_graph_gives_the_same_nodes() -> None:

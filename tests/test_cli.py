@@ -252,7 +252,7 @@ def test_check_json_of_a_spec_with_mistakes(train, folder: Path) -> None:
     assert (code, err, result["valid"], len(result["errors"])) == (2, "", False, 5)
     assert result["errors"][1] == {
         "file": "five.yaml", "line": 4, "column": 3, "path": "data.standardise",
-        "message": "unknown key [TR-S011]", "hint": "did you mean 'standardize'?",
+        "code": "TR-S011", "message": "unknown key", "hint": "did you mean 'standardize'?",
     }  # fmt: skip
 
 

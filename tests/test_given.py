@@ -147,7 +147,9 @@ def test_every_mistake_is_told(given: dict[str, str], messages: list[str]) -> No
 
 
 def test_a_class_that_there_is_not() -> None:
-    with pytest.raises(UsageError, match="there is no class 'setoso'\n  hint: did you mean"):
+    with pytest.raises(
+        UsageError, match=r"there is no class 'setoso' \[TR-U006\]\n  hint: did you mean"
+    ):
         case_of_spec(IRIS, at={"target": "setoso"})
 
 

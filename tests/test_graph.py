@@ -58,17 +58,25 @@ def test_a_shape_error_names_the_place_in_the_spec() -> None:
         builder["h"].apply("matmul", builder["W"], name="again")
     assert str(error.value) == (
         "model.layers[1]: node 'again': matmul of 'h' (B, 2) and 'W' (3, 2): "
-        "the inner dimensions 2 and 3 differ"
+        "the inner dimensions 2 and 3 differ [TR-G007]"
     )
 
 
 @pytest.mark.parametrize(
     ("op", "attributes", "message"),
     [
-        ("add", {}, "node 'n': add of 'a' (2, 3) and 'b' (2,): (2, 3) and (2,) do not broadcast"),
-        ("matmul", {}, "node 'n': matmul of 'a' (2, 3) and 'b' (2,): both must be matrices"),
-        ("nope", {}, "node 'n': there is no op 'nope'"),
-        ("tanh", {}, "node 'n': tanh takes 1 input, not 2"),
+        (
+            "add",
+            {},
+            "node 'n': add of 'a' (2, 3) and 'b' (2,): (2, 3) and (2,) do not broadcast [TR-G007]",
+        ),
+        (
+            "matmul",
+            {},
+            "node 'n': matmul of 'a' (2, 3) and 'b' (2,): both must be matrices [TR-G007]",
+        ),
+        ("nope", {}, "node 'n': there is no op 'nope' [TR-G016]"),
+        ("tanh", {}, "node 'n': tanh takes 1 input, not 2 [TR-G016]"),
     ],
 )
 def test_errors_of_the_builder(op: str, attributes: dict[str, object], message: str) -> None:

@@ -87,7 +87,7 @@ def test_values_of_another_shape() -> None:
     with pytest.raises(GraphError) as error:
         graph_of({"values": [[1.0, 2.0]]}, 3, 2)
     assert str(error.value).splitlines()[0] == (
-        "model.layers[0].init.values: expected values of the shape (3, 2), found (1, 2)"
+        "model.layers[0].init.values: expected values of the shape (3, 2), found (1, 2) [TR-G007]"
     )
 
 

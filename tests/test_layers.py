@@ -380,17 +380,19 @@ def test_a_last_softmax_is_one_with_the_loss(last: Mapping[str, Any]) -> None:
 SIDE = {"type": "dense", "units": 4, "inputs": "x", "name": "s"}
 MISTAKES: list[tuple[list[dict[str, Any]], dict[str, Any], str]] = [
     ([FIRST, SIDE, {"type": "add", "inputs": ["a", "s"]}, LAST], {},
-     "model.layers[2].inputs: add takes inputs of one width, found 'a' (B, 3), 's' (B, 4)"),
+     "model.layers[2].inputs: add takes inputs of one width, found 'a' (B, 3), 's' (B, 4) "
+     "[TR-G007]"),
     ([FIRST, SIDE, {"type": "multiply", "inputs": ["a", "s"]}, LAST], {},
-     "model.layers[2].inputs: multiply takes inputs of one width, found 'a' (B, 3), 's' (B, 4)"),
+     "model.layers[2].inputs: multiply takes inputs of one width, found 'a' (B, 3), 's' (B, 4) "
+     "[TR-G007]"),
     ([LAST | {"inputs": "place"}], {"inputs": {"place": ["age", "colour"]}},
-     "model.inputs.place[1]: there is no feature 'colour'"),
+     "model.inputs.place[1]: there is no feature 'colour' [TR-D023]"),
     ([LAST | {"inputs": "place"}], {"inputs": {"place": "nothing"}},
-     "model.inputs.place: there is no feature 'nothing'"),
+     "model.inputs.place: there is no feature 'nothing' [TR-D023]"),
     ([{"type": "embedding", "inputs": "age", "units": 2}, LAST], {},
-     "model.layers[0].inputs: the feature 'age' is not embedded"),
+     "model.layers[0].inputs: the feature 'age' is not embedded [TR-G013]"),
     ([{"type": "embedding", "inputs": "agee", "units": 2}, LAST], {},
-     "model.layers[0].inputs: there is no feature 'agee'"),
+     "model.layers[0].inputs: there is no feature 'agee' [TR-D023]"),
 ]  # fmt: skip
 
 
@@ -469,9 +471,15 @@ def test_equations_take_features_by_name() -> None:
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (["lon", "size"], "model.inputs.v[1]: the feature 'size' is 2 columns, expected one"),
-        (["city", "lat"], "model.inputs.v[0]: the feature 'city' is 4 columns, expected one"),
-        (["lon", "let"], "model.inputs.v[1]: there is no feature 'let'"),
+        (
+            ["lon", "size"],
+            "model.inputs.v[1]: the feature 'size' is 2 columns, expected one [TR-G014]",
+        ),
+        (
+            ["city", "lat"],
+            "model.inputs.v[0]: the feature 'city' is 4 columns, expected one [TR-G014]",
+        ),
+        (["lon", "let"], "model.inputs.v[1]: there is no feature 'let' [TR-D023]"),
     ],
 )
 def test_mistakes_in_the_inputs_of_equations(names: list[str], message: str) -> None:

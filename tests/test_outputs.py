@@ -160,5 +160,5 @@ def test_a_place_that_cannot_be_is_told_before_anything_is_done(
 def test_a_format_has_its_own_ending(train: Train, folder: Path) -> None:
     code, _, err = train("export", "last", "--to", "onnx", "--out", "model.py")
     assert (code, err.splitlines()[0]) == (
-        2, "train: 'model.py': expected a file's name that ends in .onnx, found '.py'",
+        2, "train: 'model.py': expected a file's name that ends in .onnx, found '.py' [TR-U004]",
     )  # fmt: skip

@@ -148,7 +148,7 @@ def test_the_recorder_is_killed_while_the_run_trains(
     assert isinstance(run, Run)
     assert (run.status, run.epochs, caught.value.exit_code) == ("FINISHED", 40, 5)
     assert str(caught.value) == (
-        "the recorder of the run has ended\n"
+        "the recorder of the run has ended [TR-T009]\n"
         "  the run is trained, and kept on this disk; send it later with: train sync"
     )
     assert not [each for each in heard if isinstance(each, Warned)]
@@ -291,7 +291,9 @@ def test_ctrl_c_while_the_rest_is_sent(
     code, out, err = train(write_spec())
     assert code == 130
     assert "FINISHED in " in out
-    assert err.endswith("train: the run is trained; it is recorded without this command\n")
+    assert err.endswith(
+        "train: the run is trained; it is recorded without this command [TR-X002]\n"
+    )
     eventually(lambda: only_run(store).info.status == "FINISHED")
     eventually(lambda: unsent_runs() == [])
 

@@ -394,6 +394,7 @@ def test_fewer_epochs(train: Train, store: str, write_spec: WriteSpec) -> None:
     for epochs in (2, 3):
         code, _, err = train("resume", run_id, "--set", f"sgd.epochs={epochs}")
         said = f"train: the run {run_id[:8]} has trained for more than 3 epochs, not {epochs}"
+        said += " [TR-R007]"
         assert (code, err.splitlines()[0]) == (2, said)
     assert status(store, run.run_id) == "KILLED"
     check_same(store, expected, go_on(run_id, changes=["sgd.epochs=4"]))
@@ -408,7 +409,7 @@ def test_a_finished_run_is_refused(
     code, out, err = train("resume", run_id, *changes)
     assert (code, out) == (2, "")
     assert err.splitlines()[:2] == [
-        f"train: the run {run_id[:8]} is finished",
+        f"train: the run {run_id[:8]} is finished [TR-R007]",
         "  hint: train it for longer with --set sgd.epochs=6",
     ]
     assert status(store, run.run_id) == "FINISHED"
@@ -454,12 +455,12 @@ def test_the_package_gives_the_function(name: str) -> None:
         ("def34", "def34"),
         ("once", "abcd1"),
         ("last", "abcd2"),
-        ("abcd", "'abcd' may be any of several runs: choose one by its id\n"
+        ("abcd", "'abcd' may be any of several runs: choose one by its id [TR-R001]\n"
                  "  abcd2  DAY  KILLED\n  abcd1  DAY  KILLED"),
         ("twice", "abcd2"),
-        ("abc", "there is no run 'abc' in runs\n"
+        ("abc", "there is no run 'abc' in runs [TR-R001]\n"
                 "  hint: give at least four characters of an id"),
-        ("nobody", "there is no run 'nobody' in runs\n"
+        ("nobody", "there is no run 'nobody' in runs [TR-R001]\n"
                    "  the latest: abcd2 (twice), def34 (twice), abcd1 (once)"),
     ],
 )  # fmt: skip
@@ -477,7 +478,7 @@ def test_references(folder: Path, reference: str, found: str) -> None:
 def test_no_run_at_all(train: Train, folder: Path) -> None:
     code, _, err = train("resume", "last")
     assert code == 2
-    assert err.startswith("train: there is no run in runs\n")
+    assert err.startswith("train: there is no run in runs [TR-R001]\n")
 
 
 def test_a_run_whose_facts_cannot_be_read(train: Train, folder: Path) -> None:
@@ -509,7 +510,7 @@ def check_refused(train: Train, run_id: str, *arguments: str, names: str) -> Non
     code, out, err = train("resume", run_id, *arguments)
     assert (code, out) == (6, "")
     lines = err.splitlines()
-    head = f"train: the run {run_id[:8]} cannot go on to the bit, since this differs:"
+    head = f"train: the run {run_id[:8]} cannot go on to the bit, since this differs: [TR-R005]"
     assert (lines[0], lines[2:]) == (head, [
         "  hint: --force goes on all the same, and records it",
     ])  # fmt: skip
@@ -579,7 +580,7 @@ def test_a_network_of_another_shape_is_refused_even_by_force(
     assert code == 6
     assert err == (
         "train: the checkpoint does not fit the spec: expected 'dense_1/W' to be float64 of "
-        "(2, 4), found float64 of (2, 3)\n"
+        "(2, 4), found float64 of (2, 3) [TR-R006]\n"
     )
     assert status(killed.store, killed.run_id) == "KILLED"
 
@@ -792,7 +793,7 @@ def test_no_time_between_checkpoints(train: Train, write_spec: WriteSpec, text: 
     code, _, err = train(write_spec(), "--checkpoint-every", text)
     assert code == 2
     assert err.splitlines()[:2] == [
-        f"train: '{text}' is no time between checkpoints",
+        f"train: '{text}' is no time between checkpoints [TR-U003]",
         "  hint: write 30s, 5min, 1000steps or 1epoch",
     ]
     assert not Path("runs").exists()
@@ -914,7 +915,7 @@ def test_going_on_without_the_store(
     killed = Process(at_step(STEPS + 3)).run(begin, load_spec(write_spec(SQUARED)))
 
     def absent(*_: Any, **__: Any) -> None:
-        raise TrackingError("the store is away")
+        raise TrackingError("the store is away [TR-T001]")
 
     with monkeypatch.context() as patch:
         patch.setattr(recording, "check_store", absent)
@@ -927,8 +928,8 @@ def test_going_on_without_the_store(
         run = later.run(go_on, str(killed.id), profile=Profile(offline_ok=True))
     assert (run.status, run.parameters_sha256) == ("FINISHED", expected.parameters_sha256)
     assert later.warnings == [
-        f"the store is away\n  the run goes on, and is kept in runs/{killed.id}",
-        "the store is away\n"
+        f"the store is away [TR-T001]\n  the run goes on, and is kept in runs/{killed.id}",
+        "the store is away [TR-T001]\n"
         "  the run is trained, and kept on this disk; send it later with: train sync",
     ]
     assert status(store, killed.run_id) == "KILLED"
@@ -981,7 +982,7 @@ def test_a_run_goes_on_without_its_recorder(
     assert (run.status, run.run_id) == ("FINISHED", None)
     assert isinstance(process.error, TrackingError)
     assert str(process.error) == (
-        "the recorder of the run has ended\n"
+        "the recorder of the run has ended [TR-T009]\n"
         "  the run is trained, and kept on this disk; send it later with: train sync"
     )
     assert process.warnings == []

@@ -123,7 +123,7 @@ def test_a_run_that_has_not_got_far_is_stopped_and_goes_on_once_the_store_is_the
         train(spec, listen=until_told)
     stopped = run_of(caught.value)
     assert str(caught.value) == (
-        f"the experiment 'tiny' is deleted in {store}\n"
+        f"the experiment 'tiny' is deleted in {store} [TR-T007]\n"
         "  hint: restore it in the MLflow UI, or name another one in tracking.experiment\n"
         "  stopped after 2 steps (1 whole epochs); go on with: "
         f"train resume {str(stopped.id)[:8]}\n"
@@ -158,7 +158,7 @@ def test_a_run_that_has_got_far_goes_on(
     with pytest.raises(TrackingError) as caught:
         train(load_spec(write_spec()), listen=listen)
     run = run_of(caught.value)
-    said = f"the experiment 'tiny' is deleted in {store}\n  hint: restore it in the MLflow UI"
+    said = f"the experiment 'tiny' is deleted in {store} [TR-T007]\n  hint: restore it in"
     assert str(caught.value).startswith(said)
     assert str(caught.value).endswith(LATER)
     assert (run.status, run.epochs, caught.value.exit_code) == ("FINISHED", 3, 5)
@@ -202,7 +202,7 @@ def test_offline_ok(store: str, write_spec: WriteSpec) -> None:
 
     run = train(load_spec(write_spec()), profile=Profile(store=uri, offline_ok=True), listen=listen)
     assert (run.status, run.epochs, run.run_id) == ("FINISHED", 3, None)
-    said = f"no MLflow server at {uri}: [Errno 111] Connection refused\n"
+    said = f"no MLflow server at {uri}: [Errno 111] Connection refused [TR-T001]\n"
     assert [text.startswith(said) for text in warned] == [True, True]
     assert warned[0].endswith(f"the run goes on, and is kept in {run.folder}")
     assert warned[1].endswith(LATER)
@@ -237,7 +237,7 @@ def test_an_unreachable_server(folder: Path, write_spec: WriteSpec, train: Train
     code, out, err = train("spec.yaml", "--quiet", "--tracking-uri", uri)
     assert (code, out) == (5, "")
     lines = err.splitlines()
-    assert lines[0] == f"train: no MLflow server at {uri}: [Errno 111] Connection refused"
+    assert lines[0] == f"train: no MLflow server at {uri}: [Errno 111] Connection refused [TR-T001]"
     assert lines[1] == (
         "  hint: start the server, or leave the address out to record in runs/mlflow.db"
     )
@@ -422,7 +422,10 @@ def test_a_store_that_stays_broken_keeps_the_run_locally(
         train(load_spec(write_spec({"sgd.epochs": 30})))
     run = run_of(caught.value)
     assert run.status == "FINISHED", "the training went on to its end"
-    assert str(caught.value) == f"the tracking store {store} refused: the line is dead{LATER}"
+    assert (
+        str(caught.value)
+        == f"the tracking store {store} refused: the line is dead [TR-T004]{LATER}"
+    )
     assert caught.value.exit_code == 5
     there = only_run(store)
     assert there.info.run_id == run.run_id
@@ -446,7 +449,9 @@ def test_a_store_that_fails_at_the_end(
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(MlflowClient, "set_terminated", refuse)
-        with pytest.raises(TrackingError, match="No space left on device\n  the run is t") as no:
+        with pytest.raises(
+            TrackingError, match=r"No space left on device \[TR-T004\]\n  the run is t"
+        ) as no:
             train(load_spec(write_spec()))
     run = run_of(no.value)
     assert run.status == "FINISHED"
@@ -468,7 +473,7 @@ def test_the_reason_of_a_database_is_told_without_its_sql(
     monkeypatch.setattr(MlflowClient, "set_terminated", fail)
     with pytest.raises(TrackingError) as caught:
         train(load_spec(write_spec()))
-    reason = f"the tracking store {store} refused: database or disk is full"
+    reason = f"the tracking store {store} refused: database or disk is full [TR-T004]"
     assert str(caught.value) == reason + LATER
 
 

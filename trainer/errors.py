@@ -36,6 +36,11 @@ from trainer.addresses import without_secrets
 _CODES: Final = re.compile(r" \[(TR-[A-Z][0-9]{3})\]$", re.MULTILINE)
 
 
+def is_code(text: str) -> bool:
+    """Whether a text has the form of a code."""
+    return _CODES.fullmatch(f" [{text}]") is not None
+
+
 def coded(text: str, code: str | None) -> str:
     """The text with the code of its error at the end of the first line."""
     first, line_break, rest = text.partition("\n")
@@ -43,14 +48,14 @@ def coded(text: str, code: str | None) -> str:
 
 
 def uncoded(text: str, code: str | None = None) -> tuple[str, str | None]:
-    """A text that may be that of an error from elsewhere, without the code in its first line; and
-    that code, unless another one is given.
+    """A text without the code at the end of its first line, where it is that of an error from
+    elsewhere; and that code, or the one that is given where there is none.
     """
     first, line_break, rest = text.partition("\n")
     found = _CODES.search(first)
     if found is None:
         return text, code
-    return f"{first[: found.start()]}{line_break}{rest}", code or found[1]
+    return f"{first[: found.start()]}{line_break}{rest}", found[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +161,10 @@ class TrainerError(Exception):
         """The text without codes."""
         return _CODES.sub("", str(self))
 
+    def reword(self, message: str) -> None:
+        """Says it in other words, with the same code."""
+        self.args = (without_secrets(coded(message, self.code)),)
+
     def as_json(self) -> dict[str, object]:
         """The error as `--json` prints it."""
         return {
@@ -221,13 +230,19 @@ class CheckpointError(TrainerError):
 class DamagedError(CheckpointError):
     """What is kept of a run is not what it has written."""
 
+    code = "TR-R003"
+
 
 class NoRoomError(CheckpointError):
     """The disk has no room for what is kept of a run."""
 
+    code = "TR-M001"
+
 
 class OtherBitsError(CheckpointError):
     """A run cannot go on here to the bits that an untouched one would have."""
+
+    code = "TR-R005"
 
 
 class MachineError(TrainerError):
@@ -266,6 +281,7 @@ class DivergedError(RunError):
 
     exit_code = 4
     kind = "diverged"
+    code = "TR-X001"
 
 
 class TrackingError(RunError):
@@ -280,3 +296,4 @@ class InterruptedRun(RunError):  # noqa: N818 (an interruption is no fault)
 
     exit_code = 130
     kind = "interrupted"
+    code = "TR-X002"

@@ -31,10 +31,14 @@ def check_place(path: Path, endings: Sequence[str] = ()) -> None:
         found = f"'{path.suffix}'" if path.suffix else "none"
         if str(path) == "-":
             found = "'-'; standard output is written to where no file is named, if at all"
-        raise UsageError(f"'{path}': expected a file's name that ends in {known}, found {found}")
+        raise UsageError(
+            f"'{path}': expected a file's name that ends in {known}, found {found}", code="TR-U004"
+        )
     if not target.parent.is_dir():
         place = path if not path.is_symlink() else target  # as it was written, if it may be
-        raise UsageError(f"there is no folder '{place.parent}' for the file '{place.name}'")
+        raise UsageError(
+            f"there is no folder '{place.parent}' for the file '{place.name}'", code="TR-U004"
+        )
 
 
 def _target(path: Path) -> Path:
@@ -46,12 +50,16 @@ def _target(path: Path) -> Path:
         return target
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise UsageError(f"'{path}' cannot be written: {reason}") from None
+        raise UsageError(f"'{path}' cannot be written: {reason}", code="TR-U004") from None
     if kind == stat.S_IFDIR:
-        raise UsageError(f"'{path}' is a folder, where the name of a file is expected")
+        raise UsageError(
+            f"'{path}' is a folder, where the name of a file is expected", code="TR-U004"
+        )
     if kind != stat.S_IFREG:
         what = {stat.S_IFIFO: "pipe", stat.S_IFSOCK: "socket"}.get(kind, "device")
-        raise UsageError(f"'{path}' is a {what}, where the name of a file is expected")
+        raise UsageError(
+            f"'{path}' is a {what}, where the name of a file is expected", code="TR-U004"
+        )
     return target
 
 
@@ -79,7 +87,7 @@ def replacing(path: Path, endings: Sequence[str] = ()) -> Iterator[Path]:
             _flush(target.parent)
         except OSError as error:
             reason = error.strerror or error
-            raise MachineError(f"'{path}' cannot be written: {reason}") from None
+            raise MachineError(f"'{path}' cannot be written: {reason}", code="TR-M004") from None
     finally:
         with suppress(OSError):
             fresh.unlink(missing_ok=True)

@@ -93,7 +93,9 @@ def load_checkpoint(
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise CheckpointError(f"the folder {folder} cannot be read: {error.strerror}") from None
+        raise CheckpointError(
+            f"the folder {folder} cannot be read: {error.strerror}", code="TR-R004"
+        ) from None
     for path in paths:
         try:
             found = _read(path)

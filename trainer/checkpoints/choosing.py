@@ -62,11 +62,11 @@ def the_one(reference: str, found: Sequence[T], where: str, latest: Sequence[T] 
         lines += [f"  {each.id[:8]}  {each.about}".rstrip() for each in found[:_SHOWN]]
         if len(found) > _SHOWN:
             lines.append(f"  … and {len(found) - _SHOWN} before them")
-        raise UsageError("\n".join(lines))
+        raise UsageError("\n".join(lines), code="TR-R001")
     lines = [f"there is no run '{reference}' {where}"]
     if 0 < len(reference) < 4 and re.fullmatch("[0-9a-f]+", reference):
         lines.append("  hint: give at least four characters of an id")
     elif latest:
         names = ", ".join(f"{each.id[:8]} ({each.name})" for each in latest[:_SHOWN])
         lines.append(f"  the latest: {names}")
-    raise UsageError("\n".join(lines))
+    raise UsageError("\n".join(lines), code="TR-R001")

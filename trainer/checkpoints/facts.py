@@ -175,7 +175,9 @@ def read_facts(folder: Path) -> Facts:
     except ValueError as error:
         raise damaged(folder / FACTS, error) from None
     except FileNotFoundError:
-        raise CheckpointError(f"{folder} is no folder of a run: it has no {FACTS}") from None
+        raise CheckpointError(
+            f"{folder} is no folder of a run: it has no {FACTS}", code="TR-R004"
+        ) from None
 
 
 def read_outcome(folder: Path) -> Outcome | None:

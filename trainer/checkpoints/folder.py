@@ -124,7 +124,9 @@ class RunFolder:
             except BlockingIOError:
                 holder = read_within(path, LOCK).decode(errors="replace").strip()
                 holder = holder or "another process"
-                raise CheckpointError(f"the run {path.name} is being written by {holder}") from None
+                raise CheckpointError(
+                    f"the run {path.name} is being written by {holder}", code="TR-R002"
+                ) from None
 
     @property
     def id(self) -> str:
@@ -212,7 +214,8 @@ class RunFolder:
         except (LookupError, TypeError, ValueError) as error:
             raise CheckpointError(
                 f"the checkpoint of step {found.step} in {self.path} is none of this version: "
-                f"{error}"
+                f"{error}",
+                code="TR-R006",
             ) from None
         return events, int(found.position["journal"])
 
@@ -224,7 +227,9 @@ class RunFolder:
             try:
                 events, size = read_until(self.path / JOURNAL, job.progress.best.epoch)
             except ValueError as error:
-                raise CheckpointError(f"the run {self.path.name} cannot go back: {error}") from None
+                raise CheckpointError(
+                    f"the run {self.path.name} cannot go back: {error}", code="TR-R006"
+                ) from None
         job.go_back(events)
         return events, size
 
@@ -328,7 +333,7 @@ def find_folder(runs: Path, reference: str) -> Path:
     """
     there = [_Kept.of(path) for path in folders(runs)][::-1]
     if not there:
-        raise UsageError(f"there is no run in {runs}")
+        raise UsageError(f"there is no run in {runs}", code="TR-R001")
     if reference == "last":
         return newest(there)[0].path
     return the_one(reference, matching(reference, there), f"in {runs}", there).path

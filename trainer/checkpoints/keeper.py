@@ -36,7 +36,9 @@ class Every:
         match = _EVERY.fullmatch(text.strip())
         if not match or not float(match[1]):
             hint = "write 30s, 5min, 1000steps or 1epoch"
-            raise UsageError(f"'{text}' is no time between checkpoints\n  hint: {hint}")
+            raise UsageError(
+                f"'{text}' is no time between checkpoints\n  hint: {hint}", code="TR-U003"
+            )
         number, unit = float(match[1]), match[2]
         if unit in _SECONDS:
             return cls(seconds=number * _SECONDS[unit])

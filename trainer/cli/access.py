@@ -78,5 +78,5 @@ def names_a_job(reference: str) -> str:
     """The reference, if a job may have it as its id. Raises `UsageError`."""
     if not _ID.fullmatch(reference):
         hint = "the ids are those of `train jobs`, of which six characters are enough"
-        raise UsageError(f"'{reference}' is no id of a job\n  hint: {hint}")
+        raise UsageError(f"'{reference}' is no id of a job\n  hint: {hint}", code="TR-V006")
     return reference

@@ -130,7 +130,8 @@ def compare(
     if len(runs or ()) + (best or 0) > MOST_RUNS:
         raise UsageError(
             f"more than {MOST_RUNS} runs cannot be told apart: name fewer of them, "
-            f"or take the best by --experiment NAME --best {MOST_RUNS}"
+            f"or take the best by --experiment NAME --best {MOST_RUNS}",
+            code="TR-U003",
         )
     recorded = Runs(store_at(tracking_uri, kept).find_store(), warn)
     chosen = _chosen(recorded, runs or (), experiment, best, sweep)
@@ -186,11 +187,11 @@ def _chosen(
     elif best is not None:
         found += runs.best(experiment, best)
     elif experiment is not None and not references:
-        raise UsageError("say how many runs of the experiment: --best N")
+        raise UsageError("say how many runs of the experiment: --best N", code="TR-U002")
     found = list({run.run_id: run for run in found}.values())
     if len(found) < 2:
         only = f"there is only {found[0].id[:8]}" if found else "name them, or give --best N"
-        raise UsageError(f"two runs or more can be compared: {only}")
+        raise UsageError(f"two runs or more can be compared: {only}", code="TR-U003")
     return found
 
 
@@ -226,7 +227,7 @@ def _check_metric(name: str, runs: Sequence[RecordedRun], where: str) -> None:
         near = difflib.get_close_matches(name, names, 3)
         flat = [held for held in names if "/" not in held]
         hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(flat)}"
-        raise UsageError(f"{where}{name}: no run has this metric\n  hint: {hint}")
+        raise UsageError(f"{where}{name}: no run has this metric\n  hint: {hint}", code="TR-U008")
 
 
 # Results ----------------------------------------------------------------------------------------

@@ -90,7 +90,7 @@ def _asked(error: SpecError, folds: int | None) -> SpecError:
     if folds is None:
         return error
     return SpecError([
-        Problem("", problem.message, problem.hint, file="--folds")
+        Problem("", problem.message, problem.hint, file="--folds", code=problem.code)
         if problem.path == "data.split.folds" and problem.line is None else problem
         for problem in error.problems
     ])  # fmt: skip

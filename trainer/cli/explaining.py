@@ -154,14 +154,16 @@ def _cases(
         from trainer.runs.use import load_model
 
         if set_:
-            raise UsageError("--set has no place with --run: a run has its own spec")
+            raise UsageError(
+                "--set has no place with --run: a run has its own spec", code="TR-U002"
+            )
         model = load_model(of_run, profile=profile, warn=warn).model
         return cases_of_spec(
             model.spec, rows=rows, at=given, parameters=model.parameters,
             preprocessing=model.preprocessing,
         )  # fmt: skip
     if config is None:
-        raise UsageError("name a spec, or a run with --run")
+        raise UsageError("name a spec, or a run with --run", code="TR-U002")
     spec = load_any(config, set_)
     if isinstance(spec, Sketch):
         return [case_of_sketch(spec, given)]
@@ -180,14 +182,16 @@ def _given(at: list[str] | None) -> dict[str, str] | None:
         last: str | None = None
         for name, value in _parts(option):
             if name is None and last is None:
-                raise UsageError(f"--at {option}: expected a name and a value, as state=NSW")
+                raise UsageError(
+                    f"--at {option}: expected a name and a value, as state=NSW", code="TR-U003"
+                )
             if name is None and last is not None:
                 found[last] += f",{value.rstrip()}"
                 continue
             last = _bare(name or "")
             if not last or last in found:
                 wrong = f"'{last}' is given twice" if last else "there is no name before '='"
-                raise UsageError(f"--at {option}: {wrong}")
+                raise UsageError(f"--at {option}: {wrong}", code="TR-U006")
             found[last] = _bare(value)
     return found
 

@@ -61,7 +61,9 @@ def predict(
     from trainer.runs.use import load_model
 
     if json_ and out is None:
-        raise UsageError("--json needs --out FILE: the predictions themselves are no JSON")
+        raise UsageError(
+            "--json needs --out FILE: the predictions themselves are no JSON", code="TR-U002"
+        )
     trained, began = (
         load_model(run, profile=store_at(tracking_uri, kept), warn=warn),
         time.monotonic(),

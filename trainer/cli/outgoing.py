@@ -81,7 +81,9 @@ class _Files:
             found = find_files([str(path) for path in paths], self._folder, place, kind)
         if any(file.keys for file in found):
             message = "columns that the names of folders hold do not come along"
-            raise DataError(key_mark.problem(show_path(place), message, "make columns of them"))
+            raise DataError(
+                key_mark.problem(show_path(place), message, "make columns of them", code="TR-V019")
+            )
         uploads = [self._upload(file.path, kind) for file in found]
         value = as_tree(uploads[0] if len(uploads) == 1 else uploads, node.mark)
         parent.entries[key] = (key_mark, value)
@@ -99,7 +101,7 @@ class _Files:
         except MisfitError as error:
             raise DataError([
                 replace(locate(self._root, each.path, key=each.key).problem(
-                    show_path(each.path), each.message, each.hint
+                    show_path(each.path), each.message, each.hint, code=each.code
                 )) for each in error.misfits
             ]) from None  # fmt: skip
 

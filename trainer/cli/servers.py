@@ -39,7 +39,7 @@ def serve(
         return
     finally:
         _end(server)
-    raise TrackingError(f"the MLflow server ended with code {code}")
+    raise TrackingError(f"the MLflow server ended with code {code}", code="TR-T001")
 
 
 def _stop(number: int, frame: FrameType | None) -> NoReturn:
@@ -55,7 +55,8 @@ def _check_port(port: int) -> None:
             other = port + 1 if port < 65535 else 5000
             raise UsageError(
                 f"port {port} cannot be used ({error.strerror}): "
-                f"choose another one, such as --port {other}"
+                f"choose another one, such as --port {other}",
+                code="TR-U005",
             ) from None
 
 

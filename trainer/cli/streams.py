@@ -159,7 +159,7 @@ def told_of(sink: _Sink) -> MachineError | None:
     failure = sink.failure
     if failure is None or isinstance(failure, BrokenPipeError):
         return None
-    return MachineError(f"standard output cannot be written: {failure.strerror}")
+    return MachineError(f"standard output cannot be written: {failure.strerror}", code="TR-M003")
 
 
 def print_json(value: object, indent: int | None = None) -> None:
@@ -206,7 +206,9 @@ def binary_output() -> Iterator[Bytes]:
         sink.fail(error)
         if isinstance(error, BrokenPipeError):
             raise typer.Exit(128 + signal.SIGPIPE) from None
-        raise MachineError(f"standard output cannot be written: {error.strerror}") from None
+        raise MachineError(
+            f"standard output cannot be written: {error.strerror}", code="TR-M003"
+        ) from None
 
 
 # Rich -------------------------------------------------------------------------------------------

@@ -84,7 +84,9 @@ def sweep(
         _plan(spec, workers, engine.value, json_)
         return
     if resume and again:
-        raise UsageError("--resume goes on with a sweep, --again begins anew: give one of them")
+        raise UsageError(
+            "--resume goes on with a sweep, --again begins anew: give one of them", code="TR-U002"
+        )
     _start_ahead()
     profile = Profile(
         engine.value, threads, runs, tracking_uri, offline_ok=offline_ok,

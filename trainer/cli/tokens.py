@@ -198,7 +198,9 @@ def _tokens(
 ) -> Iterator[Tokens]:
     if server or profile:
         if database is not None:
-            raise UsageError("--database is for this machine, --server for another: give one")
+            raise UsageError(
+                "--database is for this machine, --server for another: give one", code="TR-U002"
+            )
         yield _OfServer(connect(server, token, profile))
         return
     with _store(runs, database) as store:

@@ -118,7 +118,9 @@ def resume(
     """
     if is_elsewhere(run, kept or kept_runs(), server, profile_):
         if set_ or force:
-            raise UsageError("a job goes on as it was declared: --set and --force are for a run")
+            raise UsageError(
+                "a job goes on as it was declared: --set and --force are for a run", code="TR-U002"
+            )
         resume_job(run, server, token, profile_, quiet, json_)
         return
     start_ahead()
@@ -132,7 +134,10 @@ def resume(
     )  # fmt: skip
     if is_sweep(run, profile.runs):
         if set_ or force:
-            raise UsageError("a sweep goes on as it was declared: --set and --force are for a run")
+            raise UsageError(
+                "a sweep goes on as it was declared: --set and --force are for a run",
+                code="TR-U002",
+            )
         resume_sweep(run, profile, quiet, json_)
         return
     show_run(

@@ -22,11 +22,14 @@ def serve_ui(tracking_uri: str | None, kept: Path | None, port: int) -> None:
         print(f"The runs are in {store.shown}: open it in a browser.")
         return
     if store.database is None:
-        raise UsageError(f"`train ui` shows databases of the kind sqlite:///…, not {store.shown}")
+        raise UsageError(
+            f"`train ui` shows databases of the kind sqlite:///…, not {store.shown}", code="TR-T003"
+        )
     if not store.database.exists():
         raise TrackingError(
             f"there are no runs in '{store.database}' yet\n"
-            "  hint: train something first: train configs/hidden_layer.yaml"
+            "  hint: train something first: train configs/hidden_layer.yaml",
+            code="TR-T005",
         )
     check_store(store)
     arguments = [

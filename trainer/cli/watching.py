@@ -110,8 +110,8 @@ def _failure(job: RemoteJob) -> RunError | None:
     if job.state == "diverged":
         return DivergedError(text)
     if job.state == "cancelled":
-        return InterruptedRun(text)
-    return RunError(text) if job.state == "failed" else None
+        return InterruptedRun(text, code="TR-V020")
+    return RunError(text, code="TR-V020") if job.state == "failed" else None
 
 
 class WatchProgress:

@@ -45,7 +45,9 @@ class Access:
         object.__setattr__(self, "server", _checked(self.server))
         # a header would be refused in words that have the token in them
         if self.token is not None and not _TOKEN.fullmatch(self.token):
-            raise UsageError("the token is no token: it is empty or holds blanks or line breaks")
+            raise UsageError(
+                "the token is no token: it is empty or holds blanks or line breaks", code="TR-V015"
+            )
 
     @property
     def in_the_clear(self) -> bool:
@@ -65,10 +67,13 @@ def _checked(server: str) -> str:
         host = None
     if not host or parts.scheme not in ("http", "https") or re.search(r"[\s\x00-\x1f]", server):
         hint = "it looks like https://train.example.org or http://127.0.0.1:8400"
-        raise UsageError(f"'{shown}' is no address of a service\n  hint: {hint}")
+        raise UsageError(f"'{shown}' is no address of a service\n  hint: {hint}", code="TR-V014")
     if has_secret(server) or "@" in parts.netloc or parts.query or parts.fragment:
         hint = "a token is given on its own"
-        raise UsageError(f"'{shown}': an address of a service is all there may be\n  hint: {hint}")
+        raise UsageError(
+            f"'{shown}': an address of a service is all there may be\n  hint: {hint}",
+            code="TR-V014",
+        )
     return server.rstrip("/")
 
 
@@ -88,7 +93,8 @@ def find_access(
         raise UsageError(
             "which service? Neither a flag nor a variable nor a profile says it\n"
             f"  hint: give --server URL, set {SERVER} and {TOKEN}, "
-            f"or write {profile_file(DEFAULT, environ)}"
+            f"or write {profile_file(DEFAULT, environ)}",
+            code="TR-V014",
         )
     return found
 
@@ -158,17 +164,23 @@ def _values(file: Path) -> Mapping[str, str]:
     try:
         values = yaml.safe_load(_text(file))
     except yaml.YAMLError:  # its words may show the line with the token
-        raise UsageError(f"the profile {file} is no YAML") from None
+        raise UsageError(f"the profile {file} is no YAML", code="TR-V015") from None
     if not isinstance(values, dict) or not isinstance(values.get("server"), str):
-        raise UsageError(f"the profile {file} names no server\n  hint: write `server: https://…`")
+        raise UsageError(
+            f"the profile {file} names no server\n  hint: write `server: https://…`", code="TR-V015"
+        )
     for key, value in values.items():
         if key not in KEYS:
             expected = f"expected {', '.join(KEYS)}"
-            raise UsageError(f"the profile {file} has an unknown key '{key}': {expected}")
+            raise UsageError(
+                f"the profile {file} has an unknown key '{key}': {expected}", code="TR-V015"
+            )
         if value is not None and not isinstance(value, str):
-            raise UsageError(f"the profile {file}: expected '{key}' to be a text")
+            raise UsageError(f"the profile {file}: expected '{key}' to be a text", code="TR-V015")
     if values.get("token") is not None and values.get("token_file") is not None:
-        raise UsageError(f"the profile {file} has both token and token_file: keep one")
+        raise UsageError(
+            f"the profile {file} has both token and token_file: keep one", code="TR-V015"
+        )
     return _texts(values)
 
 
@@ -188,13 +200,15 @@ def _text(file: Path) -> str:
             return opened.read(_MOST_BYTES).decode()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is no text of a file"
-        raise UsageError(f"the profile {file} cannot be read: {reason}") from None
+        raise UsageError(f"the profile {file} cannot be read: {reason}", code="TR-V015") from None
 
 
 def _check_private(file: Path) -> None:
     """Raises `UsageError` for a file with a token that is not its owner's alone."""
     status = file.stat()
     if stat.S_IMODE(status.st_mode) & 0o077:
-        raise UsageError(f"others can read {file}, which holds a token\n  hint: chmod 600 {file}")
+        raise UsageError(
+            f"others can read {file}, which holds a token\n  hint: chmod 600 {file}", code="TR-V015"
+        )
     if status.st_uid not in (os.geteuid(), 0):
-        raise UsageError(f"{file}, which holds a token, belongs to another user")
+        raise UsageError(f"{file}, which holds a token, belongs to another user", code="TR-V015")

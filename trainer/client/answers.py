@@ -18,6 +18,8 @@ from trainer.errors import (
     SpecError,
     TrainerError,
     UsageError,
+    coded,
+    is_code,
 )
 
 _MOST: Final = 2000  # characters of a message that a server sends
@@ -32,17 +34,23 @@ class AwayError(ServiceError):
     again after `seconds`.
     """
 
-    def __init__(self, message: str, seconds: float = 0.0) -> None:
-        super().__init__(message)
+    code = "TR-V001"
+
+    def __init__(self, message: str, seconds: float = 0.0, *, code: str | None = None) -> None:
+        super().__init__(message, code=code)
         self.seconds = seconds
 
 
 class LostError(ServiceError):
     """The connection ended before there was an answer: what was asked may be done or not."""
 
+    code = "TR-V002"
+
 
 class MissingError(UsageError):
     """There is no such thing, or none that who asks may see."""
+
+    code = "TR-V006"
 
 
 @dataclass(frozen=True)
@@ -80,7 +88,8 @@ def no_service(response: requests.Response) -> ServiceError:
     return ServiceError(
         f"{_place(response)} answers, but not as a training service does "
         f"(status {response.status_code}, {kind[:60]})\n"
-        "  hint: is this the service's address, and does a proxy let it through?"
+        "  hint: is this the service's address, and does a proxy let it through?",
+        code="TR-V003",
     )
 
 
@@ -98,30 +107,32 @@ def refusal(response: requests.Response, sent: Sent) -> TrainerError:
         return ServiceError(
             f"the service at {_place(response)} takes no such token: it is missing, unknown, "
             "revoked or expired\n"
-            "  hint: set TRAINER_TOKEN, or name a profile; an administrator makes tokens"
+            "  hint: set TRAINER_TOKEN, or name a profile; an administrator makes tokens",
+            code="TR-V004",
         )
     if not own:
         head = status == 404 and response.request.method == "HEAD"
         return MissingError("there is no such thing") if head else _without_words(response)
-    message = told["message"][:_MOST]
+    message, code = told["message"][:_MOST], _code(told)
     if status == 422 and told.get("error") in _SPECS:
         problems = located(told.get("errors"), sent)
-        return _SPECS[told["error"]](problems or message)
+        return _SPECS[told["error"]](problems or coded(message, code))
     if status == 404:
-        return MissingError(message)
+        return MissingError(message, code=code)
     if status in (400, 409, 413, 422):
-        return UsageError(message)
+        return UsageError(message, code=code)
     if status == 403 or told.get("error") == "quota":
-        return ServiceError(message)
-    return _passing(response, f"the service cannot do that now ({status}): {message}")
+        return ServiceError(message, code=code)
+    return _passing(response, f"the service cannot do that now ({status}): {message}", code)
 
 
-def _passing(response: requests.Response, message: str) -> ServiceError:
+def _passing(response: requests.Response, message: str, code: str | None) -> ServiceError:
     """The error of a service, or of the proxy before it, that may soon be well again."""
     if response.status_code in (429, 503):
-        return AwayError(message, _retry_after(response))
+        return AwayError(message, _retry_after(response), code=code)
     # a proxy may have handed on what was asked
-    return (LostError if response.status_code in (502, 504) else ServiceError)(message)
+    family = LostError if response.status_code in (502, 504) else ServiceError
+    return family(message, code=code)
 
 
 def _retry_after(response: requests.Response) -> float:
@@ -136,20 +147,22 @@ def _without_words(response: requests.Response) -> ServiceError:
     status = response.status_code
     if status == 413:
         hint = "its limit for the size of a request is too low"
-        return ServiceError(f"a proxy before {_place(response)} refuses the size\n  hint: {hint}")
+        return ServiceError(
+            f"a proxy before {_place(response)} refuses the size\n  hint: {hint}", code="TR-V003"
+        )
     if status != 429 and status < 500:
         return no_service(response)
     hint = "its log says why; a proxy before it says this where it is not running"
-    return _passing(
-        response, f"the service at {_place(response)} fails (status {status})\n  hint: {hint}"
-    )
+    message = f"the service at {_place(response)} fails (status {status})\n  hint: {hint}"
+    return _passing(response, message, "TR-V017")
 
 
 def _elsewhere(response: requests.Response) -> ServiceError:
     where = str(response.headers.get("Location", "another address"))[:200]
     return ServiceError(
         f"{_place(response)} sends on to {where}, where neither the request nor the token went\n"
-        "  hint: if that is the service, give its address"
+        "  hint: if that is the service, give its address",
+        code="TR-V003",
     )
 
 
@@ -177,8 +190,14 @@ def _problem(told: Mapping[str, Any], sent: Sent) -> Problem:
         column=column if sent.text is not None else None,
         source=source,
         width=len(word[0]) if word else 1,
+        code=_code(told),
     )
     return sent.here(problem) if sent.here else problem
+
+
+def _code(told: Mapping[str, Any]) -> str | None:
+    code = told.get("code")
+    return code if isinstance(code, str) and is_code(code) else None
 
 
 def _number(value: object) -> int | None:

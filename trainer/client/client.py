@@ -82,7 +82,7 @@ class Client:
         if answer.get("valid") is False:
             wrong = DataError if answer.get("error") == "data" else SpecError
             problems = located(answer.get("errors"), what.sent)
-            raise wrong(problems or "the service does not say what is wrong")
+            raise wrong(problems or "the service does not say what is wrong", code="TR-V003")
         return answer
 
     def submit(
@@ -237,7 +237,7 @@ class Client:
         data = {"name": name, "user": user, "role": role, "all": sees_all, "days": days}
         secret = self._object("POST", "/tokens", data=data).get("token")
         if not isinstance(secret, str):
-            raise ServiceError("the service tells no token")
+            raise ServiceError("the service tells no token", code="TR-V003")
         return secret
 
     def revoke_token(self, name: str) -> None:
@@ -263,5 +263,5 @@ def _given(**values: Any) -> dict[str, Any]:
 def _list(answer: Mapping[str, Any], name: str) -> list[Any]:
     found = answer.get(name)
     if not isinstance(found, list):
-        raise ServiceError(f"the service's answer has no list '{name}'")
+        raise ServiceError(f"the service's answer has no list '{name}'", code="TR-V003")
     return found

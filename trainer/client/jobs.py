@@ -75,7 +75,9 @@ def told(kind: type[T], value: object) -> T:
         return from_json(kind, _defaults(kind) | value, whole=False)
     except ValueError as error:
         what = kind.__name__.removeprefix("Remote").lower()
-        raise ServiceError(f"what the service tells is no {what}: {error}") from None
+        raise ServiceError(
+            f"what the service tells is no {what}: {error}", code="TR-V003"
+        ) from None
 
 
 def _defaults(kind: Any) -> dict[str, Any]:
@@ -98,7 +100,7 @@ def job_of(value: Any, server: str) -> RemoteJob:
     links = value.get("links") if isinstance(value, dict) else None
     mlflow = links.get("mlflow") if isinstance(links, dict) else None
     if not isinstance(value, dict) or not isinstance(mlflow, str | None):
-        raise ServiceError("what the service tells is no job")
+        raise ServiceError("what the service tells is no job", code="TR-V003")
     address = f"{server}{mlflow}" if mlflow is not None and mlflow.startswith("/") else mlflow
     return told(RemoteJob, {**value, "mlflow": address})
 
@@ -119,7 +121,7 @@ def event_of(number: int, kind: str, data: object) -> Event | None:
     if kind not in get_args(Heard):
         return None
     if not isinstance(data, dict):
-        raise ServiceError("the service's stream of events holds what is no event")
+        raise ServiceError("the service's stream of events holds what is no event", code="TR-V003")
     facts = {"number": number, "kind": kind, "user": "", "time": 0.0}
     own = {name: data[name] for name in ("job", "user", "time") if name in data}
     rest = {name: value for name, value in data.items() if name not in ("job", "user", "time")}

@@ -36,7 +36,7 @@ def opened(file: Path) -> IO[bytes]:
         return open_regular(file)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise UsageError(f"'{file}' cannot be read: {reason}") from None
+        raise UsageError(f"'{file}' cannot be read: {reason}", code="TR-V018") from None
 
 
 def send(wire: Wire, file: Path, told: Told | None = None) -> str:
@@ -70,7 +70,7 @@ def _send_piece(wire: Wire, data: IO[bytes], sha256: str, offset: int, size: int
     data.seek(offset)
     body = data.read(PIECE)
     if not body and size:
-        raise UsageError("the file became shorter while it was sent")
+        raise UsageError("the file became shorter while it was sent", code="TR-V018")
     headers = {
         "Content-Type": "application/octet-stream",
         "Upload-Offset": str(offset),
@@ -82,13 +82,13 @@ def _send_piece(wire: Wire, data: IO[bytes], sha256: str, offset: int, size: int
         return size
     there = _offset(answer.headers.get("Upload-Offset", str(offset + len(body))))
     if there <= offset:
-        raise ServiceError("the service takes nothing of the file")
+        raise ServiceError("the service takes nothing of the file", code="TR-V003")
     return there
 
 
 def _offset(text: str | None) -> int:
     if text is None or not text.isdecimal():
-        raise ServiceError("the service does not say how much of the file it has")
+        raise ServiceError("the service does not say how much of the file it has", code="TR-V003")
     return int(text)
 
 

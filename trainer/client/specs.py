@@ -51,7 +51,7 @@ def written(spec: SpecLike) -> Written:
     if isinstance(spec, str) and not _is_path(spec):
         return Written(spec, Sent(text=spec))
     if not isinstance(spec, str | os.PathLike):
-        raise UsageError(f"expected a spec, found {type(spec).__name__}")
+        raise UsageError(f"expected a spec, found {type(spec).__name__}", code="TR-U009")
     text = _read(Path(spec))
     if not _NAMES_OTHERS.search(text):
         return Written(text, Sent(str(spec), text))
@@ -65,17 +65,18 @@ def _is_path(text: str) -> bool:
 
 
 def _read(file: Path) -> str:
-    def refused(message: str) -> SpecError:
-        return SpecError(Problem("", message, file=str(file)))
+    def refused(message: str, code: str) -> SpecError:
+        return SpecError(Problem("", message, file=str(file), code=code))
 
     try:
         with opened(file) as data:
             content = data.read(MOST_BYTES + 1)
     except UsageError as error:
-        raise refused(str(error)) from None
+        raise refused(error.message, "TR-S002") from None
     if len(content) > MOST_BYTES:
-        raise refused(f"a spec of more than {MOST_BYTES // 2**20} MiB is too large")
+        message = f"a spec of more than {MOST_BYTES // 2**20} MiB is too large"
+        raise refused(message, "TR-S003")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise refused("it is not encoded as UTF-8") from None
+        raise refused("it is not encoded as UTF-8", "TR-S004") from None

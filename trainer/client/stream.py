@@ -65,7 +65,9 @@ def _lines(pieces: Iterable[bytes]) -> Iterator[str]:
         *lines, rest = _END.split(rest + decode(piece))
         yield from lines
         if len(rest) > _MOST:
-            raise ServiceError("the service's stream of events holds a line without an end")
+            raise ServiceError(
+                "the service's stream of events holds a line without an end", code="TR-V003"
+            )
 
 
 def _event(message: _Message) -> tuple[int, Event | None]:
@@ -78,7 +80,8 @@ def _event(message: _Message) -> tuple[int, Event | None]:
     except ValueError:
         raise ServiceError(
             "the service's stream of events holds what is no event\n"
-            "  hint: is this the service's address, and does a proxy change what it sends?"
+            "  hint: is this the service's address, and does a proxy change what it sends?",
+            code="TR-V003",
         ) from None
     return number, event_of(number, message.kind, data) if message.data else None
 

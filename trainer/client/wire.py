@@ -206,10 +206,11 @@ class Wire:
             raise ServiceError(
                 f"the certificate of {server} is not trusted: {_reason(error)}\n"
                 "  hint: give the file of the authority that signed it as `ca` in a profile, "
-                "or in REQUESTS_CA_BUNDLE"
+                "or in REQUESTS_CA_BUNDLE",
+                code="TR-V016",
             ) from None
         except requests.exceptions.InvalidURL:
-            raise UsageError(f"'{server}' is no address of a service") from None
+            raise UsageError(f"'{server}' is no address of a service", code="TR-V014") from None
         except (requests.ConnectTimeout, requests.exceptions.ProxyError):
             raise self._away("it does not answer") from None
         except requests.ConnectionError as error:
@@ -222,7 +223,7 @@ class Wire:
         except OSError as error:
             if isinstance(error, requests.RequestException):
                 raise self._lost("the connection was cut") from None
-            raise ServiceError(f"{server} cannot be asked: {error}") from None
+            raise ServiceError(f"{server} cannot be asked: {error}", code="TR-V001") from None
 
     def _away(self, why: str) -> AwayError:
         return AwayError(
@@ -242,7 +243,9 @@ def _as_json(data: Mapping[str, Any]) -> bytes:
     try:
         return json.dumps(data, allow_nan=False).encode()
     except (TypeError, ValueError) as error:
-        raise UsageError(f"what is sent must be plain numbers, texts and lists: {error}") from None
+        raise UsageError(
+            f"what is sent must be plain numbers, texts and lists: {error}", code="TR-U009"
+        ) from None
 
 
 def _not_sent(error: BaseException) -> str | None:

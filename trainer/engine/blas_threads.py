@@ -67,7 +67,9 @@ def _leave() -> None:
 
 def _check() -> None:
     for name in _with_more():
-        raise TrainerError(f"the BLAS '{name}' does not take the limit of one thread")
+        raise TrainerError(
+            f"the BLAS '{name}' does not take the limit of one thread", code="TR-M007"
+        )
 
 
 def _with_more() -> list[str | None]:

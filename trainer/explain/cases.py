@@ -54,7 +54,9 @@ def case_of_sketch(sketch: Sketch, at: Given | None = None) -> Case:
              for name, value in sketch.model.inputs.items() if name in graph}  # fmt: skip
     for name, value in (at or {}).items():
         if name not in given:
-            raise UsageError(f"there is no input '{name}': there are {', '.join(given)}")
+            raise UsageError(
+                f"there is no input '{name}': there are {', '.join(given)}", code="TR-U006"
+            )
         numbers = numbers_in(name, value)
         given[name] = numbers[0] if numbers.shape == (1,) else numbers
     feeds = {name: _batch(name, value, graph) for name, value in given.items()}
@@ -117,7 +119,7 @@ def _encoded(how: Preprocessing, raw: Array) -> Array:
     x = how.encode(raw[None, :])
     fault = how.fault(raw[None, :], x)
     if fault is not None:
-        raise UsageError(f"the feature '{fault.column}': {fault.message}")
+        raise UsageError(f"the feature '{fault.column}': {fault.message}", code="TR-U006")
     return x
 
 
@@ -152,11 +154,12 @@ def _of_rows(table: Table, how: Preprocessing, rows: range) -> list[Example]:
         later = numbers[numbers > rows.start].tolist()
         if not later:
             raise UsageError(
-                f"there is no row {rows.start}: the data have {numbers[-1] + 1}, from 0"
+                f"there is no row {rows.start}: the data have {numbers[-1] + 1}, from 0",
+                code="TR-U006",
             )
         if rows.start > 0:
             left = f"row {rows.start} is left out: it has an empty cell (`data.drop_rows`)"
-            raise UsageError(f"{left}\n  hint: the next is row {later[0]}")
+            raise UsageError(f"{left}\n  hint: the next is row {later[0]}", code="TR-U006")
         rows = range(later[0], later[0] + len(rows))
     there = [row for row in rows if row in places]
     some = matched(some_rows(table, np.array([places[row] for row in there])), how)
@@ -198,8 +201,10 @@ def _batch(name: str, value: Array, graph: Graph) -> Array:
     if shape and shape[0] == "B":
         flat = np.ravel(value)
         if len(flat) != shape[1]:
-            raise UsageError(f"'{name}' takes {shape[1]} numbers, found {len(flat)}")
+            raise UsageError(
+                f"'{name}' takes {shape[1]} numbers, found {len(flat)}", code="TR-U006"
+            )
         return flat.reshape(1, -1)
     if np.shape(value) != shape:
-        raise UsageError(f"'{name}' has the shape {shape}, found {np.shape(value)}")
+        raise UsageError(f"'{name}' has the shape {shape}, found {np.shape(value)}", code="TR-U006")
     return value

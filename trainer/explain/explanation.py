@@ -134,7 +134,9 @@ def explain_graph(
     or one number for each example. Raises `GraphError` where it is neither.
     """
     if any(dim not in (1, BATCH) for dim in graph[of].shape):
-        raise GraphError(f"'{of}' has the shape {show_shape(graph[of].shape)}, expected a number")
+        raise GraphError(
+            f"'{of}' has the shape {show_shape(graph[of].shape)}, expected a number", code="TR-G017"
+        )
     needed = graph.ancestors([of])
     nodes = [node for node in graph if node.name in needed]
     names = [node.name for node in nodes if node.op != "constant"]

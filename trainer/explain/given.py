@@ -41,7 +41,9 @@ def numbers_in(name: str, value: str | Array) -> Array:
     except ValueError:
         found = np.empty(0)
     if not len(found) or not np.isfinite(found).all():
-        raise UsageError(f"--at {name}={value}: expected a name and numbers, as x=1,2.5,3")
+        raise UsageError(
+            f"--at {name}={value}: expected a name and numbers, as x=1,2.5,3", code="TR-U003"
+        )
     return found
 
 
@@ -74,7 +76,7 @@ def example_of(
     x = np.array([cells.get(name, value) for name, value in zip(how.features, start, strict=True)])
     y, said = _target(right, how, base, problems)
     if problems:
-        raise UsageError("\n".join(f"--at: {problem}" for problem in problems))
+        raise UsageError("\n".join(f"--at: {problem}" for problem in problems), code="TR-U006")
     told = ", ".join(f"{name} = {value}" for name, value in given.items())
     if base is not None:
         return Example(x, y, f"{base.told}, with {told}")
@@ -98,11 +100,12 @@ def _whole(given: Given, how: Preprocessing) -> Example:
     if unknown:
         raise UsageError(
             f"--at: there is no input '{unknown[0]}' beside x: give x, and y if you like, or the "
-            "columns by their names"
+            "columns by their names",
+            code="TR-U006",
         )
     x = np.ravel(numbers_in("x", given["x"]))
     if len(x) != len(how.features):
-        raise UsageError(f"x takes {len(how.features)} numbers, found {len(x)}")
+        raise UsageError(f"x takes {len(how.features)} numbers, found {len(x)}", code="TR-U006")
     if "y" not in given:
         return Example(x, _nothing(how), "a given example, y = 0")
     return Example(x, _numbers_of_y(numbers_in("y", given["y"]), how), "a given example")
@@ -119,10 +122,12 @@ def _numbers_of_y(numbers: Array, how: Preprocessing) -> Array:
     if how.classes is not None and len(y) == 1:
         number = int(y[0])
         if not 0 <= number < len(how.classes) or number != y[0]:
-            raise UsageError(f"y is the number of a class, from 0 to {len(how.classes) - 1}")
+            raise UsageError(
+                f"y is the number of a class, from 0 to {len(how.classes) - 1}", code="TR-U006"
+            )
         return how.encode_target(np.array([number]))
     if len(y) != how.outputs:
-        raise UsageError(f"y takes {how.outputs} numbers, found {len(y)}")
+        raise UsageError(f"y takes {how.outputs} numbers, found {len(y)}", code="TR-U006")
     return how.encode_target(y[None, :])
 
 
@@ -160,7 +165,7 @@ def _target(
         try:
             return _numbers_of_y(numbers_in("y", given["y"]), how), ""
         except UsageError as error:
-            problems.append(str(error))
+            problems.append(error.message)
             return _nothing(how), ""
     if not named:
         return (_nothing(how), ", y = 0") if base is None else (base.y, "")

@@ -64,13 +64,17 @@ def page_data(
 ) -> dict[str, Any]:
     """What the page shows: the drawn graph once, and the numbers of each explanation."""
     if not explanations:
-        raise GraphError("there is nothing to show: a page takes at least one explanation")
+        raise GraphError(
+            "there is nothing to show: a page takes at least one explanation", code="TR-G018"
+        )
     shown = [fold_transposes(explanation) for explanation in explanations]
     first = shown[0][0]
     shape = [(step.node.name, step.node.inputs) for step in first.steps]
     for other, _ in shown[1:]:
         if [(step.node.name, step.node.inputs) for step in other.steps] != shape:
-            raise GraphError("the explanations on a page are of one graph; these graphs differ")
+            raise GraphError(
+                "the explanations on a page are of one graph; these graphs differ", code="TR-G018"
+            )
     return {
         "name": first.name,
         "of": first.of,

@@ -138,7 +138,8 @@ def compare(found: Answer, model: Model, x: Array) -> float:
         worst = np.unravel_index((apart - allowed).argmax(), apart.shape)
         raise TrainerError(
             "the file is not kept, since it predicts other numbers than the model: "
-            f"{apart[worst]:.1e} apart, where rounding explains {allowed[worst]:.1e}"
+            f"{apart[worst]:.1e} apart, where rounding explains {allowed[worst]:.1e}",
+            code="TR-R014",
         )
     if expected.labels is not None:
         _check_labels(found, expected, model, allowed)
@@ -156,7 +157,8 @@ def _check_labels(found: Answer, expected: Answer, model: Model, allowed: Array)
         unsure = np.abs(expected.numbers - 0.5) <= allowed
         if not ((found.labels == expected.labels) | unsure).all():
             raise TrainerError(
-                "the file is not kept, since it predicts other labels than the model"
+                "the file is not kept, since it predicts other labels than the model",
+                code="TR-R014",
             )
         return
     classes, cut = list(model.preprocessing.classes or ()), model.decision.cut
@@ -164,7 +166,8 @@ def _check_labels(found: Answer, expected: Answer, model: Model, allowed: Array)
         unsure = np.abs(expected.numbers[:, 1] - model.decision.threshold) <= allowed.max(axis=1)
         if not ((found.labels == expected.labels) | unsure).all():
             raise TrainerError(
-                "the file is not kept, since it predicts other labels than the model"
+                "the file is not kept, since it predicts other labels than the model",
+                code="TR-R014",
             )
         return
     for row in np.flatnonzero(found.labels != expected.labels):
@@ -172,5 +175,6 @@ def _check_labels(found: Answer, expected: Answer, model: Model, allowed: Array)
         if probable.max() - probable[classes.index(label)] > 2 * allowed[row].max():
             raise TrainerError(
                 "the file is not kept, since it predicts other labels than the model: "
-                f"{label!r} where {expected.labels[row]!r} is more probable"
+                f"{label!r} where {expected.labels[row]!r} is more probable",
+                code="TR-R014",
             )

@@ -71,7 +71,8 @@ def onnx_model(model: Model, facts: Mapping[str, str]) -> ModelProto:
     if size > MAX_BYTES:
         raise UsageError(
             f"the model has {size / 2**30:.1f} GiB of numbers, and an ONNX file holds 2 GiB\n"
-            "  hint: export it with --to safetensors"
+            "  hint: export it with --to safetensors",
+            code="TR-U011",
         )
     writer = Writer(how.dtype, constants=dict(arrays))
     outputs = _outputs(writer, model, _network(writer, model))
@@ -164,7 +165,9 @@ def _labels(model: Model) -> Array:
     """The classes as ONNX holds them: texts as objects. Raises `UsageError` for huge numbers."""
     labels = np.array(model.preprocessing.classes)
     if labels.dtype.kind == "O":
-        raise UsageError("ONNX has no labels that are whole numbers of more than 64 bits")
+        raise UsageError(
+            "ONNX has no labels that are whole numbers of more than 64 bits", code="TR-U011"
+        )
     return labels.astype(object) if labels.dtype.kind == "U" else labels
 
 
@@ -181,5 +184,6 @@ def _require() -> None:
         import onnxruntime  # noqa: F401
     except ImportError as error:
         raise UsageError(
-            f"ONNX needs packages that are not installed ({error})\n  hint: {install('onnx')}"
+            f"ONNX needs packages that are not installed ({error})\n  hint: {install('onnx')}",
+            code="TR-E001",
         ) from None

@@ -25,7 +25,7 @@ def gradients(graph: Graph, of: str, wrt: Sequence[str]) -> Graph:
     Raises `GraphError` when `of` is not a scalar.
     """
     if graph[of].shape != ():
-        raise GraphError(f"the gradient of '{of}' is asked for, which is no scalar")
+        raise GraphError(f"the gradient of '{of}' is asked for, which is no scalar", code="TR-G017")
     builder = GraphBuilder.extend(graph)
     influenced = _influenced(graph, wrt)
     terms: dict[str, list[Expr]] = {of: [builder.constant(1.0)]}

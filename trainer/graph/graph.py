@@ -79,21 +79,28 @@ class Graph:
         everywhere = {node.name for node in self.nodes}
         for position, node in enumerate(self.nodes):
             if node.name in index:
-                raise GraphError(f"two nodes are named '{node.name}': names must differ")
+                raise GraphError(
+                    f"two nodes are named '{node.name}': names must differ", code="TR-G016"
+                )
             for source in node.inputs:
                 if source == node.name:
-                    raise GraphError(f"node '{node.name}' takes itself: a graph has no cycles")
+                    raise GraphError(
+                        f"node '{node.name}' takes itself: a graph has no cycles", code="TR-G016"
+                    )
                 if source not in index and source in everywhere:
                     raise GraphError(
                         f"node '{node.name}' takes '{source}', which comes after it: "
-                        "a graph has no cycles, and inputs stand before the nodes that take them"
+                        "a graph has no cycles, and inputs stand before the nodes that take them",
+                        code="TR-G016",
                     )
                 if source not in index:
-                    raise GraphError(f"node '{node.name}' takes '{source}', which does not exist")
+                    raise GraphError(
+                        f"node '{node.name}' takes '{source}', which does not exist", code="TR-G016"
+                    )
             index[node.name] = position
         for role, name in [*self.outputs.items(), *self.updates.items()]:
             if name not in index:
-                raise GraphError(f"'{role}' is node '{name}', which does not exist")
+                raise GraphError(f"'{role}' is node '{name}', which does not exist", code="TR-G016")
         object.__setattr__(self, "_index", index)
         object.__setattr__(self, "outputs", MappingProxyType(dict(self.outputs)))
         object.__setattr__(self, "updates", MappingProxyType(dict(self.updates)))
@@ -299,15 +306,15 @@ class GraphBuilder:
         where = f"{self._place}: node '{name}'" if self._place else f"node '{name}'"
         row = OPS.get(op)
         if row is None:
-            raise GraphError(f"{where}: there is no op '{op}'")
+            raise GraphError(f"{where}: there is no op '{op}'", code="TR-G016")
         if len(terms) != row.arity:
             takes = f"{row.arity} input{'s' * (row.arity != 1)}"
-            raise GraphError(f"{where}: {op} takes {takes}, not {len(terms)}")
+            raise GraphError(f"{where}: {op} takes {takes}, not {len(terms)}", code="TR-G016")
         try:
             shape = row.shape(*(term.shape for term in terms), **attributes)
         except ShapeError as error:
             sources = " and ".join(f"'{t.node.name}' {show_shape(t.shape)}" for t in terms)
-            raise GraphError(f"{where}: {op} of {sources}: {error}") from None
+            raise GraphError(f"{where}: {op} of {sources}: {error}", code="TR-G007") from None
         return self._append(name, op, tuple(t.node.name for t in terms), shape, attributes)
 
     def _append(
@@ -320,7 +327,9 @@ class GraphBuilder:
     ) -> Expr:
         if name in self._nodes:
             place = f"{self._place}: " if self._place else ""
-            raise GraphError(f"{place}two nodes are named '{name}': names must differ")
+            raise GraphError(
+                f"{place}two nodes are named '{name}': names must differ", code="TR-G016"
+            )
         frozen = MappingProxyType(dict(attributes)) if attributes else _NOTHING
         node = Node(name, op, inputs, shape, self.dtype, frozen, self._place, self._via)
         self._nodes[name] = node

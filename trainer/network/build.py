@@ -57,7 +57,9 @@ def build_graph(spec: Spec, layout: Layout | None = None, *, training: bool = Tr
             builder.outputs.setdefault(f"{EVALUATION}/{role}", builder.outputs[role])
     graph = builder.build()
     if training and graph.parameters and not graph.trainable:
-        raise GraphError(spec.problem(("model",), "nothing is trained: every layer is frozen"))
+        raise GraphError(
+            spec.problem(("model",), "nothing is trained: every layer is frozen", code="TR-G012")
+        )
     return graph
 
 
@@ -82,7 +84,7 @@ def _weight(here: Pass) -> Expr:
     if builder["weight"].node.op == "input":
         return builder["weight"]
     message = "the name 'weight' is taken by the weights of the rows"
-    raise GraphError(here.spec.problem(("model",), message, "choose another name"))
+    raise GraphError(here.spec.problem(("model",), message, "choose another name", code="TR-S021"))
 
 
 def _equations(here: Pass, model: EquationsSpec) -> Expr:
@@ -102,12 +104,14 @@ def _input(here: Pass, name: str, value: int | str | tuple[str, ...]) -> Expr:
         x = here.features.whole()
         if (width := x.shape[1]) != value:
             message = f"the features are {width} column{'s' * (width != 1)}, found {value}"
-            raise GraphError(here.spec.problem(where, message, f"write {name}: {width}"))
+            raise GraphError(
+                here.spec.problem(where, message, f"write {name}: {width}", code="TR-G014")
+            )
         return x
     for i, feature in enumerate(as_tuple(value)):
         place = where if isinstance(value, str) else (*where, i)
         if (width := here.features.width(feature, place)) != 1:
             message = f"the feature '{feature}' is {width} columns, expected one"
             hint = "take it with all others: x is the vector of all columns"
-            raise GraphError(here.spec.problem(place, message, hint))
+            raise GraphError(here.spec.problem(place, message, hint, code="TR-G014"))
     return here.features.group(name, as_tuple(value), where)

@@ -52,7 +52,9 @@ class Features:
             if not fields:
                 message = "x is empty: embedding layers take every feature"
                 hint = "name a layer in `inputs` instead"
-                raise GraphError(self._spec.problem(("model", "layers"), message, hint))
+                raise GraphError(
+                    self._spec.problem(("model", "layers"), message, hint, code="TR-G013")
+                )
             self._known["x"] = self._beside(fields)
         return self._known["x"]
 
@@ -84,7 +86,9 @@ class Features:
         if field.categories is None:
             hint = f"write data.columns: {{{feature}: {{encode: embedding}}}}"
             raise GraphError(
-                self._spec.problem(where, f"the feature '{feature}' is not embedded", hint)
+                self._spec.problem(
+                    where, f"the feature '{feature}' is not embedded", hint, code="TR-G013"
+                )
             )
         return self._columns(field.start, field.stop), field.categories
 
@@ -93,7 +97,9 @@ class Features:
             names = list(self._fields)
             shown = ", ".join([*names[:10], *["…"] * (len(names) > 10)])
             hint = near(feature, names) or f"the features are {shown}"
-            raise GraphError(self._spec.problem(where, f"there is no feature '{feature}'", hint))
+            raise GraphError(
+                self._spec.problem(where, f"there is no feature '{feature}'", hint, code="TR-D023")
+            )
         return self._fields[feature]
 
     def _beside(self, fields: Sequence[Field], name: str | None = None) -> Expr:

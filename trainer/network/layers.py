@@ -71,17 +71,17 @@ class _Place:
             found = show_shape(shape_of(how["values"]))
             message = f"expected values of the shape {show_shape(shape)}, found {found}"
             hint = "a row for each input (or category), a column for each unit"
-            raise self.wrong(("init", "values"), message, hint)
+            raise self.misshapen(("init", "values"), message, hint)
         return self._leaf("parameter", name, shape, **how)
 
     def statistic(self, name: str, shape: Shape, initial: float) -> Expr:
         """A running average of the layer, which starts at `initial`."""
         return self._leaf("state", name, shape, initial=initial, statistic=True)
 
-    def wrong(self, where: Path, message: str, hint: str | None = None) -> GraphError:
-        """The error for a place below this layer."""
+    def misshapen(self, where: Path, message: str, hint: str | None = None) -> GraphError:
+        """The error for a place below this layer, where a shape does not fit."""
         path = ("model", "layers", self.number, *where)
-        return GraphError(self.at.spec.problem(path, message, hint))
+        return GraphError(self.at.spec.problem(path, message, hint, code="TR-G007"))
 
     def _leaf(self, op: str, name: str, shape: Shape, **how: Any) -> Expr:
         builder, full = self.at.builder, f"{self.name}/{name}"
@@ -255,7 +255,7 @@ def _combined(
             for name, x in zip(as_tuple(layer.inputs), inputs, strict=True)
         )
         message = f"{layer.type} takes inputs of one width, found {found}"
-        raise place.wrong(("inputs",), message, "give the layers as many units")
+        raise place.misshapen(("inputs",), message, "give the layers as many units")
     h = inputs[0]
     for i, x in enumerate(inputs[1:], start=2):
         h = h.apply(op, x, name=place.node if i == len(inputs) else None)

@@ -34,7 +34,7 @@ def _problems(spec: Spec) -> Iterator[Problem]:
         for path, value in _leaves((part,), resolved[part]):
             for shown, span in _beyond(path, value, largest):
                 message = f"{dtype} holds no number as large as {shown}"
-                yield spec.problem(path, message, hint, span=span)
+                yield spec.problem(path, message, hint, span=span, code="TR-D020")
 
 
 def _beyond(

@@ -75,7 +75,9 @@ def check_memory(spec: Spec, dataset: Dataset, model: Graph) -> MemoryEstimate:
             f"{what} about {show_bytes(estimate.total)} of memory, "
             f"this machine has {show_bytes(have)}"
         )
-        raise SpecError(spec.problem(where, message, "use fewer units or a smaller batch"))
+        raise SpecError(
+            spec.problem(where, message, "use fewer units or a smaller batch", code="TR-M002")
+        )
     return estimate
 
 

@@ -45,7 +45,9 @@ class Model:
             found = parameters.get(node.name)
             if found is None or found.shape != node.shape or found.dtype != node.dtype:
                 expected = f"{node.dtype} of {show_shape(node.shape)}"
-                raise CheckpointError(f"expected the parameter '{node.name}' to be {expected}")
+                raise CheckpointError(
+                    f"expected the parameter '{node.name}' to be {expected}", code="TR-R006"
+                )
         return cls(spec, graph, parameters, preprocessing, decision)
 
     @property

@@ -32,7 +32,8 @@ def doubts(run: str, status: str, tags: Mapping[str, str]) -> str | None:
     if KEPT_TAG not in tags:
         raise UsageError(
             f"the run {run} diverged, and no epoch of it was better than the start: its parameters "
-            "are of no use\n  hint: train it anew with a lower sgd.learning_rate"
+            "are of no use\n  hint: train it anew with a lower sgd.learning_rate",
+            code="TR-R009",
         )
     epoch = tags[KEPT_TAG]
     return f"the run {run} diverged: these are its parameters after epoch {epoch}, its best"

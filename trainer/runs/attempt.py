@@ -254,7 +254,9 @@ class Attempt:
         hint = f"; go on with: train resume {run.id[:8]}" if saved and run.id else ""
         if self._away is not None and not self.stop():
             text = f"{self._away}\n  stopped {message}{hint}"
-            return TrackingError(f"{text}\n  hint: --offline-ok trains without the store")
+            return TrackingError(
+                f"{text}\n  hint: --offline-ok trains without the store", code="TR-T001"
+            )
         return InterruptedRun(f"interrupted {message}{hint}")
 
     def _diverged_late(self, ended: Ended) -> bool:

@@ -81,7 +81,8 @@ def _winner(sweep: FoundRun) -> str:
         hint = f"\n  hint: go on with it by `train resume {short}`"
         raise UsageError(
             f"the sweep {short} ({sweep.status}) has no trial yet that came to a good end"
-            + hint * (sweep.status in ("RUNNING", "KILLED"))
+            + hint * (sweep.status in ("RUNNING", "KILLED")),
+            code="TR-W010",
         )
     return sweep.tags[WINNER_TAG]
 

@@ -80,13 +80,15 @@ def importance(
     known.
     """
     if repeats < 1 or rows < 2:
-        raise UsageError("importance takes at least 1 repeat, and 2 rows")
+        raise UsageError("importance takes at least 1 repeat, and 2 rows", code="TR-U003")
     trained = load_model(run, profile=profile, warn=warn)
     model, loss = trained.model, trained.model.spec.model.loss
     chosen = metric or default_metric(loss)
     if chosen not in fitting_metrics(loss):
         hint = near_or_all(chosen, fitting_metrics(loss))
-        raise UsageError(f"'{chosen}' is no metric of the loss '{loss}'\n  hint: {hint}")
+        raise UsageError(
+            f"'{chosen}' is no metric of the loss '{loss}'\n  hint: {hint}", code="TR-U008"
+        )
     if data is None:
         where, there, found = _rows_of_run(trained.run, model, rows)
     else:
@@ -131,7 +133,7 @@ def _rows_of_run(run: FoundRun, model: Model, most: int) -> tuple[str, int, _Row
     if known and part.sha256 is not None and part.sha256 != known:
         message = "the data are not those any more that the run was trained on"
         hint = "which rows it has not seen is not known: name a file of such rows with --data"
-        raise DataError(Problem("", message, hint, table.origin))
+        raise DataError(Problem("", message, hint, table.origin, code="TR-D038"))
     raw = how.adopt(table, slice(None))
     check_rows(how, raw, table.numbered(np.arange(len(raw))), table.origin)
     weight = None if table.weights is None else table.weights[:, None]

@@ -98,7 +98,7 @@ def load_run(folder: Path) -> Run:
     facts, outcome, history = read_facts(folder), read_outcome(folder), History()
     data = read_sealed(folder, PARAMETERS, outcome.files) if outcome else None
     if outcome is None or data is None:
-        raise CheckpointError(f"the run {folder.name[:8]} has no end")
+        raise CheckpointError(f"the run {folder.name[:8]} has no end", code="TR-R010")
     check_sealed(folder, {JOURNAL: outcome.files.get(JOURNAL, "")})
     ended = None
     try:

@@ -84,7 +84,9 @@ def check_rows(how: Preprocessing, raw: Array, numbers: Array, file: str) -> Non
         fault = how.fault(raw, how.encode(raw).astype(how.dtype))
     if fault is not None:
         message = f"row {numbers[fault.row]}: {fault.message}"
-        raise DataError(Problem(f"column {fault.column!r}", message, fault.hint, file))
+        raise DataError(
+            Problem(f"column {fault.column!r}", message, fault.hint, file, code="TR-D018")
+        )
 
 
 # Writing ----------------------------------------------------------------------------------------

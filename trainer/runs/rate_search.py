@@ -149,12 +149,17 @@ def _check(lowest: float, highest: float, steps: int, epochs: int | None) -> Non
     if not 0 < lowest < highest < float("inf"):
         raise UsageError(
             f"no range of learning rates goes from {lowest:g} to {highest:g}: "
-            "the first must be above 0 and below the last"
+            "the first must be above 0 and below the last",
+            code="TR-U003",
         )
     if not FEWEST <= steps <= MOST:
-        raise UsageError(f"{steps} steps make no curve: take {FEWEST} to {MOST}, 100 are usual")
+        raise UsageError(
+            f"{steps} steps make no curve: take {FEWEST} to {MOST}, 100 are usual", code="TR-U003"
+        )
     if epochs is not None and epochs < 0:
-        raise UsageError(f"a trial has no {epochs} epochs: take 1 or more, or 0 for no trials")
+        raise UsageError(
+            f"a trial has no {epochs} epochs: take 1 or more, or 0 for no trials", code="TR-U003"
+        )
 
 
 def _leave(folder: RunFolder, found: Search, listen: Listener) -> None:

@@ -106,7 +106,7 @@ class Following:
         recorded = self.recorded()
         if recorded is None or not recorded.whole:
             why = (recorded and recorded.problem) or GONE
-            raise TrackingError(f"{why}\n  {LATER}")
+            raise TrackingError(f"{why}\n  {LATER}", code="TR-T009")
         return recorded
 
 

@@ -157,12 +157,18 @@ def _check_whole(record: Record) -> None:
     """Raises where there is nothing to prove."""
     short = record.id[:8]
     if record.status not in ("FINISHED", "DIVERGED"):
-        raise UsageError(f"the run {short} did not end: go on with it by `train resume {short}`")
+        raise UsageError(
+            f"the run {short} did not end: go on with it by `train resume {short}`", code="TR-R010"
+        )
     if KIND_TAG in record.tags:
-        raise UsageError(f"the run {short} ({record.tags[KIND_TAG]}) trained no model")
+        raise UsageError(
+            f"the run {short} ({record.tags[KIND_TAG]}) trained no model", code="TR-R009"
+        )
     missing = {RESOLVED, PARAMETERS} - record.files.keys()
     if missing:
-        raise TrackingError(f"the run {short} has no {' and no '.join(sorted(missing))}")
+        raise TrackingError(
+            f"the run {short} has no {' and no '.join(sorted(missing))}", code="TR-R011"
+        )
 
 
 def _prepared(record: Record, profile: Profile, listen: Listener) -> Job:
@@ -175,7 +181,9 @@ def _prepared(record: Record, profile: Profile, listen: Listener) -> Job:
         data = prepared.dataset
         if data.sha256 != expected:
             other = f"their SHA-256 is {data.sha256}"
-            raise DataError(f"the data in {data.origin} are not those of the run: {other}")
+            raise DataError(
+                f"the data in {data.origin} are not those of the run: {other}", code="TR-D038"
+            )
     except DataError as error:
         raise DataError(f"{error}\n  expected data with the SHA-256 {expected}") from None
     spec, initial = first_values(spec, prepared.model, profile)
@@ -317,5 +325,7 @@ def _recorded_facts(record: Record) -> dict[str, Any]:
 def _engine(record: Record) -> Any:
     engine = record.tags.get("trainer.engine")
     if engine not in ("reference", "compiled"):
-        raise TrackingError(f"the run {record.id[:8]} names no engine: it is not this tool's")
+        raise TrackingError(
+            f"the run {record.id[:8]} names no engine: it is not this tool's", code="TR-R011"
+        )
     return engine

@@ -77,7 +77,9 @@ def resume(
     try:
         facts = read_facts(path)
         if facts.kind != "train":
-            raise UsageError(f"the run {path.name[:8]} ({facts.kind}) cannot be gone on with")
+            raise UsageError(
+                f"the run {path.name[:8]} ({facts.kind}) cannot be gone on with", code="TR-R007"
+            )
         if profile.recorded:
             store = address_again(profile.store, facts.store)
             recorder = open_recorder(replace(profile, store=store))
@@ -201,7 +203,7 @@ def _check(
     if epochs < whole or (epochs == whole and job.progress.done):
         more = "more than " if job.progress.done else ""
         trained = f"has trained for {more}{whole} epochs, not {epochs}"
-        raise UsageError(f"the run {path.name[:8]} {trained}")
+        raise UsageError(f"the run {path.name[:8]} {trained}", code="TR-R007")
     if epochs != before and not back:
         _check_rates(path, facts, job, whole)
     outcome = read_outcome(path)
@@ -209,7 +211,7 @@ def _check(
         hint = f"train it for longer with --set sgd.epochs={2 * epochs}"
         if whole < epochs:  # more epochs would not help
             hint = f"it stopped early, after {whole} epochs: sgd.early_stopping says when"
-        raise UsageError(f"the run {path.name[:8]} is finished\n  hint: {hint}")
+        raise UsageError(f"the run {path.name[:8]} is finished\n  hint: {hint}", code="TR-R007")
 
 
 def _check_rates(path: Path, facts: Facts, job: Job, whole: int) -> None:
@@ -221,7 +223,8 @@ def _check_rates(path: Path, facts: Facts, job: Job, whole: int) -> None:
         raise UsageError(
             f"the run {path.name[:8]} cannot be made longer: its schedule goes by the number of "
             f"epochs, and with {job.spec.sgd.epochs} its first {whole} would have been others\n"
-            "  hint: start a new run, from its parameters if you like: model.init_from"
+            "  hint: start a new run, from its parameters if you like: model.init_from",
+            code="TR-R008",
         )
 
 

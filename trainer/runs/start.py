@@ -38,7 +38,9 @@ def first_values(
     sha256 = parameters_sha256(found)
     if start.sha256 not in (None, sha256):
         message = f"the parameters of {_named(start)} have another hash: {sha256}"
-        problem = spec.problem(("model", "init_from", "sha256"), message, "choose that run again")
+        problem = spec.problem(
+            ("model", "init_from", "sha256"), message, "choose that run again", code="TR-R012"
+        )
         raise SpecError(problem)
     values = _chosen(spec, start, model, found)
     pinned = {"model.init_from.run": run, "model.init_from.sha256": sha256}
@@ -55,12 +57,16 @@ def _from_run(spec: Spec, start: InitFrom, profile: Profile) -> tuple[str, dict[
     try:
         doubts(run.id[:8], run.status, run.tags)
     except UsageError as error:
-        raise SpecError(spec.problem(("model", "init_from", "run"), str(error))) from None
+        raise SpecError(
+            spec.problem(("model", "init_from", "run"), error.message, code="TR-R012")
+        ) from None
     files = run.files([PARAMETERS])
     if PARAMETERS not in files:
         message = f"the run {run.id[:8]} ({run.status}) has no parameters"
         raise SpecError(
-            spec.problem(("model", "init_from", "run"), message, "choose a finished run")
+            spec.problem(
+                ("model", "init_from", "run"), message, "choose a finished run", code="TR-R012"
+            )
         )
     return run.id, read_arrays(run.place / PARAMETERS, files[PARAMETERS])
 
@@ -82,7 +88,9 @@ def _from_file(spec: Spec) -> tuple[None, dict[str, Array]]:
             f"'{path}' cannot be read: {reason}",
             "train export RUN --to safetensors writes such a file",
         )
-        raise SpecError(spec.problem(("model", "init_from", "file"), message, hint)) from None
+        raise SpecError(
+            spec.problem(("model", "init_from", "file"), message, hint, code="TR-R012")
+        ) from None
     # what an exported model holds besides stands under x/ and y/
     return None, {n: array for n, array in arrays.items() if not n.startswith(("x/", "y/"))}
 
@@ -96,7 +104,9 @@ def _chosen(
         if layer not in known:
             message = f"no layer with parameters is called '{layer}'"
             hint = near(layer, known) or f"they are {', '.join(sorted(known))}"
-            problems.append(spec.problem(("model", "init_from", "layers", i), message, hint))
+            problems.append(
+                spec.problem(("model", "init_from", "layers", i), message, hint, code="TR-R012")
+            )
     for node in model.learned:
         if start.layers is not None and node.name.partition("/")[0] not in start.layers:
             continue
@@ -109,7 +119,7 @@ def _chosen(
                 f"expected '{node.name}' of {show_shape(node.shape)}, {_named(start)} has {has}"
             )
             hint = "name the layers that are alike: `layers: […]`"
-            problems.append(spec.problem(("model", "init_from"), message, hint))
+            problems.append(spec.problem(("model", "init_from"), message, hint, code="TR-R012"))
             continue
         values[node.name] = value.astype(node.dtype)
     if problems:

@@ -49,7 +49,7 @@ def send(run: str, profile: Profile = DEFAULT) -> Recorded:
     recorded = recorded_of(path)
     if recorded is None or not recorded.whole:
         problem = (recorded and recorded.problem) or "not all of it could be sent"
-        raise TrackingError(problem)
+        raise TrackingError(problem, code="TR-T009")
     return recorded
 
 

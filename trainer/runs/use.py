@@ -53,17 +53,21 @@ def load_model(run: str, *, profile: Profile = DEFAULT, warn: Warn | None = None
     """
     found = find_run(run, profile, warn=warn)
     if found.kind != "train":
-        raise UsageError(f"the run {found.id[:8]} ({found.kind}) trained no model")
+        raise UsageError(f"the run {found.id[:8]} ({found.kind}) trained no model", code="TR-R009")
     if (doubt := doubts(found.id[:8], found.status, found.tags)) is not None:
         (warn or warnings.warn)(doubt)
     files = found.files((*NEEDED, DECISION))
     if PARAMETERS not in files:
         raise UsageError(
-            f"the run {found.id[:8]} ({found.status}) has no parameters: it did not come to its end"
+            f"the run {found.id[:8]} ({found.status}) has no parameters: "
+            "it did not come to its end",
+            code="TR-R009",
         )
     missing = [name for name in NEEDED if name not in files]
     if missing:
-        raise TrackingError(f"the run {found.id[:8]} has no {' and no '.join(missing)}")
+        raise TrackingError(
+            f"the run {found.id[:8]} has no {' and no '.join(missing)}", code="TR-R011"
+        )
     return TrainedRun(found, _model(found, files))
 
 
@@ -132,6 +136,8 @@ def record_evaluation(
     Raises `UsageError` where MLflow does not have the run, and `TrackingError`.
     """
     if run.run_id is None:
-        raise UsageError(f"the run {run.id[:8]} is not recorded yet: send it with train sync")
+        raise UsageError(
+            f"the run {run.id[:8]} is not recorded yet: send it with train sync", code="TR-R013"
+        )
     named = {f"eval/{name}": value for name, value in metrics.items()}
     record_metrics(profile.find_store(), run.run_id, named)

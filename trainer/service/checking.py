@@ -147,7 +147,9 @@ class Checker:
             found = self._naming.checked(sweep.base, sent.names, user)
             if found.model.init_from != sweep.base.model.init_from:
                 where = ("model", "init_from", "run")
-                raise SpecError(sweep.base.problem(where, "expected the whole id of a job"))
+                raise SpecError(
+                    sweep.base.problem(where, "expected the whole id of a job", code="TR-V019")
+                )
             return self._sweep(sweep, file, text)
         spec = _whole(Spec, sent.root, problems, file, text)
         spec = self._naming.checked(spec, sent.names, user)
@@ -241,19 +243,24 @@ def _kind(root: Map, kind: Kind | None, options: Mapping[str, Any]) -> Kind:
     """What is to be done with a document. Raises `UsageError` where it does not fit."""
     if is_sweep(root):
         if kind not in (None, "sweep"):
-            raise UsageError(f"the spec declares a sweep, which cannot be done as '{kind}'")
+            raise UsageError(
+                f"the spec declares a sweep, which cannot be done as '{kind}'", code="TR-S026"
+            )
         found: Kind = "sweep"
     elif is_sketch(root):
         raise SpecError(Problem(
             "", "this is a graph without data, which cannot be trained", "add `data` and `sgd`",
             file=LABEL,
+            code="TR-S026",
         ))  # fmt: skip
     elif kind == "sweep":
-        raise UsageError("the spec declares one run, no sweep: it has no `space`")
+        raise UsageError("the spec declares one run, no sweep: it has no `space`", code="TR-S026")
     else:
         found = kind or ("crossval" if options.get("folds") else "train")
     if options.get("folds") is not None and found != "crossval":
-        raise UsageError(f"`folds` belongs to a cross-validation, and this is '{found}'")
+        raise UsageError(
+            f"`folds` belongs to a cross-validation, and this is '{found}'", code="TR-V012"
+        )
     return found
 
 

@@ -105,7 +105,9 @@ class Desk:
         try:
             return self.store.jobs(wanted, sort, limit, after)
         except OverflowError:  # of a number that somebody has put into a cursor
-            raise UsageError("after: expected what came with a page as its `next`") from None
+            raise UsageError(
+                "after: expected what came with a page as its `next`", code="TR-V012"
+            ) from None
 
     def counts(self, user: User) -> Mapping[State, int]:
         """How many jobs that the user may see are in each state."""
@@ -139,7 +141,9 @@ class Desk:
         if self.work.draining:
             raise Draining("the service is about to end and takes no new jobs", seconds=30)
         if abs(asked.priority) > MAX_PRIORITY:
-            raise UsageError(f"priority: expected -{MAX_PRIORITY} to {MAX_PRIORITY}")
+            raise UsageError(
+                f"priority: expected -{MAX_PRIORITY} to {MAX_PRIORITY}", code="TR-V012"
+            )
         parent = self._parent(user, asked.parent)
         checked = self.check(user, asked)
         job = self._made(user, asked, checked, parent, key)
@@ -156,7 +160,9 @@ class Desk:
         if key is None:
             return None
         if not 0 < len(key) <= MAX_KEY or not key.isprintable():
-            raise UsageError(f"Idempotency-Key: expected 1 to {MAX_KEY} printable characters")
+            raise UsageError(
+                f"Idempotency-Key: expected 1 to {MAX_KEY} printable characters", code="TR-V012"
+            )
         job = self.store.job(_id_of(user, key))
         return None if job is None else self.store.submit(job, key, asked.sha256)[0]
 
@@ -164,7 +170,7 @@ class Desk:
         try:
             return None if name is None else self.job(user, name).id
         except Missing as error:
-            raise UsageError(f"parent: {error}") from None
+            raise UsageError(f"parent: {error.message}", code="TR-V012") from None
 
     def _made(
         self, user: User, asked: Asked, checked: Checked, parent: str | None, key: str | None
@@ -223,7 +229,9 @@ class Desk:
     def prioritize(self, user: User, name: str, priority: int) -> Job:
         """Moves a job among the user's others."""
         if abs(priority) > MAX_PRIORITY:
-            raise UsageError(f"priority: expected -{MAX_PRIORITY} to {MAX_PRIORITY}")
+            raise UsageError(
+                f"priority: expected -{MAX_PRIORITY} to {MAX_PRIORITY}", code="TR-V012"
+            )
         return self._steer(user, name, lambda job: self._prioritize(job, priority))
 
     def _steer(self, user: User, name: str, act: Callable[[Job], Job]) -> Job:

@@ -58,13 +58,15 @@ class Naming:
         wrong = [at for at, path in places if path not in sent and not self._may_be(path, folder)]
         if not wrong and self._data is not None:
             wrong = [("data",) for path in files_of(spec) if not self._is_ours(path, sent)]
-        problems = [spec.problem(at, NOT_OURS, self._hint) for at in dict.fromkeys(wrong)]
+        problems = [
+            spec.problem(at, NOT_OURS, self._hint, code="TR-V019") for at in dict.fromkeys(wrong)
+        ]
         start = spec.model.init_from
         if start is not None and start.run is not None:
             run = self._belongings.run(user, start.run)
             where = ("model", "init_from", "run")
             if run is None:
-                problems.append(spec.problem(where, "no job of yours has this id"))
+                problems.append(spec.problem(where, "no job of yours has this id", code="TR-V006"))
             elif not problems:
                 spec = spec.changed({"model.init_from.run": run})
         if problems:
@@ -109,23 +111,25 @@ def refused(root: Map) -> Iterator[Problem]:
     if "defaults" in root.entries:
         message = "the service has no file beside this one"
         hint = "send it from its file, as `train submit` does: with all values in it"
-        yield root.entries["defaults"][0].problem("defaults", message, hint)
+        yield root.entries["defaults"][0].problem("defaults", message, hint, code="TR-V019")
     tracking = root.entries.get("tracking")
     if tracking is not None and isinstance(tracking[1], Map) and "uri" in tracking[1].entries:
         mark = tracking[1].entries["uri"][0]
         message = "the service records all runs in its own store"
-        yield mark.problem("tracking.uri", message, "leave it out")
+        yield mark.problem("tracking.uri", message, "leave it out", code="TR-V019")
     spec = root.entries.get("spec")
     if spec is not None:
         if not isinstance(spec[1], Map):
             message = "the service has no file beside the sweep"
             hint = "write the values of the spec in its place"
-            yield spec[0].problem("spec", message, hint)
+            yield spec[0].problem("spec", message, hint, code="TR-V019")
         else:
             yield from (replace(p, path=f"spec.{p.path}") for p in refused(spec[1]))
     if "spec_file" in root.entries:
         mark = root.entries["spec_file"][0]
-        yield mark.problem("spec_file", "the service has no file beside the sweep", "leave it out")
+        yield mark.problem(
+            "spec_file", "the service has no file beside the sweep", "leave it out", code="TR-V019"
+        )
 
 
 def check_space(sweep: SweepSpec) -> None:
@@ -136,7 +140,9 @@ def check_space(sweep: SweepSpec) -> None:
         if any(parts[:2] == place[: len(parts)] for place in FILES):
             message = "in a service the trials of a sweep have one source of data and one beginning"
             at = ("space", key)
-            problems.append(sweep.problem(at, message, "submit a sweep for each", key=True))
+            problems.append(
+                sweep.problem(at, message, "submit a sweep for each", key=True, code="TR-V019")
+            )
     if problems:
         raise SpecError(problems)
 

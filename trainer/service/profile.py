@@ -123,10 +123,10 @@ def settings_with(settings: Settings, said: Mapping[str, Any]) -> Settings:
     """
     made = replace(settings, **{key: value for key, value in said.items() if value is not None})
     if (made.tls_cert is None) != (made.tls_key is None):
-        raise UsageError("for HTTPS give both, a certificate and its key")
+        raise UsageError("for HTTPS give both, a certificate and its key", code="TR-A001")
     for path in filter(None, (made.tls_cert, made.tls_key)):
         if not path.is_file():
-            raise UsageError(f"there is no file '{path}'")
+            raise UsageError(f"there is no file '{path}'", code="TR-A001")
     if made.data_folder is not None and not made.data_folder.is_dir():
-        raise UsageError(f"there is no folder '{made.data_folder}'")
+        raise UsageError(f"there is no folder '{made.data_folder}'", code="TR-A001")
     return made

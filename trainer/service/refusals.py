@@ -34,45 +34,53 @@ class Unauthorised(Refused):
     """No token came along, or one that lets nobody in."""
 
     kind = "unauthorised"
+    code = "TR-V004"
 
 
 class Forbidden(Refused):
     """Who asks may not do this."""
 
     kind = "forbidden"
+    code = "TR-V005"
 
 
 class Missing(Refused):
     """There is no such thing, or none that who asks may see: the answer does not tell which."""
 
     kind = "missing"
+    code = "TR-V006"
 
 
 class TooLarge(Refused):
     """More bytes than are taken."""
 
     kind = "too_large"
+    code = "TR-V011"
 
 
 class Conflict(Refused):
     """It does not fit to what is there."""
 
     kind = "conflict"
+    code = "TR-V007"
 
 
 class Quota(Refused):
     """Who asks has as much as it may have."""
 
     kind = "quota"
+    code = "TR-V008"
 
 
 class Rate(Refused):
     """Who asks does so too often."""
 
     kind = "rate"
+    code = "TR-V009"
 
 
 class Draining(Refused):
     """The service is about to end, and begins nothing new."""
 
     kind = "draining"
+    code = "TR-V010"

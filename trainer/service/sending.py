@@ -107,6 +107,7 @@ class _Uploads:
             problem = others.pop(other)[0].problem(
                 f"{path}.{other}", "a file that was sent stands here already",
                 f"leave it out; where `defaults` says it, write `{other}: null`",
+                code="TR-S019",
             )  # fmt: skip
             self._problems.append(problem)
         others = {k: (m, self._path(n, f"{path}.{k}", key)) for k, (m, n) in others.items()}
@@ -122,14 +123,16 @@ class _Uploads:
         if whole:
             for key in node.entries.keys() - {"upload", "as"}:
                 mark = node.entries[key][0]
-                self._problems.append(mark.problem(f"{path}.{key}", "unknown key", "leave it out"))
+                self._problems.append(
+                    mark.problem(f"{path}.{key}", "unknown key", "leave it out", code="TR-S011")
+                )
         key_mark, value = node.entries["upload"]
         mark = value.mark if isinstance(value, Scalar) else key_mark
         sha256 = value.value if isinstance(value, Scalar) else None
         if not isinstance(sha256, str) or not _SHA256.fullmatch(sha256):
             found = describe(sha256) if isinstance(value, Scalar) else "several values"
             message = f"expected the SHA-256 of a file in 64 hexadecimal digits, found {found}"
-            self._problems.append(mark.problem(f"{path}.upload", message))
+            self._problems.append(mark.problem(f"{path}.upload", message, code="TR-S016"))
             return Scalar("none", mark)
         _, suffix = self._kind(node, path, usual)
         return Scalar(self._named(sha256, suffix, mark, path), mark)
@@ -140,7 +143,7 @@ class _Uploads:
         if not self._has(sha256) or not (self._folder / sha256).is_file():
             hint = "send it first: train upload FILE"
             message = "you have sent no such file"
-            self._problems.append(mark.problem(f"{path}.upload", message, hint))
+            self._problems.append(mark.problem(f"{path}.upload", message, hint, code="TR-V006"))
         else:
             with suppress(FileExistsError):
                 os.link(self._folder / sha256, self._folder / name, follow_symlinks=False)
@@ -162,7 +165,7 @@ class _Uploads:
             found = f", found {describe(said)}" if said else ""
             message = f"expected the kind of the file{found}"
             hint = near_or_all(said, tuple(KINDS))
-            self._problems.append(mark.problem(f"{path}.as", message, hint))
+            self._problems.append(mark.problem(f"{path}.as", message, hint, code="TR-S015"))
         return "csv", ".csv"
 
 

@@ -147,7 +147,9 @@ class Service:
             say("Saving the running jobs.")
         self.close()
         if self._web.failed:
-            raise MachineError("the HTTP server ended by itself; start the service again")
+            raise MachineError(
+                "the HTTP server ended by itself; start the service again", code="TR-A009"
+            )
 
     def close(self) -> None:
         """Saves what runs, and ends all parts."""
@@ -172,7 +174,8 @@ def bound(settings: Settings) -> socket.socket:
         port = settings.port
         raise UsageError(
             f"the service cannot listen at {settings.host} port {port}: {error.strerror}\n"
-            f"  hint: choose another port, such as --port {port + 1 if port < 65535 else 8400}"
+            f"  hint: choose another port, such as --port {port + 1 if port < 65535 else 8400}",
+            code="TR-U005",
         ) from None
     made.listen(2048)
     return made

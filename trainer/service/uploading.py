@@ -49,7 +49,9 @@ class Piece:
             if self._file.closed:
                 raise Conflict("the file is being sent by another request", seconds=1)
             if self.place + len(data) > self._size:
-                raise UsageError(f"Upload-Length: more than its {self._size:,} bytes came")
+                raise UsageError(
+                    f"Upload-Length: more than its {self._size:,} bytes came", code="TR-V018"
+                )
             with told():
                 self._file.write(data)
             self.place += len(data)
@@ -112,7 +114,9 @@ class Uploads:
         if size > self._settings.upload_bytes:
             raise TooLarge(f"a file has at most {self._settings.upload_bytes:,} bytes")
         if not 0 <= offset <= size:
-            raise UsageError(f"Upload-Offset: expected 0 to {size:,}, found {offset:,}")
+            raise UsageError(
+                f"Upload-Offset: expected 0 to {size:,}, found {offset:,}", code="TR-V012"
+            )
         with self._lock, told():
             self.folder.mkdir(parents=True, exist_ok=True)
             upload = self._noted(user, check_name(sha256), size, offset)
@@ -173,7 +177,9 @@ class Uploads:
             del self._pieces[name]
             if found != upload.sha256:
                 self._forget(upload)
-                raise DataError(f"what came has the SHA-256 {found}, and not {upload.sha256}")
+                raise DataError(
+                    f"what came has the SHA-256 {found}, and not {upload.sha256}", code="TR-V018"
+                )
             self._settle(upload, name)
         return replace(upload, received=upload.size)
 
@@ -224,7 +230,7 @@ class Uploads:
 def check_name(sha256: str) -> str:
     """The name, if it is a hash: nothing else becomes a part of a path. Raises `UsageError`."""
     if _SHA256.fullmatch(sha256) is None:
-        raise UsageError("expected the SHA-256 of a file in 64 hexadecimal digits")
+        raise UsageError("expected the SHA-256 of a file in 64 hexadecimal digits", code="TR-V012")
     return sha256
 
 
@@ -241,4 +247,4 @@ def told() -> Iterator[None]:
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         what = "has no room left" if full else f"cannot be used: {error.strerror}"
-        raise MachineError(f"the disk of uploads {what}") from None
+        raise MachineError(f"the disk of uploads {what}", code="TR-M001") from None

@@ -86,7 +86,7 @@ def _no_file(root: Map, spec: Node | None) -> list[Problem]:
     if isinstance(spec, Scalar) and spec.value is FAULT:
         return []
     message = "this belongs to a `spec` whose values stand here"
-    return [key_mark.problem("spec_file", message, "leave it out")]
+    return [key_mark.problem("spec_file", message, "leave it out", code="TR-S020")]
 
 
 def _divided(changes: Changes | None) -> tuple[Changes | None, Changes | None]:
@@ -115,7 +115,7 @@ def _read(place: FilePath, mark: Mark) -> tuple[Node, list[Problem], str | None]
     if is_sweep(root) or is_sketch(root):
         what = "a sweep itself" if is_sweep(root) else "a graph without data"
         hint = "name a file that declares one run"
-        return fault, [mark.problem("spec", f"{place} declares {what}", hint)], None
+        return fault, [mark.problem("spec", f"{place} declares {what}", hint, code="TR-W004")], None
     return root, problems, text
 
 
@@ -155,10 +155,10 @@ def _tree_of(root: Map) -> tuple[Map | None, list[Problem]]:
         if parts:
             return _in_place(root, parts), []
         hint = "write `spec: path`, or `data`, `model` and `sgd` here"
-        return None, [root.mark.problem("spec", "required key is missing", hint)]
+        return None, [root.mark.problem("spec", "required key is missing", hint, code="TR-S012")]
     problems = [
         root.entries[key][0].problem(key, "the spec is named already, and has this itself",
-                                     "write it there, or leave `spec` out")
+                                     "write it there, or leave `spec` out", code="TR-W004")
         for key in parts
     ]  # fmt: skip
     if isinstance(node, Map):
@@ -170,7 +170,7 @@ def _tree_of(root: Map) -> tuple[Map | None, list[Problem]]:
     if value is not FAULT:
         mark = node.mark if isinstance(node, Scalar) and node.mark.width else key_mark
         message = f"expected the path of a spec, found {describe(value)}"
-        problems.append(mark.problem("spec", message))
+        problems.append(mark.problem("spec", message, code="TR-S013"))
     return None, problems
 
 
@@ -228,7 +228,7 @@ def key_problems(root: Map, base: Spec) -> list[Problem]:
             fine[key] = path
             problems += [replace(p, path=where) for p in put(tree, key, Scalar(FAULT, mark))]
         else:
-            problems.append(mark.problem(where, *found))
+            problems.append(mark.problem(where, *found, code="TR-W003"))
     values = plain(tree)
     try:
         Spec.model_validate(values)

@@ -34,7 +34,7 @@ def blame(sweep: Declaration, space: Space, problem: Problem, values: Mapping[st
         hint = _in_integers(space, key) or hint
     where: Path = ("space",) if key is None else ("space", key, *_place_of(space, key, values))
     message = f"with {', '.join([*shown[:SHOWN], *more])}: {message}"
-    return sweep.problem(where, message, hint)
+    return sweep.problem(where, message, hint, code=problem.code)
 
 
 def _key_at_fault(path: list[str], space: Space) -> str | None:

@@ -52,7 +52,7 @@ def engine_of(facts: Facts) -> EngineName:
     for name in ENGINES:
         if name == facts.engine:
             return name
-    raise CheckpointError(f"the sweep {facts.id[:8]} names no engine that is known")
+    raise CheckpointError(f"the sweep {facts.id[:8]} names no engine that is known", code="TR-R011")
 
 
 def placed(found: Sweep, path: Path) -> Sweep:
@@ -146,7 +146,7 @@ class Sweeping:
         if isinstance(error, RunError):
             error.run = found
         if isinstance(error, TrainerError) and self.kept:
-            error.args = (f"{error}; go on with: train resume {self.path.name[:8]}",)
+            error.reword(f"{error.message}; go on with: train resume {self.path.name[:8]}")
 
     def _begin(self, log: Log) -> None:
         """The first entry of the log, or a look at that which is there."""
@@ -157,7 +157,9 @@ class Sweeping:
             return
         was = log.entries[0]
         if not isinstance(was, Began) or replace(was, optuna=version) != first:
-            raise CheckpointError(f"the log of the sweep {self.path.name[:8]} is another sweep's")
+            raise CheckpointError(
+                f"the log of the sweep {self.path.name[:8]} is another sweep's", code="TR-R011"
+            )
         if was.optuna != version:
             self.listen(Warned(
                 f"the sweep began with Optuna {was.optuna}, this is {version}: from here on it may "
@@ -188,7 +190,8 @@ class Sweeping:
         self.listen(Standing(found, 0, driver.workers.count, over=True))
         failure: RunError | None = None
         if status == "DIVERGED":
-            failure = DivergedError(f"none of the {len(found.trials)} trials came to a good end")
+            text = f"none of the {len(found.trials)} trials came to a good end"
+            failure = DivergedError(text, code="TR-X003")
         if self._following is not None:
             try:
                 self._following.wait()

@@ -139,7 +139,8 @@ class _Folds:
             if os.environ.get(JOINS):
                 raise UsageError(
                     f"{JOINS} names one run to join, and these are several\n  hint: unset it, and "
-                    "give MLFLOW_EXPERIMENT_NAME where they are to stand together"
+                    "give MLFLOW_EXPERIMENT_NAME where they are to stand together",
+                    code="TR-T008",
                 )
             self._recorder = open_recorder(profile, self.plan.spec)
         if self.id is not None:
@@ -235,7 +236,7 @@ class _Folds:
             if isinstance(error.run, Run):
                 if number == len(self._runs) + 1:  # else it is no next column of the table
                     self._runs.append(error.run)
-                error.args = (f"fold {number} of {len(self.plan.specs)}: {error}",)
+                error.reword(f"fold {number} of {len(self.plan.specs)}: {error.message}")
             raise
 
     @property

@@ -85,11 +85,13 @@ class SweepSpec(Declaration):
     @classmethod
     def _some_keys(cls, space: Any) -> Any:
         if not isinstance(space, dict):
-            raise wrong(f"expected keys of the spec and their values, found {describe(space)}",
-                        "for example {sgd.learning_rate: {log: [1e-4, 0.3]}}")  # fmt: skip
+            message = f"expected keys of the spec and their values, found {describe(space)}"
+            hint = "for example {sgd.learning_rate: {log: [1e-4, 0.3]}}"
+            raise wrong(message, hint, code="TR-W001")
         if not space:
-            raise wrong("nothing varies: expected at least one key of the spec",
-                        "for example sgd.learning_rate: {log: [1e-4, 0.3]}")  # fmt: skip
+            hint = "for example sgd.learning_rate: {log: [1e-4, 0.3]}"
+            message = "nothing varies: expected at least one key of the spec"
+            raise wrong(message, hint, code="TR-W001")
         return space
 
     @classmethod
@@ -240,7 +242,7 @@ class SweepSpec(Declaration):
             if self._unmeasured(self.base) is None:  # it is a value of the space that does it
                 raise SpecError(blame(self, self.space, problem, values))
             at = ("objective", self.objective.tag())
-            raise SpecError(self.problem(at, problem.message, problem.hint))
+            raise SpecError(self.problem(at, problem.message, problem.hint, code=problem.code))
         return spec
 
     # What is wrong --------------------------------------------------------------------------
@@ -264,18 +266,20 @@ class SweepSpec(Declaration):
         endless = [key for key, each in self.space.items() if each.is_endless]
         for key in endless:
             message = "a grid needs to know how many values to take"
-            yield self.problem(("space", key), message, "write for example steps: 5", key=True)
+            yield self.problem(
+                ("space", key), message, "write for example steps: 5", key=True, code="TR-W006"
+            )
         if not endless and self.planned > MOST_TRIALS:
             message = f"the grid has {count_points(self.space):,} points"
             hint = f"a sweep has at most {MOST_TRIALS:,} trials; write trials, or search at random"
-            yield self.problem(("search",), message, hint, key=True)
+            yield self.problem(("search",), message, hint, key=True, code="TR-W006")
 
     def _halving_faults(self) -> Iterator[Problem]:
         epochs = self.base.sgd.epochs
         if self.halving is not None and self.halving.first >= epochs:
             message = f"the first rung is at epoch {self.halving.first}, and a trial has {epochs}"
             hint = "make it sooner" if epochs > 1 else "leave halving out"
-            yield self.problem(("halving", "from"), message, hint)
+            yield self.problem(("halving", "from"), message, hint, code="TR-W007")
 
     def _unmeasured(self, spec: Spec) -> Problem | None:
         """That trials of this spec have no objective; the path is what of the spec it is due to."""
@@ -307,7 +311,9 @@ def load_sweep(path: str | FilePath, overrides: Changes | None = None) -> SweepS
     """
     root, problems, text, file = read_document(path, SweepSpec | Spec)
     if not is_sweep(root) and "sgd" in root.entries:
-        raise UsageError(f"{file} declares one run, no sweep\n  hint: train run {file}")
+        raise UsageError(
+            f"{file} declares one run, no sweep\n  hint: train run {file}", code="TR-S026"
+        )
     root, found, spec_text = with_spec(root, file, overrides, label=OPTION)
     return SweepSpec.from_document(
         root, [*problems, *found], file=file, text=text, spec_text=spec_text

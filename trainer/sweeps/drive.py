@@ -94,7 +94,8 @@ def sweep(
         if not resume and not over:
             raise UsageError(
                 f"a sweep of this declaration and these data is not finished: {path.name[:8]}\n"
-                f"  hint: --resume goes on with it, --again begins anew"
+                f"  hint: --resume goes on with it, --again begins anew",
+                code="TR-W008",
             )
         return resume_sweep(path.name, profile=profile, listen=listen, stop=stop, promote=promote)
     check_trials(spec, shelf)
@@ -129,9 +130,9 @@ def resume_sweep(
     path = find_folder(profile.runs or Path("runs"), sweep)
     facts, outcome = read_facts(path), read_outcome(path)
     if facts.kind != KIND:
-        raise UsageError(f"the run {path.name[:8]} ({facts.kind}) is no sweep")
+        raise UsageError(f"the run {path.name[:8]} ({facts.kind}) is no sweep", code="TR-W009")
     if outcome is not None and outcome.status == "FINISHED":
-        raise UsageError(f"the sweep {path.name[:8]} is finished")
+        raise UsageError(f"the sweep {path.name[:8]} is finished", code="TR-R007")
     spec, shelf = spec_of(facts), Shelf()
     store = address_again(profile.store, facts.store)
     profile = replace(profile, engine=engine_of(facts), store=store)

@@ -123,7 +123,7 @@ def plan_folds(spec: Spec, folds: int | None = None) -> Plan:
     if spec.data.test is not None:
         message = "these rows test each model, so there is nothing to cross-validate"
         hint = "leave them out, and each fold tests once; or train the spec by itself"
-        raise SpecError(spec.problem(("data", "test"), message, hint))
+        raise SpecError(spec.problem(("data", "test"), message, hint, code="TR-W011"))
     notes: tuple[str, ...] = ()
     changes: dict[str, Any] = {"data.split.folds": count, "data.split.fold": None}
     if spec.data.split.test:
@@ -163,4 +163,4 @@ def _check_classes(spec: Spec, table: Table) -> None:
         message += f"has {rows}"
         hint = f"take {counts[least]} folds" if counts[least] > 1 else "leave its rows out"
         hint += ", or more rows of it"
-        raise DataError(spec.problem(("data", "target"), message, hint))
+        raise DataError(spec.problem(("data", "target"), message, hint, code="TR-W011"))

@@ -88,10 +88,13 @@ def reproduce_sweep(
     path = find_folder(profile.runs or Path("runs"), sweep)
     facts, outcome = read_facts(path), read_outcome(path)
     if facts.kind != KIND:
-        raise UsageError(f"the run {path.name[:8]} ({facts.kind}) is no sweep")
+        raise UsageError(f"the run {path.name[:8]} ({facts.kind}) is no sweep", code="TR-W009")
     if outcome is None or outcome.status not in ("FINISHED", "DIVERGED"):
         short = path.name[:8]
-        raise UsageError(f"the sweep {short} did not end: go on with it by `train resume {short}`")
+        raise UsageError(
+            f"the sweep {short} did not end: go on with it by `train resume {short}`",
+            code="TR-R010",
+        )
     entries, digest = read_log(path)
     with scratch_runs(replace(profile, engine=engine_of(facts))) as elsewhere:
         spec, shelf = spec_of(facts), Shelf()
@@ -99,7 +102,8 @@ def reproduce_sweep(
         if again.tags[DATA_TAG] != facts.tags[DATA_TAG]:
             raise DataError(
                 f"the data are not those of the sweep: their SHA-256 is {again.tags[DATA_TAG]}\n"
-                f"  expected {facts.tags[DATA_TAG]}"
+                f"  expected {facts.tags[DATA_TAG]}",
+                code="TR-D038",
             )
         there = (elsewhere.runs or Path()) / again.id
         sweeping = Sweeping(

@@ -70,7 +70,8 @@ class TPE:
         except ImportError:
             raise UsageError(
                 "search: {method: tpe} needs Optuna\n"
-                f"  hint: {install('sweep')}, or search at random"
+                f"  hint: {install('sweep')}, or search at random",
+                code="TR-E003",
             ) from None
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._optuna = optuna

@@ -44,9 +44,11 @@ class SearchSpec(Strict):
     def _complete(self) -> SearchSpec:
         if self.trials is None and self.method != "grid":
             raise wrong(f"the search '{self.method}' needs to know how many trials",
-                        "write for example trials: 32", ("trials",))  # fmt: skip
+                        "write for example trials: 32", ("trials",), code="TR-W006")  # fmt: skip
         if self.method != "tpe" and self.startup != STARTUP:
-            raise wrong("startup belongs to the search 'tpe'", "leave it out", ("startup",))
+            raise wrong(
+                "startup belongs to the search 'tpe'", "leave it out", ("startup",), code="TR-S020"
+            )
         return self
 
 
@@ -91,12 +93,14 @@ def _metric(value: str, better: int) -> str:
     if value not in MEASURED:
         if value.startswith("test_"):
             raise wrong("the test rows are for the end, when all is chosen",
-                        f"write val_{value.removeprefix('test_')}")  # fmt: skip
+                        f"write val_{value.removeprefix('test_')}", code="TR-W005")  # fmt: skip
         advice = near(f"val_{value}", MEASURED) or near(value, MEASURED)
-        raise wrong(f"expected a metric such as val_loss, found {describe(value)}", advice)
+        raise wrong(
+            f"expected a metric such as val_loss, found {describe(value)}", advice, code="TR-W005"
+        )
     if direction(value) != better:
         word, right = ("more", "maximise") if better < 0 else ("less", "minimise")
-        raise wrong(f"of {value} {word} is better", f"write {{{right}: {value}}}")
+        raise wrong(f"of {value} {word} is better", f"write {{{right}: {value}}}", code="TR-W005")
     return value
 
 
@@ -154,17 +158,19 @@ def unmeasured(metric: str, spec: Spec) -> Problem | None:
     if name not in ("loss", *fitting):
         known = ", ".join(f"{part}_{each}" for each in ("loss", *fitting))
         message = f"'{metric}' does not fit the loss '{loss}'"
-        return Problem("model.loss", message, f"choose from {known}")
+        return Problem("model.loss", message, f"choose from {known}", code="TR-S029")
     if part == "val" and not spec.data.has_validation:
         message = f"there are no validation rows, so there is no {metric}"
-        return Problem("data.split.validation", message, "write data.split: {validation: 0.2}")
+        return Problem(
+            "data.split.validation", message, "write data.split: {validation: 0.2}", code="TR-S028"
+        )
     more = spec.evaluation.metrics if part == "val" else ()
     if name in ("loss", fitting[0], *more):
         return None
     hint = f"of the training rows there are train_loss and train_{fitting[0]}"
     if part == "val":
         hint = f"write evaluation: {{metrics: [{', '.join([*more, name])}]}}"
-    return Problem("evaluation.metrics", f"'{metric}' is not measured", hint)
+    return Problem("evaluation.metrics", f"'{metric}' is not measured", hint, code="TR-S030")
 
 
 # The budget -------------------------------------------------------------------------------------

@@ -196,7 +196,7 @@ class IntegersDimension(_Range):
         low = info.data.get("integers", (1, 1))[0]
         if log and low < 1:
             raise wrong(f"a logarithm is of numbers above 0, and the lowest is {low}",
-                        "begin at 1, or leave log out")  # fmt: skip
+                        "begin at 1, or leave log out", code="TR-W002")  # fmt: skip
         return log
 
     @property
@@ -264,7 +264,7 @@ def _no_mapping(value: Any) -> Any:
     short = value is not None and shown and len(shown) <= 60
     hint = f"write {{values: [{shown}]}}" if short else None
     kinds = ", ".join(f"{{{tag}: …}}" for tag in models_of(DimensionSpec))
-    raise wrong(f"expected one of {kinds}, found {describe(value)}", hint)
+    raise wrong(f"expected one of {kinds}, found {describe(value)}", hint, code="TR-W002")
 
 
 DimensionSpec: TypeAlias = Annotated[

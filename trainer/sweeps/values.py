@@ -24,14 +24,16 @@ def _two(value: Any, *, whole: bool = False, above: float | None = None) -> tupl
     numbers = "two whole numbers" if whole else "two numbers"
     if not isinstance(value, list | tuple) or len(value) != 2:
         found = f"a list of {len(value)}" if isinstance(value, list) and value else describe(value)
-        raise wrong(f"expected {numbers}, [lowest, highest], found {found}")
+        raise wrong(f"expected {numbers}, [lowest, highest], found {found}", code="TR-W002")
     low, high = (_bound(each, i, whole, above) for i, each in enumerate(value))
     if not low < high:
         shown = number(low), number(high)
         hint = (
             f"write [{shown[1]}, {shown[0]}]" if low > high else f"write {{values: [{shown[0]}]}}"
         )
-        raise wrong(f"the lowest, {shown[0]}, is not below the highest, {shown[1]}", hint)
+        raise wrong(
+            f"the lowest, {shown[0]}, is not below the highest, {shown[1]}", hint, code="TR-W002"
+        )
     return low, high
 
 
@@ -45,13 +47,17 @@ def _bound(value: Any, place: int, whole: bool, above: float | None) -> float | 
     if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
         wrote = isinstance(value, float) and value.is_integer() and abs(value) < size
         raise wrong(f"expected a {kind}, found {describe(value)}",
-                    f"write {value:.0f}" if wrote else None, (place,))  # fmt: skip
+                    f"write {value:.0f}" if wrote else None, (place,), code="TR-W002")  # fmt: skip
     if not abs(value) <= size:
-        raise wrong(f"expected a {kind} of at most {size:g}, found {describe(value)}", at=(place,))
+        raise wrong(
+            f"expected a {kind} of at most {size:g}, found {describe(value)}",
+            at=(place,),
+            code="TR-W002",
+        )
     if above is not None and not value > above:
         hint = "a logarithm is of numbers above 0; write {uniform: …} for a range with 0"
         raise wrong(f"expected a {kind} above {above:g}, found {describe(value)}",
-                    hint, (place,))  # fmt: skip
+                    hint, (place,), code="TR-W002")  # fmt: skip
     return value if whole else float(value)
 
 
@@ -80,13 +86,15 @@ def _values(value: Any) -> tuple[Any, ...]:
     """One value or more, which differ."""
     if not isinstance(value, list | tuple):
         hint = None if isinstance(value, dict) else f"write [{value}]"
-        raise wrong(f"expected a list of values, found {describe(value)}", hint)
+        raise wrong(f"expected a list of values, found {describe(value)}", hint, code="TR-W002")
     if not value:
-        raise wrong("expected a list of at least 1 value, found an empty list")
+        raise wrong("expected a list of at least 1 value, found an empty list", code="TR-W002")
     seen: set[str] = set()
     for i, each in enumerate(value):
         if (form := _form(each)) in seen:
-            raise wrong(f"{_shown(each)} stands here a second time", "leave it out", (i,))
+            raise wrong(
+                f"{_shown(each)} stands here a second time", "leave it out", (i,), code="TR-S018"
+            )
         seen.add(form)
     return tuple(value)
 

@@ -42,7 +42,7 @@ def course_of(spec: SweepSpec, entries: Iterable[Entry]) -> Course:
             course.take(entry)
         except ValueError as error:
             text = f"the log of the sweep '{spec.name}' is damaged in line {number}: {error}"
-            raise CheckpointError(text) from None
+            raise CheckpointError(text, code="TR-R003") from None
     return course
 
 

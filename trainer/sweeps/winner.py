@@ -34,7 +34,7 @@ def leave_winner(folder: RunFolder, trial: Path) -> None:
     """
     facts, outcome = read_facts(trial), read_outcome(trial)
     if outcome is None:
-        raise CheckpointError(f"the run {trial.name[:8]} has no end")
+        raise CheckpointError(f"the run {trial.name[:8]} has no end", code="TR-R010")
     spec = Spec.from_resolved(
         facts.spec, file=spec_place(facts.spec_file, facts.origin["source"]), text=facts.spec_text
     )
@@ -44,7 +44,9 @@ def leave_winner(folder: RunFolder, trial: Path) -> None:
     folder.write(SPEC, to_yaml(dict(facts.spec)))
     dataset = prepare(spec).dataset
     if dataset.sha256 != facts.data["sha256"]:
-        raise DataError(f"the data are not those of the trial {trial.name[:8]} any more")
+        raise DataError(
+            f"the data are not those of the trial {trial.name[:8]} any more", code="TR-D038"
+        )
     place_model(folder, _model(trial, spec, files), dataset.sample, _kept_epoch(spec, outcome))
 
 

@@ -61,7 +61,8 @@ def connect(store: Store) -> MlflowClient:
     if store.database is not None and not store.database.exists():
         raise UsageError(
             f"there is no tracking store at {store.database}\n"
-            "  hint: train something first, or name another store with --tracking-uri"
+            "  hint: train something first, or name another store with --tracking-uri",
+            code="TR-T005",
         )
     check_store(store)
     import_mlflow()
@@ -91,7 +92,7 @@ def answers_of(store: Store) -> Iterator[None]:
         raise
     except Exception as error:
         refused = f"the tracking store {store.shown} refused: {_reason(error)}"
-        raise TrackingError(refused) from error
+        raise TrackingError(refused, code="TR-T004") from error
 
 
 @contextmanager
@@ -104,7 +105,7 @@ def words_of(store: Store, examples: str) -> Iterator[None]:
         if getattr(error.__cause__, "error_code", "") != "INVALID_PARAMETER_VALUE":
             raise
         why = _reason(error.__cause__).removeprefix("INVALID_PARAMETER_VALUE: ")
-        raise UsageError(f"MLflow says: {why}; {examples}") from None
+        raise UsageError(f"MLflow says: {why}; {examples}", code="TR-U003") from None
 
 
 def _reason(error: BaseException | None) -> str:

@@ -174,7 +174,8 @@ class RegisteredName:
             or latest
         ):
             raise UsageError(
-                f"'{text}' is no name for a model: expected NAME or NAME@alias, as flats@champion"
+                f"'{text}' is no name for a model: expected NAME or NAME@alias, as flats@champion",
+                code="TR-U003",
             )
         return cls(name, alias or None)
 
@@ -285,7 +286,9 @@ def _try(about: Bundle, place: Path) -> None:
         again, values = found[name].to_numpy(), np.asarray(expected)
         close = values.dtype.kind == "f" and np.allclose(again, values, rtol=1e-5)
         if not close and not np.array_equal(again, values):
-            raise TrackingError(f"the model that was written predicts another '{name}'")
+            raise TrackingError(
+                f"the model that was written predicts another '{name}'", code="TR-R014"
+            )
 
 
 @contextmanager

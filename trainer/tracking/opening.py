@@ -94,12 +94,14 @@ def _find_experiment(client: MlflowClient, store: Store, facts: Facts) -> Experi
     if found.lifecycle_stage == "deleted":
         raise TrackingError(
             f"the experiment '{found.name}' is deleted in {store.shown}\n"
-            "  hint: restore it in the MLflow UI, or name another one in tracking.experiment"
+            "  hint: restore it in the MLflow UI, or name another one in tracking.experiment",
+            code="TR-T007",
         )
     if found.experiment_id == "0" and store.database is not None:
         raise TrackingError(
             f"the experiment '{found.name}' is MLflow's own, whose files go elsewhere\n"
-            "  hint: name another one in tracking.experiment"
+            "  hint: name another one in tracking.experiment",
+            code="TR-T007",
         )
     return found
 
@@ -129,7 +131,8 @@ def join_run(client: MlflowClient, run_id: str, facts: Facts) -> Run:
     if owner != facts.id:
         raise TrackingError(
             f"the MLflow run {run_id} is that of the run {owner}, and records no other\n"
-            "  hint: unset MLFLOW_RUN_ID"
+            "  hint: unset MLFLOW_RUN_ID",
+            code="TR-T008",
         )
     invented = re.fullmatch(r"[a-z]+-[a-z]+-\d+", run.info.run_name or "")
     name = facts.name if invented or facts.name != facts.spec["name"] else None

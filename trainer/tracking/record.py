@@ -116,7 +116,8 @@ def kept_model(runs: Runs, reference: str) -> KeptModel:
     models = outputs.model_outputs if outputs else []
     if not models:
         raise UsageError(
-            f"the run {run.id[:8]} ({run.status}) kept no model: only a finished one does"
+            f"the run {run.id[:8]} ({run.status}) kept no model: only a finished one does",
+            code="TR-R009",
         )
     with answers_of(runs.store):
         check_model(runs.client, models[-1].model_id, runs.store)

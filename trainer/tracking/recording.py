@@ -229,7 +229,9 @@ class Recording:
         recorded = recorded_of(self.folder.parent / self.facts.parent)
         if recorded is None or recorded.run_id is None:
             problem = recorded and recorded.problem
-            raise TrackingError(problem or "the run that it belongs to is not recorded yet")
+            raise TrackingError(
+                problem or "the run that it belongs to is not recorded yet", code="TR-T009"
+            )
         return recorded.run_id
 
     def _tell_outcome(self, client: MlflowClient, run_id: str, outcome: Outcome) -> None:

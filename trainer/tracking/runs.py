@@ -80,7 +80,7 @@ class Runs:
             for run in self.search(experiment=experiment, limit=limit, lacking=TRIAL_TAG):
                 if run.trains:
                     return run
-        raise UsageError(f"there are no runs {self._where(experiment)} yet")
+        raise UsageError(f"there are no runs {self._where(experiment)} yet", code="TR-T005")
 
     def _named(self, name: str, experiment: str | None) -> list[RecordedRun]:
         """Filters have no way to write a quote, so a pattern stands for it."""
@@ -150,7 +150,9 @@ class Runs:
             if found:
                 self.warn(f"no finished run of '{name}' has {metric}: the best is by {FALLBACK}")
         if not found:
-            raise UsageError(f"the experiment '{name}' has no finished run with {metric}")
+            raise UsageError(
+                f"the experiment '{name}' has no finished run with {metric}", code="TR-U008"
+            )
         return found
 
     def _ranked(self, experiment: str, metric: str, greater: bool, count: int) -> list[RecordedRun]:
@@ -165,7 +167,7 @@ class Runs:
     def of_sweep(self, sweep: RecordedRun) -> str:
         """The filter for the runs below a sweep. Raises `UsageError` where it is none."""
         if not sweep.is_sweep:
-            raise UsageError(f"the run {sweep.id[:8]} ({sweep.name}) is no sweep")
+            raise UsageError(f"the run {sweep.id[:8]} ({sweep.name}) is no sweep", code="TR-W009")
         return f"tags.`{PARENT}` = '{sweep.run_id}'"
 
     def trials(self, sweep: RecordedRun, count: int | None = None) -> list[RecordedRun]:
@@ -175,7 +177,7 @@ class Runs:
         found = self.search(self.of_sweep(sweep), experiment=sweep.experiment)
         found = [run for run in found if run.is_trial]
         if not found:
-            raise UsageError(f"the sweep {sweep.id[:8]} has no trials here yet")
+            raise UsageError(f"the sweep {sweep.id[:8]} has no trials here yet", code="TR-W010")
         return sorted(found, key=lambda run: _rank(run, sweep))[:count]
 
     @cached_property
@@ -197,7 +199,9 @@ class Runs:
         names = [found.name for found in self._experiments]
         near = difflib.get_close_matches(name, names, 1)
         hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(names)}"
-        raise UsageError(f"there is no experiment '{name}' in {self.store.shown}\n  hint: {hint}")
+        raise UsageError(
+            f"there is no experiment '{name}' in {self.store.shown}\n  hint: {hint}", code="TR-T006"
+        )
 
     # Files ---------------------------------------------------------------------------------
 

@@ -81,12 +81,14 @@ def resolve_store(uri: str | None, runs: Path) -> Store:
     if not colon or scheme == "file" or len(scheme) == 1:  # a letter names a drive of Windows
         raise TrackingError(
             f"the tracking store '{uri}' is a folder, which MLflow no longer writes to\n"
-            "  hint: use sqlite:///path/mlflow.db, or the address of a server"
+            "  hint: use sqlite:///path/mlflow.db, or the address of a server",
+            code="TR-T003",
         )
     if scheme in ("http", "https") and re.match("//[^/]*@", rest):
         raise TrackingError(
             "the address of the MLflow server holds a user, who would be recorded with each run\n"
-            f"  hint: leave it out, and {_SET_BOTH}"
+            f"  hint: leave it out, and {_SET_BOTH}",
+            code="TR-T010",
         )
     return Store(f"{scheme}:{rest}")
 
@@ -103,7 +105,8 @@ def address_again(asked: str | None, kept: str | None) -> str | None:
         return named
     raise TrackingError(
         f"the run is recorded in {kept}, and its password is not kept\n"
-        "  hint: set MLFLOW_TRACKING_URI to the whole address"
+        "  hint: set MLFLOW_TRACKING_URI to the whole address",
+        code="TR-T010",
     )
 
 
@@ -111,11 +114,14 @@ def _sqlite(path: str) -> Store:
     """The store in the database at `path`."""
     if not path or path.startswith((":", "//")):
         raise TrackingError(
-            f"the tracking store 'sqlite:///{path}' names no file: use sqlite:///path/mlflow.db"
+            f"the tracking store 'sqlite:///{path}' names no file: use sqlite:///path/mlflow.db",
+            code="TR-T003",
         )
     file = Path(path).resolve()
     if "?" in str(file) or "%" in str(file):
-        raise TrackingError(f"MLflow cannot open '{file}': its path holds a '?' or a '%'")
+        raise TrackingError(
+            f"MLflow cannot open '{file}': its path holds a '?' or a '%'", code="TR-T003"
+        )
     return Store(f"sqlite:///{file}", file)
 
 
@@ -139,12 +145,15 @@ def check_store(store: Store) -> None:
 def check_database(file: Path) -> None:
     """Raises `TrackingError` where the file is no database, or cannot be written."""
     if file.is_dir():
-        raise TrackingError(f"the tracking store '{file}' is a folder, not a database file")
+        raise TrackingError(
+            f"the tracking store '{file}' is a folder, not a database file", code="TR-T003"
+        )
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise TrackingError(
-            f"the folder '{file.parent}' cannot be made: {error.strerror}"
+            f"the folder '{file.parent}' cannot be made: {error.strerror}",
+            code="TR-T004",
         ) from None
     if not file.exists():
         return
@@ -157,7 +166,8 @@ def check_database(file: Path) -> None:
     except sqlite3.Error as error:
         raise TrackingError(
             f"the tracking store '{file}' cannot be written: {error}\n"
-            "  hint: name another one with --tracking-uri sqlite:///path/mlflow.db"
+            "  hint: name another one with --tracking-uri sqlite:///path/mlflow.db",
+            code="TR-T004",
         ) from None
 
 
@@ -183,11 +193,11 @@ def _check_server(uri: str) -> None:
             todo = "if you trust it, name its certificate in MLFLOW_TRACKING_SERVER_CERT_PATH"
     else:
         if code in (401, 403):
-            raise TrackingError(_not_let_in(uri, who, code))
+            raise TrackingError(_not_let_in(uri, who, code), code="TR-T002")
         if code < 500:
             return
         reason = f"it answers {code}"
-    raise TrackingError(f"no MLflow server at {uri}: {reason}\n  hint: {todo}")
+    raise TrackingError(f"no MLflow server at {uri}: {reason}\n  hint: {todo}", code="TR-T001")
 
 
 def _check_workspace(store: Store) -> None:
@@ -203,7 +213,8 @@ def _check_workspace(store: Store) -> None:
         raise TrackingError(
             f"'{store.uri}' is a workspace of Databricks, and MLflow finds no way into it\n"
             "  hint: set DATABRICKS_HOST and DATABRICKS_TOKEN, or leave the address out to record "
-            "in runs/mlflow.db"
+            "in runs/mlflow.db",
+            code="TR-T003",
         ) from error
 
 
@@ -217,11 +228,14 @@ def _check_database_server(store: Store) -> None:
         url = make_url(store.uri)
         url.get_dialect().import_dbapi()
     except (ArgumentError, NoSuchModuleError, ValueError) as error:
-        raise TrackingError(f"{store.shown} is no address of a database: {error}") from None
+        raise TrackingError(
+            f"{store.shown} is no address of a database: {error}", code="TR-T003"
+        ) from None
     except ImportError as error:
         raise TrackingError(
             f"the tracking store {store.shown} needs the package {error.name}\n"
-            f"  hint: pip install {DRIVERS.get(error.name or '', error.name)}"
+            f"  hint: pip install {DRIVERS.get(error.name or '', error.name)}",
+            code="TR-E005",
         ) from None
     if url.host is None:  # a socket, or ODBC's own text
         return
@@ -230,7 +244,8 @@ def _check_database_server(store: Store) -> None:
     except OSError as error:
         raise TrackingError(
             f"no database answers at {store.shown}: {error.strerror or error}\n"
-            "  hint: start it, or leave the address out to record in runs/mlflow.db"
+            "  hint: start it, or leave the address out to record in runs/mlflow.db",
+            code="TR-T001",
         ) from None
 
 

@@ -44,7 +44,9 @@ def link_model(client: MlflowClient, trial: Path, model_id: str, bundle: Path) -
 
     there = recorded_of(trial)
     if there is None or there.run_id is None:
-        raise TrackingError((there and there.problem) or "the best trial is not recorded yet")
+        raise TrackingError(
+            (there and there.problem) or "the best trial is not recorded yet", code="TR-T009"
+        )
     outputs = client.get_run(there.run_id).outputs
     if model_id not in [kept.model_id for kept in (outputs.model_outputs if outputs else ())]:
         step = Bundle.read(bundle).epoch

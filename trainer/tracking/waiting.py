@@ -41,7 +41,9 @@ def within(seconds: float, action: Callable[[], T], who: str) -> T:
     if failed:
         raise failed[0]
     if not done:
-        raise TrackingError(f"{who} has not answered to the end within {seconds:g} s")
+        raise TrackingError(
+            f"{who} has not answered to the end within {seconds:g} s", code="TR-T001"
+        )
     return done[0]
 
 

@@ -207,7 +207,9 @@ class Job:
         try:
             at = from_json(Position, snapshot.position, "position.", whole=False)
         except ValueError as error:
-            raise CheckpointError(f"the checkpoint of step {snapshot.step}: {error}") from None
+            raise CheckpointError(
+                f"the checkpoint of step {snapshot.step}: {error}", code="TR-R006"
+            ) from None
         self.session = self.engine.load({
             name: _fitting(name, value, snapshot.arrays.get(f"state/{name}"))
             for name, value in self.state.items()
@@ -231,7 +233,9 @@ class Job:
             now.record.restore(score, steps)
         except (KeyError, ValueError, TypeError):
             text = "its metrics so far are not those of this version"
-            raise CheckpointError(f"the checkpoint of step {snapshot.step}: {text}") from None
+            raise CheckpointError(
+                f"the checkpoint of step {snapshot.step}: {text}", code="TR-R006"
+            ) from None
         done = [event for event in events if isinstance(event, EpochDone)]
         if done:
             now.best.start, now.measured = done[0].metrics.get(now.best.watched), done[-1].metrics
@@ -301,7 +305,8 @@ def _fitting(name: str, expected: Array | None, found: Array | None) -> Array:
     if found is None or expected is None or _form(found) != _form(expected):
         raise CheckpointError(
             f"the checkpoint does not fit the spec: expected '{name}' to be {_form(expected)}, "
-            f"found {_form(found)}"
+            f"found {_form(found)}",
+            code="TR-R006",
         )
     return found
 

@@ -145,7 +145,9 @@ class _Judge:
         short = {"auc": "AUC", "r2": "R²"}.get(metric, metric)
         message = f"the validation rows {why}, so there is no {short} to watch"
         hint = "use a larger split, or `monitor: loss`"
-        return self.spec.problem(("sgd", "early_stopping", "monitor"), message, hint)
+        return self.spec.problem(
+            ("sgd", "early_stopping", "monitor"), message, hint, code="TR-D040"
+        )
 
 
 def normalises_batches(spec: Spec) -> bool:
@@ -163,7 +165,7 @@ def _one_row_batches(spec: Spec, dataset: Dataset) -> Iterator[Problem]:
     what = "there is one training row" if rows == 1 else "each batch has one row"
     message = f"{what}, and batch_norm normalises over the rows of a batch: all would become 0"
     hint = "use more rows a batch, such as 32, or layer_norm"
-    yield spec.problem(("sgd", "batch_size"), message, hint)
+    yield spec.problem(("sgd", "batch_size"), message, hint, code="TR-D041")
 
 
 def _many_classes(spec: Spec, dataset: Dataset) -> Iterator[Problem]:
@@ -173,7 +175,7 @@ def _many_classes(spec: Spec, dataset: Dataset) -> Iterator[Problem]:
         return
     message = f"a threshold is between two classes, found {len(classes)}"
     hint = "leave it out: the most probable class is said"
-    yield spec.problem(("evaluation", "threshold"), message, hint)
+    yield spec.problem(("evaluation", "threshold"), message, hint, code="TR-S031")
 
 
 def _no_rate(spec: Spec, dataset: Dataset) -> Iterator[str]:

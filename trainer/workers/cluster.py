@@ -61,14 +61,16 @@ class Cluster:
         except ImportError as error:
             raise UsageError(
                 f"a cluster needs a package that is not installed ({error})\n"
-                f"  hint: {install('dask')}"
+                f"  hint: {install('dask')}",
+                code="TR-E002",
             ) from None
         try:
             client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
         except (OSError, ValueError, TypeError) as error:
             raise UsageError(
                 f"no Dask scheduler answers at {address}: {error}\n"
-                "  hint: start one with: dask scheduler; and workers with: dask worker ADDRESS"
+                "  hint: start one with: dask scheduler; and workers with: dask worker ADDRESS",
+                code="TR-W012",
             ) from None
         return cls(client, runs)
 
@@ -217,4 +219,4 @@ def _check_start(spec: Spec) -> None:
     if start is not None and start.file is None:
         message = "the workers of a cluster do not have the runs of this machine"
         hint = f"train export {start.run} --to safetensors, and name the file: {{file: …}}"
-        raise SpecError(spec.problem(("model", "init_from"), message, hint))
+        raise SpecError(spec.problem(("model", "init_from"), message, hint, code="TR-W013"))

@@ -75,13 +75,15 @@ def unpack(folder: RunFolder, piece: Piece) -> None:
     path, after = folder.path, piece.after
     for name in {**piece.files, **after.files}:
         if name not in (FACTS, OUTCOME) and not _NAME.fullmatch(name):
-            raise CheckpointError(f"a worker sent a file that no run has: {name!r}")
+            raise CheckpointError(f"a worker sent a file that no run has: {name!r}", code="TR-W014")
     with told(path):
         kept = _journal(path)[: piece.start]
     journal = kept + piece.journal
     wrong = [n for n, data in piece.files.items() if _hash(data) != after.files.get(n)]
     if wrong or len(kept) != piece.start or _hash(journal) != after.journal:
-        raise CheckpointError(f"{(*wrong, JOURNAL)[0]} came from a worker with other contents")
+        raise CheckpointError(
+            f"{(*wrong, JOURNAL)[0]} came from a worker with other contents", code="TR-W014"
+        )
     with told(path):
         if OUTCOME in piece.files or OUTCOME not in after.files:
             (path / OUTCOME).unlink(missing_ok=True)

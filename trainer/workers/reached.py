@@ -108,7 +108,7 @@ def events_of(folder: Path) -> Iterator[Event]:
 
 def refused(answer: Answer, message: str) -> MachineError:
     """The error of a task that failed for a reason outside; its cause tells that of a full disk."""
-    error = MachineError(message)
+    error = MachineError(message, code="TR-W014")
     error.__cause__ = NoRoomError(answer.reason) if answer.fault == "room" else None
     return error
 

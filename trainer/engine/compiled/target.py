@@ -76,7 +76,8 @@ def host_target() -> Target:
         raise TrainerError(
             f"{what} cannot fuse a multiplication and an addition, which compiled kernels need: "
             "x86-64-v3 (of about 2013) and later can, and 64-bit ARM; --engine reference trains "
-            "without"
+            "without",
+            code="TR-M007",
         )
     return target
 

@@ -52,7 +52,10 @@ class Access(Part):
             if kept is None:
                 connection.execute(insert(tokens).values(values))
             elif kept != values["hash"]:
-                raise UsageError(f"there is a token '{name}' already, or was before it was revoked")
+                raise UsageError(
+                    f"there is a token '{name}' already, or was before it was revoked",
+                    code="TR-A007",
+                )
 
         self._db.write(write)
         return secret
@@ -98,7 +101,7 @@ class Access(Part):
         def write(connection: Connection) -> None:
             named = tokens.c.name == name
             if connection.execute(select(tokens.c.name).where(named)).first() is None:
-                raise UsageError(f"there is no token '{name}'")
+                raise UsageError(f"there is no token '{name}'", code="TR-A007")
             asked = update(tokens).where(named, tokens.c.revoked.is_(None)).values(revoked=now)
             connection.execute(asked)
             connection.execute(delete(sessions).where(sessions.c.token == name))

@@ -53,7 +53,8 @@ def url_of(address: str | None, folder: Path) -> URL:
 def _no_address(address: str) -> UsageError:
     return UsageError(
         f"'{shown_address(address)}' is no address of a database for the service\n"
-        "  hint: sqlite:///runs/service.db or postgresql://user:password@host/name"
+        "  hint: sqlite:///runs/service.db or postgresql://user:password@host/name",
+        code="TR-A002",
     )
 
 
@@ -79,7 +80,8 @@ def engine_of(url: URL, *, writing: bool) -> Engine:
         )
     except ImportError:
         raise UsageError(
-            f"the database {shown(url)} needs the package psycopg\n  hint: {install('postgres')}"
+            f"the database {shown(url)} needs the package psycopg\n  hint: {install('postgres')}",
+            code="TR-E005",
         ) from None
     return engine if writing else engine.execution_options(postgresql_readonly=True)
 

@@ -147,6 +147,7 @@ class Database:
         if is_foreign(error):
             return UsageError(
                 f"{self.name} is no database\n"
-                "  hint: another file may have its name; the service does not write over it"
+                "  hint: another file may have its name; the service does not write over it",
+                code="TR-A003",
             )
         return told(error, self.name)

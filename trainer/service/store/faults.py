@@ -48,8 +48,8 @@ def told(error: DBAPIError, shown: str) -> MachineError:
     if is_away(error):
         return StoreAway(f"the database {shown} does not answer: {why}")
     if is_damaged(error):
-        return MachineError(f"the database {shown} is damaged: {why}")
-    return MachineError(f"the database {shown}: {why}")
+        return MachineError(f"the database {shown} is damaged: {why}", code="TR-A006")
+    return MachineError(f"the database {shown}: {why}", code="TR-A006")
 
 
 def is_damaged(error: DBAPIError) -> bool:

@@ -39,6 +39,8 @@ _WHO: Final = text(
 class HeldError(UsageError):
     """Another server has the database."""
 
+    code = "TR-A004"
+
 
 def hold_file(url: URL) -> Callable[[], None]:
     """Locks the database that is a file; what gives it back. Raises `HeldError`, and `MachineError`
@@ -58,7 +60,7 @@ def hold_file(url: URL) -> Callable[[], None]:
         raise HeldError(_held(shown(url), holder)) from None
     except OSError as error:
         reason = error.strerror or str(error)
-        raise MachineError(f"cannot write the database {file}: {reason}") from None
+        raise MachineError(f"cannot write the database {file}: {reason}", code="TR-A006") from None
 
 
 def hold_server(connection: Connection, name: str, patience: float = 0.0) -> None:

@@ -141,7 +141,10 @@ def _key(name: str, dialect: str) -> ColumnElement[Any]:
         return jobs.c[name]
     metric = name.removeprefix(METRICS)
     if not name.startswith(METRICS) or not metric or not metric.isprintable() or '"' in metric:
-        raise UsageError(f"sort: expected one of {', '.join(SORTS)}, metrics.<name>, not '{name}'")
+        raise UsageError(
+            f"sort: expected one of {', '.join(SORTS)}, metrics.<name>, not '{name}'",
+            code="TR-V012",
+        )
     if dialect == "sqlite":
         return func.json_extract(jobs.c.metrics, f'$."{metric}"', type_=Double)
     from sqlalchemy import JSON
@@ -220,8 +223,12 @@ def _read_cursor(text: str, sort: str) -> _Cursor:
         padded = text.encode() + b"=" * (-len(text) % 4)
         kept, value, number = json.loads(base64.urlsafe_b64decode(padded))
     except (ValueError, TypeError, binascii.Error, RecursionError):
-        raise UsageError("after: expected what came with a page as its `next`") from None
+        raise UsageError(
+            "after: expected what came with a page as its `next`", code="TR-V012"
+        ) from None
     whole = type(number) is int and (value is None or isinstance(value, str | int | float))
     if kept != sort or not whole:
-        raise UsageError(f"after: expected the `next` of a page that is sorted by '{sort}'")
+        raise UsageError(
+            f"after: expected the `next` of a page that is sorted by '{sort}'", code="TR-V012"
+        )
     return _Cursor(value, number)

@@ -38,12 +38,14 @@ def _check(connection: Connection, name: str, known: set[str]) -> None:
             raise UsageError(
                 f"the database {name} holds the tables of something else: "
                 f"{', '.join(sorted(tables)[:3])}{', …' if len(tables) > 3 else ''}\n"
-                "  hint: give the service a database of its own"
+                "  hint: give the service a database of its own",
+                code="TR-A003",
             )
         return
     for version in connection.execute(select(_version.c.version_num)).scalars():
         if version not in known:
             raise UsageError(
                 f"the database {name} was made by a later version of trainer: its tables are "
-                f"those of '{version}'\n  hint: install that version, or use another database"
+                f"those of '{version}'\n  hint: install that version, or use another database",
+                code="TR-A003",
             )

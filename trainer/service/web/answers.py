@@ -52,8 +52,10 @@ KINDS: Final[tuple[tuple[type[TrainerError], int, str], ...]] = (
     (UsageError, 400, "usage"),
 )
 """Status and word of each family of errors; the first that fits counts."""
-STATUS_KINDS: Final[Mapping[int, str]] = {404: "missing", 413: "too_large", 429: "rate"}
-"""Of refusals that come from the framework; the others are `usage`."""
+STATUS_KINDS: Final[Mapping[int, tuple[str, str]]] = {
+    404: ("missing", "TR-V006"), 413: ("too_large", "TR-V011"), 429: ("rate", "TR-V009"),
+}  # fmt: skip
+"""Word and code of refusals that come from the framework; the others are `usage`."""
 LATER: Final = 1.0
 """Seconds after which to ask again, where nothing better is known."""
 
@@ -107,7 +109,7 @@ def refusal(error: TrainerError) -> Response:
         ((status, kind) for family, status, kind in KINDS if isinstance(error, family)),
         (500, "error"),
     )
-    body: dict[str, Any] = {"error": kind, "message": str(error)}
+    body: dict[str, Any] = {"error": kind, "code": error.code, "message": error.message}
     problems = error.as_json().get("errors")
     if problems is not None:
         body["errors"] = problems
@@ -123,7 +125,8 @@ def refusal(error: TrainerError) -> Response:
 def internal(error: BaseException) -> Response:
     """The answer to a fault of the service's own: nothing of it is told but that it was logged."""
     log.error("a request failed", exc_info=error)
-    return Reply({"error": "internal", "message": "the service failed; its log says why"}, 500)
+    message = "the service failed; its log says why"
+    return Reply({"error": "internal", "code": "TR-V017", "message": message}, 500)
 
 
 def handle_errors(app: FastAPI) -> None:
@@ -152,19 +155,21 @@ def invalid(found: Any) -> Response:
             "line": None,
             "column": None,
             "path": ".".join(str(part) for part in each["loc"]),
+            "code": "TR-V012",
             "message": without_secrets(each["msg"]),
             "hint": None,
         }
         for each in found
     ]
     message = "; ".join(f"{each['path']}: {each['message']}" for each in problems)
-    return Reply({"error": "usage", "message": message, "errors": problems}, 400)
+    told = {"error": "usage", "code": "TR-V012", "message": message, "errors": problems}
+    return Reply(told, 400)
 
 
 async def _http(request: Request, error: Exception) -> Response:
     """What the framework refuses: no such path, no such method."""
     assert isinstance(error, HTTPException)
-    kind = STATUS_KINDS.get(error.status_code, "usage")
+    kind, code = STATUS_KINDS.get(error.status_code, ("usage", "TR-V012"))
     headers = dict(error.headers or {})
     message = str(error.detail)
     if error.status_code == 404:
@@ -172,7 +177,7 @@ async def _http(request: Request, error: Exception) -> Response:
     elif error.status_code == 405:
         headers["Allow"] = ", ".join(sorted(_methods(request)))
         message = f"{request.url.path} takes {headers['Allow']}"
-    return Reply({"error": kind, "message": message}, error.status_code, headers)
+    return Reply({"error": kind, "code": code, "message": message}, error.status_code, headers)
 
 
 def _methods(request: Request) -> set[str]:

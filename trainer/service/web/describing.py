@@ -16,16 +16,41 @@ from trainer.service.web.schemas import ErrorOut
 ALWAYS: Final = (400, 401, 403, 429, 503)
 """Refusals that any route may give: the gate's, and those of a store that is away."""
 _PLACE: Final = "#/components/schemas/{model}"
-_WORDS: Final[Mapping[int, tuple[str, str, str]]] = {
-    400: ("The request cannot be understood.", "usage", "query.limit: expected 1 to 500"),
-    401: ("Nobody who is known asks.", "unauthorised", "this needs a token"),
-    403: ("Who asks may not do this.", "forbidden", "this needs the role admin"),
-    404: ("There is no such thing, or none that the user may see.", "missing", "there is no job"),
-    409: ("It does not fit to what is there.", "conflict", "the job is finished"),
-    413: ("It is too large.", "too_large", "a spec has at most 1,048,576 bytes"),
-    422: ("The spec has mistakes, which are all told.", "spec", "sgd.epochs: expected 1 or more"),
-    429: ("Too much, or too often; `Retry-After` says when to ask again.", "rate", "too often"),
-    503: ("Not now; `Retry-After` says when to ask again.", "away", "the database is away"),
+_WORDS: Final[Mapping[int, tuple[str, str, str, str]]] = {
+    400: (
+        "The request cannot be understood.",
+        "usage",
+        "TR-V012",
+        "query.limit: expected 1 to 500",
+    ),
+    401: ("Nobody who is known asks.", "unauthorised", "TR-V004", "this needs a token"),
+    403: ("Who asks may not do this.", "forbidden", "TR-V005", "this needs the role admin"),
+    404: (
+        "There is no such thing, or none that the user may see.",
+        "missing",
+        "TR-V006",
+        "there is no job",
+    ),
+    409: ("It does not fit to what is there.", "conflict", "TR-V007", "the job is finished"),
+    413: ("It is too large.", "too_large", "TR-V011", "a spec has at most 1,048,576 bytes"),
+    422: (
+        "The spec has mistakes, which are all told.",
+        "spec",
+        "TR-S014",
+        "sgd.epochs: expected 1 or more",
+    ),
+    429: (
+        "Too much, or too often; `Retry-After` says when to ask again.",
+        "rate",
+        "TR-V009",
+        "too often",
+    ),
+    503: (
+        "Not now; `Retry-After` says when to ask again.",
+        "away",
+        "TR-A005",
+        "the database is away",
+    ),
 }
 
 
@@ -51,14 +76,14 @@ def answers(
     found: dict[int | str, dict[str, Any]] = {status: good}
     for other, words in (more or {}).items():
         found[other] = {**good, "description": words}
-    for code in sorted({*ALWAYS, *refusals}):
-        found[code] = _refusal(code)
+    for refused in sorted({*ALWAYS, *refusals}):
+        found[refused] = _refusal(refused)
     return found
 
 
-def _refusal(code: int) -> dict[str, Any]:
-    says, kind, message = _WORDS[code]
-    example = {"error": kind, "message": message}
+def _refusal(status: int) -> dict[str, Any]:
+    says, kind, code, message = _WORDS[status]
+    example = {"error": kind, "code": code, "message": message}
     content = {"application/json": {"schema": ref(ErrorOut), "example": example}}
     return {"description": says, "content": content}
 

@@ -110,7 +110,7 @@ class Gate:
         """Puts who comes into the scope. Raises what is to be answered instead."""
         check_host(headers.one("host"), self._names)
         if b"%00" in scope.get("raw_path", b"") or b"%00" in scope["query_string"]:
-            raise UsageError("the address holds a NUL")
+            raise UsageError("the address holds a NUL", code="TR-V012")
         scope[AUDIT] = {}
         shown = credential_of(headers)
         cookie = shown is not None and shown.cookie

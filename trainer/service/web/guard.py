@@ -45,7 +45,7 @@ class Headers:
         """The value, None where there is none. Raises `UsageError` where there are several."""
         values = self.found.get(name, ())
         if len(values) > 1:
-            raise UsageError(f"the header {name} comes {len(values)} times")
+            raise UsageError(f"the header {name} comes {len(values)} times", code="TR-V012")
         return values[0] if values else None
 
 
@@ -76,7 +76,7 @@ def check_host(host: str | None, names: frozenset[str]) -> None:
         name = found[1].rstrip(".")
         if name in names or f"{name}:{found[2]}" in names:
             return
-    raise UsageError("the Host of the request is no name of this service")
+    raise UsageError("the Host of the request is no name of this service", code="TR-V012")
 
 
 def check_origin(headers: Headers, method: str, scheme: str, cookie: bool) -> None:

@@ -125,7 +125,7 @@ def _asked(address: str, request: Request, body: bytes) -> Response:
         answer = connection.getresponse()
     except (OSError, http.client.HTTPException):
         connection.close()
-        raise MachineError("MLflow's server does not answer") from None
+        raise MachineError("MLflow's server does not answer", code="TR-V017") from None
     return _Answer(connection, answer, request.scope["path"])
 
 

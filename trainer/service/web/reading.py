@@ -18,6 +18,8 @@ M = TypeVar("M", bound=BaseModel)
 class WrongForm(UsageError):  # noqa: N818 (a refusal, as the others)
     """A body is not of the form that is declared; `problems` are those of its values."""
 
+    code = "TR-V012"
+
     def __init__(self, problems: list[Problem]) -> None:
         super().__init__("; ".join(f"{each.path}: {each.message}" for each in problems))
         self.problems = problems
@@ -43,7 +45,9 @@ def takes(model: type[M]) -> Callable[[Request], Coroutine[Any, Any, M]]:
     async def read(request: Request) -> M:
         kind = media_type(request)
         if kind != "application/json":
-            raise UsageError(f"Content-Type: expected application/json, found '{kind}'")
+            raise UsageError(
+                f"Content-Type: expected application/json, found '{kind}'", code="TR-V012"
+            )
         return as_model(model, strict_json(await request.body()))
 
     return read
@@ -57,7 +61,11 @@ def as_model(model: type[M], value: Any) -> M:
         found = error.errors(include_url=False, include_context=False, include_input=False)
         raise WrongForm(
             [
-                Problem(path=".".join(map(str, each["loc"])) or "body", message=each["msg"])
+                Problem(
+                    path=".".join(map(str, each["loc"])) or "body",
+                    message=each["msg"],
+                    code="TR-V012",
+                )
                 for each in found
             ]
         ) from None
@@ -75,14 +83,14 @@ def strict_json(data: bytes) -> Any:
         if "\\u" in text:
             _check_texts(value)
     except RecursionError:
-        raise UsageError("the JSON is too deep") from None
+        raise UsageError("the JSON is too deep", code="TR-V012") from None
     except UnicodeDecodeError:
-        raise UsageError("the JSON is not UTF-8") from None
+        raise UsageError("the JSON is not UTF-8", code="TR-V012") from None
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
-        raise UsageError(f"this is no JSON: {error.msg}, at {place}") from None
+        raise UsageError(f"this is no JSON: {error.msg}, at {place}", code="TR-V012") from None
     except ValueError as error:
-        raise UsageError(f"this is no JSON: {error}") from None
+        raise UsageError(f"this is no JSON: {error}", code="TR-V012") from None
     return value
 
 

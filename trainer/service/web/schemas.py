@@ -37,6 +37,7 @@ class ProblemOut(Said):
     line: int | None
     column: int | None
     path: str
+    code: str | None
     message: str
     hint: str | None
 
@@ -48,6 +49,7 @@ class ErrorOut(Said):
         "usage", "unauthorised", "forbidden", "missing", "conflict", "too_large", "spec", "data",
         "quota", "rate", "draining", "away", "internal", "error",
     ]  # fmt: skip
+    code: str | None
     message: str
     errors: list[ProblemOut] = Field(default_factory=list)
 

@@ -35,7 +35,7 @@ def log_in(
 ) -> Response:
     """The cookie ends with the token that it was made of."""
     if (given.token is None) == (given.code is None):
-        raise UsageError("expected either a `token` or a `code`")
+        raise UsageError("expected either a `token` or a `code`", code="TR-V012")
     store = desk.store
     user = store.token(given.token) if given.code is None else store.redeem(given.code)
     said = request.scope[AUDIT]

@@ -83,12 +83,13 @@ def _text(request: Request, data: bytes) -> str:
     kind = media_type(request)
     if kind not in _YAML_TYPES:
         raise UsageError(
-            f"Content-Type: expected application/yaml or application/json, found '{kind}'"
+            f"Content-Type: expected application/yaml or application/json, found '{kind}'",
+            code="TR-V012",
         )
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise UsageError("the spec is not UTF-8") from None
+        raise UsageError("the spec is not UTF-8", code="TR-V012") from None
 
 
 @router.post(

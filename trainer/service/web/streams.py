@@ -54,7 +54,7 @@ async def place_of(
     if last_event_id is None or not last_event_id.strip():
         return after
     if not last_event_id.isascii() or not last_event_id.isdecimal() or int(last_event_id) > MAX:
-        raise UsageError("Last-Event-ID: expected the number of an event")
+        raise UsageError("Last-Event-ID: expected the number of an event", code="TR-V012")
     return int(last_event_id)
 
 

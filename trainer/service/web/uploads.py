@@ -130,7 +130,7 @@ async def _received(request: Request, uploads: Uploads, upload: Upload, piece: P
 def _length(request: Request) -> int:
     length = request.headers.get("content-length", "")
     if not length.isdecimal():
-        raise UsageError("Upload-Length: expected how many bytes the file has")
+        raise UsageError("Upload-Length: expected how many bytes the file has", code="TR-V012")
     return int(length)
 
 
