@@ -158,7 +158,7 @@ def test_mistakes_are_told_as_train_check_tells_them(train, service: Stub, write
     _, _, expected = train("check", path.name)
     line = path.read_text().splitlines().index("  epochs: 1.5") + 1
     problem = {"file": "spec.yaml", "line": line, "column": 11, "path": "sgd.epochs",
-               "message": "expected a whole number, found the number 1.5",
+               "code": "TR-S013", "message": "expected a whole number, found the number 1.5",
                "hint": None}  # fmt: skip
     service.on("POST /jobs", _refusing(problem))
     code, _, err = train("submit", path.name)
@@ -448,9 +448,9 @@ def test_watch(train, service: Stub) -> None:
     ("state", "code", "words"),
     [
         ("finished", 0, ""),
-        ("diverged", 4, f"train: job {SHORT} diverged: why\n"),
-        ("failed", 1, f"train: job {SHORT} failed: why\n"),
-        ("cancelled", 130, f"train: job {SHORT} cancelled: why\n"),
+        ("diverged", 4, f"train: job {SHORT} diverged: why [TR-X001]\n"),
+        ("failed", 1, f"train: job {SHORT} failed: why [TR-V020]\n"),
+        ("cancelled", 130, f"train: job {SHORT} cancelled: why [TR-V020]\n"),
     ],
 )
 def test_watching_ends_as_the_run_would(
@@ -475,7 +475,7 @@ def test_a_job_that_is_over_is_told_at_once(train, service: Stub) -> None:
     code, out, err = train("watch", SHORT)
     assert code == 1
     assert out.splitlines()[1] == "FAILED in 0.0 s: 0 epochs, 0 steps"
-    assert err == f"train: job {SHORT} failed: there is no file\n"
+    assert err == f"train: job {SHORT} failed: there is no file [TR-V020]\n"
 
 
 def test_a_stream_that_is_cut_is_seen_by_nobody(train, service: Stub) -> None:
@@ -536,7 +536,10 @@ def test_ctrl_c_stops_the_watching_and_not_the_job(service: Stub) -> None:
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=10)
     assert process.returncode == 130
-    assert err.decode() == f"train: no longer watched; the job goes on: train watch {SHORT}\n"
+    assert (
+        err.decode()
+        == f"train: no longer watched; the job goes on: train watch {SHORT} [TR-X002]\n"
+    )
     assert all(each.method == "GET" for each in service.asked)
 
 

@@ -358,7 +358,7 @@ def test_a_server_that_is_not_there_is_told(tmp_path: Path, address: str) -> Non
 
 def test_a_driver_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "psycopg", None)
-    with pytest.raises(UsageError, match=r"needs the package psycopg\n.*trainer\[postgres\]"):
+    with pytest.raises(UsageError, match=r"needs the package psycopg \[TR-E005\]\n.*\[postgres\]"):
         Database.open("postgresql://me:secret@host/db", tmp_path)
 
 

@@ -211,7 +211,7 @@ def test_nobody_whom_we_do_not_know_comes_in_anywhere(served: Served) -> None:
             assert answer.status_code == 401, (name, kind, answer.text)
             assert answer.headers["WWW-Authenticate"].startswith("Bearer")
             if route.method != "HEAD":
-                assert set(answer.json()) == {"error", "message"}
+                assert set(answer.json()) == {"error", "code", "message"}
     assert served.store.jobs(JobFilter()).total == before
     assert [e.action for e in served.store.entries()] == ["submit_job"] + ["log_in"] * 10
 

@@ -102,7 +102,7 @@ def test_all_mistakes_are_told_and_nothing_is_queued(served: Served, ada: Client
     assert [each["path"] for each in told["errors"]] == ["a", "b"]
     assert told["errors"][0] == {
         "file": "spec.yaml", "line": 2, "column": 1, "path": "a",
-        "message": "expected 1, found 2", "hint": "a hint",
+        "code": None, "message": "expected 1, found 2", "hint": "a hint",
     }  # fmt: skip
     assert ada.get("/jobs").json()["total"] == 0
     assert served.work.pokes == 0
