@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 from trainer.data import Table, load_table, split_rows
 from trainer.graph.ops import Array
 from trainer.spec.schema import Spec
-from trainer.survey.columns import ColumnFacts, facts_of, features_of, targets_of
+from trainer.survey.columns import Cells, ColumnFacts, facts_of, features_of, targets_of
+from trainer.survey.copying import Copies
 from trainer.survey.findings import (
+    KINDS,
     Finding,
-    copies,
     gaps,
     grouped,
     idle,
-    leaks,
+    names_things,
     numbering,
     ordered,
     rare_classes,
-    repeated,
-    shifts,
 )
+from trainer.survey.rows import Marks, shifts
+from trainer.survey.telling import Target
 
 ROWS: Final = 10**6
 """The rows of a table that stays on disk that are looked at, the first ones."""
@@ -30,9 +31,9 @@ ROWS: Final = 10**6
 
 @dataclass(frozen=True)
 class Survey:
-    """What a table holds: its features and targets, and what is odd about them. `parts` are the
-    rows of each part; `notes` what was said of the files when they were read. `whole` is False
-    where a table stays on disk and only its first rows were looked at.
+    """What a table holds: its features and targets, and what is odd about them, what is grave
+    first. `parts` are the rows of each part; `notes` what was said of the files when they were
+    read. `whole` is False where a table stays on disk and only its first rows were looked at.
     """
 
     origin: str
@@ -43,6 +44,19 @@ class Survey:
     findings: tuple[Finding, ...]
     notes: tuple[str, ...] = ()
     whole: bool = True
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it, as JSON has it."""
+        return {
+            "origin": self.origin,
+            "rows": self.rows,
+            "whole": self.whole,
+            "parts": dict(self.parts),
+            "notes": list(self.notes),
+            "findings": [finding.as_json() for finding in self.findings],
+            "targets": [facts.as_json() for facts in self.targets],
+            "features": [facts.as_json() for facts in self.features],
+        }
 
 
 def survey(spec: Spec, rows: int = ROWS) -> Survey:
@@ -58,24 +72,75 @@ def survey(spec: Spec, rows: int = ROWS) -> Survey:
 
 
 def survey_table(table: Table, parts: Mapping[str, Array]) -> Survey:
-    """The survey of a table whose `parts` are the numbers of the rows of each."""
-    features, targets = features_of(table), targets_of(table)
-    findings: list[Finding] = [*idle(features), *numbering(features), *copies(features)]
-    said = {name for each in findings for name in each.columns[:1]}
-    telling = [cells for cells in features if cells.name not in said]
-    for target in targets:
-        findings += leaks(telling, target)
-        if table.classes is not None:
-            findings += rare_classes(target)
-    findings += [*gaps(features), *ordered(features), *grouped(telling)]
-    if parts:
-        findings += [*repeated(table, parts), *shifts(telling, parts)]
+    """The survey of a table whose `parts` are the numbers of the rows of each.
+
+    Columns are looked at one after the other, so little memory is needed beside that of the table.
+    """
+    looking = _Looking(table, parts)
+    features = tuple(looking.feature(cells) for cells in features_of(table))
+    targets = tuple(looking.target(cells) for cells in looking.targets)
+    findings = [*looking.findings, *looking.marks.findings(parts)]
+    if len(looking.telling) == 1:  # that it tells the target is then what it is for
+        findings = [each for each in findings if each.kind != "leak"]
     return Survey(
         origin=table.origin,
         rows=len(table.x),
-        features=tuple(map(facts_of, features)),
-        targets=tuple(map(facts_of, targets)),
+        features=features,
+        targets=targets,
         parts={name: len(rows) for name, rows in parts.items()},
-        findings=tuple(findings),
+        findings=tuple(sorted(findings, key=lambda each: (not each.grave, KINDS.index(each.kind)))),
         notes=table.notes,
     )
+
+
+class _Looking:
+    """What was found so far; `telling` are the features that may tell something of the target."""
+
+    def __init__(self, table: Table, parts: Mapping[str, Array]) -> None:
+        self.table, self.parts = table, parts
+        self.targets = targets_of(table)
+        self.findings: list[Finding] = []
+        self.telling: list[str] = []
+        self.marks = Marks(len(table.x))
+        self._copies = Copies(len(table.columns))
+        pairs = len(table.columns) * len(self.targets)
+        self._told = [Target.of(cells, pairs) for cells in self.targets if cells.distinct > 1]
+        self._columns = len(table.columns) + len(self.targets)
+
+    def feature(self, cells: Cells) -> ColumnFacts:
+        """Looks at the next feature."""
+        self.marks.add(cells)
+        told = len(self.findings)
+        useless = list(idle(cells))
+        if len(self.table.columns) > 1 or names_things(cells):
+            useless += numbering(cells)
+        useless = useless or list(self._copies.of(cells))  # else both might be left out
+        self.findings += useless
+        self.findings += gaps(cells)
+        if self.table.time is None:
+            self.findings += ordered(cells)
+        if not useless:
+            self.telling.append(cells.name)
+            self.findings += self._of_telling(cells)
+        differs = any(each.kind == "shift" for each in self.findings[told:])
+        return facts_of(cells, self.parts if differs else None)
+
+    def _of_telling(self, cells: Cells) -> Iterator[Finding]:
+        """Names of things tell nothing of others; dates differ where rows are split by time."""
+        things = list(grouped(cells))
+        if self.table.group is None:
+            yield from things
+        for target in self._told:
+            if not things or cells.distinct <= target.cells.distinct:
+                yield from target.leaks(cells)
+        dated = cells.column.kind == "date" and self.table.time is not None
+        if not things and not names_things(cells) and not dated:
+            yield from shifts(cells, self.parts, self._columns)
+
+    def target(self, cells: Cells) -> ColumnFacts:
+        """Looks at the next target."""
+        self.marks.add(cells)
+        if self.table.classes is not None:
+            self.findings += rare_classes(cells)
+        self.findings += shifts(cells, self.parts, self._columns)
+        return facts_of(cells, self.parts)
