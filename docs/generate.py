@@ -10,20 +10,21 @@ import json
 import os
 import re
 import runpy
-import subprocess
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import redirect_stdout, suppress
 from dataclasses import fields
+from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from unittest.mock import patch
 
 import numpy as np
 import yaml
 from pydantic import TypeAdapter
 
-from trainer.cli.app import app
+from trainer.cli.app import app, main
 from trainer.engine import Steps
 from trainer.graph import OPS
 from trainer.graph.initialisers import INITIALISERS
@@ -284,15 +285,21 @@ def _commands(group: Any) -> Iterator[list[str]]:
         yield from ([inner.name, *words] for words in _commands(inner.typer_instance))
 
 
+def _help_of(arguments: list[str]) -> str:
+    with (
+        patch.dict(os.environ, COLUMNS="80", TERM="dumb"),
+        redirect_stdout(StringIO()) as out,
+        suppress(SystemExit),
+    ):
+        main([*arguments, "--help"])
+    return out.getvalue()
+
+
 def cli_help() -> str:
     """`--help` of the command and of each of its commands."""
-    environment = os.environ | {"COLUMNS": "80", "TERM": "dumb"}
     lines = []
     for arguments in [[], *_commands(app)]:
-        shown = subprocess.run(
-            [sys.executable, "-m", "trainer", *arguments, "--help"],
-            capture_output=True, text=True, check=True, env=environment,
-        ).stdout  # fmt: skip
+        shown = _help_of(arguments)
         lines += [f"## {' '.join(['train', *arguments])}", "", "```text", shown.strip(), "```", ""]
     return "\n".join(lines).strip()
 

@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Final, NoReturn
 
@@ -18,6 +19,7 @@ from typer.core import (  # type: ignore[attr-defined]  # where typer keeps its 
     CompletionItem,
     TyperGroup,
 )
+from typer.main import get_command
 
 from trainer.cli import (
     compare,
@@ -189,11 +191,17 @@ def _leave(code: int) -> NoReturn:
     os._exit(code)
 
 
+@cache
+def _parser() -> Callable[..., Any]:
+    """The whole command, which is made once: that takes as long as many a one of its commands."""
+    return get_command(app)
+
+
 def _carried_out(arguments: list[str]) -> int:
     """The exit code of the command. What went wrong is told."""
     try:
         with signals_caught("stopped"):
-            app(arguments, prog_name="train")  # exits by itself: 0, or 2 for wrong usage
+            _parser()(arguments, prog_name="train")  # exits by itself: 0, or 2 for wrong usage
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except TrainerError as error:

@@ -180,7 +180,7 @@ def _follow(root: type[BaseModel], loc: Path) -> tuple[Path, Any]:
     for part in loc:
         tagged = by_tag(kind)
         if part in tagged:
-            kind = tagged[part]
+            kind = tagged[str(part)]
             continue
         if part == OTHER and models_of(kind):
             kind = str
