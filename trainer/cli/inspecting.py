@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from trainer.cli.options import PICTURE, Config, Json, Kept, Set, TrackingUri, ends_in
+from trainer.cli.options import HTML, PICTURE, Config, Json, Kept, Set, TrackingUri, ends_in
 from trainer.cli.streams import print_json
 from trainer.errors import DataError, SpecError
 
@@ -24,6 +24,13 @@ def check(
         bool,
         typer.Option("--resolved", help="Print the spec with all values, and where each is from."),
     ] = False,
+    data: Annotated[
+        bool, typer.Option("--data", help="Show what is in the table instead, and what is odd.")
+    ] = False,
+    html: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", callback=ends_in(*HTML), help="Also write that as a page."),
+    ] = None,
     kernel: Annotated[
         bool, typer.Option("--kernel", help="Print the source of the compiled kernel.")
     ] = False,
@@ -40,7 +47,8 @@ def check(
     """Validate a spec and its data, without training.
 
     Shows the layers, the nodes of the graph, the memory needed and the fingerprint; with
-    --resolved only the spec with all its values, without a look at the data.
+    --resolved only the spec with all its values, without a look at the data; with --data the
+    columns of the table, and what is odd about them.
 
     Example: train check configs/hidden_layer.yaml --json
     """
@@ -51,6 +59,10 @@ def check(
         spec = load_spec(config, set_)
         if resolved:
             _show_resolved(spec, json_)
+            return
+        if data or html is not None:
+            prepare(spec)
+            _show_data(spec, html, json_)
             return
         prepared = prepare(spec)
     except (SpecError, DataError) as error:
@@ -84,6 +96,24 @@ def _show_resolved(spec: Spec, json_: bool) -> None:
     places = {show_path(at): shown(mark) for at, mark in places_of(values, spec.document).items()}
     about = {"valid": True, "name": spec.name, "spec_sha256": spec.sha256}
     print_json(about | {"resolved": values, "places": places})
+
+
+def _show_data(spec: Spec, html: Path | None, json_: bool) -> None:
+    from trainer.cli.surveying import show_survey, write_survey
+    from trainer.cli.tables import Output
+    from trainer.survey import survey
+
+    found = survey(spec)
+    if html is not None:
+        write_survey(found, spec.name, html)
+    if json_:
+        about = {"valid": True, "name": spec.name, "spec_sha256": spec.sha256}
+        print_json(about | {"data": found.as_json()})
+        return
+    output = Output()
+    show_survey(output, found, spec.name)
+    if html is not None:
+        output.show("", f"page: {html}")
 
 
 def _show_kernel(prepared: Prepared) -> None:

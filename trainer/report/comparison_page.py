@@ -8,6 +8,7 @@ from typing import Final
 
 from trainer.metrics import direction
 from trainer.report.comparing import LETTERS, Comparison, Curve, title
+from trainer.report.pages import document
 from trainer.report.recorded import RecordedRun
 from trainer.report.style import COLOURS, short
 from trainer.report.svg import Line, line_chart
@@ -17,22 +18,6 @@ NAME_LENGTH: Final = 60
 _DASHES: Final = ("none", "6 3", "2 3")  # of the runs after those that have colours of their own
 _SHOWN_FACT: Final = 12  # characters of a hash
 _STYLE: Final = """\
-:root { color-scheme: light dark; --ink: #1b1f24; --soft: #59636e; --paper: #ffffff;
-  --band: #f3f5f7; --line: #d5dae0; --best: #00664a; --last: #000000; }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #e8ebee; --soft: #9aa4af; --paper: #14171a; --band: #1f2429; --line: #384049;
-    --best: #4fd1a5; --last: #ffffff; } }
-* { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 76rem; padding: 1.2rem 1rem 3rem; color: var(--ink);
-  background: var(--paper); font: 15px/1.45 system-ui, sans-serif; }
-h1 { font-size: 1.35rem; margin: 0 0 .2rem; }
-h2 { font-size: 1.05rem; margin: 2rem 0 .5rem; }
-p { margin: .2rem 0; color: var(--soft); max-width: 46rem; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .28rem .8rem .28rem 0; text-align: left; vertical-align: top;
-  border-bottom: 1px solid var(--line); font-weight: 400; }
-thead th { color: var(--soft); white-space: nowrap; }
 td { white-space: nowrap; }
 td div { width: max-content; max-width: 16rem; white-space: normal; overflow-wrap: break-word; }
 .side th:first-child { position: sticky; left: 0; background: var(--paper); }
@@ -48,7 +33,6 @@ td div { width: max-content; max-width: 16rem; white-space: normal; overflow-wra
 figure { margin: 0; max-width: 36rem; }
 figcaption { font-weight: 600; margin: .4rem 0 .2rem; }
 figcaption span { font-weight: 400; color: var(--soft); }
-svg { width: 100%; height: auto; display: block; }
 svg text { font: 12px system-ui, sans-serif; fill: var(--soft); }
 svg .letter { fill: var(--ink); font-weight: 650; stroke: var(--paper); stroke-width: 3px;
   paint-order: stroke; }
@@ -63,11 +47,7 @@ def page(comparison: Comparison) -> str:
     runs = comparison.runs
     names = {run.experiment for run in runs}
     where = ", ".join(f"<b>{escape(name)}</b>" for name in sorted(names))
-    parts = [
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
-        '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>{len(runs)} runs of {escape(', '.join(sorted(names)))}</title>",
-        f"<style>\n{_STYLE}{_colours(len(runs))}</style>\n</head>\n<body>",
+    body = [
         f"<h1>{len(runs)} runs</h1>",
         f"<p>of the experiment{'s' * (len(names) > 1)} {where}</p>",
         *(f"<p>Note: {escape(note)}.</p>" for note in comparison.notes),
@@ -75,9 +55,9 @@ def page(comparison: Comparison) -> str:
         *_differences(comparison),
         *_metrics(comparison),
         *_charts(comparison),
-        "</body>\n</html>\n",
     ]
-    return "\n".join(parts)
+    told = f"{len(runs)} runs of {', '.join(sorted(names))}"
+    return document(told, _STYLE + _colours(len(runs)), body)
 
 
 def _colours(count: int) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 
 from trainer.data import Column, Label, Table, show_raw
+from trainer.data.columns.table import show
 from trainer.graph.ops import Array
 
 BINS: Final = 20
@@ -85,6 +86,11 @@ class Cells:
         if self.column.kind == "numeric" and value.is_integer() and abs(value) < 2**53:
             return f"{value + 0.0:.0f}"
         return show_raw(value, self.column)
+
+    def tell(self, value: float) -> str:
+        """A value in a message: a text of the user's is in quotation marks."""
+        text = self.show(value)
+        return show(text) if self.column.kind in ("categorical", "ordinal") else text
 
 
 @dataclass(frozen=True)
@@ -161,7 +167,8 @@ def facts_of(cells: Cells, parts: Mapping[str, Array] | None = None) -> ColumnFa
 
 def _with_amounts(facts: ColumnFacts, cells: Cells, bars: Array, edges: Array) -> ColumnFacts:
     values, counts = cells.counted
-    low, median, high = float(values[0]), _median(values, counts), float(values[-1])
+    low, high = float(values[0]), float(values[-1])
+    median = _median(values, counts, between=cells.column.kind != "date")
     mean, deviation, skew = moments(cells.present)
     histogram = np.bincount(bars, counts, minlength=len(edges) - 1)
     return replace(
@@ -178,14 +185,12 @@ def _part(cells: Cells, part: str, rows: Array, bars: Array, shown: int) -> Part
     return PartFacts(part, len(rows), int(counts[-1]), tuple(map(int, told)))
 
 
-def _median(values: Array, counts: Array) -> float:
-    """The value in the middle; of two the middle between them."""
+def _median(values: Array, counts: Array, between: bool) -> float:
+    """The value in the middle; of two the middle `between` them, or the first."""
     below = np.cumsum(counts)
     last = int(below[-1]) - 1
-    first, second = (
-        float(values[np.searchsorted(below, i + 1)]) for i in (last // 2, -(-last // 2))
-    )
-    return first if first == second else first / 2 + second / 2
+    first, second = (float(values[np.searchsorted(below, i // 2 + 1)]) for i in (last, last + 1))
+    return first / 2 + second / 2 if between and first != second else first
 
 
 def _bars(values: Array, whole: bool) -> tuple[Array, Array]:

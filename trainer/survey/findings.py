@@ -10,7 +10,6 @@ from typing import Any, Final, Literal, get_args
 import numpy as np
 
 from trainer.data import listing
-from trainer.data.columns.table import show
 from trainer.survey.columns import Cells
 
 FindingKind = Literal[
@@ -28,6 +27,8 @@ FEW: Final = 10
 """Rows that a class should have at least, and that say too little of others."""
 RARE: Final = 0.1
 """A class is rare below this part of the rows that it would have if all had as many."""
+_AGAIN: Final = 0.9
+"""The share of different values from which on identifiers are taken for those of rows."""
 _NAMED: Final = 5
 """Rare classes that are named."""
 
@@ -82,7 +83,7 @@ def idle(cells: Cells) -> Iterator[Finding]:
     if counts[most] < NEARLY * rows or counts[most] <= rows - FEW:
         return
     where = "all rows" if counts[most] == rows else f"{counts[most]:,} of {rows:,} rows"
-    message = f"is {show(cells.show(float(values[most])))} in {where}"
+    message = f"is {cells.tell(float(values[most]))} in {where}"
     share = counts[most] / rows
     yield Finding("constant", (cells.name,), message, "leave it out", share=float(share))
 
@@ -94,42 +95,42 @@ def gaps(cells: Cells) -> Iterator[Finding]:
     if cells.distinct and missing and (missing >= MOSTLY * rows or alone):
         message = f"has no value in {missing:,} of {rows:,} rows"
         if alone:
-            message += f" and is {show(cells.show(float(cells.counted[0][0])))} in all others"
+            message += f" and is {cells.tell(float(cells.counted[0][0]))} in all others"
         advice = "say with `indicator: true` that the gap itself may tell something"
         yield Finding("missing", (cells.name,), message, advice, share=missing / rows)
 
 
 def numbering(cells: Cells) -> Iterator[Finding]:
-    """A column that is different in each row: names, or whole numbers that number the rows."""
-    rows = len(cells.values)
-    if cells.distinct < rows or rows < FEW:
+    """A column that is different in each row: names, or whole numbers that number the rows; of
+    identifiers few may stand again, as where rows were copied.
+    """
+    kind, rows = cells.column.kind, len(cells.values)
+    named = names_things(cells) or _NUMBERS.fullmatch(cells.name) is not None
+    if rows < FEW or cells.distinct < (_AGAIN if named else 1) * rows:
         return
-    what = {"categorical": _names_rows, "numeric": _numbers_rows}.get(cells.column.kind)
-    found = what(cells) if what else ""
+    all_differ = "every" if cells.distinct == rows else "nearly every"
+    found = f"has another text in {all_differ} row" if kind == "categorical" else ""
+    if kind == "numeric" and cells.are_whole and not _TIMES.fullmatch(cells.name):
+        if _counts(cells, named):
+            found = "numbers the rows"
+        elif named and rows >= 10 * FEW:
+            found = f"has another number in {all_differ} row"
     if found:
         first, last = (listing([cells.show(float(v))], 1) for v in cells.counted[0][[0, -1]])
         message = f"{found}, from {first} to {last}"
         yield Finding("numbering", (cells.name,), message, "leave it out")
 
 
-def _names_rows(_: Cells) -> str:
-    return "has another text in every row"
-
-
-def _numbers_rows(cells: Cells) -> str:
-    """What numbers that are all different do; "" for others than identifiers: ranks may tell
-    something.
+def _counts(cells: Cells, named: bool) -> bool:
+    """Whether two of three are so: the numbers are evenly spaced, stand in their order, and are
+    called as identifiers are. Others, such as ranks, may tell something.
     """
-    if not cells.are_whole or _TIMES.fullmatch(cells.name):
-        return ""
-    values, rows = cells.counted[0], len(cells.values)
-    named = names_things(cells) or _NUMBERS.fullmatch(cells.name) is not None
-    steps, ways = np.diff(values), np.diff(cells.places)
+    if cells.distinct < len(cells.values):
+        return False
+    steps, ways = np.diff(cells.counted[0]), np.diff(cells.places)
     even = bool((steps == steps[0]).all())
     sorted_ = bool((ways > 0).all() or (ways < 0).all())
-    if even + sorted_ + named >= 2:
-        return "numbers the rows"
-    return "has another number in every row" if named and rows >= 10 * FEW else ""
+    return even + sorted_ + named >= 2
 
 
 def ordered(cells: Cells) -> Iterator[Finding]:
@@ -178,7 +179,7 @@ def rare_classes(target: Cells) -> Iterator[Finding]:
         yield Finding("rare", (target.name,), message, advice, share=float(counts.min() / rows))
     elif len(rare):
         order = rare[np.argsort(counts[rare], kind="stable")]
-        each = [f"{show(target.show(float(values[i])))} in {counts[i]:,}" for i in order[:_NAMED]]
+        each = [f"{target.tell(float(values[i]))} in {counts[i]:,}" for i in order[:_NAMED]]
         if len(order) > _NAMED:
             each.append(f"{len(order) - _NAMED:,} more classes in few")
         named = " and ".join(filter(None, (", ".join(each[:-1]), each[-1])))

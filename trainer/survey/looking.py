@@ -66,9 +66,21 @@ def survey(spec: Spec, rows: int = ROWS) -> Survey:
     """
     if not spec.data.stream:
         table = load_table(spec)
-        return survey_table(table, split_rows(spec, table))
-    found = survey_table(load_table(spec, rows), {})
-    return replace(found, whole=found.rows < rows)
+        found = survey_table(table, split_rows(spec, table))
+    else:
+        found = survey_table(load_table(spec, rows), {})
+        found = replace(found, whole=found.rows < rows)
+    return replace(found, findings=tuple(_unheeded(each, spec) for each in found.findings))
+
+
+def _unheeded(finding: Finding, spec: Spec) -> Finding:
+    """The finding, without advice that the spec has taken already."""
+    says = spec.data.columns.get(finding.columns[0]) if finding.columns else None
+    heeded = {
+        "missing": says is not None and says.indicator,
+        "rare": spec.model.class_weights is not None,
+    }
+    return replace(finding, advice="") if heeded.get(finding.kind) else finding
 
 
 def survey_table(table: Table, parts: Mapping[str, Array]) -> Survey:

@@ -55,7 +55,7 @@ class Target:
             return
         share = self.told_by(cells)
         if share >= TELLS:
-            message = f"tells {show(self.cells.name)} by itself ({share:.1%} of it)"
+            message = f"tells {show(self.cells.name)} by itself ({100 * share:.4g}% of it)"
             advice = "leave it out, unless it is known before the target is"
             yield Finding("leak", (cells.name,), message, advice, grave=True, share=share)
 
