@@ -153,7 +153,7 @@ def test_a_beginning_of_several_ids(runs: Store) -> None:
     with pytest.raises(UsageError) as caught:
         find("abcd")
     lines = str(caught.value).splitlines()
-    assert lines[0] == "'abcd' may be any of several runs: choose one by its id"
+    assert lines[0] == "'abcd' may be any of several runs: choose one by its id [TR-R001]"
     assert lines[1].endswith("  KILLED    train_loss 9")
     assert [line.split()[0] for line in lines[1:6]] == [each[:8] for each in ids[:1:-1]]
     assert lines[5].endswith("  val_loss 2")
@@ -391,7 +391,9 @@ def test_without_a_store(train: Train, folder: Path) -> None:
     for arguments in (["list"], ["compare", "a", "b"]):
         code, out, err = train(*arguments)
         assert (code, out) == (2, "")
-        assert err.startswith(f"train: there is no tracking store at {folder}/runs/mlflow.db\n")
+        assert err.startswith(
+            f"train: there is no tracking store at {folder}/runs/mlflow.db [TR-T005]\n"
+        )
     assert list(folder.iterdir()) == [], "looking makes nothing"
 
 
@@ -400,8 +402,10 @@ WRONG_LISTS = [
      "'<'; a filter is such as metrics.val_loss < 0.1 and"),
     (["--filter", "metrics.a > 1 or metrics.b > 1"], "MLflow says: Invalid clause(s)"),
     (["--sort", "rubbish DESC"], "MLflow says: Invalid attribute key 'rubbish'"),
-    (["--sort", "val_lose"], "--sort val_lose: no run has this metric\n  hint: did you mean val_"),
-    (["--sort", "zzz"], "--sort zzz: no run has this metric\n  hint: there are best_val_loss, "),
+    (["--sort", "val_lose"], "--sort val_lose: no run has this metric "
+                             "[TR-U008]\n  hint: did you mean val_"),
+    (["--sort", "zzz"], "--sort zzz: no run has this metric "
+                        "[TR-U008]\n  hint: there are best_val_loss, "),
     (["--experiment", "on"], "there is no experiment 'on' in sqlite:///"),
 ]  # fmt: skip
 
@@ -524,7 +528,7 @@ WRONG_COMPARISONS = [
     (["--experiment", "one"], "say how many runs of the experiment: --best N"),
     (["first", "nobody"], "there is no run 'nobody' in sqlite:///"),
     (["first", "no validation", "--experiment", "one"], "there is no run 'no validation' in exp"),
-    (["first", "second", "--metric", "los"], "los: no run has this metric\n  hint: "),
+    (["first", "second", "--metric", "los"], "los: no run has this metric [TR-U008]\n  hint: "),
     (["first", "second", "--html", "no/such/page.html"], "there is no folder 'no/such' for the "
      "file 'page.html'"),
     (["--best", 21], "more than 20 runs cannot be told apart: name fewer of them, or take the "),

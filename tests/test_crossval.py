@@ -149,12 +149,13 @@ FAULTS: dict[str, tuple[dict[str, Any], int, type[Exception], str]] = {
     "more folds than rows": (DIVERGING, 31, SpecError, "31 folds and 30 rows"),
     "more folds than rows of a class": (
         CSV, 5, DataError,
-        r"data.target: 5 folds need as many rows of each class, and 'b' has 3 rows\n(.*\n)*"
+        r"data.target: 5 folds need as many rows of each class, and 'b' has 3 rows \[TR-W011\]"
+        r"\n(.*\n)*"
         r" +hint: take 3 folds, or more rows of it",
     ),
     "a class with one row": (
         CSV | {"data.target": "g"}, 2, DataError,
-        r"'z' has 1 row\n(.*\n)* +hint: leave its rows out, or more rows of it",
+        r"'z' has 1 row \[TR-W011\]\n(.*\n)* +hint: leave its rows out, or more rows of it",
     ),
     "more folds than groups": (
         CSV | {"data.split": {"group": "g"}}, 4, SpecError, "4 folds and 3 groups",

@@ -373,7 +373,7 @@ def test_a_run_that_did_not_end(train: Train, store: str, write_spec: WriteSpec)
     assert isinstance(caught.value.run, Run)
     short = str(caught.value.run.id)[:8]
     assert (code, out) == (2, "")
-    said = f"train: the run {short} did not end: go on with it by `train resume {short}`"
+    said = f"train: the run {short} did not end: go on with it by `train resume {short}` [TR-R010]"
     assert err.splitlines()[0] == said
 
 

@@ -110,7 +110,8 @@ def test_what_was_trained_until_it_was_stopped(store: str, write_spec: WriteSpec
     assert isinstance(run, Run)
     assert (run.epochs, run.status, caught.value.exit_code) == (2, "KILLED", 130)
     assert str(caught.value) == (
-        f"interrupted after 4 steps (2 whole epochs); go on with: train resume {str(run.id)[:8]}"
+        f"interrupted after 4 steps (2 whole epochs); go on with: "
+        f"train resume {str(run.id)[:8]} [TR-X002]"
     )
     kept = load_file(artifact(run, store, "parameters.safetensors"))
     for name, value in run.parameters.items():
@@ -225,7 +226,7 @@ def test_a_diverged_run(store: str, write_spec: WriteSpec) -> None:
     assert isinstance(run, Run)
     found = recorded(run, store)
     assert found.info.status == "FAILED"
-    assert found.data.tags["trainer.diverged"] == str(caught.value)
+    assert found.data.tags["trainer.diverged"] == caught.value.message
     assert found.data.tags["trainer.parameters_sha256"] == run.parameters_sha256
     with closing(sqlite3.connect("runs/mlflow.db")) as database:
         stored = database.execute("SELECT value, is_nan FROM metrics").fetchall()
@@ -272,7 +273,7 @@ def test_a_second_signal_stops_at_once(
     monkeypatch.setattr(Progress, "_epoch", interrupt)
     code, out, err = train(write_spec())
     assert (code, out) == (130, "")
-    assert err.endswith("train: stopped at once\n")
+    assert err.endswith("train: stopped at once [TR-X002]\n")
     outcome = read_outcome(only_folder())
     assert outcome is not None
     assert outcome.status == "KILLED"
@@ -292,5 +293,5 @@ def test_a_signal_before_training_stops_at_once(
     path = write_spec()
     before = tree(Path.cwd())
     code, out, err = train(path, "--engine", kind.name)
-    assert (code, out, err) == (143, "", "train: stopped before training began\n")
+    assert (code, out, err) == (143, "", "train: stopped before training began [TR-X002]\n")
     assert tree(Path.cwd()) == before

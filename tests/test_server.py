@@ -126,14 +126,14 @@ def test_a_run_is_recorded_as_in_a_database(
 
 USER = {"MLFLOW_TRACKING_USERNAME": "admin"}
 ASKED = (
-    "wants to know who you are (it answers 401)\n"
+    "wants to know who you are (it answers 401) [TR-T002]\n"
     "  hint: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
 )
 REFUSED = [
     ({}, ASKED),
     (USER, ASKED),
     ({**USER, "MLFLOW_TRACKING_PASSWORD": "wrong"},
-     "refuses the user 'admin' with this password (it answers 401)\n"
+     "refuses the user 'admin' with this password (it answers 401) [TR-T002]\n"
      "  hint: correct MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"),
     ({"MLFLOW_TRACKING_SERVER_CERT_PATH": ""},
      "if you trust it, name its certificate in MLFLOW_TRACKING_SERVER_CERT_PATH"),
@@ -170,7 +170,7 @@ def test_a_token_is_refused(code: int, monkeypatch: pytest.MonkeyPatch) -> None:
     ):
         check_store(resolve_store(uri, Path("runs")))
     assert str(caught.value) == (
-        f"the MLflow server at {uri} refuses this token (it answers {code})\n"
+        f"the MLflow server at {uri} refuses this token (it answers {code}) [TR-T002]\n"
         "  hint: correct MLFLOW_TRACKING_TOKEN"
     )
 

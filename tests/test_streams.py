@@ -82,7 +82,9 @@ def test_a_stream_that_was_closed_before_is_told_of(monkeypatch: pytest.MonkeyPa
         assert told_of(out) is None  # nothing was printed yet
         assert not sys.stdout.isatty()
         print("x")
-        assert str(told_of(out)) == "standard output cannot be written: Bad file descriptor"
+        assert (
+            str(told_of(out)) == "standard output cannot be written: Bad file descriptor [TR-M003]"
+        )
 
 
 def test_what_fails_once_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,7 +131,7 @@ def test_schema_to_a_full_disk_is_one_line() -> None:
             [sys.executable, "-m", "trainer", "schema"],
             stdout=full, stderr=subprocess.PIPE, text=True, check=False,
         )  # fmt: skip
-    message = "train: standard output cannot be written: No space left on device\n"
+    message = "train: standard output cannot be written: No space left on device [TR-M003]\n"
     assert (done.returncode, done.stderr) == (7, message)
 
 

@@ -141,5 +141,7 @@ def test_commands_are_named_for_the_other_kind_of_file() -> None:
     for load in (load_spec, load_any):
         with pytest.raises(UsageError, match=r"many.yaml declares a sweep.*\n.*train sweep many"):
             load("many.yaml")
-    with pytest.raises(UsageError, match=r"one run, no sweep\n.*train run runs/one.yaml"):
+    with pytest.raises(
+        UsageError, match=r"one run, no sweep \[TR-S026\]\n.*train run runs/one.yaml"
+    ):
         load_sweep("runs/one.yaml")

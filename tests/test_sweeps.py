@@ -100,7 +100,9 @@ def test_stopped_and_gone_on_with(spec: SweepSpec) -> None:
     found = stopped.value.run
     assert isinstance(found, Sweep)
     assert (found.status, found.id is not None) == ("KILLED", True)
-    with pytest.raises(UsageError, match=r"not finished: \w+\n  hint: --resume goes on with it"):
+    with pytest.raises(
+        UsageError, match=r"not finished: \w+ \[TR-W008\]\n  hint: --resume goes on with it"
+    ):
         trainer.sweep(spec, profile=UNRECORDED)
     whole = trainer.sweep(spec, profile=UNRECORDED, resume=True)
     assert (whole.id, whole.decisions_sha256) == (found.id, sweeps.DIGEST)
@@ -153,7 +155,7 @@ def test_other_data_cannot_be_gone_on_with(folder: Path) -> None:
     with pytest.raises(InterruptedRun):
         trainer.sweep(spec, profile=UNRECORDED, **stopping_after(1))
     (folder / "rows.csv").write_text("a,b,y\n" + rows + "3,4,0\n")
-    with pytest.raises(CheckpointError, match=r"since this differs:\n  data_sha256: "):
+    with pytest.raises(CheckpointError, match=r"since this differs: \[TR-R005\]\n  data_sha256: "):
         trainer.resume_sweep("small", profile=UNRECORDED)
 
 

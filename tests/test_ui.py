@@ -112,7 +112,7 @@ def test_no_runs_yet(folder: Path) -> None:
     with pytest.raises(TrackingError) as caught:
         serve_ui(None, None, 5000)
     assert str(caught.value) == (
-        f"there are no runs in '{folder}/runs/mlflow.db' yet\n"
+        f"there are no runs in '{folder}/runs/mlflow.db' yet [TR-T005]\n"
         "  hint: train something first: train configs/hidden_layer.yaml"
     )
     assert os.listdir(folder) == []
