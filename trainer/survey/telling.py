@@ -51,7 +51,7 @@ class Target:
 
     def leaks(self, cells: Cells) -> Iterator[Finding]:
         """What is found of a column."""
-        if cells.distinct < 2 or 2 * cells.missing > len(cells.values):
+        if cells.distinct + (cells.missing > 0) < 2:
             return
         share = self.told_by(cells)
         if share >= TELLS:
