@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from here import open_here
 from mlflow import MlflowClient
 
 from trainer import Profile, crossval, load_spec
@@ -26,9 +27,6 @@ from trainer.runs.facts import named
 from trainer.sweeps import crossval as module
 from trainer.sweeps.folds import CrossValidation, Plan, plan_folds
 from trainer.training import Ended, EpochDone, Event, Run, Saved, Started, StepsDone
-from trainer.workers.pool import Workers
-from trainer.workers.task import Answer, Task
-from trainer.workers.train import train_task
 
 WriteSpec = Callable[..., Path]
 
@@ -476,32 +474,9 @@ def test_a_signal_while_a_fold_is_set_up(
 # Several workers --------------------------------------------------------------------------------
 
 
-class Here:
-    """A worker that is this process, and is told to stop once `when` is true of an answer."""
-
-    def __init__(self, runs: Path) -> None:
-        self.runs, self.stopped = runs, False
-
-    def answer(self, task: Task) -> Answer:
-        if self.stopped:
-            return Answer(task.id, "KILLED")
-        return train_task(task, self.runs)
-
-    def ask(self) -> None:
-        self.stopped = True
-
-    def close(self) -> None:
-        """Holds nothing."""
-
-
 @pytest.fixture
 def one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
     """All workers are this process, and each waits for the one before."""
-
-    def open_here(count: int, cluster: str | None, runs: Path) -> Workers:
-        worker = Here(runs)
-        return Workers([worker], worker.ask)
-
     monkeypatch.setattr(module, "open_workers", open_here)
 
 

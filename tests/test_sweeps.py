@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from faults import sweeps
+from here import open_here
 from mlflow import MlflowClient
 
 import trainer
@@ -33,6 +34,15 @@ def spec(folder: Path) -> SweepSpec:
     return load_sweep("sweep.yaml")
 
 
+@pytest.fixture
+def _workers_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainer.sweeps.carrying.open_workers", open_here)
+
+
+in_this_process = pytest.mark.usefixtures("_workers_here")
+"""What is tested of a sweep has nothing to do with the processes that train it."""
+
+
 def here(number: int, runs: str = "runs", **others: Any) -> Profile:
     return Profile(record=False, workers=number, runs=Path(runs), **others)
 
@@ -52,6 +62,7 @@ def test_the_same_for_any_number_of_workers(spec: SweepSpec) -> None:
     assert str(proof).startswith("identical: 12 trials, ")
 
 
+@in_this_process
 def test_a_paused_trial_that_goes_on_has_the_bits_of_one_that_never_was(spec: SweepSpec) -> None:
     found = trainer.sweep(spec, profile=here(1))
     winner = found.winner
@@ -94,6 +105,7 @@ def stopping_after(answers: int) -> dict[str, Any]:
     return {"listen": listen, "stop": lambda: reached >= answers}
 
 
+@in_this_process
 def test_stopped_and_gone_on_with(spec: SweepSpec) -> None:
     with pytest.raises(InterruptedRun, match="train resume") as stopped:
         trainer.sweep(spec, profile=UNRECORDED, **stopping_after(2))
@@ -111,6 +123,7 @@ def test_stopped_and_gone_on_with(spec: SweepSpec) -> None:
         trainer.resume_sweep("small", profile=UNRECORDED)
 
 
+@in_this_process
 def test_a_sweep_that_is_done_is_found(spec: SweepSpec) -> None:
     whole = trainer.sweep(spec, profile=UNRECORDED)
     assert trainer.sweep(spec, profile=UNRECORDED) == replace(whole, seconds=whole.seconds)
@@ -122,6 +135,7 @@ def test_a_sweep_that_is_done_is_found(spec: SweepSpec) -> None:
     assert known == finished  # these are not trained again
 
 
+@in_this_process
 @pytest.mark.parametrize("name", ["files/parameters.safetensors", "run.json", "result.json"])
 def test_a_winner_that_is_damaged_is_trained_again(spec: SweepSpec, name: str) -> None:
     """As a machine leaves a sweep that lost its power at its end."""
@@ -136,6 +150,7 @@ def test_a_winner_that_is_damaged_is_trained_again(spec: SweepSpec, name: str) -
     assert parameters_sha256(model.parameters) == whole.winner.parameters_sha256
 
 
+@in_this_process
 def test_the_second_driver_is_told(spec: SweepSpec) -> None:
     with pytest.raises(InterruptedRun) as stopped:
         trainer.sweep(spec, profile=UNRECORDED, **stopping_after(1))
@@ -146,6 +161,7 @@ def test_the_second_driver_is_told(spec: SweepSpec) -> None:
     held.release()
 
 
+@in_this_process
 def test_other_data_cannot_be_gone_on_with(folder: Path) -> None:
     rows = "".join(f"{i},{i % 7},{i % 2}\n" for i in range(60))
     (folder / "rows.csv").write_text("a,b,y\n" + rows)
@@ -159,6 +175,7 @@ def test_other_data_cannot_be_gone_on_with(folder: Path) -> None:
         trainer.resume_sweep("small", profile=UNRECORDED)
 
 
+@in_this_process
 def test_a_log_of_another_sweep_is_refused(spec: SweepSpec) -> None:
     with pytest.raises(InterruptedRun) as stopped:
         trainer.sweep(spec, profile=UNRECORDED, **stopping_after(1))
@@ -173,6 +190,7 @@ def test_a_log_of_another_sweep_is_refused(spec: SweepSpec) -> None:
 # Endings ----------------------------------------------------------------------------------------
 
 
+@in_this_process
 def test_all_trials_diverge(spec: SweepSpec) -> None:
     wild = spec.changed({"space": {"sgd.learning_rate": {"log": [1e20, 1e21]}},
                          "model.loss": "squared", "search.trials": 3,
@@ -200,6 +218,7 @@ def test_a_cluster_that_is_not_there_leaves_no_sweep(spec: SweepSpec, monkeypatc
     assert not [*RUNS.glob("*/run.json")]
 
 
+@in_this_process
 def test_nothing_is_kept_where_no_folder_is_named(spec: SweepSpec, folder: Path) -> None:
     few = spec.changed({"search.trials": 2, "halving": None, "sgd.epochs": 2})
     found = trainer.sweep(few, profile=Profile(runs=None, workers=1))
@@ -220,6 +239,7 @@ def test_killed_at_any_moment(folder: Path) -> None:
 # Recorded ---------------------------------------------------------------------------------------
 
 
+@in_this_process
 @pytest.mark.pictures
 @pytest.mark.models
 def test_in_mlflow(spec: SweepSpec, store: str) -> None:
