@@ -9,7 +9,7 @@ import typer
 
 from trainer.cli.options import HTML, PICTURE, Config, Json, Kept, Set, TrackingUri, ends_in
 from trainer.cli.streams import print_json
-from trainer.errors import DataError, SpecError
+from trainer.errors import DataError, SpecError, UsageError
 
 if TYPE_CHECKING:
     from trainer.runs.prepare import Prepared
@@ -52,6 +52,11 @@ def check(
 
     Example: train check configs/hidden_layer.yaml --json
     """
+    if (data or html) and (resolved or kernel or plot_schedule or png):
+        others = "--resolved, --kernel, --plot-schedule and --png"
+        raise UsageError(
+            f"--data shows the table and nothing else: leave out {others}", code="TR-U002"
+        )
     from trainer.runs.prepare import prepare
     from trainer.spec import load_spec
 

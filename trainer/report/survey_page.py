@@ -24,7 +24,7 @@ li { padding: .45rem .7rem; margin: .35rem 0; background: var(--band); overflow-
   border-left: 4px solid var(--line); border-radius: .25rem; }
 li.grave { border-color: var(--grave); }
 li.grave b:first-child { color: var(--grave); }
-li span { color: var(--soft); }
+li span { display: block; color: var(--soft); }
 a { color: inherit; text-underline-offset: .15em; text-decoration-color: var(--soft); }
 code { font: .92em ui-monospace, monospace; }
 .facts { display: flex; flex-wrap: wrap; gap: .3rem 1.6rem; margin: .6rem 0; }
@@ -106,7 +106,7 @@ def _finding(finding: Finding, places: Mapping[str, str]) -> str:
     for name in finding.columns[:1]:
         column = f'<b><a href="#{places[name]}">{_text(name, NAME_LENGTH)}</a></b> '
     grave = ' class="grave"' if finding.grave else ""
-    advice = f"<br><span>{_prose(finding.advice)}</span>" if finding.advice else ""
+    advice = f"<span>{_prose(finding.advice)}</span>" if finding.advice else ""
     return f"<li{grave}>{column}{_prose(finding.message)}{advice}</li>"
 
 
