@@ -147,7 +147,6 @@ def test_what_has_no_table(
 def test_a_table_on_disk(train: Train, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = write(folder, columns(), missing="median", stream=True)
     assert "stays on disk" not in train("check", config, "--data")[1]
-    monkeypatch.setattr("trainer.survey.looking.ROWS", 40)
     monkeypatch.setattr("trainer.survey.survey.__defaults__", (40,))
     code, out, _ = train("check", config, "--data", "--html", "t.html")
     assert code == 0
