@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from trainer.data import load_dataset
 from trainer.drafting import Draft, draft
-from trainer.drafting.network import Size, layers_for, sgd_for
+from trainer.drafting.network import Size, layers_for, loss_for, sgd_for
 from trainer.drafting.source import source_of
 from trainer.drafting.writing import value
 from trainer.errors import DataError, TrainerError, UsageError
@@ -231,7 +231,8 @@ def test_rows_without_a_target_and_large_ones(tmp_path: Path) -> None:
     made = drafted(tmp_path, y=[*["", "NA"] * 5, *(3**k for k in range(ROWS - 10))])
     assert made.spec.data.drop_rows is not None
     assert made.survey.rows == ROWS - 10
-    assert made.spec.data.target_scale == ("log1p", "standard")
+    assert made.spec.data.target_scale == ("standard",)
+    assert "  # target_scale: [log1p, standard]" in made.text.splitlines()
 
 
 def test_rare_classes_have_weights(tmp_path: Path) -> None:
@@ -388,13 +389,29 @@ def test_any_table_is_drafted_or_refused(
 # Sizes -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("rows", [10, 300, 3000, 30_000, 300_000])
-@pytest.mark.parametrize("classes", [True, False])
-def test_networks_grow_with_the_table(rows: int, classes: bool) -> None:
-    size = Size(rows, 20, 1, classes)
-    assert layers_for(size)[-1]["units"] == 1
-    sgd = sgd_for(size)
-    assert sgd["epochs"] * rows / sgd["batch_size"] < 3e5
+@pytest.mark.parametrize(
+    ("rows", "hidden", "batch", "epochs", "decays"),
+    [
+        (0, [64], 16, 200, (0.005, 0.03)),
+        (300, [64], 16, 200, (0.005, 0.03)),
+        (3000, [64], 32, 100, (0.003, 0.003)),
+        (9999, [64], 32, 100, (0.001, 0.001)),
+        (30_000, [128, 64], 128, 100, (0.0003, 0.0003)),
+        (300_000, [128, 64], 256, 30, (3e-5, 3e-5)),
+    ],
+)
+def test_networks_grow_with_the_table(
+    rows: int, hidden: list[int], batch: int, epochs: int, decays: tuple[float, float]
+) -> None:
+    """And few rows have more against learning them by heart; numbers more than classes."""
+    few = rows < 10_000
+    for classes, decay in zip((True, False), decays, strict=True):
+        size = Size(rows, 20, 1, classes)
+        assert [layer["units"] for layer in layers_for(size) if "units" in layer] == [*hidden, 1]
+        assert any("rate" in layer for layer in layers_for(size)) is few
+        assert loss_for(size) == ({"label_smoothing": 0.05} if few and classes else {})
+        sgd = sgd_for(size)
+        assert (sgd["batch_size"], sgd["epochs"], sgd["weight_decay"]) == (batch, epochs, decay)
 
 
 # The command -------------------------------------------------------------------------------------

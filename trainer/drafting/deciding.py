@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from trainer.data import Table, listing
-from trainer.drafting.network import Size, layers_for, sgd_for
+from trainer.drafting.network import Size, layers_for, loss_for, sgd_for
 from trainer.drafting.plan import Plan
 from trainer.drafting.writing import value
 from trainer.survey import ColumnFacts, Finding, Survey
@@ -45,6 +45,7 @@ def decide(plan: Plan, table: Table, survey: Survey) -> None:
     width = sum(_width(plan, facts) for facts in kept)
     size = Size(rows, width, _outputs(table), plan.loss == "logistic")
     plan.layers, plan.sgd = layers_for(size), sgd_for(size)
+    plan.model |= loss_for(size)
     plan.sgd["batch_size"] = max(1, min(plan.sgd["batch_size"], rows // 4))
     plan.why["sgd.epochs"] = f"{size.rows:,} rows train, {size.width:,} numbers each"
 
@@ -75,10 +76,13 @@ def _scale(plan: Plan, table: Table) -> None:
         if cells.column.kind == "numeric" and cells.name not in plan.out and _is_skewed(cells):
             plan.say(cells.name, scale=["log1p", "standard"])
     if plan.loss == "squared":
-        skewed = _is_skewed(targets_of(table)[0])
-        plan.data["target_scale"] = ["log1p", "standard"] if skewed else "standard"
-        why = "of few large and many small ones the logarithm; " if skewed else ""
-        plan.why["data.target_scale"] = f"{why}predictions come back in the target's units"
+        plan.data["target_scale"] = "standard"
+        plan.why["data.target_scale"] = "predictions come back in the target's units"
+        if _is_skewed(targets_of(table)[0]):
+            plan.proposals["data.target_scale"] = [
+                "a few are large: where a tenth too much counts alike for all, write this instead:",
+                "target_scale: [log1p, standard]",
+            ]
 
 
 def _is_skewed(cells: Cells) -> bool:
