@@ -47,6 +47,7 @@ def said_of(schema: Mapping[str, Any]) -> dict[str, Any]:
     return {word: schema[word] for word in SAID if word in schema}
 
 
+@cache
 def texts_below(model: type) -> dict[str, str]:
     """The text below each attribute of a class, its own and those that it inherits."""
     found: dict[str, str] = {}
