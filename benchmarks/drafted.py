@@ -47,14 +47,15 @@ class Trained:
 
 @dataclass(frozen=True)
 class Drafted:
-    """A table as a spec's seed splits it."""
+    """A table as a spec's seed splits it; `folder` has both."""
 
     spec: Spec
+    folder: Path
 
     @classmethod
     def load(cls, file: Path, seed: int) -> Drafted:
         """The spec in the file, with another seed."""
-        return cls(trainer.load_spec(file, {"seed": seed}))
+        return cls(trainer.load_spec(file, {"seed": seed}), file.parent)
 
     @cached_property
     def own(self) -> Table:
@@ -88,9 +89,8 @@ class Drafted:
         """The whole file, as scikit-learn's users read it."""
         source: Any = self.spec.data.source
         missing = list(source.missing_values)
-        return pd.read_csv(
-            source.csv, keep_default_na=False, na_values=missing, skipinitialspace=True
-        )
+        path = self.folder / source.csv
+        return pd.read_csv(path, keep_default_na=False, na_values=missing, skipinitialspace=True)
 
     def frame(self) -> pd.DataFrame:
         """The columns that the draft keeps as numbers and texts; its rows are those of `own`."""

@@ -48,7 +48,7 @@ def measure(name: str, seeds: Sequence[int], specs: Path) -> Compared:
                 fits[who].append(fit(given))
             shown = (f"{who} {fits[who][-1].scores[given.metric]:.4f}" for who in fits)
             print(name, seed, given.metric, *shown, flush=True)
-    kept, had = len(given.own.features), len(given.read().columns) - 1
+        kept, had = len(given.own.features), len(given.read().columns) - 1
     return Compared(len(given.own.x), kept, had, given.metric, seconds, fits)
 
 
