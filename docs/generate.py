@@ -25,6 +25,7 @@ import yaml
 from pydantic import TypeAdapter
 
 from trainer.cli.app import app, main
+from trainer.codes import LETTERS, Entry
 from trainer.engine import Steps
 from trainer.graph import OPS
 from trainer.graph.initialisers import INITIALISERS
@@ -304,6 +305,33 @@ def cli_help() -> str:
     return "\n".join(lines).strip()
 
 
+MET = yaml.safe_load((PAGES / "errors.yaml").read_text(encoding="utf-8"))
+"""The first line of messages, by code, as `tests/test_errors.py` meets them."""
+
+
+def errors() -> str:
+    """The catalogue of errors, by the letters of their codes."""
+    lines = []
+    for letter, (about, entries) in LETTERS.items():
+        lines += [f"## TR-{letter}: {about}", ""]
+        for entry in entries:
+            lines += [*_entry(entry), ""]
+    return "\n".join(lines).strip()
+
+
+def _entry(entry: Entry) -> Iterator[str]:
+    title = f"{entry.title[0].upper()}{entry.title[1:]}"
+    yield from (f"### {entry.code}", "", f"**{title}.** {entry.why}", "")
+    if entry.code in MET:
+        yield from ("```text", f"{MET[entry.code]} [{entry.code}]", "```", "")
+    yield entry.do
+    if entry.example:
+        is_yaml = re.match(r"(- \{|[\w.-]+:[ \n])", entry.example)
+        is_shell = re.match(r"(train|python|dask|cd|chmod|unset|ulimit|[A-Z_]+=\S)", entry.example)
+        kind = "yaml" if is_yaml else "sh" if is_shell else "text"
+        yield from ("", f"```{kind}", entry.example, "```")
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "spec-keys": spec_keys,
     "sweep-keys": sweep_keys,
@@ -314,6 +342,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "activations": activations,
     "metrics": metrics_table,
     "help": cli_help,
+    "errors": errors,
 }
 
 

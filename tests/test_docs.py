@@ -186,8 +186,8 @@ def test_made_parts_are_up_to_date() -> None:
     """Renew them with `python docs/generate.py`."""
     scope = runpy.run_path(str(ROOT / "docs" / "generate.py"))
     pages = dict(scope["pages"]())
-    names = {"spec.md", "events.md", "reference.md", "cli.md", "graph.md", "service.openapi.json",
-             "house.svg"}  # fmt: skip
+    names = {"spec.md", "events.md", "reference.md", "cli.md", "errors.md", "graph.md",
+             "service.openapi.json", "house.svg"}  # fmt: skip
     assert {page.name for page in pages} == names
     for page, text in pages.items():
         assert page.read_text() == text, f"{page.name} is not up to date"

@@ -28,6 +28,7 @@ from trainer.cli import (
     drafting,
     explaining,
     exporting,
+    helping,
     importance,
     inspecting,
     jobs,
@@ -53,6 +54,8 @@ EXIT_CODES: Final = (
 ONE_THREAD: Final = (
     "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
 )  # fmt: skip
+WrongUsage: Final[Any] = typer.BadParameter.__base__
+"""What typer raises for options and arguments that a command does not take."""
 OWN_OPTIONS: Final = ("--help", "-h", "--version", "--install-completion", "--show-completion")
 COMMANDS: Final[dict[str, Callable[..., None]]] = {
     "run": training.run,
@@ -77,6 +80,7 @@ COMMANDS: Final[dict[str, Callable[..., None]]] = {
     "schema": inspecting.schema,
     "ui": inspecting.ui,
     "doctor": doctor.doctor,
+    "help": helping.help_,
     "submit": submitting.submit,
     "jobs": jobs.jobs,
     "watch": watching.watch,
@@ -201,9 +205,10 @@ def _carried_out(arguments: list[str]) -> int:
     """The exit code of the command. What went wrong is told."""
     try:
         with signals_caught("stopped"):
-            _parser()(arguments, prog_name="train")  # exits by itself: 0, or 2 for wrong usage
-    except SystemExit as end:
-        return end.code if isinstance(end.code, int) else int(end.code is not None)
+            code = _parser()(arguments, prog_name="train", standalone_mode=False)
+            return code if isinstance(code, int) else 0
+    except WrongUsage as error:
+        return _told_of_usage(error, arguments)
     except TrainerError as error:
         return _told(error, arguments)
     except MemoryError as error:
@@ -216,7 +221,16 @@ def _carried_out(arguments: list[str]) -> int:
         if refused is None:
             raise
         return _told(refused, arguments)
-    return 0
+
+
+def _told_of_usage(error: Any, arguments: list[str]) -> int:
+    """Tells what a command does not take; its exit code."""
+    words = error.format_message()
+    if words.startswith("Usage: "):  # all of the help, where nothing was asked for
+        print(words, file=sys.stderr)
+        return int(error.exit_code)
+    usage = error.ctx.get_usage().removeprefix("Usage: ") if error.ctx else "train --help"
+    return _told(UsageError(f"{words}\n  hint: it is called as {usage}", code="TR-U003"), arguments)
 
 
 def _refused(error: OSError | ImportError | RuntimeError) -> MachineError | None:

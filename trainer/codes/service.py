@@ -34,7 +34,7 @@ ENTRIES: Final = (
         "the token lets nobody in",
         "No token came along, or one that is unknown, revoked or expired.",
         "Set TRAINER_TOKEN, or name a profile. An administrator makes tokens.",
-        "train token new ada --role submitter",
+        "train token add laptop --user ada --role submitter",
     ),
     Entry(
         "TR-V005",

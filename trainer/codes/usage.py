@@ -20,7 +20,7 @@ ENTRIES: Final = (
         "One of the options says what the other leaves no place for, or needs another one "
         "beside it.",
         "Leave one out, or add what is missing, as the message says.",
-        "train predict RUN rows.csv --out predictions.csv --json",
+        "train predict RUN --data rows.csv --out predictions.csv --json",
     ),
     Entry(
         "TR-U003",
@@ -57,7 +57,7 @@ ENTRIES: Final = (
         "standard input is not read",
         "Rows are read more than once, which a pipe does not allow.",
         "Write the rows to a file and name it.",
-        "train predict RUN rows.csv",
+        "train predict RUN --data rows.csv",
     ),
     Entry(
         "TR-U008",

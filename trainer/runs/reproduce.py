@@ -185,7 +185,9 @@ def _prepared(record: Record, profile: Profile, listen: Listener) -> Job:
                 f"the data in {data.origin} are not those of the run: {other}", code="TR-D038"
             )
     except DataError as error:
-        raise DataError(f"{error}\n  expected data with the SHA-256 {expected}") from None
+        raise DataError(
+            f"{error}\n  expected data with the SHA-256 {expected}", code=error.code
+        ) from None
     spec, initial = first_values(spec, prepared.model, profile)
     job = make_job(
         spec, data, prepared.model, _engine(record), profile.threads, initial=initial

@@ -81,7 +81,7 @@ def check_soundness(spec: Spec, dataset: Dataset) -> list[str]:
                 continue
             silent.setdefault(why, []).append(METRICS[metric].title)
             if name == "validation" and metric == judge.watched:
-                problems.append(judge.problem(metric, why))
+                problems.append(judge.unwatched(metric, why))
         for why, titles in silent.items():
             what = f"{', '.join(titles)} say{'s' * (len(titles) == 1)} nothing there"
             notes.append(f"the {PARTS[name]} rows {why}: {what}")
@@ -140,7 +140,7 @@ class _Judge:
         missing = [str(how.classes[i]) for i in targets.same]
         return f"hold no row of {listing(missing, 8)}" if metric == "auc" else None
 
-    def problem(self, metric: str, why: str) -> Problem:
+    def unwatched(self, metric: str, why: str) -> Problem:
         """What is wrong with watching it."""
         short = {"auc": "AUC", "r2": "R²"}.get(metric, metric)
         message = f"the validation rows {why}, so there is no {short} to watch"
