@@ -19,7 +19,7 @@ from conftest import ROOT
 COMMANDS = [
     "run", "init", "crossval", "sweep", "resume", "reproduce", "sync", "list", "compare", "predict",
     "evaluate", "importance", "promote", "export", "serve", "explain", "gradcheck", "check",
-    "schema", "ui", "doctor", "submit", "jobs", "watch", "pause", "cancel", "upload",
+    "schema", "ui", "doctor", "help", "submit", "jobs", "watch", "pause", "cancel", "upload",
     "service", "token",
 ]  # fmt: skip
 
@@ -150,7 +150,8 @@ five.yaml:4:3: data.standardise: unknown key [TR-S011]
     4 |   standardise: true
       |   ^^^^^^^^^^^
       hint: did you mean 'standardize'?
-five.yaml:7:31: model.layers[0].activation: expected an activation, found the text 'sigmod' [TR-S015]
+five.yaml:7:31: model.layers[0].activation: expected an activation, found the text 'sigmod' \
+[TR-S015]
     7 |     - {units: 16, activation: sigmod}
       |                               ^^^^^^
       hint: did you mean 'sigmoid'?

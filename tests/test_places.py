@@ -88,7 +88,7 @@ def test_where_a_spec_is_looked_for(folder: Path) -> None:
 
 @pytest.mark.parametrize(("word", "said"), [
     ("trian", "did you mean `train CONFIG`?"), ("complare", "did you mean `train compare`?"),
-    ("spec", "did you mean `train spec.yaml`?"), ("qqq", "the commands are run, crossval, "),
+    ("spec", "did you mean `train spec.yaml`?"), ("qqq", "the commands are run, init, "),
     ("spec.yml", "spec.yml: no such file [TR-S001]\n      hint: did you mean 'spec.yaml'?"),
 ])  # fmt: skip
 def test_a_word_that_is_no_command(
