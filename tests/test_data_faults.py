@@ -161,7 +161,8 @@ HEADERS = [
         "data.target: the data has no column 'y' (the columns are a, b)\n"
         "data.features[0]: the data has no column 'c' (the columns are a, b)",
         data={"features": ["c"]}, error=SpecError),
-    Row("a target alone", "y\n1\n", "data.target: the data has no column beside the target",
+    Row("a target alone", "y\n1\n",
+        "data.target: the data has no column beside the target (add one to predict it from)",
         error=SpecError),
 ]  # fmt: skip
 
@@ -394,7 +395,7 @@ OTHERS = [
         "data.target: all rows have the same class, 0 (a classifier needs at least two classes)",
         "logistic", data={"source": {"synthetic": "xor", "rows": 1}}),
     Row("too much noise", None,
-        "data.source.noise: noise of 1e+308 gives numbers too large for float64",
+        "data.source.noise: noise of 1e+308 gives numbers too large for float64 (write less noise)",
         data={"source": {"synthetic": "linear", "noise": 1e308}}, error=SpecError),
 ]  # fmt: skip
 

@@ -61,7 +61,8 @@ def choose(
         message = "no column is left to predict from"
         misfits.append(Misfit(("data", "features"), message, "leave fewer out", code="TR-D025"))
     elif not misfits and not roles.features:
-        misfits.append(Misfit(TARGET, "the data has no column beside the target", code="TR-D025"))
+        message, hint = "the data has no column beside the target", "add one to predict it from"
+        misfits.append(Misfit(TARGET, message, hint, code="TR-D025"))
     if misfits:
         raise MisfitError(SpecError, *misfits)
     return roles

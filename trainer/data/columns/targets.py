@@ -96,4 +96,12 @@ def check_labels(values: Array) -> None:
             f"expected 0 or 1 in each target, found {values[row, column]:g} "
             f"(row {row}, counted from 0)"
         )
-        raise MisfitError(DataError, Misfit(TARGET, message, code="TR-D027"))
+        raise MisfitError(
+            DataError,
+            Misfit(
+                TARGET,
+                message,
+                "of one target with several classes leave `multi_label` out",
+                code="TR-D027",
+            ),
+        )

@@ -72,7 +72,10 @@ def raw_weights(table: Table, rows: Array, by_class: Array | None, first: int = 
         found, row = weights[wrong[0]], table.numbered(rows, first)[wrong[0]]
         shown = "nothing" if np.isnan(found) else f"{found:g}"
         message = f"row {row}, counted from 0: expected a weight of at least 0, found {shown}"
-        raise MisfitError(DataError, Misfit(("data", "weights"), message, code="TR-D033"))
+        raise MisfitError(
+            DataError,
+            Misfit(("data", "weights"), message, "leave the row out, or mend it", code="TR-D033"),
+        )
     return weights if by_class is None else weights * by_class[table.target[rows]]
 
 

@@ -237,4 +237,7 @@ def _check_weights(weights: Array, numbers: Array | None) -> None:
         message = f"the weight {weights[wrong[0]]:g} is negative (row {row}, counted from 0)"
         raise MisfitError(DataError, Misfit(at, message, "weights are 0 or more", code="TR-D033"))
     if not weights.any():
-        raise MisfitError(DataError, Misfit(at, "all weights are 0", code="TR-D033"))
+        raise MisfitError(
+            DataError,
+            Misfit(at, "all weights are 0", "give some row a weight above 0", code="TR-D033"),
+        )

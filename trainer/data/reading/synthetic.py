@@ -89,6 +89,7 @@ def draw_synthetic(source: SyntheticSource, seed: int) -> Points:
         if not np.isfinite(noisy[block]).all():
             message = f"noise of {source.noise:g} gives numbers too large for float64"
             raise MisfitError(
-                SpecError, Misfit(("data", "source", "noise"), message, code="TR-D020")
+                SpecError,
+                Misfit(("data", "source", "noise"), message, "write less noise", code="TR-D020"),
             )
     return x, y
