@@ -218,7 +218,7 @@ def test_a_spec_that_is_changed_knows_both_files() -> None:
         ("model", "layers", 0, "init"): ("base.yaml", 4, 12),
     }  # fmt: skip
     for path, place in places.items():
-        problem = spec.problem(path, "here")
+        problem = spec.problem(path, "here", code="TR-S014")
         assert (problem.file, problem.line, problem.column) == place, path
 
 

@@ -312,7 +312,8 @@ def node(name: str, *inputs: str) -> Node:
 
 
 LATER = (
-    "which comes after it: a graph has no cycles, and inputs stand before the nodes that take them"
+    "which comes after it: a graph has no cycles, and inputs stand before the nodes that take them "
+    "[TR-G016]"
 )
 
 
@@ -320,10 +321,10 @@ LATER = (
     ("nodes", "outputs", "message"),
     [
         ([node("a", "b"), node("b", "a")], {}, f"node 'a' takes 'b', {LATER}"),
-        ([node("a", "a")], {}, "node 'a' takes itself: a graph has no cycles"),
-        ([node("a", "b")], {}, "node 'a' takes 'b', which does not exist"),
-        ([node("a"), node("a")], {}, "two nodes are named 'a': names must differ"),
-        ([node("a")], {"loss": "b"}, "'loss' is node 'b', which does not exist"),
+        ([node("a", "a")], {}, "node 'a' takes itself: a graph has no cycles [TR-G016]"),
+        ([node("a", "b")], {}, "node 'a' takes 'b', which does not exist [TR-G016]"),
+        ([node("a"), node("a")], {}, "two nodes are named 'a': names must differ [TR-G016]"),
+        ([node("a")], {"loss": "b"}, "'loss' is node 'b', which does not exist [TR-G016]"),
     ],
     ids=["cycle", "loop", "dangling input", "name used twice", "dangling output"],
 )
@@ -342,13 +343,13 @@ def test_unused_nodes() -> None:
     ("op", "shape", "message"),
     [
         ("matmul", (4, 2), "model.layers[0]: node 'h': matmul of 'x' (B, 3) and 'w' (4, 2): "
-         "the inner dimensions 3 and 4 differ"),
+         "the inner dimensions 3 and 4 differ [TR-G007]"),
         ("matmul", (3,), "model.layers[0]: node 'h': matmul of 'x' (B, 3) and 'w' (3,): "
-         "both must be matrices"),
+         "both must be matrices [TR-G007]"),
         ("add", (4,), "model.layers[0]: node 'h': add of 'x' (B, 3) and 'w' (4,): "
-         "(B, 3) and (4,) do not broadcast"),
-        ("frob", (3,), "model.layers[0]: node 'h': there is no op 'frob'"),
-        ("neg", (3,), "model.layers[0]: node 'h': neg takes 1 input, not 2"),
+         "(B, 3) and (4,) do not broadcast [TR-G007]"),
+        ("frob", (3,), "model.layers[0]: node 'h': there is no op 'frob' [TR-G016]"),
+        ("neg", (3,), "model.layers[0]: node 'h': neg takes 1 input, not 2 [TR-G016]"),
     ],
 )  # fmt: skip
 def test_nodes_that_do_not_fit(op: str, shape: tuple[int, ...], message: str) -> None:
@@ -365,7 +366,9 @@ def test_name_used_twice_in_a_builder() -> None:
     builder.leaf("input", "x", (BATCH, 3))
     with builder.at("model.layers[0]"), pytest.raises(GraphError) as caught:
         builder.leaf("input", "x", (BATCH, 3))
-    assert str(caught.value) == "model.layers[0]: two nodes are named 'x': names must differ"
+    assert (
+        str(caught.value) == "model.layers[0]: two nodes are named 'x': names must differ [TR-G016]"
+    )
 
 
 # Overrides -------------------------------------------------------------------------------------

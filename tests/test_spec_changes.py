@@ -190,7 +190,7 @@ def test_later_problems_are_at_the_change_or_in_the_file(
 ) -> None:
     spec = made()
     for path, place in ((("sgd", "epochs"), epochs), (("model", "layers", 0, "units"), units)):
-        problem = spec.problem(path, "too many")
+        problem = spec.problem(path, "too many", code="TR-S014")
         assert (problem.file, problem.line, problem.column) == place
         assert problem.message == "too many"
 

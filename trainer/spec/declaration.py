@@ -125,7 +125,7 @@ class Declaration(Strict):
         *,
         key: bool = False,
         span: tuple[int, int] | None = None,
-        code: str | None = None,
+        code: str | None,
     ) -> Problem:
         """A problem with the value at `path`, or with its `key`, located in the file; of a text
         with the characters of `span`: where they begin, and how many they are.

@@ -87,7 +87,7 @@ class Mark:
         return Mark(self.source, self.line, start + at + 1, width)
 
     def problem(
-        self, path: str, message: str, hint: str | None = None, *, code: str | None = None
+        self, path: str, message: str, hint: str | None = None, *, code: str | None
     ) -> Problem:
         """A problem at this place."""
         lines = self.source.lines

@@ -54,7 +54,7 @@ class EquationError(ValueError):
         width: int = 1,
         hint: str | None = None,
         *,
-        code: str | None = None,
+        code: str | None,
     ) -> None:
         super().__init__(message)
         self.message = message

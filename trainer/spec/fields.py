@@ -54,7 +54,7 @@ def wrong(
     at: Path = (),
     *,
     key: bool = False,
-    code: str | None = None,
+    code: str | None,
 ) -> PydanticCustomError:
     """The error of a check between fields; `at` is a path below the field that is checked, and
     with `key` the key there is at fault rather than its value.
