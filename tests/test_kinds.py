@@ -403,7 +403,8 @@ def test_numbers_of_other_sources_may_be_categories(folder: Path) -> None:
     [
         ("a,w,y\n1,-1,1\n2,1,2\n", {"weights": "w"},
          "data.weights: the weight -1 is negative (row 0, counted from 0) (weights are 0 or more)"),
-        ("a,w,y\n1,0,1\n2,0,2\n", {"weights": "w"}, "data.weights: all weights are 0"),
+        ("a,w,y\n1,0,1\n2,0,2\n", {"weights": "w"},
+         "data.weights: all weights are 0 (give some row a weight above 0)"),
         ("a,w,y\n1,0,1\n2,,2\n", {"weights": "w", "missing": "mean"},
          "t.csv:3: column 'w': expected a weight, found an empty cell "
          "(fill it in, or leave the row out: `data.drop_rows: {missing: w}`)"),
