@@ -148,6 +148,8 @@ def test_results_are_kept_and_written(folder: Path) -> None:
     assert f"| iris | accuracy | {scores} | yes |" in text
     assert "| pneumonia | balanced accuracy | 0.2500 ± 0.0000 | 0.0500 ± 0.0000 |" in text
     assert "| pneumonia | accuracy | 0.5000 ± 0.0000 | 0.1000 ± 0.0000 |" in text
+    assert "| pneumonia | trainer | 0.0500 | 0.0500 |" in text
+    assert "| iris | trainer |" not in text
     assert "| iris | 0.50 | 2.00 | 2.00 |" in text
     assert "| iris | sklearn | target | 1,234 | 7 | 5 | CC BY 4.0 (UCI) |" in text
 
