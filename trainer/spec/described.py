@@ -1,5 +1,5 @@
-"""What is said of each key of a model: the text below it, and in `described.yaml` beside its file an
-example, the version that brought it, and what its numbers count.
+"""What is said of each key of a model: the text below it, and in `described.yaml` beside its file
+an example, the version that brought it, and what its numbers count.
 
 The JSON Schema that editors read has all of it, and the reference is made from the schema.
 """
