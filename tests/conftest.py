@@ -6,6 +6,7 @@ import gc
 import os
 import shutil
 import signal
+import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -140,6 +141,24 @@ def _kernel_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TRAINER_CACHE", str(tmp_path_factory.getbasetemp().parent / "kernels"))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_waiting_for_disks() -> Iterator[None]:
+    """Files of this process, and MLflow's databases, are not flushed to the disk: a test does not
+    outlive a loss of power. Processes that tests start flush theirs.
+    """
+    from sqlalchemy import Engine, event
+
+    def unflushed(connection: Any, _record: Any) -> None:
+        if isinstance(connection, sqlite3.Connection):
+            connection.execute("PRAGMA synchronous = OFF")
+
+    event.listen(Engine, "connect", unflushed)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _handle: None)
+        yield
+    event.remove(Engine, "connect", unflushed)
 
 
 @pytest.fixture
