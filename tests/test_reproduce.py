@@ -430,8 +430,7 @@ def avx512() -> str:
 KERNELS = [
     ("reference", {"OPENBLAS_CORETYPE": "Nehalem"}, {"blas", "chosen"}),
     ("reference", {"NPY_DISABLE_CPU_FEATURES": avx512()}, {"numpy_simd", "chosen"}),
-    ("compiled", {"TRAINER_CPU": "haswell"}, set()),
-    ("compiled", {"NPY_DISABLE_CPU_FEATURES": avx512()}, set()),
+    ("compiled", {"TRAINER_CPU": "haswell", "NPY_DISABLE_CPU_FEATURES": avx512()}, set()),
 ]
 
 
