@@ -9,7 +9,9 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -89,28 +91,27 @@ def test_quiet_prints_nothing(train, store, write_spec) -> None:
     assert train(write_spec(), "--quiet") == (0, "", "")
 
 
-def test_a_terminal_gets_a_live_bar(store, write_spec) -> None:
+def test_a_terminal_gets_a_live_bar(train, store, write_spec, monkeypatch) -> None:
     """Under a pseudo-terminal the bar shows epoch, loss, gradient norm, speed and time left."""
     path = write_spec({"sgd.epochs": 600})
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setenv("TERM", "xterm")
     master, slave = pty.openpty()
-    environment = os.environ | {"COLUMNS": "120", "TERM": "xterm"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "trainer", str(path)],
-        stdout=subprocess.DEVNULL, stderr=slave, env=environment,
-    )  # fmt: skip
-    os.close(slave)
-    seen = b""
-    while True:
-        try:
-            data = os.read(master, 4096)
-        except OSError:  # the other side is closed
-            break
-        if not data:
-            break
-        seen += data
+    seen: list[bytes] = []
+
+    def read() -> None:
+        with suppress(OSError):  # the other side is closed
+            while data := os.read(master, 4096):
+                seen.append(data)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    with open(slave, "w") as terminal, monkeypatch.context() as patch:
+        patch.setattr(sys, "stderr", terminal)
+        assert train(path)[0] == 0
+    reader.join()
     os.close(master)
-    assert process.wait() == 0
-    text = seen.decode(errors="replace")
+    text = b"".join(seen).decode(errors="replace")
     assert "/600" in text
     for part in ("epoch", "loss", "|grad|", "examples/s", "0:00:"):
         assert part in text
