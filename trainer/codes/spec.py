@@ -279,9 +279,9 @@ ENTRIES: Final = (
     Entry(
         "TR-S037",
         "a file that builds on another one that does",
-        "`defaults` names one file, which is whole: it has no `defaults` of its own, and is not "
-        "the same file.",
-        "Write the values of the file further down in one of the two.",
+        "`defaults` names another file, which has no `defaults` of its own: so each value is said "
+        "in one of two files.",
+        "Write the values of the third file in one of the two.",
         "defaults: base.yaml",
     ),
 )
