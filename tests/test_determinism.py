@@ -127,7 +127,8 @@ def test_a_blas_that_does_not_take_the_limit(
         told = None
     except TrainerError as error:
         told = str(error)
-    expected = f"the BLAS '{refused}' does not take the limit of one thread" if refused else None
+    message = f"the BLAS '{refused}' does not take the limit of one thread [TR-M007]"
+    expected = message if refused else None
     assert told == expected
     assert any(isinstance(event, StepsDone) for event in seen) is (refused is None)
 

@@ -152,6 +152,16 @@ def test_what_is_said_of_a_column(
     assert (column.model_dump(exclude_unset=True) if column else {}) == says
 
 
+def test_ranks_of_columns_with_a_few_far_values(tmp_path: Path) -> None:
+    far = [*numbers(400, 3)[:-2], "900", "-900"]
+    amounts = drafted(tmp_path, rows=400, b=far)
+    assert amounts.spec.data.columns["b"].scale == ("quantile", "standard")
+    assert "a" not in amounts.spec.data.columns
+    # not where the target has such values itself, nor for classes
+    assert not drafted(tmp_path, rows=400, b=far, y=far[::-1]).spec.data.columns
+    assert not drafted(tmp_path, rows=400, b=far, y=cycle(0, 1, rows=400)).spec.data.columns
+
+
 def test_many_categories_become_vectors(tmp_path: Path) -> None:
     made = drafted(tmp_path, rows=900, shop=cycle(*(f"s{i}" for i in range(300)), rows=900))
     assert made.spec.data.columns["shop"].encode == "embedding"

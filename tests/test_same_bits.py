@@ -127,6 +127,8 @@ FREE: Final = {
     "graph/ops": "the forwards of the oracle, and the text of kernels",
     "explain": "shows the reference engine's numbers",
     "export": "programs for NumPy, ONNX and their checks: other arithmetics by their nature",
+    "survey": "tells people of a table",
+    "drafting": "what it decides is written down, and that is what trains",
     "report": "pictures, and findings in words",
     "service": "counts jobs, in SQL; what it trains is trained by the rooms above",
     "client": "shows numbers",

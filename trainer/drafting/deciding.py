@@ -10,8 +10,9 @@ from trainer.data import Table, listing
 from trainer.drafting.network import Size, layers_for, loss_for, sgd_for
 from trainer.drafting.plan import Plan
 from trainer.drafting.writing import value
+from trainer.graph.ops import Array
 from trainer.survey import ColumnFacts, Finding, Survey
-from trainer.survey.columns import Cells, features_of, skewness, targets_of
+from trainer.survey.columns import Cells, features_of, moments, skewness, targets_of
 from trainer.survey.findings import RARE
 
 _OUT: Final = ("empty", "constant", "numbering", "copy")
@@ -20,6 +21,8 @@ _GAPS: Final = 0.05
 """The share of missing cells from which on a column tells where they are."""
 _SKEWED: Final = 2.0
 """Skewness from which on the logarithm is taken, if that halves it at least."""
+_FAR: Final = 10.0
+"""Standard deviations from the mean; one cell that is farther decides too much of what is said."""
 _FEW: Final = 10
 """Numbers of fewer different values stay as they are."""
 _PARTS: Final = 4
@@ -70,11 +73,19 @@ def _fill(plan: Plan, kept: list[ColumnFacts]) -> None:
 
 
 def _scale(plan: Plan, table: Table) -> None:
-    """Standard scales, of a logarithm where that takes away most of a skew."""
+    """Standard scales, of a logarithm where that takes away most of a skew; ranks of columns that
+    have a few values far away, where amounts are predicted that have none such.
+    """
     plan.data["scale"] = "standard"
+    ranked = plan.loss == "squared" and _farthest(targets_of(table)[0].present) < _FAR
     for cells in features_of(table):
-        if cells.column.kind == "numeric" and cells.name not in plan.out and _is_skewed(cells):
+        if cells.column.kind != "numeric" or cells.name in plan.out or cells.distinct <= _FEW:
+            continue
+        skewed = _is_skewed(cells)
+        if skewed:
             plan.say(cells.name, scale=["log1p", "standard"])
+        if ranked and _farthest(np.log1p(cells.present) if skewed else cells.present) > _FAR:
+            plan.say(cells.name, "a few are far from all others", scale=["quantile", "standard"])
     if plan.loss == "squared":
         plan.data["target_scale"] = "standard"
         plan.why["data.target_scale"] = "predictions come back in the target's units"
@@ -91,6 +102,13 @@ def _is_skewed(cells: Cells) -> bool:
         return False
     skew = skewness(values)
     return skew > _SKEWED and 2 * abs(skewness(np.log1p(values))) < skew
+
+
+def _farthest(values: Array) -> float:
+    """How many standard deviations the farthest value is from the mean."""
+    mean, deviation, _ = moments(values)
+    away = max(float(values.max()) - mean, mean - float(values.min()))
+    return away / deviation if deviation > 0 else 0.0
 
 
 def _split(plan: Plan, survey: Survey) -> None:
