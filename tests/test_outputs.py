@@ -140,8 +140,8 @@ WRITES = sorted(
 def test_all_options_that_name_a_file_are_known() -> None:
     assert WRITES == [
         ("check", "html"), ("check", "png"), ("compare", "html"), ("explain", "html"),
-        ("explain", "latex"), ("explain", "svg"), ("export", "out"), ("importance", "png"), ("init", "out"),
-        ("lr-find", "png"), ("predict", "out"),
+        ("explain", "latex"), ("explain", "svg"), ("export", "out"), ("importance", "png"),
+        ("init", "out"), ("lr-find", "png"), ("predict", "out"),
     ]  # fmt: skip
 
 
