@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import sqlite3
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -50,6 +51,16 @@ TINY: dict[str, Any] = {
     },
     "sgd": {"learning_rate": 0.5, "batch_size": 2, "epochs": 3},
 }
+
+
+WITHOUT_PICTURES = """\
+from trainer.cli import main
+from trainer.runs import attempt
+attempt.leave_pictures = lambda *_: None
+main()
+"""
+APART = [sys.executable, "-c", WITHOUT_PICTURES]
+"""`train` as a process of its own, in which the runs leave no pictures either."""
 
 
 class WriteSpec(Protocol):
@@ -117,7 +128,7 @@ def _recorder_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _no_pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs of this process leave no pictures and no page, which take longer than their training,
-    but for tests with the mark `pictures`. Commands that are processes draw them.
+    but for tests with the mark `pictures`. Commands that are processes draw them, but `APART`.
     """
     if request.node.get_closest_marker("pictures") is None:
         monkeypatch.setattr("trainer.runs.attempt.leave_pictures", lambda *_: None)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT
+from conftest import APART, ROOT
 
 COMMANDS = [
     "run", "init", "crossval", "sweep", "resume", "reproduce", "sync", "list", "compare", "predict",
@@ -28,7 +28,7 @@ COMMANDS = [
 
 def shell(*arguments: object, **options: Any) -> subprocess.Popen[str]:
     """Starts `train …` as a process of its own."""
-    command = [sys.executable, "-m", "trainer", *map(str, arguments)]
+    command = [*APART, *map(str, arguments)]
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
     )

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from conftest import WriteSpec
+from conftest import APART, WriteSpec
 from mlflow import MlflowClient
 from stores import assert_whole, eventually, only_folder, only_run, series
 
@@ -38,7 +38,6 @@ from trainer.training import EpochDone, Event, Warned
 
 pytestmark = pytest.mark.models
 
-TRAIN: Final = [sys.executable, "-m", "trainer"]
 WITHOUT_MLFLOW: Final = "import sys; sys.modules['mlflow'] = None\n"
 SOON_SECONDS: Final = 5.0
 STAYS: Final = f"""{WITHOUT_MLFLOW}
@@ -156,7 +155,7 @@ def test_the_recorder_is_killed_while_the_run_trains(
     assert found.info.status == "RUNNING"
     assert unsent_runs() == [run.id]
 
-    done = subprocess.run([*TRAIN, "sync"], capture_output=True, text=True, check=False)
+    done = subprocess.run([*APART, "sync"], capture_output=True, text=True, check=False)
     said = f"sent {str(run.id)[:8]} as run {found.info.run_id} of {store}\n"
     assert (done.returncode, done.stdout, done.stderr) == (0, said, "")
     assert unsent_runs() == []
@@ -256,12 +255,14 @@ def test_signals_reach_the_training_alone(
     """Ctrl-C goes to all processes of the terminal's group."""
     write_spec({"sgd.epochs": 10**6})
     process = subprocess.Popen(
-        [*TRAIN, "spec.yaml"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        [*APART, "spec.yaml"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         start_new_session=True,
     )  # fmt: skip
     assert process.stderr is not None
     process.stderr.readline()  # says that training begins
+    process.send_signal(signal.SIGSTOP)  # it has no need of the core meanwhile
     eventually(lambda: is_followed(only_folder()))
+    process.send_signal(signal.SIGCONT)
     os.killpg(process.pid, number)
     out, error = process.communicate(timeout=60)
     assert process.returncode == 128 + number

@@ -6,7 +6,6 @@ import os
 import socket
 import sqlite3
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn, cast
 
 import pytest
-from conftest import Train, WriteSpec
+from conftest import APART, Train, WriteSpec
 from mlflow import MlflowClient
 from stores import all_runs, assert_whole, only_run, recorded, series, server, tree
 
@@ -343,7 +342,7 @@ def test_runs_that_start_at_the_same_time_on_a_fresh_store(
     write_spec()
     begun = [
         subprocess.Popen(
-            [sys.executable, "-m", "trainer", "spec.yaml", "--quiet", "--set", f"seed={seed}"],
+            [*APART, "spec.yaml", "--quiet", "--set", f"seed={seed}"],
             stderr=subprocess.PIPE, text=True,
         )
         for seed in (1, 2)

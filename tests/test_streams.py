@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import WriteSpec
+from conftest import APART, WriteSpec
 from rich.text import Text
 
 from trainer.cli.streams import Stream, binary_output, console, print_json, safe_streams, told_of
@@ -117,7 +117,7 @@ def test_a_reader_that_has_gone_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_training_outlives_both_streams(write_spec: WriteSpec, store: str) -> None:
     """And what is printed of it last is told to be lost, where it is."""
     path = write_spec({"sgd.epochs": 20})
-    command = [sys.executable, "-m", "trainer", str(path), "--engine", "reference"]
+    command = [*APART, str(path), "--engine", "reference"]
     with open("/dev/full", "w") as full:
         done = subprocess.run(command, stdout=full, stderr=full, check=False)
     assert done.returncode == 7
