@@ -16,6 +16,8 @@ _DEFAULTS: Final = {
     "minLength": 1,
     "description": "Another file, relative to this one, whose values hold where this one says "
     "nothing. `key: null` takes a key of it away.",
+    "examples": ["base.yaml"],
+    "x-since": "0.1",
 }
 
 
