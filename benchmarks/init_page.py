@@ -101,7 +101,7 @@ From the file to the trained model, on one thread: medians over the seeds. Draft
 ## The tables
 
 Rows are those that have a target. Columns are those beside the target, and how many of them the
-draft keeps. The specs that were written are in [init/](init/).
+draft keeps. The specs that were written are in `init/`.
 
 {markdown(_TABLES, [_table(name, compared) for name, compared in results.items()])}
 
