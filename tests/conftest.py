@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 import yaml
+from hypothesis import settings
 
 # read when NumPy loads its BLAS, whose threads would wait for each other on cores that are busy
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 # what imports leave is never garbage: to look for it so often takes a sixth of the time
 gc.set_threshold(50_000)
+# how long an example takes depends on what else the machine does
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 # a shell may start the tests with SIGINT ignored, which their processes would inherit
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

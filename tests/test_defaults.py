@@ -830,4 +830,5 @@ def test_a_mistake_is_told_in_the_file_that_has_it(
     assert isinstance(caught.value, SpecError)
     [problem] = caught.value.problems
     assert (Path(str(problem.file)).stem, problem.path) == (decides, ".".join(wrong))
-    assert problem.source[problem.column - 1 :].startswith("wrong")  # type: ignore[operator]
+    assert problem.column is not None
+    assert problem.source[problem.column - 1 :].startswith("wrong")

@@ -263,7 +263,7 @@ def test_an_encoding_without_signs(folder: Path) -> None:
 
 def test_no_secret_is_told(train, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home = folder / "home" / "alice"
-    (home / "work").mkdir(parents=True)
+    (home / "mine").mkdir(parents=True)
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setattr(findings_module, "_user", lambda: "alice")
     secrets = ["geheim1", "geheim2", "geheim3", "geheim4", "geheim5"]
@@ -272,11 +272,11 @@ def test_no_secret_is_told(train, folder: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"postgresql://bob:{secrets[2]}@127.0.0.1:9/alice")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", secrets[3])
     uri = f"mysql+pymysql://bob:{secrets[4]}@127.0.0.1:9/x?ssl_key={secrets[4]}"
-    options = ["--runs", home / "work" / "runs", "--tracking-uri", uri]
+    options = ["--runs", home / "mine" / "runs", "--tracking-uri", uri]
     for more in ([], ["--json"]):
         _, out, err = train("doctor", *options, *more)
         assert not err
-        assert "~/work/runs" in out
+        assert "~/mine/runs" in out
         assert "MLFLOW_TRACKING_TOKEN" in out
         assert "***" in out
         for secret in (*secrets, "alice", str(folder), "AWS_SECRET"):

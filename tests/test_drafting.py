@@ -396,6 +396,16 @@ def test_any_table_is_drafted_or_refused(
     prepare(made.spec)
 
 
+def test_no_name_and_no_cell_becomes_a_line_of_the_spec(tmp_path: Path) -> None:
+    odd = "when\nseed: 7\n#\x07"
+    days = [f"2024-{1 + i // 28:02d}-{1 + i % 28:02d}" for i in range(ROWS)]
+    columns = {"a": numbers(), f'"{odd}"': days, '"y\nname: z"': cycle(0, 1, 1)}
+    columns |= {"c\u2028d": ['"x\ny: 1"'] * ROWS, "b": cycle(1.5, "?\x08", 2.5, 3)}
+    made = draft(table(tmp_path, columns), "y\nname: z", tmp_path)
+    assert (made.spec.name, made.spec.seed, made.spec.data.target) == ("t", 0, "y\nname: z")
+    assert f"time: {value(odd)}" in made.text
+
+
 # Sizes -------------------------------------------------------------------------------------------
 
 

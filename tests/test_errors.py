@@ -213,7 +213,8 @@ def test_each_problem_has_its_code_before_its_place_is_shown() -> None:
     )
     assert error.code == "TR-S013"
     assert "TR-" not in error.message
-    assert [each["code"] for each in error.as_json()["errors"]] == ["TR-S013", "TR-S011"]  # type: ignore[attr-defined]
+    errors: Any = error.as_json()["errors"]
+    assert [each["code"] for each in errors] == ["TR-S013", "TR-S011"]
 
 
 def test_other_words_keep_the_code() -> None:

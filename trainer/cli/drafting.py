@@ -56,7 +56,7 @@ def init(
     missing cells, kinds of columns, a split, a network of the table's size.
 
     Example: train init flats.csv --target rent
-    """  # fmt: skip
+    """
     from trainer.drafting import draft
     from trainer.outputs import check_place, replacing
 

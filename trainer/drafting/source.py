@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import os
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ _START: Final = 2**18
 """Bytes that are looked at to see how a file is written."""
 _LINES: Final = 200
 _MARKS: Final = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+_ENDS: Final = re.compile(r"\r\n|\r|\n")
 _ALIKE: Final = 0.8
 """The share of lines with as many cells from which on a delimiter is taken for one."""
 
@@ -62,7 +64,7 @@ def _look(source: Source, path: Path) -> None:
         source.keys["encoding"] = encoding
         source.why["encoding"] = "the bytes are no UTF-8"
     text = start.decode(encoding, "replace")
-    lines = text.splitlines()[:_LINES]
+    lines = _ENDS.split(text)[:_LINES]  # a text has more ways to end a line than a file has
     if len(start) == _START:
         lines = lines[:-1] or lines
     _look_at_lines(source, lines, default="\t" if ".tsv" in path.suffixes else ",")

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 import yaml
 
 from trainer.drafting.plan import Plan
+from trainer.errors import visible
 from trainer.spec.document import means_text
 
 _WIDTH: Final = 100
@@ -28,7 +29,7 @@ class Line(NamedTuple):
 def to_text(plan: Plan) -> str:
     """The spec, with what was decided and why."""
     lines = [
-        *(Line(f"# {each}") for each in plan.head.splitlines()),
+        Line(f"# {_comment(plan.head)}"),
         Line(f"name: {value(plan.name)}"),
         Line(f"seed: {plan.seed}", plan.why.get("seed", "")),
         Line(""),
@@ -44,7 +45,7 @@ def to_text(plan: Plan) -> str:
 
 def _written(line: Line) -> Iterator[str]:
     """The line with its comment behind it, or before it where both are too long."""
-    why = " ".join(line.why.split())
+    why = _comment(line.why)
     if not why:
         yield line.text
         return
@@ -56,6 +57,13 @@ def _written(line: Line) -> Iterator[str]:
     for part in _wrapped(why, _WIDTH - len(indent) - 2):
         yield f"{indent}# {part}"
     yield line.text
+
+
+def _comment(text: str) -> str:
+    """A text that may stand behind `#`, whatever names and cells are in it: on one line, with all
+    that YAML does not read written out.
+    """
+    return visible(" ".join(text.split()), keep="")
 
 
 def _wrapped(text: str, width: int) -> Iterator[str]:
@@ -125,7 +133,7 @@ def _keys(plan: Plan, part: str, keys: Mapping[str, Any]) -> Iterator[Line]:
         path = f"{part}.{key}"
         yield Line(f"  {key}: {value(what)}", plan.why.get(path, ""))
         for other in plan.proposals.get(path, ()):
-            yield Line(f"  # {other}")
+            yield Line(f"  # {_comment(other)}")
 
 
 def value(what: Any) -> str:
