@@ -49,8 +49,8 @@ class Marks:
         expected = rows * (rows - 1) / 2 * math.exp(self._chance)
         if not again or pairs <= _MORE * expected:
             return
-        verb = "stands" if again == 1 else "stand"
-        message = f"{again:,} of {rows:,} rows {verb} in the table before, in all their cells"
+        stand, their = ("stands", "its") if again == 1 else ("stand", "their")
+        message = f"{again:,} of {rows:,} rows {stand} in the table before, in all {their} cells"
         yield Finding("repeated", (), message, "are they meant to count again?", share=again / rows)
         known = np.zeros(len(found), bool)
         known[places[parts.get("train", _NONE)]] = True
