@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import copy
 import csv
 import itertools
@@ -195,6 +196,21 @@ def test_what_is_refused(text: str, expected: tuple[str, int, int, str | None]) 
     error = caught.value
     assert (error.message, error.at, error.width, error.hint) == expected
     assert time.process_time() - began < 1
+
+
+def test_another_thread_that_parses_is_no_fault_of_the_equation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    parse, told = ast.parse, iter([SystemError("AST constructor recursion depth mismatch")] * 2)
+
+    def disturbed(text: str, mode: str) -> ast.AST:
+        for error in told:
+            raise error
+        return parse(text, mode=mode)
+
+    monkeypatch.setattr(ast, "parse", disturbed)
+    assert show(parse_equation("a + 2")) == show(parse_equation("a+2"))
+    assert next(told, None) is None
 
 
 def parses_or_refuses(text: str) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
 from dataclasses import fields
+from inspect import cleandoc
+from itertools import pairwise
 from typing import Any, get_args, get_origin, get_type_hints
 
 import numpy as np
@@ -21,7 +24,7 @@ from trainer.engine import Steps
 from trainer.extras import package_version
 from trainer.service.records import DATA
 from trainer.service.records import Event as ServiceEvent
-from trainer.spec.described import described, tables_beside
+from trainer.spec.described import described, tables_beside, texts_of
 from trainer.spec.fields import Strict
 from trainer.training.events import Event
 
@@ -42,6 +45,32 @@ def counts(key: dict[str, Any]) -> bool:
         return False
     numbers = [kind for kind in kinds if kind.get("type") in ("integer", "number")]
     return bool(numbers) and all("enum" in k or "const" in k or k in numbers for k in kinds)
+
+
+def _lines_below(definition: ast.ClassDef) -> dict[str, str]:
+    """The text below each attribute, as Python's parser finds it."""
+    found = {}
+    for attribute, below in pairwise(definition.body):
+        match attribute, below:
+            case (
+                ast.AnnAssign(target=ast.Name(name)),
+                ast.Expr(ast.Constant(str() as text)),
+            ):
+                found[name] = cleandoc(text)
+    return found
+
+
+def test_texts_are_those_that_the_parser_finds() -> None:
+    count = 0
+    for source in sorted((ROOT / "trainer").rglob("*.py")):
+        expected = {
+            each.name: _lines_below(each)
+            for each in ast.parse(source.read_text(encoding="utf-8")).body
+            if isinstance(each, ast.ClassDef)
+        }
+        assert texts_of(source) == expected, source
+        count += sum(map(len, expected.values()))
+    assert count > 250
 
 
 @pytest.mark.parametrize(("model", "name", "key"), KEYS)

@@ -84,7 +84,10 @@ def trained(
     folder = tmp_path_factory.mktemp("service")
     command = [sys.executable, "-m", "trainer", "service", "--port", "0", "--workers", "1",
                "--no-mlflow"]  # fmt: skip
-    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True)
+    complaints = (folder / "stderr").open("w+")
+    process = subprocess.Popen(
+        command, cwd=folder, stdout=subprocess.PIPE, stderr=complaints, text=True
+    )
     try:
         assert process.stdout is not None
         address = re.search(r"at (http://\S+),", process.stdout.readline())
@@ -100,6 +103,9 @@ def trained(
     finally:
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=60)
+        with complaints:
+            complaints.seek(0)
+            print(complaints.read())  # shown where a test fails
     visitor.check()
 
 

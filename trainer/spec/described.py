@@ -6,14 +6,11 @@ The JSON Schema that editors read has all of it, and the reference is made from 
 
 from __future__ import annotations
 
-import ast
+import re
 from collections.abc import Mapping
 from functools import cache
-from inspect import cleandoc, getsource, getsourcefile
-from itertools import pairwise
+from inspect import cleandoc, getsourcefile
 from pathlib import Path
-from textwrap import dedent
-from threading import Lock
 from typing import Any, Final
 
 import yaml
@@ -21,8 +18,14 @@ import yaml
 OURS: Final = "trainer."
 SAID: Final = ("description", "examples", "x-since", "x-unit")
 """The words of JSON Schema for it."""
-_PARSING: Final = Lock()
-"""Python 3.11 parses wrongly in several threads at once."""
+_CLASS: Final = re.compile(r"^class (?P<name>\w+)\b.*\n(?P<body>(?:[ )].*\n|\n)*)", re.MULTILINE)
+_ATTRIBUTE: Final = re.compile(
+    r'^    (?P<name>\w+): .*\n(?:    [ )\]}].*\n)*    """(?P<text>[^"]*(?:"{1,2}[^"]+)*)"""$',
+    re.MULTILINE,
+)
+"""Read as text and not parsed: Python's parser fails now and then when several threads use it, and
+a service is asked by many.
+"""
 
 
 def described(model: type) -> dict[str, dict[str, Any]]:
@@ -47,22 +50,24 @@ def said_of(schema: Mapping[str, Any]) -> dict[str, Any]:
     return {word: schema[word] for word in SAID if word in schema}
 
 
-@cache
 def texts_below(model: type) -> dict[str, str]:
     """The text below each attribute of a class, its own and those that it inherits."""
     found: dict[str, str] = {}
     for each in _lineage(model):
-        with _PARSING:
-            (definition,) = ast.parse(dedent(getsource(each))).body
-        assert isinstance(definition, ast.ClassDef)
-        for attribute, below in pairwise(definition.body):
-            match attribute, below:
-                case (
-                    ast.AnnAssign(target=ast.Name(name)),
-                    ast.Expr(ast.Constant(str() as text)),
-                ):
-                    found[name] = cleandoc(text)
+        found |= texts_of(Path(getsourcefile(each) or ""))[each.__name__]
     return found
+
+
+@cache
+def texts_of(source: Path) -> dict[str, dict[str, str]]:
+    """The texts below the attributes of each class of a file."""
+    return {
+        each["name"]: {
+            attribute["name"]: cleandoc(attribute["text"])
+            for attribute in _ATTRIBUTE.finditer(each["body"])
+        }
+        for each in _CLASS.finditer(source.read_text(encoding="utf-8"))
+    }
 
 
 def _lineage(model: type) -> list[type]:

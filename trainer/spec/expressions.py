@@ -10,6 +10,7 @@ import ast
 import difflib
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeAlias
 
@@ -130,12 +131,20 @@ def parse_equation(text: str) -> Expression:
     text = _LINE_BREAKS.sub(" ", text)
     start = len(text) - len(text.lstrip())
     try:
-        tree = ast.parse(text.lstrip(), mode="eval")
+        tree = _parsed(text.lstrip())
     except SyntaxError as error:
         raise _not_understood(text, error, start) from None
     except (ValueError, RecursionError, MemoryError):
         raise EquationError("this is no equation", code="TR-G001") from None
     return _Reader(text, start).read(tree.body, 0)
+
+
+def _parsed(text: str) -> ast.Expression:
+    for _ in range(100):
+        # Where two threads parse at once, Python 3.11 may stop with "recursion depth mismatch".
+        with suppress(SystemError):
+            return ast.parse(text, mode="eval")
+    return ast.parse(text, mode="eval")
 
 
 def names_in(expression: Expression) -> Iterator[Name]:
