@@ -1,6 +1,6 @@
 """Compares specs that `train init` writes with scikit-learn's MLP as it comes, on twenty tables.
 
-python -m benchmarks.init [--tables iris …] [--seeds 5] [--first 0] [--results FILE] [--write FILE]
+python -m benchmarks.init [--tables iris …] [--seeds 25] [--first 0] [--results FILE] [--write FILE]
 
 A spec is drafted once for each table, from its file and the name of the target, and trained as it
 is, with several seeds. The specs are kept beside what is measured, so that tables can be measured
@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """The command."""
     parser = argparse.ArgumentParser(prog="benchmarks.init", description=__doc__)
     parser.add_argument("--tables", nargs="*", choices=RAW_TABLES, default=list(RAW_TABLES))
-    parser.add_argument("--seeds", type=int, default=5, help="how many")
+    parser.add_argument("--seeds", type=int, default=25, help="how many")
     parser.add_argument("--first", type=int, default=0, help="the first; those below 100 report")
     parser.add_argument("--results", type=Path, default=RESULTS, help="JSON, read and written")
     parser.add_argument("--write", type=Path, default=PAGE, help="the page")

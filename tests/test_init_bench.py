@@ -131,8 +131,8 @@ def test_at_least_is_what_is_printed(ours: tuple[float, ...], at_least: bool) ->
 
 def test_a_difference_is_that_of_pairs() -> None:
     """0.1, 0 and 0.05 apart: 0.05 ± 0.05 / √3."""
-    assert SMALL.difference() == pytest.approx((0.05, 0.05 / 3**0.5))
-    assert SMALL.difference("balanced_accuracy") == pytest.approx((0.025, 0.025 / 3**0.5))
+    assert SMALL.differences() == pytest.approx([0.1, 0, 0.05])
+    assert SMALL.differences("balanced_accuracy") == pytest.approx([0.05, 0, 0.025])
 
 
 def test_results_are_kept_and_written(folder: Path) -> None:
@@ -148,10 +148,18 @@ def test_results_are_kept_and_written(folder: Path) -> None:
     assert f"| iris | accuracy | {scores} | yes |" in text
     assert "| pneumonia | balanced accuracy | 0.2500 ± 0.0000 | 0.0500 ± 0.0000 |" in text
     assert "| pneumonia | accuracy | 0.5000 ± 0.0000 | 0.1000 ± 0.0000 |" in text
-    assert "| pneumonia | trainer | 0.0500 | 0.0500 |" in text
-    assert "| iris | trainer |" not in text
+    assert "| pneumonia | 0 | 0 | 2 | -0.3500 to -0.3500 |" in text
+    assert "| iris | 2 | 1 | 0 | +0.0000 to +0.1000 |" in text
+    assert "measured first it is" not in text
     assert "| iris | 0.50 | 2.00 | 2.00 |" in text
     assert "| iris | sklearn | target | 1,234 | 7 | 5 | CC BY 4.0 (UCI) |" in text
+
+
+def test_seeds_that_were_measured_later_are_told_apart() -> None:
+    six = {"own": fits(0.1, 0.1, 0.1, 0.1, 0.1, 0.9), "sklearn": fits(*[0.2] * 6)}
+    text = page({"iris": replace(SMALL, fits={**six, "trivial": fits(*[0.1] * 6)})})
+    assert "on **1 of 1** tables" in text
+    assert "measured first it is 0, with the others alone 1." in text
 
 
 def test_the_command_measures_a_table_and_keeps_the_others(folder: Path) -> None:
