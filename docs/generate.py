@@ -24,7 +24,8 @@ import numpy as np
 import yaml
 from pydantic import TypeAdapter
 
-from trainer.cli.app import app, main
+from trainer.cli.app import main
+from trainer.cli.commands import Loaded
 from trainer.codes import LETTERS, Entry
 from trainer.engine import Steps
 from trainer.graph import OPS
@@ -277,13 +278,11 @@ def metrics_table() -> str:
     return "\n".join(lines)
 
 
-def _commands(group: Any) -> Iterator[list[str]]:
+def _commands(group: Mapping[str, Any]) -> Iterator[list[str]]:
     """The words of each command, and of those below it."""
-    for command in group.registered_commands:
-        yield [command.name or command.callback.__name__]
-    for inner in group.registered_groups:
-        yield [inner.name]
-        yield from ([inner.name, *words] for words in _commands(inner.typer_instance))
+    for name, command in group.items():
+        yield [name]
+        yield from ([name, *words] for words in _commands(getattr(command, "commands", {})))
 
 
 def _help_of(arguments: list[str]) -> str:
@@ -299,7 +298,7 @@ def _help_of(arguments: list[str]) -> str:
 def cli_help() -> str:
     """`--help` of the command and of each of its commands."""
     lines = []
-    for arguments in [[], *_commands(app)]:
+    for arguments in [[], *_commands(Loaded())]:
         shown = _help_of(arguments)
         lines += [f"## {' '.join(['train', *arguments])}", "", "```text", shown.strip(), "```", ""]
     return "\n".join(lines).strip()

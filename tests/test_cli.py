@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import APART, ROOT
+from conftest import APART, ROOT, Train
+
+from trainer.data.reading import sources
 
 COMMANDS = [
     "run", "init", "crossval", "sweep", "resume", "reproduce", "sync", "list", "compare", "predict",
@@ -289,6 +291,37 @@ def test_check_imports_neither_mlflow_nor_pandas(folder: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("words", [["help", "TR-D001"], ["predict", "--help"], ["--version"]])
+def test_what_needs_no_numbers_imports_no_numpy(words: list[str]) -> None:
+    """Of the other commands nothing is loaded, nor what a command calls."""
+    code = (
+        "import sys\nfrom trainer.cli import main\n"
+        f"try:\n    main({words!r})\n"
+        "finally:\n    print([m for m in ('numpy', 'trainer.cli.training') "
+        "if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_large_files_are_told_of_before_they_are_read(
+    train: Train, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a line of their own, which comes before anything else."""
+    Path("t.csv").write_text("a,y\n" + "".join(f"{i},{i % 2}\n" for i in range(40)))
+    assert train("init", "t.csv", "--target", "y")[0] == 0
+    commands = [("t.yaml",), ("t.yaml", "--again", "--set", "data.stream=true"),
+                ("check", "t.yaml"), ("check", "t.yaml", "--data"),
+                ("check", "t.yaml", "--json"), ("t.yaml", "--again", "--quiet")]  # fmt: skip
+    told = {}
+    for size in (10**6, 100):
+        monkeypatch.setattr(sources, "LARGE", size)
+        told[size] = [train(*each)[2].partition("\n")[0] for each in commands]
+    assert not any(line.startswith("reading") for line in told[10**6])
+    silent = ["", ""]
+    assert told[100] == ["reading t.csv, 0 MB"] * 4 + silent
 
 
 def test_a_batch_larger_than_the_rows_is_told_at_its_place(train, write_spec) -> None:

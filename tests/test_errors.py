@@ -21,7 +21,7 @@ import yaml
 from conftest import ROOT, Train, WriteSpec
 
 import trainer.errors
-from trainer.cli.app import app
+from trainer.cli.commands import COMMANDS, Loaded
 from trainer.codes import ENTRIES, LETTERS
 from trainer.errors import DataError, Problem, SpecError, TrainerError, UsageError
 
@@ -59,12 +59,10 @@ def examples() -> Iterator[tuple[str, str]]:
 @pytest.mark.parametrize(("code", "words"), [*examples()])
 def test_the_commands_in_examples_are_there(code: str, words: str, folder: Path) -> None:
     """With their options: what names files or runs is not looked for."""
-    from typer.main import get_command
-
-    command: Any = get_command(app)
     arguments = shlex.split(words)
-    if arguments[0] not in command.commands:
+    if arguments[0] not in COMMANDS:
         arguments = ["run", *arguments]
+    command: Any = Loaded()[arguments.pop(0)]
     while hasattr(command, "commands") and arguments and not arguments[0].startswith("-"):
         command = command.commands[arguments.pop(0)]
     command.make_context("train", arguments)

@@ -6,6 +6,7 @@ Each command imports what it needs when it is called, so that `--help` is quick.
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import sys
 from collections.abc import Callable
@@ -21,26 +22,7 @@ from typer.core import (  # type: ignore[attr-defined]  # where typer keeps its 
 )
 from typer.main import get_command
 
-from trainer.cli import (
-    compare,
-    crossval,
-    doctor,
-    drafting,
-    explaining,
-    exporting,
-    helping,
-    importance,
-    inspecting,
-    jobs,
-    models,
-    rate_search,
-    service,
-    submitting,
-    sweep,
-    tokens,
-    training,
-    watching,
-)
+from trainer.cli.commands import COMMANDS, STYLE, Loaded
 from trainer.cli.completing import spec_files
 from trainer.cli.hints import headline
 from trainer.cli.signals import signals_caught
@@ -54,49 +36,24 @@ EXIT_CODES: Final = (
 ONE_THREAD: Final = (
     "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
 )  # fmt: skip
+COLLECTED: Final = 50_000
+"""Objects after which Python looks for those that only each other know. By default it does after
+some hundreds, and a tenth of a command's start is that.
+"""
 WrongUsage: Final[Any] = typer.BadParameter.__base__
 """What typer raises for options and arguments that a command does not take."""
 OWN_OPTIONS: Final = ("--help", "-h", "--version", "--install-completion", "--show-completion")
-COMMANDS: Final[dict[str, Callable[..., None]]] = {
-    "run": training.run,
-    "init": drafting.init,
-    "crossval": crossval.crossval,
-    "sweep": sweep.sweep,
-    "resume": training.resume,
-    "reproduce": training.reproduce,
-    "lr-find": rate_search.lr_find,
-    "sync": training.sync,
-    "list": compare.list_runs,
-    "compare": compare.compare,
-    "predict": models.predict,
-    "evaluate": models.evaluate,
-    "importance": importance.importance,
-    "promote": models.promote,
-    "export": exporting.export,
-    "serve": models.serve,
-    "explain": explaining.explain,
-    "gradcheck": explaining.gradcheck,
-    "check": inspecting.check,
-    "schema": inspecting.schema,
-    "ui": inspecting.ui,
-    "doctor": doctor.doctor,
-    "help": helping.help_,
-    "submit": submitting.submit,
-    "jobs": jobs.jobs,
-    "watch": watching.watch,
-    "pause": jobs.pause,
-    "cancel": jobs.cancel,
-    "upload": submitting.upload,
-}
-GROUPS: Final[dict[str, typer.Typer]] = {"service": service.app, "token": tokens.app}
-"""Commands that have commands of their own."""
 
 
 class _RunByDefault(TyperGroup):
     """`train CONFIG …` means `train run CONFIG …`."""
 
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.commands = Loaded()  # type: ignore[assignment]  # a mapping that nothing is put into
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        if args and args[0] not in (*OWN_OPTIONS, *self.commands):
+        if args and args[0] not in (*OWN_OPTIONS, *COMMANDS):
             if not ctx.resilient_parsing:
                 self._check(args[0])
             args = ["run", *args]
@@ -108,11 +65,11 @@ class _RunByDefault(TyperGroup):
             return
         files = spec_files("")
         known = {**{Path(file).stem: f"train {file}" for file in files},
-                 **{command: f"train {command}" for command in self.commands},
+                 **{command: f"train {command}" for command in COMMANDS},
                  "train": "train CONFIG"}  # fmt: skip
         near = dict.fromkeys(known[name] for name in get_close_matches(word, known, 3))
         hint = f"did you mean {' or '.join(f'`{each}`' for each in near)}?" if near else ""
-        hint = hint or f"the commands are {', '.join(self.commands)}"
+        hint = hint or f"the commands are {', '.join(COMMANDS)}"
         raise UsageError(
             f"there is no command and no file '{word}'\n  hint: {hint}", code="TR-U001"
         )
@@ -132,10 +89,8 @@ class _RunByDefault(TyperGroup):
 app = typer.Typer(
     cls=_RunByDefault,
     no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["--help", "-h"]},
     epilog=EXIT_CODES,
+    **STYLE,
 )
 
 
@@ -161,16 +116,12 @@ def _root(
     """
 
 
-for _name, _command in COMMANDS.items():
-    app.command(_name)(_command)
-for _name, _group in GROUPS.items():
-    app.add_typer(_group, name=_name)
-
-
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Runs the command line and exits. The one place that turns errors into exit codes."""
     program, arguments = arguments is None, sys.argv[1:] if arguments is None else arguments
     os.environ.update(dict.fromkeys(ONE_THREAD, "1"))  # read when NumPy loads its BLAS
+    if program:
+        gc.set_threshold(COLLECTED)
     keep_descriptors()
     with safe_streams() as (out, _):
         code = _carried_out(arguments)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from trainer.checkpoints.facts import TRIAL_TAG
-from trainer.cli.hints import warn
+from trainer.cli.hints import show_store, warn
 from trainer.cli.options import HTML, Json, Kept, TrackingUri, ends_in, store_at
-from trainer.cli.streams import print_json
+from trainer.cli.streams import print_json, waiting
 from trainer.errors import UsageError
 
 if TYPE_CHECKING:
@@ -70,16 +70,17 @@ def list_runs(
     from trainer.tracking.runs import Runs
 
     store = store_at(tracking_uri, kept).find_store()
-    recorded, filters = Runs(store, warn), where or ""
-    lacking: str | None = None if trials else TRIAL_TAG
-    if sweep is None:
-        runs = _sorted(recorded, filters, experiment, sort or "-started", limit + 1, lacking)
-    elif sort is None and not filters:
-        runs = recorded.trials(recorded.find(sweep, experiment), limit + 1)
-    else:
-        of = recorded.of_sweep(recorded.find(sweep, experiment))
-        filters = f"{of} and {filters}" if filters else of
-        runs = _sorted(recorded, filters, experiment, sort or "-started", limit + 1, None)
+    with waiting(f"asking {show_store(store.shown)}", json_):
+        recorded, filters = Runs(store, warn), where or ""
+        lacking: str | None = None if trials else TRIAL_TAG
+        if sweep is None:
+            runs = _sorted(recorded, filters, experiment, sort or "-started", limit + 1, lacking)
+        elif sort is None and not filters:
+            runs = recorded.trials(recorded.find(sweep, experiment), limit + 1)
+        else:
+            of = recorded.of_sweep(recorded.find(sweep, experiment))
+            filters = f"{of} and {filters}" if filters else of
+            runs = _sorted(recorded, filters, experiment, sort or "-started", limit + 1, None)
     if json_:
         print_json({"runs": [run.as_json() for run in runs[:limit]]})
     elif not runs:
@@ -133,11 +134,13 @@ def compare(
             f"or take the best by --experiment NAME --best {MOST_RUNS}",
             code="TR-U003",
         )
-    recorded = Runs(store_at(tracking_uri, kept).find_store(), warn)
-    chosen = _chosen(recorded, runs or (), experiment, best, sweep)
-    drawn = _drawn(chosen, metric)
-    names = [drawn, *(curve_names(chosen) if html or json_ else ())]
-    comparison = _comparison(recorded, chosen, names)
+    store = store_at(tracking_uri, kept).find_store()
+    with waiting(f"asking {show_store(store.shown)}", json_):
+        recorded = Runs(store, warn)
+        chosen = _chosen(recorded, runs or (), experiment, best, sweep)
+        drawn = _drawn(chosen, metric)
+        names = [drawn, *(curve_names(chosen) if html or json_ else ())]
+        comparison = _comparison(recorded, chosen, names)
     if html:
         _write(html, comparison)
     if json_:
@@ -234,7 +237,7 @@ def _check_metric(name: str, runs: Sequence[RecordedRun], where: str) -> None:
 
 
 def _nothing(where: str | None, experiment: str | None, uri: str) -> str:
-    from trainer.cli.hints import program, show_store
+    from trainer.cli.hints import program
 
     if where:
         return f"No run fits the filter {where}"

@@ -57,19 +57,22 @@ def check(
         raise UsageError(
             f"--data shows the table and nothing else: leave out {others}", code="TR-U002"
         )
+    from trainer.cli.progress import Progress
     from trainer.runs.prepare import prepare
     from trainer.spec import load_spec
+    from trainer.training import nobody
 
+    listen = nobody if json_ else Progress().on
     try:
         spec = load_spec(config, set_)
         if resolved:
             _show_resolved(spec, json_)
             return
         if data or html is not None:
-            prepare(spec)
+            prepare(spec, listen)
             _show_data(spec, html, json_)
             return
-        prepared = prepare(spec)
+        prepared = prepare(spec, listen)
     except (SpecError, DataError) as error:
         if not json_:
             raise

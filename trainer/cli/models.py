@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -15,7 +14,7 @@ import typer
 
 from trainer.cli.hints import warn
 from trainer.cli.options import Json, Kept, Quiet, RunReference, TrackingUri, ends_in, store_at
-from trainer.cli.streams import binary_output, console, print_json
+from trainer.cli.streams import binary_output, print_json, waiting
 from trainer.errors import UsageError
 
 if TYPE_CHECKING:
@@ -146,7 +145,9 @@ def promote(
     """
     from trainer.runs.use import promote as register
 
-    found, known, version = register(run, name, profile=store_at(tracking_uri, kept), warn=warn)
+    profile = store_at(tracking_uri, kept)
+    with waiting("asking MLflow", quiet or json_):
+        found, known, version = register(run, name, profile=profile, warn=warn)
     uri = f"models:/{name}" if known.alias else f"models:/{name}/{version}"
     if json_:
         about = {"id": found.id, "run_id": found.run_id, "name": known.name}
@@ -230,8 +231,5 @@ def _table(metrics: Mapping[str, float]) -> str:
 @contextmanager
 def _counting(silent: bool) -> Iterator[Progress]:
     """Shows how many rows are done, on a terminal alone."""
-    if silent or not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    with console(stderr=True).status("0 rows") as status:
-        yield lambda rows: status.update(f"{rows:,} rows")
+    with waiting("0 rows", silent) as show:
+        yield lambda rows: show(f"{rows:,} rows")

@@ -64,8 +64,10 @@ class Progress:
                 print(summarise(event.run), flush=True)
 
     def _reading(self, event: Reading) -> None:
-        """Says, every few seconds, how much of a table that stays on disk is read."""
-        if time.monotonic() - self._began >= READING_SECONDS:
+        """Says what is read, and every few seconds how much of a table that stays on disk."""
+        if not event.rows:
+            print(event.what, file=sys.stderr)
+        elif time.monotonic() - self._began >= READING_SECONDS:
             self._began = time.monotonic()
             print(f"{event.rows:,} rows {event.what}", file=sys.stderr)
 

@@ -24,9 +24,8 @@ def serve(
     """Runs `mlflow ARGUMENTS` on a port of this machine until it is stopped by Ctrl-C.
 
     `ready` is printed once the server answers at the path `health`; `settings` are variables of
-    its environment. Raises `UsageError` when the port is taken, `TrackingError` when it ends.
+    its environment. Raises `TrackingError` when it ends.
     """
-    _check_port(port)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
     server = _start([*arguments, "--host", "127.0.0.1", "--port", str(port)], settings)
@@ -46,7 +45,8 @@ def _stop(number: int, frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _check_port(port: int) -> None:
+def check_port(port: int) -> None:
+    """Raises `UsageError` where another program has the port."""
     with socket.socket() as free:
         free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

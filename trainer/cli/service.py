@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from trainer.cli.commands import STYLE
 from trainer.cli.options import Cluster, TrackingUri
 from trainer.cli.signals import signals_caught
 from trainer.cli.tokens import verify
@@ -17,9 +18,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     invoke_without_command=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["--help", "-h"]},
+    add_completion=False,
+    **STYLE,
 )
 app.command("verify")(verify)
 

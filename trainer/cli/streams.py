@@ -232,6 +232,16 @@ class _Hook:
         return [_Safe(each) for each in renderables]
 
 
+@contextmanager
+def waiting(text: str, silent: bool = False) -> Iterator[Callable[[str], None]]:
+    """Shows what takes long while it does, on a terminal alone; what is given changes the text."""
+    if silent or not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    with console(stderr=True).status(text) as status:
+        yield status.update
+
+
 def console(stderr: bool = False) -> Console:
     """A console of rich, whose colours and moves of the cursor go through as they are."""
     from rich.console import Console

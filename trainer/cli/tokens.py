@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Protocol
 import typer
 
 from trainer.cli.access import ProfileName, Secret, Server, connect
+from trainer.cli.commands import STYLE
 from trainer.cli.options import Json, Runs
 from trainer.cli.places import RUNS
 from trainer.cli.streams import print_json
@@ -45,9 +46,8 @@ TokenName = Annotated[str, typer.Argument(metavar="NAME", help="What the token i
 
 app = typer.Typer(
     no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["--help", "-h"]},
+    add_completion=False,
+    **STYLE,
 )
 
 

@@ -174,6 +174,8 @@ def reproduce(
     if is_sweep(run, profile.runs):
         reproduce_sweep(run, profile, quiet, json_)
         return
+    if sys.stderr.isatty() and not quiet and not json_:
+        print(f"looking for the run '{run}'", file=sys.stderr, flush=True)  # MLflow takes its time
     with heard(quiet or json_, results=False) as hear:
         proof = again(run, profile=profile, **hear)
     show_proof(proof, quiet, json_)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from trainer.cli.options import store_at
-from trainer.cli.servers import serve
+from trainer.cli.servers import check_port, serve
 from trainer.errors import TrackingError, UsageError
 from trainer.tracking.store import check_store, latest_experiment
 from trainer.tracking.view import view_path
@@ -16,6 +17,8 @@ def serve_ui(tracking_uri: str | None, kept: Path | None, port: int) -> None:
 
     Raises `TrackingError` when there are no runs yet, `UsageError` when the port is taken.
     """
+    check_port(port)
+    _say(f"looking into the runs, to open them at port {port}")
     store = store_at(tracking_uri, kept).find_store()
     if store.uri.startswith(("http://", "https://")):
         check_store(store)
@@ -52,6 +55,8 @@ def serve_model(run: str, tracking_uri: str | None, kept: Path | None, port: int
     """
     from trainer.runs.use import find_model
 
+    check_port(port)
+    _say(f"looking for the model of '{run}', to serve it at port {port}")
     profile = store_at(tracking_uri, kept)
     model, store = find_model(run, profile=profile), profile.find_store()
     arguments = ["models", "serve", "--model-uri", model.uri, "--env-manager", "local"]
@@ -60,3 +65,8 @@ def serve_model(run: str, tracking_uri: str | None, kept: Path | None, port: int
         'such as {"dataframe_records": [{"column": 1.5, …}]}. Stop with Ctrl-C.'
     )
     serve(arguments, port, "/ping", ready, {"MLFLOW_TRACKING_URI": store.uri})
+
+
+def _say(text: str) -> None:
+    """A line at once: MLflow takes seconds to start."""
+    print(f"{text}: some seconds", file=sys.stderr, flush=True)

@@ -14,7 +14,7 @@ from trainer.data.preparing.preprocessing import Preprocessing
 from trainer.data.preparing.splitting import split_table
 from trainer.data.preparing.weighting import class_weights, row_weights
 from trainer.data.preparing.xy import encode_rows
-from trainer.data.reading.sources import read_table
+from trainer.data.reading.sources import Reading, read_table, silent
 from trainer.graph.ops import Array
 from trainer.spec.data import SplitSpec
 from trainer.spec.schema import Spec
@@ -67,9 +67,12 @@ class Dataset:
         return self.preprocessing.layout
 
 
-def dataset_in_memory(spec: Spec) -> Dataset:
-    """The data of a run, all of them in memory. Raises `DataError` or `MisfitError`."""
-    table = read_table(spec)
+def dataset_in_memory(spec: Spec, told: Reading = silent) -> Dataset:
+    """The data of a run, all of them in memory; of large files it is `told`.
+
+    Raises `DataError` or `MisfitError`.
+    """
+    table = read_table(spec, told)
     rows = split_table(spec.data.split, spec.seed, table)
     notes = [*table.notes, *first_notes(spec.data.split, rows, table.left_out)]
     preprocessing, missing = fit_table(spec, table, rows["train"], notes)

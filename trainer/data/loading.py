@@ -5,17 +5,11 @@ from __future__ import annotations
 from trainer.data.columns.table import Table
 from trainer.data.dataset import Dataset, dataset_in_memory
 from trainer.data.misfits import located
-from trainer.data.on_disk import (
-    Reading,
-    dataset_on_disk,
-    first_rows,
-    preprocess_on_disk,
-    silent,
-)
+from trainer.data.on_disk import dataset_on_disk, first_rows, preprocess_on_disk
 from trainer.data.preparing.fit_table import fit_table
 from trainer.data.preparing.preprocessing import Preprocessing
 from trainer.data.preparing.splitting import split_table
-from trainer.data.reading.sources import read_table
+from trainer.data.reading.sources import Reading, read_table, silent
 from trainer.graph.ops import Array
 from trainer.spec.schema import Spec
 
@@ -23,12 +17,12 @@ from trainer.spec.schema import Spec
 def load_dataset(spec: Spec, told: Reading = silent) -> Dataset:
     """The data of a run: read, split, fitted on the training rows, encoded.
 
-    `told` hears how far it is, where rows stay on disk. Raises `DataError` when the data cannot be
-    read or used, and `SpecError` when the spec does not fit it: output units, batch size, column
-    names.
+    `told` hears that large files are read, and how far it is, where rows stay on disk. Raises
+    `DataError` when the data cannot be read or used, and `SpecError` when the spec does not fit it:
+    output units, batch size, column names.
     """
     with located(spec):
-        return dataset_on_disk(spec, told) if spec.data.stream else dataset_in_memory(spec)
+        return dataset_on_disk(spec, told) if spec.data.stream else dataset_in_memory(spec, told)
 
 
 def load_table(spec: Spec, rows: int | None = None) -> Table:

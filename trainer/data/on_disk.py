@@ -7,10 +7,10 @@ preprocessing is fitted; the second encodes all rows and writes them to a file f
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from trainer.data.preparing.splitting import PARTS, TRAIN, check_parts, deal_by_
 from trainer.data.preparing.weighting import class_weights, raw_weights, scale_weights
 from trainer.data.preparing.xy import encode_rows
 from trainer.data.reading.pieces import TableOnDisk
+from trainer.data.reading.sources import Reading, silent
 from trainer.data.spool import RowFormat, Scratch, ScratchFile, Spool, StreamedPart
 from trainer.graph.ops import Array
 from trainer.numerics.sums import total
@@ -38,17 +39,9 @@ FOLDER: Final = Path("runs")
 READ: Final = 2**22  # bytes at a time
 
 
-Reading: TypeAlias = Callable[[str, int], None]
-"""Hears what is done with the rows, and with how many it is done."""
-
-
-def silent(what: str, rows: int) -> None:
-    """Tells nobody."""
-
-
 def dataset_on_disk(spec: Spec, told: Reading = silent) -> Dataset:
     """The data of a run whose rows stay on disk. Raises `DataError` or `MisfitError`."""
-    source = TableOnDisk.open(spec)
+    source = TableOnDisk.open(spec, told)
     survey = _survey(spec, source, told)
     by_name = {name: range(size) for name, size in zip(PARTS, survey.sizes, strict=True)}
     notes = [*source.notes, *first_notes(spec.data.split, by_name, source.dropping.told())]

@@ -1,4 +1,7 @@
-"""What a run leaves in its folder: its start, its numbers, its model, its pictures and page."""
+"""What a run leaves in its folder: its start, its numbers, its model, its pictures and page.
+
+What is needed at a run's end is imported there: it would keep the first line of `train` back.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +18,8 @@ from trainer.checkpoints.disk import check_place, told
 from trainer.checkpoints.environment import describe_environment
 from trainer.checkpoints.folder import FILES, JOURNAL, MODEL, RunFolder
 from trainer.checkpoints.journal import read_journal
-from trainer.explain.cases import cases_of_part
-from trainer.explain.page import write_page
-from trainer.export.bundle import write_bundle
 from trainer.graph.ops import Array
 from trainer.network.model import Model
-from trainer.report.pictures import draw_pictures
 from trainer.runs.finding import DECISION
 from trainer.runs.trace import TRACE, write_trace
 from trainer.spec.emit import to_yaml
@@ -75,6 +74,8 @@ def leave_model(folder: RunFolder, job: Job) -> None:
 
 def place_model(folder: RunFolder, model: Model, rows: Array, epoch: int) -> None:
     """The model of an epoch, with the raw `rows` of its example. Raises `CheckpointError`."""
+    from trainer.export.bundle import write_bundle
+
     _place(folder, MODEL, lambda place: write_bundle(model, rows, epoch, SERVED, place))
     for name in (CODE, WEIGHTS, ABOUT):
         folder.seal(f"{MODEL}/{name}")
@@ -88,12 +89,17 @@ def leave_pictures(folder: RunFolder, job: Job, history: History) -> None:
 
 
 def _draw(job: Job, history: History, place: Path) -> None:
+    from trainer.report.pictures import draw_pictures
+
     place.mkdir()
     draw_pictures(job, history, place)
 
 
 def _write_page(job: Job, history: History, place: Path) -> None:
     """The page that explains some examples at the parameters that were learned."""
+    from trainer.explain.cases import cases_of_part
+    from trainer.explain.page import write_page
+
     data = job.dataset
     part = data.test or data.validation or data.train
     cases = cases_of_part(job.spec, job.parameters, data.preprocessing, part, EXPLAINED)

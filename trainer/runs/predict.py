@@ -16,6 +16,7 @@ from trainer.data import (
     Preprocessing,
     Rows,
     Told,
+    arrow_table,
     as_written,
     blocks,
     read_rows,
@@ -126,11 +127,10 @@ class _Csv:
 
     def write(self, columns: Mapping[str, Array]) -> None:
         """Appends a line a row."""
-        import pyarrow as pa
         from pyarrow import csv
 
         options = csv.WriteOptions(include_header=False, quoting_style=self._style)
-        csv.write_csv(pa.table(dict(columns)), self._file, options)
+        csv.write_csv(arrow_table(columns), self._file, options)
 
     def close(self) -> None:
         """Nothing is held back."""
@@ -143,10 +143,9 @@ class _Parquet:
 
     def write(self, columns: Mapping[str, Array]) -> None:
         """Appends a row group."""
-        import pyarrow as pa
         import pyarrow.parquet as pq
 
-        table = pa.table(dict(columns))
+        table = arrow_table(columns)
         self._into = self._into or pq.ParquetWriter(self._file, table.schema)
         self._into.write_table(table)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from trainer.data import Dataset, load_dataset
-from trainer.data.on_disk import Reading as Told
+from trainer.data import Reading as Told
 from trainer.graph import Graph
 from trainer.network.build import build_graph
 from trainer.network.magnitudes import check_magnitudes
@@ -59,8 +59,8 @@ Load: TypeAlias = Callable[[Spec, Told], Dataset]
 def prepare(spec: Spec, listen: Listener = nobody, load: Load = load_dataset) -> Prepared:
     """Reads the data of the spec, builds the graph of its model, and checks that they fit.
 
-    `listen` hears how far the reading of tables is that stay on disk. Raises `SpecError` and
-    `DataError`.
+    `listen` hears that large files are read, and how far it is with tables that stay on disk.
+    Raises `SpecError` and `DataError`.
     """
     check_magnitudes(spec)
     dataset = load(spec, lambda what, rows: listen(Reading(what, rows)))

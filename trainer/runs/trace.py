@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from trainer.checkpoints.disk import damaged
+from trainer.data import arrow_table
 from trainer.training import StepsDone
 
 TRACE: Final = "trace.parquet"
@@ -58,8 +59,6 @@ def read_trace(path: Path, data: bytes) -> Any:
 
 def _table(events: Sequence[StepsDone], parameters: Sequence[str]) -> Any:
     """The rows of these events."""
-    import pyarrow as pa
-
     parts = [event.steps for event in events]
     counts = [len(part.losses) for part in parts]
     numbers = [
@@ -75,4 +74,4 @@ def _table(events: Sequence[StepsDone], parameters: Sequence[str]) -> Any:
     }
     rows = [np.zeros((0, len(parameters))), *(part.parameter_norms for part in parts)]
     names = [f"grad_norm/{name}" for name in parameters]
-    return pa.table(columns | dict(zip(names, np.concatenate(rows).T, strict=True)))
+    return arrow_table(columns | dict(zip(names, np.concatenate(rows).T, strict=True)))

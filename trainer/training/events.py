@@ -13,12 +13,14 @@ from trainer.training.result import Run, Status
 
 @dataclass(frozen=True)
 class Reading:
-    """Rows of a table that stays on disk are read, before training begins."""
+    """Large files are read, before training begins; then, of a table that stays on disk, how far
+    that is.
+    """
 
     what: str
-    """What is done with them."""
+    """What is read, or what is done with the rows."""
     rows: int
-    """So many of them are done."""
+    """So many of them are done; 0 where it begins."""
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Final
 
-from trainer.data import Dataset
-from trainer.data.on_disk import Reading
+from trainer.data import Dataset, Reading
 from trainer.runs.prepare import Prepared
 from trainer.spec.fields import as_tuple
 from trainer.spec.schema import Spec

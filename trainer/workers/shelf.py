@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from trainer.checkpoints.environment import origin
-from trainer.data import Dataset, load_dataset
+from trainer.data import Dataset, Reading, load_dataset
 from trainer.data.misfits import MisfitError
-from trainer.data.on_disk import Reading
 from trainer.data.reading.files import find_files
 from trainer.runs.facts import Origin
 from trainer.runs.prepare import Prepared, prepare

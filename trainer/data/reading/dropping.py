@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from trainer.data.columns.arrow import arrow_array
 from trainer.data.columns.cells import is_missing
 from trainer.data.columns.encoding import floats, is_floating, missing_cells
 from trainer.data.columns.roles import Wanted
@@ -115,8 +116,6 @@ class KeptRows(Wrapped):
 
     def _kept(self, batches: Iterable[Any]) -> Iterator[Any]:
         """The batches with the rows' numbers, without the rows that are left out; counts both."""
-        import pyarrow as pa
-
         count, first = _Count(), self._first
         for batch in batches:
             keep = self._full(batch, count.missing)
@@ -126,8 +125,8 @@ class KeptRows(Wrapped):
             if not len(numbers):
                 continue
             if len(numbers) < len(keep):
-                batch = batch.filter(pa.array(keep))
-            yield batch.append_column(ROW, pa.array(numbers))
+                batch = batch.filter(arrow_array(keep))
+            yield batch.append_column(ROW, arrow_array(numbers))
         vars(self.count).update(vars(count))  # only now, as a pass may be ended early
 
     def _full(self, batch: Any, counts: dict[str, int]) -> Array:

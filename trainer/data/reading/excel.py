@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
+from trainer.data.columns.arrow import arrow_texts
 from trainer.data.columns.categories import text_of
 from trainer.data.columns.notation import PLAIN, Notation
 from trainer.data.columns.table import Column, listing, show
@@ -221,7 +222,7 @@ def _array(cells: list[Cell], kind: Any, notation: Notation) -> Any:
 
     if kind == pa.string():
         texts = [None if cell is None else _text(cell, notation) for cell in cells]
-        return pa.array(texts, kind)
+        return arrow_texts(texts)
     if kind == pa.float64():
         return pa.array([cell if cell is None else float(cell) for cell in cells], kind)  # type: ignore[arg-type]  # numbers
     return pa.array(cells, kind)

@@ -15,6 +15,7 @@ from typing import Final
 
 import numpy as np
 
+from trainer.data.columns.arrow import arrow_texts
 from trainer.data.columns.encoding import encode_batch
 from trainer.data.columns.roles import Wanted
 from trainer.data.columns.table import Column
@@ -182,5 +183,5 @@ def _readable(file: TableFile, names: Sequence[str]) -> TableFile:
     names = list(dict.fromkeys(names))
     rows = [record[1] for record in file.records(names) if not isinstance(record, Problem)]
     cells = list(zip(*rows, strict=True)) or [() for _ in names]
-    arrays = [pa.array(column, pa.string()) for column in cells]
+    arrays = [arrow_texts(column) for column in cells]
     return TableInMemory(pa.table(arrays, names=names), file.missing)

@@ -12,6 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
+from trainer.data.columns.arrow import arrow_texts
 from trainer.data.columns.notation import Notation
 from trainer.data.columns.table import Column, show
 from trainer.data.reading.contents import contents_of
@@ -88,7 +89,7 @@ class JsonLinesFile(BinaryFile):
                     raise DataError(row)
                 cells.append(row[1])
             arrays = [
-                pa.array(_in_notation(texts, column.notation), pa.string())
+                arrow_texts(_in_notation(texts, column.notation))
                 for texts, column in zip(zip(*cells, strict=True), chosen.values(), strict=True)
             ]
             yield pa.record_batch(arrays, names=list(chosen))

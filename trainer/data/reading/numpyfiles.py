@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from trainer.data.columns.arrow import arrow_array
 from trainer.data.columns.table import Column, show
 from trainer.data.reading.files import unreadable
 from trainer.data.reading.tablefile import ROWS, BinaryFile, show_visible
@@ -42,9 +43,7 @@ class ArraysFile(BinaryFile):
     @cached_property
     def types(self) -> Mapping[str, Any]:
         """The pyarrow types of the columns."""
-        import pyarrow as pa
-
-        return {name: pa.array(values[:1]).type for name, values in self.arrays.items()}
+        return {name: arrow_array(values[:1]).type for name, values in self.arrays.items()}
 
     def batches(self, columns: Sequence[Column]) -> Iterator[Any]:
         """The columns, up to `ROWS` rows at a time."""
@@ -54,7 +53,7 @@ class ArraysFile(BinaryFile):
         rows = len(next(iter(self.arrays.values())))
         for start in range(0, rows, ROWS):
             chosen = (self.arrays[name][start : start + ROWS] for name in names)
-            yield pa.record_batch([pa.array(values) for values in chosen], names=names)
+            yield pa.record_batch([arrow_array(values) for values in chosen], names=names)
 
 
 def read_npz(path: Path) -> ArraysFile:

@@ -19,7 +19,7 @@ from trainer.data.columns.targets import Targets
 from trainer.data.reading.dropping import ROW_NUMBERS, Dropping
 from trainer.data.reading.filecolumns import FileColumns, take
 from trainer.data.reading.noting import notes_on
-from trainer.data.reading.sources import notes_of, open_files, origin_of
+from trainer.data.reading.sources import Reading, notes_of, open_files, origin_of, silent
 from trainer.data.reading.tablefile import CELLS, ROWS, TableFile
 from trainer.errors import DataError, Problem
 from trainer.graph.ops import Array
@@ -47,9 +47,12 @@ class TableOnDisk:
     of_files: tuple[str, ...]
 
     @classmethod
-    def open(cls, spec: Spec) -> TableOnDisk:
-        """Opens the files and finds what the columns are. Raises `DataError` and `MisfitError`."""
-        files, parts, roles = open_files(spec, loaded=False)
+    def open(cls, spec: Spec, told: Reading = silent) -> TableOnDisk:
+        """Opens the files and finds what the columns are; of large ones it is `told`.
+
+        Raises `DataError` and `MisfitError`.
+        """
+        files, parts, roles = open_files(spec, told, loaded=False)
         stamps = [_stamp(file) for file in files]
         targets, extra = wanted_targets(roles, spec.data), wanted_extra(roles, spec.data)
         dropping = Dropping(files)

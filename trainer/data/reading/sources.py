@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Final, TypeAlias
 
 import numpy as np
 
@@ -33,12 +34,22 @@ from trainer.spec.names import like
 from trainer.spec.schema import Spec
 from trainer.spec.sources import FileSource, InlineSource, NpySource, SyntheticSource
 
+LARGE: Final = 10**6
+"""Bytes of files from which on it is told that they are read, as that takes its time."""
 
-def read_table(spec: Spec) -> Table:
+Reading: TypeAlias = Callable[[str, int], None]
+"""Hears what is read, with 0 rows, and then what is done with how many rows of it."""
+
+
+def silent(what: str, rows: int) -> None:
+    """Tells nobody."""
+
+
+def read_table(spec: Spec, told: Reading = silent) -> Table:
     """The examples that the spec names, in memory. Raises `DataError` or `MisfitError`."""
     source, data, goal = spec.data.source, spec.data, goal_of(spec.model)
     if isinstance(source, FileSource):
-        return _read_files(spec)
+        return _read_files(spec, told)
     if isinstance(source, SyntheticSource):
         x, y = draw_synthetic(source, spec.seed)
         return from_arrays(x, y, data, goal, f"synthetic/{source.synthetic}")
@@ -47,12 +58,12 @@ def read_table(spec: Spec) -> Table:
     return read_bundled(source, data, goal)
 
 
-def _read_files(spec: Spec) -> Table:
+def _read_files(spec: Spec, told: Reading) -> Table:
     """The rows of the spec's files; those of its validation and test files come last.
 
     A text file is read once into memory, so that what is hashed is what trains.
     """
-    files, parts, roles = open_files(spec)
+    files, parts, roles = open_files(spec, told)
     notes = notes_of(files, roles)
     table, counts = assemble(files, roles, spec.data, origin_of(files))
     table = replace(table, notes=(*notes, *table.notes))
@@ -61,9 +72,11 @@ def _read_files(spec: Spec) -> Table:
     return table
 
 
-def open_files(spec: Spec, *, loaded: bool = True) -> tuple[list[TableFile], list[int], Roles]:
+def open_files(
+    spec: Spec, told: Reading = silent, *, loaded: bool = True
+) -> tuple[list[TableFile], list[int], Roles]:
     """All files of the spec, text files in memory if they are to be `loaded`; the part of each as
-    in `Table.part`; and which of their columns are what.
+    in `Table.part`; and which of their columns are what. Of large ones it is `told`.
 
     Raises `DataError` for files that cannot be read, or whose columns differ, and `MisfitError`
     for paths that are no files and names that are no columns.
@@ -71,7 +84,7 @@ def open_files(spec: Spec, *, loaded: bool = True) -> tuple[list[TableFile], lis
     data, source = spec.data, spec.data.source
     assert isinstance(source, FileSource)
     folder = Path(spec.file).parent if spec.file else Path()
-    files = _open(source, folder, loaded)
+    files = _open(source, folder, loaded, told)
     parts = [0] * len(files)
     for part, name in enumerate(("validation", "test"), 1):
         patterns = as_tuple(getattr(data, name) or ())
@@ -85,9 +98,12 @@ def open_files(spec: Spec, *, loaded: bool = True) -> tuple[list[TableFile], lis
     return keep_rows(files, required(data, roles.targets, roles.features)), parts, roles
 
 
-def _open(source: FileSource, folder: Path, loaded: bool) -> list[TableFile]:
+def _open(source: FileSource, folder: Path, loaded: bool, told: Reading) -> list[TableFile]:
     kind, place = source.tag(), ("data", "source")
     found = find_files(source.paths, folder, (*place, kind), kind)
+    size = sum(file.path.stat().st_size for file in found)
+    if size >= LARGE:
+        told(f"reading {_listed([str(file.path) for file in found])}, {size / 1e6:,.0f} MB", 0)
     if not isinstance(source, NpySource):
         return [_opened(source, file, loaded) for file in found]
     targets = find_files(as_tuple(source.y), folder, (*place, "y"), kind)
@@ -109,7 +125,10 @@ def _opened(source: FileSource, found: FoundFile, loaded: bool) -> TableFile:
 
 def origin_of(files: Sequence[TableFile]) -> str:
     """Where the rows came from: the only file, or the first and the last."""
-    names = [str(file.label) for file in files]
+    return _listed([str(file.label) for file in files])
+
+
+def _listed(names: Sequence[str]) -> str:
     if len(names) == 1:
         return names[0]
     return f"{names[0]} … {names[-1]} ({len(names)} files)"
