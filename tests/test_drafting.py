@@ -21,6 +21,7 @@ from trainer.errors import DataError, TrainerError, UsageError
 from trainer.runs.prepare import prepare
 from trainer.spec import read_spec
 from trainer.spec.document import parse, plain
+from trainer.survey import survey
 
 ROWS = 60
 
@@ -250,6 +251,17 @@ def test_rare_classes_have_weights(tmp_path: Path) -> None:
     made = drafted(tmp_path, rows=400, y=["rare"] * 8 + ["often"] * 392)
     assert made.spec.model.class_weights == "balanced"
     assert "'rare' in 8 of 400 rows" in made.text
+
+
+def test_numbers_that_may_stand_for_nothing_are_told_and_kept(tmp_path: Path) -> None:
+    made = drafted(tmp_path, a=[*[-999] * 3, *range(ROWS - 3)], y=cycle("a", "b"))
+    lines = made.text.splitlines()
+    place = lines.index("  source: {csv: t.csv}")
+    assert lines[place + 1].startswith("  # 'a' is -999 in 3 of ")
+    assert "missing_values" in lines[place + 2]
+    assert "a" in load_dataset(made.spec).features
+    meant = made.text.replace("{csv: t.csv}", '{csv: t.csv, missing_values: ["-999"]}')
+    assert survey(read_spec(meant, str(tmp_path / "t.yaml"))).features[0].missing == 3
 
 
 def test_a_class_of_one_row_trains(tmp_path: Path) -> None:

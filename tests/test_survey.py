@@ -99,6 +99,12 @@ PLANTED: tuple[tuple[str, dict[str, Any], dict[str, Any], str], ...] = (
      "has no value in 120 of 200 rows"),
     ("missing", {"a": but(np.ones(ROWS), ~SOME, NAN)}, {"a": but(np.ones(ROWS), range(9), NAN)},
      "has no value in 80 of 200 rows and is 1 in all others"),
+    ("filler", {"a": but(AGES, range(9), -999)}, {"a": but(AGES, range(9), -998)},
+     "is -999 in 9 of 200 rows, far from all others, 18 to 89"),
+    ("filler", {"a": but(ORDER, [5], 999.9)}, {"a": but(ORDER, [5], 299)},
+     "is 999.9 in 1 of 200 rows, far from all others, 0 to 199"),
+    ("filler", {"a": but(ORDER, [5], 9999)}, {"a": but(ORDER / 2.5, [5], 99)},
+     "is 9999 in 1 of 200 rows, far from all others, 0 to 199"),
     ("numbering", {"a": np.arange(ROWS) + 1}, {"a": ORDER + 1}, "numbers the rows, from 1 to 200"),
     ("numbering", {"a": 10 * np.arange(ROWS)[::-1]}, {"a": np.cumsum(1 + ORDER)},
      "numbers the rows, from 0 to 1990"),
@@ -185,6 +191,23 @@ def test_classes_with_a_fault_and_without(
     [found] = told(survey_table(table({"a": NOISE[1]}, faulty), {}), kind)
     assert (found.columns, found.message) == (("y",), message)
     assert not told(survey_table(table({"a": NOISE[1]}, clean), {}), kind)
+
+
+def test_several_numbers_that_stand_for_nothing() -> None:
+    ages = but(but(AGES, range(9), -99), [20, 30], 9999)
+    found = told(survey_table(table({"a": ages}, NOISE[0]), {}), "filler")
+    assert [each.message for each in found] == [
+        "is 9999 in 2 of 200 rows, far from all others, -99 to 89",
+        "is -99 in 9 of 200 rows, far from all others, 18 to 89",
+    ]
+    few = but(AGES % 9, [0], 999)
+    assert not told(survey_table(table({"a": few}, NOISE[0]), {}), "filler")
+
+
+def test_a_date_that_never_comes() -> None:
+    made = table({"date": but(20_000 + ORDER, [3], 2_932_896)}, NOISE[0])
+    [found] = told(survey_table(made, {}), "filler")
+    assert found.message.startswith("is 9999-12-31 in 1 of 200 rows, far from all others, 2024-")
 
 
 YES = np.array([text == "yes" for text in classes(60)]).astype(int)

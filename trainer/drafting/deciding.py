@@ -57,15 +57,20 @@ def _heed(plan: Plan, finding: Finding) -> None:
     name = finding.columns[0] if finding.columns else ""
     if finding.kind in _OUT:
         plan.leave_out(name, finding.message)
+    elif finding.kind == "filler":
+        plan.fillers[name] = f"{finding.message}: {finding.advice}"
     elif finding.kind == "leak":
         plan.doubts[name] = f"{finding.message}: {finding.advice}"
 
 
 def _fill(plan: Plan, kept: list[ColumnFacts]) -> None:
     gaps = [(facts.name, facts.missing) for facts in kept if facts.missing]
-    if not gaps:
+    if not gaps and not plan.fillers:
         return
     plan.data["missing"] = "median"
+    if not gaps:
+        plan.why["data.missing"] = "should some cells be empty"
+        return
     plan.why["data.missing"] = "empty cells: " + listing([f"{n} {c:,}" for n, c in gaps], 4)
     for facts in kept:
         if facts.missing > _GAPS * facts.rows:

@@ -93,10 +93,13 @@ def _source(plan: Plan) -> Iterator[Line]:
     short = f"  source: {value(keys)}"
     if not why and len(short) <= _WIDTH:
         yield Line(short)
-        return
-    yield Line("  source:")
-    for key, what in keys.items():
-        yield Line(f"    {key}: {value(what)}", why.get(key, ""))
+    else:
+        yield Line("  source:")
+        for key, what in keys.items():
+            yield Line(f"    {key}: {value(what)}", why.get(key, ""))
+    for name, told in plan.fillers.items():
+        for part in _wrapped(_comment(f"'{name}' {told}"), _WIDTH - 4):
+            yield Line(f"  # {part}")
 
 
 def _features(plan: Plan) -> Iterator[Line]:

@@ -13,8 +13,8 @@ from trainer.data import listing
 from trainer.survey.columns import Cells
 
 FindingKind = Literal[
-    "leak", "shared", "empty", "constant", "numbering", "copy", "repeated", "rare", "missing",
-    "ordered", "grouped", "shift",
+    "leak", "shared", "empty", "constant", "filler", "numbering", "copy", "repeated", "rare",
+    "missing", "ordered", "grouped", "shift",
 ]  # fmt: skip
 KINDS: Final[tuple[FindingKind, ...]] = get_args(FindingKind)
 """In the order in which they are told."""
@@ -46,6 +46,8 @@ _NUMBERS: Final = re.compile(
     r"(?i)(?:.*[_\W])?(?:key|index|idx|rownames?|row|row_?(?:num|number)|record|serial|unnamed.*)"
 )
 """Further names of columns that number rows."""
+_NINES: Final = re.compile(r"-?9+\.?9*|9999-.*")
+"""What is written where there is no number, and no date."""
 _TIMES: Final = re.compile(
     r"(?i).*(?:year|yr|date|time|day|month|week|quarter|hour|minute|second|epoch|age|period).*"
 )
@@ -98,6 +100,31 @@ def gaps(cells: Cells) -> Iterator[Finding]:
             message += f" and is {cells.tell(float(cells.counted[0][0]))} in all others"
         advice = "say with `indicator: true` that the gap itself may tell something"
         yield Finding("missing", (cells.name,), message, advice, share=missing / rows)
+
+
+def fillers(cells: Cells) -> Iterator[Finding]:
+    """Numbers of nines that are farther from all others than these are from each other, as -999
+    is among ages: often they stand for a missing value. Of dates those of the year 9999.
+    """
+    (values, counts), rows = cells.counted, len(cells.values)
+    if not cells.are_amounts:
+        return
+    near = values / 4  # whose differences are finite
+    low, high = 0, len(values) - 1  # of those that are none
+    while high - low >= FEW:
+        if near[low + 1] - near[low] > near[high] - near[low + 1]:
+            at, (low, high) = low, (low + 1, high)
+        elif near[high] - near[high - 1] > near[high - 1] - near[low]:
+            at, (low, high) = high, (low, high - 1)
+        else:
+            return
+        found = cells.show(float(values[at]))
+        if _NINES.fullmatch(found) is None:
+            return
+        others = " to ".join(cells.show(float(values[i])) for i in (low, high))
+        message = f"is {found} in {counts[at]:,} of {rows:,} rows, far from all others, {others}"
+        advice = "if that stands for nothing, name it in the source's `missing_values`"
+        yield Finding("filler", (cells.name,), message, advice, share=float(counts[at] / rows))
 
 
 def numbering(cells: Cells) -> Iterator[Finding]:

@@ -14,6 +14,7 @@ from trainer.survey.copying import Copies
 from trainer.survey.findings import (
     KINDS,
     Finding,
+    fillers,
     gaps,
     grouped,
     idle,
@@ -129,6 +130,7 @@ class _Looking:
         useless = useless or list(self._copies.of(cells))  # else both might be left out
         self.findings += useless
         self.findings += gaps(cells)
+        self.findings += fillers(cells)
         if self.table.time is None:
             self.findings += ordered(cells)
         if not useless:
@@ -154,5 +156,6 @@ class _Looking:
         self.marks.add(cells)
         if self.table.classes is not None:
             self.findings += rare_classes(cells)
+        self.findings += fillers(cells)
         self.findings += shifts(cells, self.parts, self._columns)
         return facts_of(cells, self.parts)
