@@ -92,7 +92,7 @@ def _as_json(made: Draft, path: Path) -> dict[str, Any]:
 
 
 def _show(made: Draft, path: Path) -> None:
-    from trainer.cli.hints import program
+    from trainer.cli.hints import command
     from trainer.cli.tables import Column, Output, table
 
     plan, output = made.plan, Output()
@@ -111,4 +111,4 @@ def _show(made: Draft, path: Path) -> None:
             Column("why", why, least=20),
         ]
         output.show("", *table(columns, output.width)[0])
-    output.show("", f"The spec is in {path}. Next: {program()} {path}")
+    output.show("", f"The spec is in {path}. Next: {command(path)}")

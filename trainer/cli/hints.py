@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -24,8 +25,7 @@ def ui_command(uri: str) -> str | None:
     if not uri.startswith("sqlite:"):
         return None
     default = f"sqlite:///{(kept_runs() / 'mlflow.db').resolve()}"
-    option = "" if uri == default else f" --tracking-uri {uri}"
-    return f"{program()} ui{option}"
+    return command("ui") if uri == default else command("ui", "--tracking-uri", uri)
 
 
 def program() -> str:
@@ -33,7 +33,12 @@ def program() -> str:
     called = Path(sys.argv[0])
     if called.name != "train" or shutil.which("train") == str(called.absolute()):
         return "train"
-    return os.path.relpath(called)
+    return shlex.quote(os.path.relpath(called))
+
+
+def command(*words: object) -> str:
+    """`train` with these words, as a shell takes them."""
+    return f"{program()} {shlex.join(map(str, words))}"
 
 
 def headline(error: TrainerError) -> str:

@@ -165,7 +165,7 @@ def _as_json(prepared: Prepared, schedule: bool) -> dict[str, Any]:
 
 
 def _show_graph(prepared: Prepared, config: Path) -> None:
-    from trainer.cli.hints import program
+    from trainer.cli.hints import command
     from trainer.graph.ops import show_shape
 
     print(prepared.describe())
@@ -174,7 +174,7 @@ def _show_graph(prepared: Prepared, config: Path) -> None:
     for node in prepared.model:
         print(f"  {node.name:<{width}}  {show_shape(node.shape):<12}  {node.formula}")
     fingerprint = f"spec {prepared.spec.sha256}"
-    print(f"\n{fingerprint}\nThe spec is valid. Next: {program()} {config}")
+    print(f"\n{fingerprint}\nThe spec is valid. Next: {command(config)}")
 
 
 def schema(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from trainer.cli.hints import program, show_store, ui_command
+from trainer.cli.hints import command, program, show_store, ui_command
 from trainer.cli.showing import NONE, duration, number
 from trainer.cli.tables import Column, Output, table
 from trainer.report.choices import brief, written
@@ -88,7 +88,7 @@ def _next(found: Sweep) -> Iterator[str]:
         yield f"go on: {program()} resume {found.id and found.id[:8]}"
         return
     if found.winner is not None:
-        yield f"next: {program()} predict {name} --data FILE"
+        yield f"next: {command('predict', name)} --data FILE"
     if found.tracking_uri and (look := ui_command(found.tracking_uri)):
         yield f"next: {look}"
 
