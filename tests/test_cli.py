@@ -324,6 +324,15 @@ def test_large_files_are_told_of_before_they_are_read(
     assert told[100] == ["reading t.csv, 0 MB"] * 4 + silent
 
 
+def test_what_to_type_next_is_what_a_shell_takes(train: Train, folder: Path) -> None:
+    table = Path("my table.csv")
+    table.write_text("a,y\n" + "".join(f"{i},{i % 2}\n" for i in range(40)))
+    _, out, _ = train("init", table, "--target", "y", "--out", "a b.yaml")
+    assert out.splitlines()[-1].endswith(" 'a b.yaml'")
+    _, out, _ = train("check", "a b.yaml")
+    assert out.splitlines()[-1].endswith(" 'a b.yaml'")
+
+
 def test_a_batch_larger_than_the_rows_is_told_at_its_place(train, write_spec) -> None:
     path = write_spec({"sgd.batch_size": 5})
     code, _, err = train("check", path.name)
