@@ -83,12 +83,11 @@ def _ending(found: Sweep, before: bool) -> Iterator[str]:
 
 def _next(found: Sweep) -> Iterator[str]:
     """What to type next."""
-    name = found.name if " " not in found.name else f"'{found.name}'"
     if found.status in ("KILLED", "FAILED"):
         yield f"go on: {program()} resume {found.id and found.id[:8]}"
         return
     if found.winner is not None:
-        yield f"next: {command('predict', name)} --data FILE"
+        yield f"next: {command('predict', found.name)} --data FILE"
     if found.tracking_uri and (look := ui_command(found.tracking_uri)):
         yield f"next: {look}"
 
