@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 import warnings
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,9 +24,8 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from threadpoolctl import threadpool_limits
 
 import trainer
-from trainer.data import Table, load_table, split_rows
+from benchmarks.split import SplitTable
 from trainer.graph.ops import Array
-from trainer.spec.schema import Spec
 
 SCORES: Final = {
     "accuracy": accuracy_score,
@@ -46,27 +44,15 @@ class Trained:
 
 
 @dataclass(frozen=True)
-class Drafted:
+class Drafted(SplitTable):
     """A table as a spec's seed splits it; `folder` has both."""
 
-    spec: Spec
     folder: Path
 
     @classmethod
     def load(cls, file: Path, seed: int) -> Drafted:
         """The spec in the file, with another seed."""
         return cls(trainer.load_spec(file, {"seed": seed}), file.parent)
-
-    @cached_property
-    def own(self) -> Table:
-        """The table as this project reads it."""
-        return load_table(self.spec)
-
-    @cached_property
-    def rows(self) -> tuple[Array, Array]:
-        """The numbers of the rows to train on and to test on, both ascending."""
-        parts = split_rows(self.spec, self.own)
-        return np.sort(np.concatenate([parts["train"], parts["validation"]])), parts["test"]
 
     @property
     def metric(self) -> str:

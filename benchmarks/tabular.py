@@ -36,12 +36,12 @@ from sklearn.preprocessing import (
 from threadpoolctl import threadpool_limits
 
 import trainer
+from benchmarks.split import SplitTable
 from benchmarks.tables import TABLES, RealTable
-from trainer.data import Preprocessing, Table, load_dataset, load_table, split_rows
+from trainer.data import Preprocessing, load_dataset
 from trainer.graph.ops import Array
 from trainer.network.model import Model
 from trainer.spec.columns import ColumnSpec
-from trainer.spec.schema import Spec
 from trainer.training.events import Ended, Event, Started
 
 SPECS: Final = Path(__file__).with_name("accuracy")
@@ -66,22 +66,10 @@ class Fitted:
 
 
 @dataclass(frozen=True)
-class Split:
-    """A table as the spec's seed splits it."""
+class Split(SplitTable):
+    """One of the tables as the spec's seed splits it."""
 
     table: RealTable
-    spec: Spec
-
-    @cached_property
-    def own(self) -> Table:
-        """The table as this project reads it."""
-        return load_table(self.spec)
-
-    @cached_property
-    def rows(self) -> tuple[Array, Array]:
-        """The numbers of the rows to train on and to test on, both ascending."""
-        parts = split_rows(self.spec, self.own)
-        return np.sort(np.concatenate([parts["train"], parts["validation"]])), parts["test"]
 
     @cached_property
     def frame(self) -> pd.DataFrame:
@@ -115,7 +103,7 @@ def split(name: str, folder: Path, seed: int, **overrides: Any) -> Split:
         TABLES[name].write(file)
     changes = {key.replace("__", "."): value for key, value in overrides.items()}
     where = {"data.source": {"csv": str(file)}, "seed": seed}
-    return Split(TABLES[name], trainer.load_spec(SPECS / f"{name}.yaml", where | changes))
+    return Split(trainer.load_spec(SPECS / f"{name}.yaml", where | changes), TABLES[name])
 
 
 # This project ----------------------------------------------------------------------------------

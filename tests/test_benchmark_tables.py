@@ -15,7 +15,7 @@ from conftest import ROOT
 
 sys.path.append(str(ROOT))  # the benchmarks are no part of what is installed
 
-from benchmarks.tables import TABLES, RealTable, _pickled, _plain
+from benchmarks.tables import TABLES, RealTable, _pickled, text_of
 
 
 def faults(table: RealTable, columns: dict[str, list[str]]) -> list[str]:
@@ -101,7 +101,7 @@ def small(text: partial[str]) -> RealTable:
 def test_cells_are_stripped_and_missing_ones_emptied(package: Path, name: str) -> None:
     data = ',a,no,b,y\n0, "one, two",n,1.50,3\n1, ?,n,2,4\n'.replace(' "', '"').encode()
     (package / name).write_bytes(gzip.compress(data) if name.endswith("gz") else data)
-    table = small(partial(_plain, "carrier", name))
+    table = small(partial(text_of, "carrier", name))
     assert table.installed
     columns = {"a": ["one, two", ""], "b": ["1.50", "2"], "y": ["3", "4"]}
     assert table.read() == columns
@@ -120,7 +120,7 @@ def test_a_pickled_frame_keeps_texts_and_numbers(package: Path) -> None:
 
 
 def test_a_package_that_is_not_there_is_named() -> None:
-    table = small(partial(_plain, "carrier_of_nothing", "t.csv"))
+    table = small(partial(text_of, "carrier_of_nothing", "t.csv"))
     assert not replace(table, package="carrier_of_nothing").installed
     with pytest.raises(ModuleNotFoundError, match="'carrier_of_nothing' is not installed"):
         table.read()
