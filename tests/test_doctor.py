@@ -192,6 +192,10 @@ def test_less_time_than_cores(folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
     limit.write_text("150000 100000")
     assert found("cores").says.endswith("but a limit leaves the time of 1.5 cores")
     assert found("cores").todo == "train CONFIG --threads 1"
+    monkeypatch.setattr(machine, "available_cores", lambda: 1)
+    limit.write_text("50000 100000")
+    assert found("cores").says.endswith("uses 1 thread, but a limit leaves the time of 0.5 cores")
+    assert found("cores").todo is None
 
 
 def test_little_memory(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -279,7 +283,7 @@ def test_no_secret_is_told(train, folder: Path, monkeypatch: pytest.MonkeyPatch)
         assert "~/mine/runs" in out
         assert "MLFLOW_TRACKING_TOKEN" in out
         assert "***" in out
-        for secret in (*secrets, "alice", str(folder), "AWS_SECRET"):
+        for secret in (*secrets, "alice", "bob", str(folder), "AWS_SECRET"):
             assert secret not in out
 
 
@@ -290,7 +294,15 @@ def test_no_secret_is_told(train, folder: Path, monkeypatch: pytest.MonkeyPatch)
         ("sqlite:////home/alice/mlflow.db", "sqlite:///~/mlflow.db"),
         ("/home/alice2/runs", "/home/alice2/runs"),
         ("/data/alice/runs", "/data/USER/runs"),
-        ("http://bob:pw@host/x", "http://***@host/x"),
+        ("http://bob:pw@host/x", "http://USER@host/x"),
+        ("postgresql://bob:pw@host/db?user=alice", "postgresql://USER:***@host/db?user=USER"),
+        ("postgresql://bob@host/db", "postgresql://USER@host/db"),
+        ("/scratch/alice_runs/x", "/scratch/USER_runs/x"),
+        ("/tmp/pytest-of-alice/x", "/tmp/pytest-of-USER/x"),
+        ("/nfs/alice.smith/x", "/nfs/USER.smith/x"),
+        ("cannot open /home/alice.", "cannot open ~."),
+        ('failed for user "alice"', 'failed for user "USER"'),
+        ("malice, /malice/alicea", "malice, /malice/alicea"),
         ({"a": ["/home/alice", 3, None]}, {"a": ["~", 3, None]}),
     ],
 )
@@ -298,6 +310,13 @@ def test_what_is_left_out(monkeypatch: pytest.MonkeyPatch, text: Any, told: Any)
     monkeypatch.setenv("HOME", "/home/alice")
     monkeypatch.setattr(findings_module, "_user", lambda: "alice")
     assert Finding("x", "ok", "", facts={"x": text}).clean().facts["x"] == told
+
+
+def test_a_folder_that_cannot_be_made_is_told(train: Any, folder: Path) -> None:
+    code, out, _ = train("doctor", "--runs", "a" * 300)
+    assert code == 7
+    assert "cannot be written: File name too long" in out
+    assert "report this" not in out
 
 
 def test_looking_begins_at_once() -> None:

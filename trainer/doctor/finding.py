@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from trainer.addresses import without_secrets
 
@@ -54,11 +54,21 @@ def _clean(value: Any) -> Any:
     return value
 
 
+_OF_ADDRESS: Final = re.compile(
+    r"(?P<scheme>\b[a-z][a-z0-9+.-]*://)[^\s/@:\"']+(?P<rest>:[^\s/@]*)?@"
+)
+"""Whom an address names; passwords are hidden before."""
+
+
 def _anonymous(text: str) -> str:
     for home in _homes():
-        text = re.sub(rf"{re.escape(home)}(?![\w.-])", "~", text)
+        text = re.sub(rf"{re.escape(home)}(?![\w-]|\.\w)", "~", text)
+    text = _OF_ADDRESS.sub(lambda found: f"{found['scheme']}USER{found['rest'] or ''}@", text)
     user = _user()
-    return re.sub(rf"(?<=[/\\]){re.escape(user)}(?![\w.-])", "USER", text) if user else text
+    if not user:
+        return text
+    # a part of a path, or a value: not a word, as users may be called as commands are
+    return re.sub(rf"(?<=[/\\=\"'._-]){re.escape(user)}(?![A-Za-z0-9])", "USER", text)
 
 
 def _homes() -> list[str]:

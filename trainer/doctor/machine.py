@@ -55,9 +55,10 @@ def cores() -> Finding:
     """The cores that there are, and the threads that train."""
     there, usable, quota = os.cpu_count() or 1, available_cores(), _quota()
     facts = {"cores": there, "usable": usable, "quota": quota, "threads": usable}
-    says = f"{usable} of {there} may be used: `train` uses {usable} threads"
+    says = f"{usable} of {there} may be used: `train` uses {usable} thread{'s' * (usable > 1)}"
     if quota is not None and quota < usable:
-        todo = f"train CONFIG --threads {max(1, int(quota))}"
+        fitting = max(1, int(quota))
+        todo = f"train CONFIG --threads {fitting}" if fitting < usable else None
         says += f", but a limit leaves the time of {quota:g} cores"
         return Finding("cores", "warning", says, todo, facts)
     return Finding("cores", "ok", says, facts=facts)

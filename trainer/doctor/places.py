@@ -6,7 +6,7 @@ import os
 import shutil
 import sqlite3
 import tempfile
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,10 +22,13 @@ def runs_folder(runs: Path) -> Finding:
     """Whether runs can be written where they are kept, and SQLite can lock a database there."""
     there = _nearest(runs.absolute())
     facts: dict[str, Any] = {
-        "folder": str(runs.absolute()), "exists": runs.exists(), "sqlite": sqlite3.sqlite_version,
+        "folder": str(runs.absolute()), "exists": os.path.exists(runs),
+        "sqlite": sqlite3.sqlite_version,
     }  # fmt: skip
     says = f"{runs.absolute()}{'' if facts['exists'] else ', made with the first run'}"
     try:
+        with suppress(FileNotFoundError):
+            runs.stat()  # which fails where nothing can be made by this name, either
         free = shutil.disk_usage(there).free
         _try_out(there)
     except (OSError, sqlite3.Error) as error:
@@ -72,6 +75,9 @@ def _store(name: str, address: str | None, runs: Path) -> Finding:
         if store.database is not None and not store.database.exists():
             return Finding(name, "ok", f"{store.shown}, made with the first run", facts=facts)
         check_store(store)
+    except OSError as error:
+        says = f"{address or runs}: cannot be looked at: {error.strerror or error}"
+        return Finding(name, "bad", says, _ELSEWHERE)
     except TrackingError as error:
         says, _, todo = error.message.partition("\n  hint: ")
         facts = {"code": error.code}
