@@ -224,7 +224,7 @@ def test_other_words_keep_the_code() -> None:
 # train help -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("written", ["TR-D018", "tr-d018", "D018", "d018", "[TR-D018]"])
+@pytest.mark.parametrize("written", ["TR-D018", "tr-d018", "D018", "d018", "[TR-D018]", "d18"])
 def test_help_takes_a_code_in_all_its_forms(train: Train, written: str) -> None:
     code, out, err = train("help", written)
     entry = ENTRIES["TR-D018"]

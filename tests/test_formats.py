@@ -328,6 +328,10 @@ def test_arrays_that_are_none(folder: Path) -> None:
     assert "expected numbers or texts, found the type complex128" in told(
         a=np.zeros(3, complex), y=np.zeros(3)
     )
+    assert told(a=np.array(["x", "é", "b\ud800"]), y=np.zeros(3)) == (
+        "t.npz: array 'a': row 2: the text 'b\\ud800' holds half of a character "
+        "(save the texts as they are in UTF-8)"
+    )
     with zipfile.ZipFile("t.npz", "w") as archive:
         archive.writestr("notes.txt", "hello")
     with pytest.raises(DataError, match=r"t\.npz"):

@@ -116,6 +116,10 @@ PLANTED: tuple[tuple[str, dict[str, Any], dict[str, Any], str], ...] = (
     ("numbering", {"a": [f"name {i}" for i in range(ROWS)]},
      {"a": [f"name {i // 2}" for i in range(ROWS)]},
      "has another text in every row, from name 0 to name 99"),
+    ("numbering", {"image_id": 9**7 + ORDER**2}, {"NO": 9**7 + ORDER**2},
+     "has another number in every row, from 4782969 to 4822570"),
+    ("numbering", {"lfd nr": np.arange(ROWS)}, {"rooms_no": np.arange(ROWS) // 2},
+     "numbers the rows, from 0 to 199"),
     ("numbering", {"index": np.arange(ROWS)}, {"year": 1801 + np.arange(ROWS)},
      "numbers the rows, from 0 to 199"),
     ("copy", {"b": NOISE[1], "a": NOISE[1]}, {"b": NOISE[1], "a": NOISE[2]},
@@ -136,7 +140,7 @@ PLANTED: tuple[tuple[str, dict[str, Any], dict[str, Any], str], ...] = (
     ("leak", {"a": 3 - 2 * NOISE[0]}, {"a": 3 - 2 * NOISE[0] + 0.3 * NOISE[1]},
      "tells 'y' by itself (100% of it)"),
     ("leak", {"a": np.exp(NOISE[0])}, {"a": np.exp(NOISE[0] + 0.2 * NOISE[1])},
-     "tells 'y' by itself (99.74% of it)"),
+     "tells 'y' by itself (100% of it)"),
     ("ordered", {"date": np.arange(ROWS) // 3}, {"date": ORDER // 3},
      "has the dates in whose order the rows stand"),
     ("ordered", {"date": np.arange(ROWS)[::-1] // 3}, {"date": but(np.arange(ROWS) // 3, 9, 1)},
@@ -146,11 +150,13 @@ PLANTED: tuple[tuple[str, dict[str, Any], dict[str, Any], str], ...] = (
     ("grouped", {"patient": TEXTS, "patient_id": ORDER // 4},
      {"patient_id": ORDER // 100, "paid": ORDER // 4, "citric acid": ORDER // 4,
       "body mass index": ORDER // 4}, "names 50 things, which stand in several rows each"),
-    ("grouped", {"shopNr": [f"s{i // 4}" for i in ORDER]}, {"key": ORDER // 20},
+    ("grouped", {"shopNr": [f"s{i // 4}" for i in ORDER]}, {"key": ORDER // 20, "NO": ORDER // 4},
      "names 50 things, which stand in several rows each"),
     ("shift", {"a": LATE}, {"a": NOISE[3]}, "differs between training and test rows by 97%"),
     ("shift", {"a": but(NOISE[3], TEST, NAN)}, {"a": but(NOISE[3], TEST[::20], NAN)},
      "differs between training and test rows by 100%"),
+    ("shift", {"smoker_no": but(np.arange(ROWS) % 2, TEST, 1)}, {"smoker_no": np.arange(ROWS) % 2},
+     "differs between training and test rows by 50%"),
     ("shift", {"a": ["d" if i in TEST else "ef"[i % 2] for i in range(ROWS)]},
      {"a": TEXTS}, "differs between training and test rows by 100%"),
 )  # fmt: skip
@@ -200,8 +206,10 @@ def test_several_numbers_that_stand_for_nothing() -> None:
         "is 9999 in 2 of 200 rows, far from all others, -99 to 89",
         "is -99 in 9 of 200 rows, far from all others, 18 to 89",
     ]
-    few = but(AGES % 9, [0], 999)
-    assert not told(survey_table(table({"a": few}, NOISE[0]), {}), "filler")
+    for others, count in ((3, 1), (2, 0)):
+        codes = but(AGES % others, [0], 99)
+        found = told(survey_table(table({"a": codes}, NOISE[0]), {}), "filler")
+        assert len(found) == count
 
 
 def test_a_date_that_never_comes() -> None:
@@ -230,6 +238,18 @@ YES = np.array([text == "yes" for text in classes(60)]).astype(int)
 def test_columns_that_tell_the_class(column: Any, leaks: bool) -> None:
     found = survey_table(table({"b": NOISE[4], "a": column}, classes(60)), {})
     assert [each.columns for each in told(found, "leak")] == [("a",)] * leaks
+
+
+@pytest.mark.parametrize(("rows", "value"), [(1, 1e4), (1, 1e300), (5, -999_999.0)])
+def test_a_few_values_far_from_all_others_are_no_leak(rows: int, value: float) -> None:
+    """Two columns share them, and nothing else."""
+    draw = np.random.default_rng(1).normal(size=(3, 1000))
+    draw[:2, :rows] = value
+    found = survey_table(table({"b": draw[2], "a": draw[0]}, draw[1]), {})
+    assert not told(found, "leak")
+    cubes = np.append(draw[2] ** 3, value), np.append(draw[2], value)
+    found = survey_table(table({"b": cubes[0], "a": cubes[1]}, np.append(draw[1], 0)), {})
+    assert not told(found, "copy")
 
 
 def test_leaks_are_found_whatever_the_order_of_rows() -> None:
@@ -557,10 +577,10 @@ def test_very_many_categories_and_classes() -> None:
 
 def test_very_many_columns_and_targets() -> None:
     """They are looked at in fewer rows."""
-    from trainer.survey.telling import Target
+    from trainer.survey.telling import Telling
 
     cells = cells_of("y", NOISE[0].repeat(1000))
-    halves = [Target.of(cells, pairs).halves for pairs in (1, 400, 4000, 10**6)]
+    halves = [Telling([cells], len(cells.values), n).halves for n in (1, 400, 4000, 10**6)]
     assert [len(first) + len(second) for first, second in halves] == [
         100_000, 100_000, 10_000, 2_000
     ]  # fmt: skip
@@ -578,6 +598,23 @@ def test_a_table_that_stays_on_disk(folder: Any) -> None:
     from trainer import Spec
 
     read = Spec.model_validate(spec)
-    assert [survey(read, n).rows for n in (10, 500)] == [10, ROWS]
-    assert [survey(read, n).whole for n in (10, 500)] == [False, True]
+    for count, whole in ((10, False), (ROWS - 1, False), (ROWS, True), (500, True)):
+        assert survey(read, count).rows == min(count, ROWS)
+        assert survey(read, count).whole == whole
     assert not survey(read).parts
+
+
+def test_rows_that_are_left_out_are_not_the_first_ones(folder: Any) -> None:
+    lines = [f"{a:.6f},{'' if i < 60 or i % 10 == 0 else i}" for i, a in enumerate(NOISE[0])]
+    (folder / "t.csv").write_text("\n".join(["a,y", *lines]) + "\n")
+    spec = {
+        "name": "t",
+        "data": {"source": {"csv": "t.csv"}, "target": "y", "stream": True,
+                 "drop_rows": {"missing": "target"}},
+        "model": {"layers": [{"units": 1}], "loss": "squared"},
+        "sgd": {"learning_rate": 0.1, "batch_size": 2, "epochs": 1},
+    }  # fmt: skip
+    from trainer import Spec
+
+    found = [survey(Spec.model_validate(spec), count) for count in (50, 126, 200)]
+    assert [(each.rows, each.whole) for each in found] == [(50, False), (126, True), (126, True)]

@@ -55,7 +55,7 @@ def find_entry(code: str) -> Entry:
     from trainer.codes import ENTRIES, LETTERS
 
     written = re.sub(r"[\s\[\]_-]", "", code.upper()).removeprefix("TR")
-    full = f"TR-{written}"
+    full = f"TR-{written[:1]}{written[1:].zfill(3)}"
     if full in ENTRIES:
         return ENTRIES[full]
     letter = written[:1]

@@ -36,7 +36,7 @@ def write_survey(survey: Survey, name: str, path: Path) -> None:
 
 def show_survey(output: Output, survey: Survey, name: str) -> None:
     """Prints what the table holds, column by column, and what is odd about it."""
-    targets = listing([f"'{facts.name}'" for facts in survey.targets], 4)
+    targets = listing([f"'{short(each.name, NAME_LENGTH)}'" for each in survey.targets], 4)
     count = len(survey.features)
     features = f"{count:,} feature{'s' * (count != 1)}"
     output.show(f"{name}: {survey.rows:,} rows of {survey.origin}, {features}, target {targets}")
@@ -119,7 +119,8 @@ def _told(findings: Sequence[Finding]) -> tuple[list[Finding], list[str]]:
         else:
             rest.setdefault(finding.kind, []).extend(finding.columns[:1])
     return told, [
-        f"and {len(names):,} more like '{kind}': {listing(names, MOST_ALIKE)}"
+        f"and {len(names):,} more like '{kind}': "
+        + listing([short(name, NAME_LENGTH) for name in names], MOST_ALIKE)
         for kind, names in rest.items()
     ]
 

@@ -12,7 +12,7 @@ from trainer.data.columns.table import Column, Label, LeftOut, Table, listing
 from trainer.data.columns.texts import holds_texts, show_raw, written
 from trainer.data.dataset import Dataset
 from trainer.data.held_out import HeldOut, held_out, some_rows
-from trainer.data.loading import load_dataset, load_table, preprocess, split_rows
+from trainer.data.loading import load_dataset, load_head, load_table, preprocess, split_rows
 from trainer.data.matching import matched
 from trainer.data.parts import AnyPart, Part, rows_at_a_time
 from trainer.data.preparing.expand import DAY, FARTHEST, Rule, is_plain
@@ -28,6 +28,6 @@ __all__ = [
     "Layout", "LeftOut", "Part", "Preprocessing", "Reading", "Rows", "Rule", "Scaling",
     "Table", "Told", "arrow_table", "as_written", "blocks", "held_out", "holds_texts", "is_plain",
     "listing",
-    "load_dataset", "load_table", "matched", "preprocess", "read_rows", "required",
+    "load_dataset", "load_head", "load_table", "matched", "preprocess", "read_rows", "required",
     "rows_at_a_time", "show_raw", "silent", "some_rows", "spellings_of", "split_rows", "written",
 ]  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from trainer.data.columns.table import Table
 from trainer.data.dataset import Dataset, dataset_in_memory
 from trainer.data.misfits import located
-from trainer.data.on_disk import dataset_on_disk, first_rows, preprocess_on_disk
+from trainer.data.on_disk import dataset_on_disk, first_rows, head_rows, preprocess_on_disk
 from trainer.data.preparing.fit_table import fit_table
 from trainer.data.preparing.preprocessing import Preprocessing
 from trainer.data.preparing.splitting import split_table
@@ -32,6 +32,16 @@ def load_table(spec: Spec, rows: int | None = None) -> Table:
     """
     with located(spec):
         return read_table(spec) if rows is None or not spec.data.stream else first_rows(spec, rows)
+
+
+def load_head(spec: Spec, rows: int) -> tuple[Table, bool]:
+    """The examples that the spec names, and whether these are all: of those that stay on disk there
+    are the first `rows` that are not left out.
+
+    Raises `DataError` or `SpecError`.
+    """
+    with located(spec):
+        return head_rows(spec, rows) if spec.data.stream else (read_table(spec), True)
 
 
 def split_rows(spec: Spec, table: Table) -> dict[str, Array]:

@@ -77,6 +77,23 @@ def first_rows(spec: Spec, count: int) -> Table:
     return _joined(tables)
 
 
+def head_rows(spec: Spec, count: int) -> tuple[Table, bool]:
+    """The first rows that are not left out, in memory, and whether these are all. Raises
+    `DataError` or `MisfitError`.
+    """
+    tables: list[Table] = []
+    missing = count
+    for _, table in TableOnDisk.open(spec).pieces():
+        if not missing:
+            return _joined(tables), False
+        taken = min(missing, len(table.x))
+        tables.append(_some(table, np.arange(taken)))
+        missing -= taken
+        if taken < len(table.x):
+            return _joined(tables), False
+    return _joined(tables), True
+
+
 # The first pass ----------------------------------------------------------------------------------
 
 

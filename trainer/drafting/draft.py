@@ -12,7 +12,7 @@ from typing import Final, cast
 
 from pydantic import TypeAdapter
 
-from trainer.data import Table, listing, load_dataset, load_table
+from trainer.data import Table, listing, load_dataset, load_head
 from trainer.data.columns.roles import WRITTEN
 from trainer.data.columns.table import show
 from trainer.data.reading.formats import open_source
@@ -213,7 +213,7 @@ def _name(data: Path) -> str:
 
 
 def _load(plan: Plan, where: str) -> Table:
-    return load_table(read_spec(to_text(plan), where), ROWS)
+    return load_head(read_spec(to_text(plan), where), ROWS)[0]
 
 
 def _faulty(error: DataError | SpecError, names: list[str]) -> Iterator[tuple[str, str]]:

@@ -29,21 +29,25 @@ RARE: Final = 0.1
 """A class is rare below this part of the rows that it would have if all had as many."""
 _AGAIN: Final = 0.9
 """The share of different values from which on identifiers are taken for those of rows."""
+_OTHERS: Final = 3
+"""Different numbers from which one may be far."""
 _NAMED: Final = 5
 """Rare classes that are named."""
 
 _THINGS: Final = (
-    "account|car|case|client|company|customer|device|employee|firm|hospital|house|household|item"
-    "|member|order|patient|person|player|product|row|sample|school|session|shop|store|student"
-    "|subject|team|transaction|unit|user|vehicle"
+    "account|car|case|client|company|customer|device|document|employee|file|firm|hospital|house"
+    "|household|image|invoice|item|member|message|order|package|page|patient|person|player|product"
+    "|row|sample|school|session|shop|store|student|subject|team|ticket|transaction|unit|user"
+    "|vehicle"
 )
 _IDS: Final = re.compile(
-    rf"(?:(?i:(?:.*[_\W])?(?:ids?|uuid|guid|nr|no)|(?:.*[_\W])?(?:{_THINGS})_?(?:ids?|nr|no))"
-    r"|.*[a-z](?:Id|ID|Nr|No))"
+    rf"(?:(?i:(?:.*[_\W])?(?:ids?|uuid|guid)|(?:.*[_\W])?(?:{_THINGS})[_ ]?(?:ids?|nr|no))"
+    r"|.*[a-z](?:Id|ID))"
 )
 """Names of columns that name things: `id`, `patient_id`, `userid`, `storeId`."""
 _NUMBERS: Final = re.compile(
-    r"(?i)(?:.*[_\W])?(?:key|index|idx|rownames?|row|row_?(?:num|number)|record|serial|unnamed.*)"
+    r"(?i)(?:.*[_\W])?"
+    r"(?:key|index|idx|nr|rownames?|row|row_?(?:num|number)|record|serial|unnamed.*)"
 )
 """Further names of columns that number rows."""
 _NINES: Final = re.compile(r"-?9+\.?9*|9999-.*")
@@ -107,11 +111,11 @@ def fillers(cells: Cells) -> Iterator[Finding]:
     is among ages: often they stand for a missing value. Of dates those of the year 9999.
     """
     (values, counts), rows = cells.counted, len(cells.values)
-    if not cells.are_amounts:
+    if not cells.are_amounts or rows < FEW:
         return
     near = values / 4  # whose differences are finite
     low, high = 0, len(values) - 1  # of those that are none
-    while high - low >= FEW:
+    while high - low >= _OTHERS:
         if near[low + 1] - near[low] > near[high] - near[low + 1]:
             at, (low, high) = low, (low + 1, high)
         elif near[high] - near[high - 1] > near[high - 1] - near[low]:
@@ -137,7 +141,7 @@ def numbering(cells: Cells) -> Iterator[Finding]:
         return
     all_differ = "every" if cells.distinct == rows else "nearly every"
     found = f"has another text in {all_differ} row" if kind == "categorical" else ""
-    if kind == "numeric" and cells.are_whole and not _TIMES.fullmatch(cells.name):
+    if kind == "numeric" and cells.are_whole and (named or not _TIMES.fullmatch(cells.name)):
         if _counts(cells, named):
             found = "numbers the rows"
         elif named and rows >= 10 * FEW:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from trainer.data import Table, load_table, split_rows
+from trainer.data import Table, load_head, split_rows
 from trainer.graph.ops import Array
 from trainer.spec.schema import Spec
 from trainer.survey.columns import Cells, ColumnFacts, facts_of, features_of, targets_of
@@ -24,7 +24,7 @@ from trainer.survey.findings import (
     rare_classes,
 )
 from trainer.survey.rows import Marks, shifts
-from trainer.survey.telling import Target
+from trainer.survey.telling import Telling
 
 ROWS: Final = 10**6
 """The rows of a table that stays on disk that are looked at, the first ones."""
@@ -65,13 +65,10 @@ def survey(spec: Spec, rows: int = ROWS) -> Survey:
 
     Raises `DataError` or `SpecError` where it cannot be read as the spec says.
     """
-    if not spec.data.stream:
-        table = load_table(spec)
-        found = survey_table(table, split_rows(spec, table))
-    else:
-        found = survey_table(load_table(spec, rows), {})
-        found = replace(found, whole=found.rows < rows)
-    return replace(found, findings=tuple(_unheeded(each, spec) for each in found.findings))
+    table, whole = load_head(spec, rows)
+    found = survey_table(table, {} if spec.data.stream else split_rows(spec, table))
+    findings = tuple(_unheeded(each, spec) for each in found.findings)
+    return replace(found, findings=findings, whole=whole)
 
 
 def _unheeded(finding: Finding, spec: Spec) -> Finding:
@@ -116,8 +113,7 @@ class _Looking:
         self.telling: list[str] = []
         self.marks = Marks(len(table.x))
         self._copies = Copies(len(table.columns))
-        pairs = len(table.columns) * len(self.targets)
-        self._told = [Target.of(cells, pairs) for cells in self.targets if cells.distinct > 1]
+        self._told = Telling(self.targets, len(table.x), len(table.columns))
         self._columns = len(table.columns) + len(self.targets)
 
     def feature(self, cells: Cells) -> ColumnFacts:
@@ -144,9 +140,7 @@ class _Looking:
         things = list(grouped(cells))
         if self.table.group is None:
             yield from things
-        for target in self._told:
-            if not things or cells.distinct <= target.cells.distinct:
-                yield from target.leaks(cells)
+        yield from self._told.leaks(cells, things=bool(things))
         dated = cells.column.kind == "date" and self.table.time is not None
         if not things and not names_things(cells) and not dated:
             yield from shifts(cells, self.parts, self._columns)

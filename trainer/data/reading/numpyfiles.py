@@ -183,7 +183,22 @@ def _native(array: Array) -> Array:
         return _dates(array)
     if array.dtype.kind == "f":
         return array.astype(np.float64, copy=False)
-    return array.astype(array.dtype.newbyteorder("="), copy=False)
+    native = array.astype(array.dtype.newbyteorder("="), copy=False)
+    if native.dtype.kind == "U":
+        _check_texts(native)
+    return native
+
+
+def _check_texts(array: Array) -> None:
+    """Raises `_CellError` for a text that holds half of a character (a surrogate)."""
+    if not array.itemsize:
+        return
+    codes = np.ascontiguousarray(array).view(np.uint32).reshape(len(array), -1)
+    halves = ((codes >= 0xD800) & (codes <= 0xDFFF)).any(axis=1)
+    if halves.any():
+        row = int(np.argmax(halves))
+        message = f"the text {show(str(array[row]))} holds half of a character"
+        raise _CellError(row, message, "save the texts as they are in UTF-8")
 
 
 def _decoded(array: Array) -> Array:
