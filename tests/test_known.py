@@ -15,7 +15,7 @@ from stores import all_runs, assert_whole, only_run, recorded
 
 from trainer import Run, Spec, load_spec, train
 from trainer.checkpoints.facts import FACTS, OUTCOME, read_outcome
-from trainer.checkpoints.folder import FILES, JOURNAL, MODEL, folders
+from trainer.checkpoints.folder import FILES, JOURNAL, MODEL, find_folder, folders
 from trainer.errors import InterruptedRun
 from trainer.runs.facts import named
 from trainer.runs.profile import Profile
@@ -62,6 +62,15 @@ def test_a_known_run_is_found(store: str, write_spec: WriteSpec) -> None:
     assert anew_run.id != first.id
     same(anew_run, first)
     assert len(all_runs(store)) == 2
+
+
+def test_it_is_the_last_one(write_spec: WriteSpec) -> None:
+    """What was shown last is what `last` means, though another was trained after it."""
+    first, second = (load_spec(write_spec({"seed": seed}, f"{seed}.yaml")) for seed in (1, 2))
+    ids = [trained(spec)[0].id for spec in (first, second)]
+    assert find_folder(Path("runs"), "last").name == ids[1]
+    assert trained(first)[0].id == ids[0]
+    assert find_folder(Path("runs"), "last").name == ids[0]
 
 
 def test_the_command_says_so(train: Train, store: str, write_spec: WriteSpec) -> None:

@@ -276,7 +276,17 @@ def write_facts(folder: Path, facts: Facts) -> None:
     moment = next_moment(folder.parent, [facts.parent, facts.id] if facts.parent else None)
     write_json(folder, FACTS, facts)
     with told(folder):
-        os.utime(folder / FACTS, (moment, moment), follow_symlinks=False)
+        _set_moment(folder, moment)
+
+
+def make_last(folder: Path) -> None:
+    """Makes the run of this folder the latest, as one that begins now is."""
+    with suppress(OSError):  # nobody may write there
+        _set_moment(folder, next_moment(folder.parent))
+
+
+def _set_moment(folder: Path, moment: float) -> None:
+    os.utime(folder / FACTS, (moment, moment), follow_symlinks=False)
 
 
 def next_moment(runs: Path | None, before: Sequence[str] | None = None) -> float:

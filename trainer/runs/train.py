@@ -9,7 +9,7 @@ from pathlib import Path
 
 from trainer.checkpoints.environment import numeric_environment, origin
 from trainer.checkpoints.facts import Facts, read_facts, recorded_of
-from trainer.checkpoints.folder import RunFolder, check_room, new_id
+from trainer.checkpoints.folder import RunFolder, check_room, make_last, new_id
 from trainer.checkpoints.keeper import Every
 from trainer.engine import choose_engine
 from trainer.graph.ops import Array
@@ -208,6 +208,8 @@ def _known_run(order: Order, run: Run, facts: Facts) -> Run:
     if elsewhere or not alike:
         known, recorded = copy_run(known, facts), None
         run = replace(run, name=facts.name, experiment=facts.experiment, folder=known)
+    if order.parent is None:
+        make_last(known)
     if recorder is not None:
         run = replace(run, tracking_uri=recorder.store.shown)
     if recorded is not None:
