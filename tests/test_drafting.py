@@ -94,6 +94,75 @@ def test_the_path_is_relative_to_the_spec(tmp_path: Path) -> None:
     assert source_of(path, tmp_path / "specs").keys == {"csv": "../t.csv"}
 
 
+@pytest.mark.parametrize(
+    ("lines", "target", "keys"),
+    [
+        (["region,2021,2022", *cycle("A,17,18", "B,30,40")], "2022", {}),
+        (["Patient,,Outcome", "age,crp,died", *cycle("34,1.5,0", "50,2.5,1")], "died",
+         {"skip_lines": 1}),
+        (["Rents;;", "as of May;;", ";;", "area;floor;rent", *cycle("30;1;500", "40;2;600")],
+         "rent", {"delimiter": ";", "skip_lines": 3}),
+        (["a,b,y", *cycle("x,y,1", "y,n,0")], "y", {}),
+        (["1,2,3", *cycle("4,y,6", "7,x,9")], "y", {"header": False}),
+    ],
+)  # fmt: skip
+def test_the_names_stand_where_the_target_does(
+    tmp_path: Path, lines: list[str], target: str, keys: dict[str, object]
+) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("\n".join(lines) + "\n")
+    assert source_of(path, tmp_path, target).keys == {"csv": "t.csv"} | keys
+    if "header" not in keys:
+        assert draft(path, target, tmp_path).survey.rows == ROWS
+
+
+def test_the_sheet_and_the_row_that_have_the_target(tmp_path: Path) -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    book.active.append(["Rents of May"])
+    for row in ([], ["Rents 2023"], [], ["rooms", "rent"], *([i % 5, i] for i in range(ROWS))):
+        (book["data"] if "data" in book.sheetnames else book.create_sheet("data")).append(row)
+    book.save(tmp_path / "t.xlsx")
+    source = source_of(tmp_path / "t.xlsx", tmp_path, "rent")
+    assert source.keys == {"excel": "t.xlsx", "sheet": "data", "skip_lines": 3}
+    assert draft(tmp_path / "t.xlsx", "rent", tmp_path).survey.rows == ROWS
+    assert source_of(tmp_path / "t.xlsx", tmp_path, "cost").keys == {"excel": "t.xlsx"}
+
+
+def test_files_that_hold_no_table(tmp_path: Path) -> None:
+    for name, data, what in (
+        ("t.json", b'[{"a": 1, "y": 2}]', "this is JSON"),
+        ("t.xls", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(900), "this is an old Office file"),
+    ):
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(DataError, match=what):
+            draft(tmp_path / name, "y", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ({"a": cycle("2,946", "5,871"), "b": cycle("29,46", "0,5"), "y": cycle("1,5", "2,25")},
+         {}),  # all alike: it is said of the source
+        ({"b": cycle("88,4", "7,25"), "y": cycle("2.702", "3.015", "850")},
+         {"b": {"decimal": ","}, "y": {"decimal": ",", "thousands": "."}}),
+        ({"b": cycle("88,4", "7,25"), "y": cycle("2.702", "0.015")},
+         {"b": {"decimal": ","}}),  # 0.015 has no thousands
+        ({"b": cycle("2,702", "3,015"), "c": cycle("88,4", "7,25", "1,5"), "y": cycle("1.5", "2.25", "3")},
+         {"b": {"thousands": ","}, "c": {"decimal": ","}}),  # written in two ways
+        ({"b": cycle("1,234,567", "2,345"), "c": cycle("88,4", "7,25", "1,5"), "y": cycle(1, 2, 3, 4)},
+         {"b": {"thousands": ","}, "c": {"decimal": ","}}),
+    ],
+)  # fmt: skip
+def test_numbers_are_read_as_those_of_other_columns(
+    tmp_path: Path, columns: dict[str, list[object]], said: dict[str, object]
+) -> None:
+    made = draft(table(tmp_path, columns, delimiter=";"), "y", tmp_path, "squared")
+    assert made.plan.columns == said
+    if not said:
+        assert made.spec.data.source.decimal == ","
+
+
 # Columns -----------------------------------------------------------------------------------------
 
 DAYS = [f"{1 + i % 28:02d}/{1 + i // 28:02d}/2024" for i in range(ROWS)]
@@ -192,7 +261,9 @@ def test_marks_that_stand_for_nothing(tmp_path: Path) -> None:
     assert dict(zip(("a", "b", "c", "d"), load_dataset(made.spec).missing, strict=True))["d"] == 0
     # a mark that another column means stays a category there
     made = drafted(tmp_path, b=cycle(1.5, 2, "unknown", 4), c=cycle("unknown", "known"))
-    assert made.plan.out == {"b": "has 'unknown' among its numbers, which another column means"}
+    assert made.plan.out == {"b": "has 'unknown' among its values, which another column means"}
+    made = drafted(tmp_path, b=cycle("yes", "no", "unknown"), c=cycle("unknown", "known"))
+    assert (made.plan.out, made.plan.columns) == ({}, {"b": {"type": "categorical"}})
 
 
 def test_a_column_without_a_name(tmp_path: Path) -> None:

@@ -33,6 +33,10 @@ RARE: Final = 5
 _NOTHING: Final = re.compile(r"[?.*–—-]{1,3}|#.*|n[./]?a\.?|<na>", re.IGNORECASE)
 """What stands for nothing among texts too, where a word such as `none` may be a category."""
 _CODE: Final = re.compile(r"0\d+")
+_NO_SIGN: Final = re.compile(r"[^\d.,]")
+_GROUPED: Final = re.compile(r"[1-9]\d{0,2}(\.\d{3})+|\d+")
+"""A number whose points may stand between thousands."""
+_AS_OTHERS: Final = "other columns have decimal commas"
 _SLIPS: Final = 0.02
 """The share of cells that do not fit a column's kind which may be slips, and so be left empty."""
 _FEW_SLIPS: Final = 5
@@ -218,6 +222,34 @@ def _dates(seen: Seen) -> Judged:
     return Judged("date", {"format": first}, f"or {' or '.join(others)}: no date tells")
 
 
+def agree(judged: Mapping[str, Judged], looked: Mapping[str, Looked]) -> None:
+    """Has numbers that can be read in two ways read as those of other columns are: where these have
+    decimal commas and none a decimal point, 1,234 has one too, and the point of 1.234 is none.
+    """
+    columns = [
+        (each, [_NO_SIGN.sub("", text) for text in looked[name].texts if text not in each.nothing])
+        for name, each in judged.items()
+        if each.kind == "numeric" and not each.out
+    ]
+    commas = any(each.says.get("decimal") == "," for each, _ in columns)
+    if not commas or any(_is_pointed(each, signs) for each, signs in columns):
+        return
+    for each, signs in columns:
+        if each.says.get("thousands") == "," and all(text.count(",") < 2 for text in signs):
+            each.says = {"decimal": ",", **each.says}
+            del each.says["thousands"]
+            each.why = _AS_OTHERS
+        elif not each.says.keys() - {"unit"} and any("." in text for text in signs):
+            each.says = {"decimal": ",", "thousands": ".", **each.says}
+            each.why = _AS_OTHERS
+
+
+def _is_pointed(judged: Judged, signs: list[str]) -> bool:
+    """Whether numbers have decimal points that cannot stand between thousands."""
+    plain = not judged.says.keys() - {"unit"}
+    return plain and any("." in text and not _GROUPED.fullmatch(text) for text in signs)
+
+
 def shared(judged: Mapping[str, Judged], looked: Mapping[str, Looked]) -> dict[str, str]:
     """How numbers are written in the whole file, if all are written alike, or without signs."""
     numbers: dict[str, dict[str, str]] = {
@@ -234,9 +266,14 @@ def shared(judged: Mapping[str, Judged], looked: Mapping[str, Looked]) -> dict[s
 
 
 def ambiguous(judged: Mapping[str, Judged], looked: Mapping[str, Looked]) -> Iterator[str]:
-    """Columns of numbers whose marks for nothing are categories of another column."""
+    """Columns whose marks for nothing are categories of another column."""
     texts = {
         text for name, each in judged.items() if each.kind == "categorical" and not each.out
         for text in looked[name].texts if text not in each.nothing
     }  # fmt: skip
     return (name for name, each in judged.items() if not each.out and texts & {*each.nothing})
+
+
+def as_categories(looked: Looked) -> Judged:
+    """What is made of a column of truth values of which other texts are meant, too."""
+    return _categories(looked, f"not all are {_NAMES['boolean']}")

@@ -17,7 +17,17 @@ from trainer.data.columns.roles import WRITTEN
 from trainer.data.columns.table import show
 from trainer.data.reading.formats import open_source
 from trainer.data.reading.tablefile import TableFile
-from trainer.drafting.cells import ROWS, Judged, Looked, ambiguous, judge, look, shared
+from trainer.drafting.cells import (
+    ROWS,
+    Judged,
+    Looked,
+    agree,
+    ambiguous,
+    as_categories,
+    judge,
+    look,
+    shared,
+)
 from trainer.drafting.deciding import decide
 from trainer.drafting.plan import Plan
 from trainer.drafting.source import Source, source_of
@@ -60,7 +70,7 @@ def draft(
     and `UsageError` for a target that it does not have, or that cannot be predicted.
     """
     folder = folder or Path()
-    source = source_of(data, folder)
+    source = source_of(data, folder, target)
     file = _opened(source, data)
     where = str(folder / f"{data.stem}.yaml")
     target = _target(target, file)
@@ -167,10 +177,13 @@ def _plan(
     judged[target] = task.judged
     head = f"Written by `train init {data.name} --target {target}`: a start, to be changed."
     plan = Plan(_name(data), head, source, target, task.loss, task.why)
-    for name in ambiguous(judged, looked):
-        if name != target:
+    agree(judged, looked)
+    for name in [*ambiguous(judged, looked)]:
+        if name != target and judged[name].kind == "boolean":
+            judged[name] = as_categories(looked[name])
+        elif name != target:
             marks = listing(list(map(show, judged[name].nothing)), 3)
-            judged[name] = Judged(out=f"has {marks} among its numbers, which another column means")
+            judged[name] = Judged(out=f"has {marks} among its values, which another column means")
     _say_nothing(plan, judged)
     alike = shared(judged, looked)
     source.keys |= alike
@@ -179,7 +192,8 @@ def _plan(
         if each.out:
             plan.leave_out(name, each.out)
         elif name == target:
-            plan.say(name, **{key: what for key, what in says.items() if key in WRITTEN})
+            written = {key: what for key, what in says.items() if key in WRITTEN}
+            plan.say(name, each.why if written else "", **written)
         elif says:
             plan.say(name, each.why, **says)
     plan.data["missing"] = "median"  # until it is known what is missing

@@ -12,15 +12,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from trainer.data.columns.table import show
+from trainer.data.reading.contents import contents_of
 from trainer.data.reading.csvhead import DELIMITERS, looks_like_row
-from trainer.data.reading.files import check_named, unreadable
+from trainer.data.reading.files import check_named, refuse, unreadable
 from trainer.data.reading.formats import kind_of
-from trainer.data.reading.packed import DAMAGED, opened
+from trainer.data.reading.packed import DAMAGED, is_packed, opened
+from trainer.data.reading.workbooks import opened_workbook
 from trainer.errors import DataError, UsageError
+from trainer.spec.names import clean_name
 
 _START: Final = 2**18
 """Bytes that are looked at to see how a file is written."""
 _LINES: Final = 200
+_ABOVE: Final = 30
+"""So many rows may stand above the names of the columns."""
 _MARKS: Final = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 _ENDS: Final = re.compile(r"\r\n|\r|\n")
 _ALIKE: Final = 0.8
@@ -35,8 +41,9 @@ class Source:
     why: dict[str, str] = field(default_factory=dict)
 
 
-def source_of(path: Path, folder: Path) -> Source:
-    """How the spec in `folder` names the file, and says how it is written.
+def source_of(path: Path, folder: Path, target: str | None = None) -> Source:
+    """How the spec in `folder` names the file, and says how it is written. The names of the columns
+    stand where the `target` is one of them.
 
     Raises `DataError` for what is no file or cannot be read, `UsageError` for two files in one.
     """
@@ -48,13 +55,41 @@ def source_of(path: Path, folder: Path) -> Source:
         raise UsageError(f"{message}\n  hint: {hint}", code="TR-U012")
     source = Source({kind: os.path.relpath(path, folder).replace(os.sep, "/")})
     if kind == "csv":
-        _look(source, path)
+        _look(source, path, target)
+    elif kind == "excel" and target is not None:
+        _look_at_sheets(source, path, target)
     return source
 
 
-def _look(source: Source, path: Path) -> None:
+def _look_at_sheets(source: Source, path: Path, target: str) -> None:
+    """Adds which sheet has the target among its names, and how many rows stand above these."""
+    with opened_workbook(path) as book:
+        for number, sheet in enumerate(book.worksheets):
+            rows = sheet.iter_rows(max_row=_ABOVE + 1, values_only=True)
+            for above, cells in enumerate(rows):
+                if not _names(["" if cell is None else str(cell) for cell in cells], target):
+                    continue
+                if number:
+                    source.keys["sheet"] = sheet.title
+                    source.why["sheet"] = f"there is the column {show(target)}"
+                if above:
+                    source.keys["skip_lines"] = above
+                    source.why["skip_lines"] = "the names stand below"
+                return
+
+
+def _names(cells: Sequence[str], target: str) -> bool:
+    """Whether cells name columns, the target among them: no values, and no two alike."""
+    present = [clean_name(cell) for cell in cells if cell.strip()]
+    alike = len(set(present)) < len(present)
+    return clean_name(target) in present and not alike and not looks_like_row(cells)
+
+
+def _look(source: Source, path: Path, target: str | None) -> None:
     """Adds how a text file is written, where that is not plain."""
     try:
+        if not is_packed(path):
+            refuse(contents_of(path), path)
         with opened(path) as file:
             start = file.read(_START)
     except DAMAGED as error:
@@ -67,7 +102,7 @@ def _look(source: Source, path: Path) -> None:
     lines = _ENDS.split(text)[:_LINES]  # a text has more ways to end a line than a file has
     if len(start) == _START:
         lines = lines[:-1] or lines
-    _look_at_lines(source, lines, default="\t" if ".tsv" in path.suffixes else ",")
+    _look_at_lines(source, lines, "\t" if ".tsv" in path.suffixes else ",", target)
 
 
 def _encoding(start: bytes) -> str:
@@ -81,7 +116,7 @@ def _encoding(start: bytes) -> str:
     return "utf-8"
 
 
-def _look_at_lines(source: Source, lines: Sequence[str], default: str) -> None:
+def _look_at_lines(source: Source, lines: Sequence[str], default: str, target: str | None) -> None:
     comments = [i for i, line in enumerate(lines) if line.startswith("#")]
     if comments and len(comments) < len(lines) / 2 and comments[0] == 0:
         source.keys["comment"] = "#"
@@ -91,10 +126,18 @@ def _look_at_lines(source: Source, lines: Sequence[str], default: str) -> None:
         source.keys["delimiter"] = delimiter
     width = Counter(len(cells) for _, cells in rows).most_common(1)[0][0] if rows else 0
     first = next((i for i, (_, cells) in enumerate(rows) if len(cells) == width), 0)
+    why = "what stands above has other cells than the table"
+    named = False
+    if target is not None and rows:
+        named = clean_name(target) in map(clean_name, rows[first][1])
+        below = enumerate(rows[first + 1 : first + 1 + _ABOVE], first + 1)
+        found = next((i for i, (_, cells) in below if _names(cells, target)), None)
+        if not named and found is not None and len(rows[found][1]) == width:
+            named, first, why = True, found, "the names stand below"
     if first and "comment" not in source.keys:
         source.keys["skip_lines"] = rows[first][0]
-        source.why["skip_lines"] = "what stands above has other cells than the table"
-    if rows and looks_like_row(rows[first][1]):
+        source.why["skip_lines"] = why
+    if rows and not named and looks_like_row(rows[first][1]):
         source.keys["header"] = False
         source.why["header"] = "the first line looks like data; `names: […]` names the columns"
 
