@@ -139,6 +139,9 @@ def test_files_that_hold_no_table(tmp_path: Path) -> None:
             draft(tmp_path / name, "y", tmp_path)
 
 
+COMMAS = cycle("88,4", "7,25", "1,5")
+
+
 @pytest.mark.parametrize(
     ("columns", "said"),
     [
@@ -148,9 +151,9 @@ def test_files_that_hold_no_table(tmp_path: Path) -> None:
          {"b": {"decimal": ","}, "y": {"decimal": ",", "thousands": "."}}),
         ({"b": cycle("88,4", "7,25"), "y": cycle("2.702", "0.015")},
          {"b": {"decimal": ","}}),  # 0.015 has no thousands
-        ({"b": cycle("2,702", "3,015"), "c": cycle("88,4", "7,25", "1,5"), "y": cycle("1.5", "2.25", "3")},
+        ({"b": cycle("2,702", "3,015"), "c": COMMAS, "y": cycle("1.5", "2.25", "3")},
          {"b": {"thousands": ","}, "c": {"decimal": ","}}),  # written in two ways
-        ({"b": cycle("1,234,567", "2,345"), "c": cycle("88,4", "7,25", "1,5"), "y": cycle(1, 2, 3, 4)},
+        ({"b": cycle("1,234,567", "2,345"), "c": COMMAS, "y": cycle(1, 2, 3, 4)},
          {"b": {"thousands": ","}, "c": {"decimal": ","}}),
     ],
 )  # fmt: skip
@@ -335,6 +338,17 @@ def test_numbers_that_may_stand_for_nothing_are_told_and_kept(tmp_path: Path) ->
     assert survey(read_spec(meant, str(tmp_path / "t.yaml"))).features[0].missing == 3
 
 
+def test_cells_that_mean_something_else_are_told_and_kept(tmp_path: Path) -> None:
+    names = [*(f"n{i:03}" for i in range(ROWS - 1)), "Summe"]
+    made = drafted(tmp_path, b=names, c=cycle("Berlin", "berlin", "Rome"), y=cycle(0, 1, 9))
+    assert made.plan.oddities.keys() == {"b", "c", "y"}
+    assert made.plan.oddities["b"].startswith("is 'Summe' in the last row: a sum of the others?")
+    assert made.plan.oddities["c"].startswith("has 'Berlin', 'berlin', which differ in case")
+    assert made.plan.oddities["y"].startswith("is 9 in 20 of 60 rows, far from all others, 0 to 1")
+    made = drafted(tmp_path, y=cycle("positive", "negative", "-999"))
+    assert made.plan.oddities["y"].startswith("is -999 in 20 of 60 rows, names in the others")
+
+
 def test_a_class_of_one_row_trains(tmp_path: Path) -> None:
     for one in range(5):
         cells = cycle("a", "b", rows=40)
@@ -383,7 +397,7 @@ def test_order_groups_and_leaks_are_proposed_and_not_assumed(tmp_path: Path) -> 
             {"id": list(range(ROWS)), "y": cycle(0, 1)}, "y",
             "'y' can be predicted .*\n  id: numbers the rows, from 0 to 59",
         ),
-        (PLAIN | {"one": ["x"] * ROWS}, "one", "cannot train as it is: all rows have the same"),
+        (PLAIN | {"one": ["x"] * ROWS}, "one", "is 'x' in all rows: there is nothing to learn"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_drafted(

@@ -105,6 +105,14 @@ PLANTED: tuple[tuple[str, dict[str, Any], dict[str, Any], str], ...] = (
      "is 999.9 in 1 of 200 rows, far from all others, 0 to 199"),
     ("filler", {"a": but(ORDER, [5], 9999)}, {"a": but(ORDER / 2.5, [5], 99)},
      "is 9999 in 1 of 200 rows, far from all others, 0 to 199"),
+    ("filler", {"a": but(AGES % 2, [5, 6], 9)}, {"a": but(3 * (AGES % 2), [5, 6], 9)},
+     "is 9 in 2 of 200 rows, far from all others, 0 to 1"),
+    ("filler", {"a": ["99", *TEXTS[1:]]}, {"a": ["x99", *TEXTS[1:]]},
+     "is 99 in 1 of 200 rows, names in the others"),
+    ("total", {"a": [*TEXTS[1:], "Grand total:"]}, {"a": ["Total", *TEXTS[1:]]},
+     "is 'Grand total:' in the last row: a sum of the others?"),
+    ("spelling", {"a": ["North ", *TEXTS[1:]]}, {"a": ["nort h", *TEXTS[1:]]},
+     "has 'North ', 'north', which differ in case or blanks alone"),
     ("numbering", {"a": np.arange(ROWS) + 1}, {"a": ORDER + 1}, "numbers the rows, from 1 to 200"),
     ("numbering", {"a": 10 * np.arange(ROWS)[::-1]}, {"a": np.cumsum(1 + ORDER)},
      "numbers the rows, from 0 to 1990"),
@@ -199,6 +207,12 @@ def test_classes_with_a_fault_and_without(
     assert not told(survey_table(table({"a": NOISE[1]}, clean), {}), kind)
 
 
+def test_a_target_that_is_the_same_in_all_rows() -> None:
+    [found] = survey_table(table({"a": NOISE[1]}, [1.0] * ROWS), {}).findings
+    assert (found.kind, found.columns, found.grave) == ("constant", ("y",), True)
+    assert (found.message, found.advice) == ("is 1 in all rows", "there is nothing to learn")
+
+
 def test_several_numbers_that_stand_for_nothing() -> None:
     ages = but(but(AGES, range(9), -99), [20, 30], 9999)
     found = told(survey_table(table({"a": ages}, NOISE[0]), {}), "filler")
@@ -206,7 +220,7 @@ def test_several_numbers_that_stand_for_nothing() -> None:
         "is 9999 in 2 of 200 rows, far from all others, -99 to 89",
         "is -99 in 9 of 200 rows, far from all others, 18 to 89",
     ]
-    for others, count in ((3, 1), (2, 0)):
+    for others, count in ((3, 1), (2, 1), (1, 0)):
         codes = but(AGES % others, [0], 99)
         found = told(survey_table(table({"a": codes}, NOISE[0]), {}), "filler")
         assert len(found) == count

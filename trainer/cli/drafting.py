@@ -87,7 +87,7 @@ def _as_json(made: Draft, path: Path) -> dict[str, Any]:
         "loss": plan.loss,
         "features": kept,
         "left_out": plan.out,
-        "doubtful": plan.doubts | plan.fillers,
+        "doubtful": plan.doubts | plan.oddities,
     }
 
 
@@ -102,7 +102,7 @@ def _show(made: Draft, path: Path) -> None:
         f"target '{plan.target}', loss {plan.loss}: {plan.task}"
     )
     odd = [*(("left out", *each) for each in plan.out.items()),
-           *(("doubtful", *each) for each in (plan.doubts | plan.fillers).items())]  # fmt: skip
+           *(("doubtful", *each) for each in (plan.doubts | plan.oddities).items())]  # fmt: skip
     if odd:
         what, names, why = (list(each) for each in zip(*odd, strict=True))
         columns = [

@@ -37,8 +37,10 @@ def program() -> str:
 
 
 def command(*words: object) -> str:
-    """`train` with these words, as a shell takes them."""
-    return f"{program()} {shlex.join(map(str, words))}"
+    """`train` with these words, as a shell takes them; a file is not taken for an option."""
+    plain = [f"./{word}" if isinstance(word, Path) and str(word).startswith("-") else str(word)
+             for word in words]  # fmt: skip
+    return f"{program()} {shlex.join(plain)}"
 
 
 def headline(error: TrainerError) -> str:

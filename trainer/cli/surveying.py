@@ -54,7 +54,7 @@ def show_survey(output: Output, survey: Survey, name: str) -> None:
         output.show(f"… and {rest:,} more columns; --html FILE and --json tell of all")
     output.show("", *map(_line, told), *more)
     output.show(*(f"note: {note}" for note in survey.notes))
-    if not told:
+    if not told and not survey.notes:
         output.show("Nothing odd was found.")
 
 

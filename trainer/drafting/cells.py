@@ -45,7 +45,8 @@ _FEW_SLIPS: Final = 5
 @dataclass
 class Looked:
     """A column as its first rows have it. `texts` says how often each text stands in it, but for
-    columns whose type says what they are. `unfit` says why it can be no column of a table.
+    columns whose type says what they are; `last` is that of the last row. `unfit` says why it can
+    be no column of a table.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Looked:
     rows: int = 0
     missing: int = 0
     texts: Counter[str] = field(default_factory=Counter)
+    last: str = ""
 
     def add(self, cells: Any, missing: Collection[str]) -> None:
         """Counts the cells of a pyarrow array."""
@@ -61,6 +63,7 @@ class Looked:
         if self.typed:
             self.missing += int(missing_cells(cells, missing).sum())
             return
+        self.last = text_of(cells[len(cells) - 1].as_py()) if cells[-1:].null_count == 0 else ""
         values, places = distinct(cells)
         *counts, nulls = np.bincount(places, minlength=len(values) + 1).tolist()
         self.missing += nulls

@@ -17,6 +17,8 @@ from trainer.survey.findings import RARE
 
 _OUT: Final = ("empty", "constant", "numbering", "copy")
 """Findings for which a column is left out."""
+_ODD: Final = ("filler", "spelling", "total")
+"""Findings of cells that are to be mended in the file, or said otherwise of it."""
 _GAPS: Final = 0.05
 """The share of missing cells from which on a column tells where they are."""
 _SKEWED: Final = 2.0
@@ -55,17 +57,19 @@ def decide(plan: Plan, table: Table, survey: Survey) -> None:
 
 def _heed(plan: Plan, finding: Finding) -> None:
     name = finding.columns[0] if finding.columns else ""
+    if name == plan.target and finding.kind not in _ODD:
+        return
     if finding.kind in _OUT:
         plan.leave_out(name, finding.message)
-    elif finding.kind == "filler":
-        plan.fillers[name] = f"{finding.message}: {finding.advice}"
+    elif finding.kind in _ODD:
+        plan.oddities[name] = f"{finding.message}; {finding.advice}"
     elif finding.kind == "leak":
         plan.doubts[name] = f"{finding.message}: {finding.advice}"
 
 
 def _fill(plan: Plan, kept: list[ColumnFacts]) -> None:
     gaps = [(facts.name, facts.missing) for facts in kept if facts.missing]
-    if not gaps and not plan.fillers:
+    if not gaps and not plan.oddities:
         return
     plan.data["missing"] = "median"
     if not gaps:

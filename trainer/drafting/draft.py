@@ -40,6 +40,7 @@ from trainer.spec.messages import near
 from trainer.spec.names import clean_name
 from trainer.spec.sources import MISSING_VALUES, FileSource, SourceSpec
 from trainer.survey import Survey, survey_table
+from trainer.survey.findings import is_total
 
 _COLUMN: Final = re.compile(r"column (['\"].*['\"])")
 _FEATURE: Final = re.compile(r"feature (['\"].*?['\"]) ")
@@ -196,6 +197,10 @@ def _plan(
             plan.say(name, each.why if written else "", **written)
         elif says:
             plan.say(name, each.why, **says)
+    for name, column in looked.items():
+        if column.texts[column.last] == 1 and is_total(column.last):
+            text = show(column.last)
+            plan.oddities[name] = f"is {text} in the last row: a sum of the others? delete that row"
     plan.data["missing"] = "median"  # until it is known what is missing
     if looked[target].missing or task.judged.nothing:
         plan.data["drop_rows"] = {"missing": "target"}

@@ -14,7 +14,7 @@ class Plan:
     """A spec to be, with the reason beside what has one.
 
     `out` are the columns that are left out, each with its reason, and `doubts` those that perhaps
-    should be; `fillers` have a number that perhaps stands for nothing; `columns` what is said of
+    should be; `oddities` tell of cells that perhaps mean something else; `columns` what is said of
     single columns and `why` of the keys that stand alone, by their path (`data.missing`).
     `proposals` are further values of keys, told as comments under them. `task` says what the target
     asks for. Where a column has no name, all others are `listed`.
@@ -31,7 +31,7 @@ class Plan:
     seed: int = 0
     out: dict[str, str] = field(default_factory=dict)
     doubts: dict[str, str] = field(default_factory=dict)
-    fillers: dict[str, str] = field(default_factory=dict)
+    oddities: dict[str, str] = field(default_factory=dict)
     columns: dict[str, dict[str, Any]] = field(default_factory=dict)
     column_why: dict[str, str] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)

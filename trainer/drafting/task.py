@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from trainer.data.columns.numerals import number_of
+from trainer.data.columns.table import show
 from trainer.drafting.cells import Judged, Looked, judge
 from trainer.errors import UsageError
 
@@ -35,7 +36,13 @@ def task_of(looked: Looked, loss: Loss | None) -> Task:
     if judged.out:
         raise UsageError(f"{name} cannot be predicted: it {judged.out}", code="TR-U012")
     texts = [text for text in looked.texts if text not in judged.nothing]
+    if len(texts) == 1 and looked.rows > 1:
+        message = f"{name} is {show(texts[0])} in all rows: there is nothing to learn"
+        raise UsageError(message, code="TR-U012")
     if judged.kind in ("categorical", "boolean"):
+        if len(texts) == looked.rows - looked.missing > 2:
+            message = f"{name} has a class of its own in each of {len(texts):,} rows"
+            raise UsageError(message, code="TR-U012")
         if loss == "squared":
             message = f"{name} holds texts, which the loss 'squared' does not predict"
             raise UsageError(f"{message}\n  hint: leave `--loss` out", code="TR-U012")

@@ -97,7 +97,7 @@ def _source(plan: Plan) -> Iterator[Line]:
         yield Line("  source:")
         for key, what in keys.items():
             yield Line(f"    {key}: {value(what)}", why.get(key, ""))
-    for name, told in plan.fillers.items():
+    for name, told in plan.oddities.items():
         for part in _wrapped(_comment(f"'{name}' {told}"), _WIDTH - 4):
             yield Line(f"  # {part}")
 

@@ -10,11 +10,14 @@ from typing import Any, Final, Literal, get_args
 import numpy as np
 
 from trainer.data import listing
+from trainer.data.columns.numerals import number_of
+from trainer.data.columns.table import show
+from trainer.graph.ops import Array
 from trainer.survey.columns import Cells
 
 FindingKind = Literal[
-    "leak", "shared", "empty", "constant", "filler", "numbering", "copy", "repeated", "rare",
-    "missing", "ordered", "grouped", "shift",
+    "leak", "shared", "empty", "constant", "filler", "total", "spelling", "numbering", "copy",
+    "repeated", "rare", "missing", "ordered", "grouped", "shift",
 ]  # fmt: skip
 KINDS: Final[tuple[FindingKind, ...]] = get_args(FindingKind)
 """In the order in which they are told."""
@@ -52,6 +55,11 @@ _NUMBERS: Final = re.compile(
 """Further names of columns that number rows."""
 _NINES: Final = re.compile(r"-?9+\.?9*|9999-.*")
 """What is written where there is no number, and no date."""
+_NAME_IT: Final = "if that stands for nothing, name it in the source's `missing_values`"
+_TOTAL: Final = re.compile(
+    r"(?i)(?:(?:grand |sub)?totals?|sum|summe|gesamt(?:summe)?|insgesamt|somme|totale|suma|average"
+    r"|mean|mittelwert|durchschnitt|moyenne|media)[\s:.]*"
+)
 _TIMES: Final = re.compile(
     r"(?i).*(?:year|yr|date|time|day|month|week|quarter|hour|minute|second|epoch|age|period).*"
 )
@@ -111,11 +119,14 @@ def fillers(cells: Cells) -> Iterator[Finding]:
     is among ages: often they stand for a missing value. Of dates those of the year 9999.
     """
     (values, counts), rows = cells.counted, len(cells.values)
-    if not cells.are_amounts or rows < FEW:
+    if rows < FEW:
+        return
+    if not cells.are_amounts:
+        yield from _filling_words(cells)
         return
     near = values / 4  # whose differences are finite
     low, high = 0, len(values) - 1  # of those that are none
-    while high - low >= _OTHERS:
+    while high - low >= _OTHERS or (high - low == 2 and _are_two_classes(values)):
         if near[low + 1] - near[low] > near[high] - near[low + 1]:
             at, (low, high) = low, (low + 1, high)
         elif near[high] - near[high - 1] > near[high - 1] - near[low]:
@@ -127,8 +138,61 @@ def fillers(cells: Cells) -> Iterator[Finding]:
             return
         others = " to ".join(cells.show(float(values[i])) for i in (low, high))
         message = f"is {found} in {counts[at]:,} of {rows:,} rows, far from all others, {others}"
-        advice = "if that stands for nothing, name it in the source's `missing_values`"
-        yield Finding("filler", (cells.name,), message, advice, share=float(counts[at] / rows))
+        share = float(counts[at] / rows)
+        yield Finding("filler", (cells.name,), message, _NAME_IT, share=share)
+
+
+def _are_two_classes(values: Array) -> bool:
+    """Whether two of three numbers, as 0 and 1, stand for yes and no."""
+    return values[:2].tolist() in ([0, 1], [1, 2])
+
+
+def _filling_words(cells: Cells) -> Iterator[Finding]:
+    """A number of nines among names that are no numbers."""
+    names = [cells.show(float(value)).strip() for value in cells.counted[0]]
+    if any(number_of(name) is not None and not _NINES.fullmatch(name) for name in names):
+        return
+    for name, count in zip(names, cells.counted[1].tolist(), strict=True):
+        if _NINES.fullmatch(name) and len(names) > 1:
+            message = f"is {name} in {count:,} of {len(cells.values):,} rows, names in the others"
+            share = count / len(cells.values)
+            yield Finding("filler", (cells.name,), message, _NAME_IT, share=share)
+
+
+def total(cells: Cells) -> Iterator[Finding]:
+    """A name in the last row alone that says that this is no example: the sum of the others."""
+    last = cells.values[-1] if len(cells.values) >= FEW else np.nan
+    if cells.are_amounts or np.isnan(last) or int((cells.values == last).sum()) > 1:
+        return
+    name = cells.show(float(last))
+    if is_total(name):
+        message = f"is {show(name)} in the last row: a sum of the others?"
+        yield Finding(
+            "total", (cells.name,), message, "delete that row", share=1 / len(cells.values)
+        )
+
+
+def is_total(name: str) -> bool:
+    """Whether a name is that of a row which sums up others."""
+    return _TOTAL.fullmatch(name.strip()) is not None
+
+
+def spellings(cells: Cells) -> Iterator[Finding]:
+    """Names that differ in nothing but case and blanks, and are taken for different ones."""
+    if cells.are_amounts:
+        return
+    alike: dict[str, list[str]] = {}
+    for value in cells.counted[0]:
+        name = cells.show(float(value))
+        alike.setdefault(" ".join(name.split()).casefold(), []).append(name)
+    several = [names for names in alike.values() if len(names) > 1]
+    if several:
+        more = f"; so do {len(several) - 1:,} more" if len(several) > 1 else ""
+        named = listing([show(name) for name in several[0]], _NAMED)
+        message = f"has {named}, which differ in case or blanks alone{more}"
+        yield Finding(
+            "spelling", (cells.name,), message, "write them alike: they count as different"
+        )
 
 
 def numbering(cells: Cells) -> Iterator[Finding]:

@@ -22,10 +22,13 @@ from trainer.survey.findings import (
     numbering,
     ordered,
     rare_classes,
+    spellings,
+    total,
 )
 from trainer.survey.rows import Marks, shifts
 from trainer.survey.telling import Telling
 
+NOTHING: Final = "there is nothing to learn"
 ROWS: Final = 10**6
 """The rows of a table that stays on disk that are looked at, the first ones."""
 
@@ -126,7 +129,7 @@ class _Looking:
         useless = useless or list(self._copies.of(cells))  # else both might be left out
         self.findings += useless
         self.findings += gaps(cells)
-        self.findings += fillers(cells)
+        self.findings += [*fillers(cells), *total(cells), *spellings(cells)]
         if self.table.time is None:
             self.findings += ordered(cells)
         if not useless:
@@ -150,6 +153,9 @@ class _Looking:
         self.marks.add(cells)
         if self.table.classes is not None:
             self.findings += rare_classes(cells)
-        self.findings += fillers(cells)
+        if len(cells.values) > 1 and cells.distinct == 1:
+            same = [replace(each, advice=NOTHING, grave=True) for each in idle(cells)]
+            self.findings += same
+        self.findings += [*fillers(cells), *total(cells), *spellings(cells)]
         self.findings += shifts(cells, self.parts, self._columns)
         return facts_of(cells, self.parts)
