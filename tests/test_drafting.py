@@ -129,6 +129,16 @@ def test_the_sheet_and_the_row_that_have_the_target(tmp_path: Path) -> None:
     assert source_of(tmp_path / "t.xlsx", tmp_path, "cost").keys == {"excel": "t.xlsx"}
 
 
+def test_what_is_nested_is_left_out_with_the_reason(tmp_path: Path) -> None:
+    rows = [json.dumps({"user": {"b": i}, "tags": ["x"], "a": i % 7, "y": i}) for i in range(ROWS)]
+    (tmp_path / "t.jsonl").write_text("\n".join(rows) + "\n")
+    made = draft(tmp_path / "t.jsonl", "y", tmp_path)
+    assert made.plan.out["user"] == "expected a number or a text, found a mapping"
+    assert made.plan.out["tags"] == "expected a number or a text, found a list"
+    with pytest.raises(DataError, match="column 'tags': expected a number or a text"):
+        draft(tmp_path / "t.jsonl", "tags", tmp_path)
+
+
 def test_files_that_hold_no_table(tmp_path: Path) -> None:
     for name, data, what in (
         ("t.json", b'[{"a": 1, "y": 2}]', "this is JSON"),
@@ -347,6 +357,18 @@ def test_cells_that_mean_something_else_are_told_and_kept(tmp_path: Path) -> Non
     assert made.plan.oddities["y"].startswith("is 9 in 20 of 60 rows, far from all others, 0 to 1")
     made = drafted(tmp_path, y=cycle("positive", "negative", "-999"))
     assert made.plan.oddities["y"].startswith("is -999 in 20 of 60 rows, names in the others")
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [("s,°C,bar", "'s', '°C', 'bar'"), (",°C,bar", "'°C', 'bar'"), ("s,1,bar", ""), (",,bar", "")],
+)
+def test_units_below_the_names_are_told(tmp_path: Path, line: str, words: str) -> None:
+    rows = [f"{i},{i / 4},{i % 7}" for i in range(ROWS)]
+    (tmp_path / "t.csv").write_text("\n".join(["a,b,y", line, *rows]), encoding="utf-8")
+    odd = draft(tmp_path / "t.csv", "y", tmp_path, "squared").plan.oddities
+    assert odd.keys() == ({"line 2"} if words else set())
+    assert not words or f"where numbers stand below, {words}: units" in odd["line 2"]
 
 
 def test_a_class_of_one_row_trains(tmp_path: Path) -> None:

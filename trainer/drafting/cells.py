@@ -82,12 +82,17 @@ class Looked:
         return seen
 
 
-def look(file: TableFile, target: str) -> dict[str, Looked]:
+def look(file: TableFile, target: str, unfit: Mapping[str, str]) -> dict[str, Looked]:
     """All columns of a file that have a name; of the target also the values of a column of numbers.
+    Those that are `unfit` are not read.
 
     Raises what `TableFile.batches` raises.
     """
-    looked = {name: _begin(file, name, name == target) for name in file.names if name}
+    looked = {
+        name: Looked(name, unfit=unfit[name]) if name in unfit else _begin(file, name, target)
+        for name in file.names
+        if name
+    }
     columns = [Column(name, "categorical") for name, each in looked.items() if not each.unfit]
     rows = 0
     for batch in file.batches(columns):
@@ -99,14 +104,14 @@ def look(file: TableFile, target: str) -> dict[str, Looked]:
     return looked
 
 
-def _begin(file: TableFile, name: str, counted: bool) -> Looked:
+def _begin(file: TableFile, name: str, target: str) -> Looked:
     import pyarrow as pa
 
     kind = file.types[name]
     if not is_cell(kind):
         return Looked(name, unfit=f"holds the type {kind}, not numbers or texts")
     texts = is_text(kind) or pa.types.is_dictionary(kind)
-    return Looked(name, typed=not (texts or counted))
+    return Looked(name, typed=not (texts or name == target))
 
 
 # What is made of a column ------------------------------------------------------------------------

@@ -69,7 +69,7 @@ def _heed(plan: Plan, finding: Finding) -> None:
 
 def _fill(plan: Plan, kept: list[ColumnFacts]) -> None:
     gaps = [(facts.name, facts.missing) for facts in kept if facts.missing]
-    if not gaps and not plan.oddities:
+    if not gaps and not plan.oddities.keys() & {facts.name for facts in kept}:
         return
     plan.data["missing"] = "median"
     if not gaps:

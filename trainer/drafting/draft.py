@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -76,6 +77,8 @@ def draft(
     where = str(folder / f"{data.stem}.yaml")
     target = _target(target, file)
     looked = _looked(file, source, target, where)
+    if not looked[target].rows:
+        raise UsageError(f"'{data}' has no rows below the names of its columns", code="TR-U012")
     task = task_of(looked[target], loss)
     plan = _plan(data, source, target, looked, task)
     if data.stat().st_size > machine_memory() / _STREAMED:
@@ -161,9 +164,20 @@ def _opened(source: Source, path: Path) -> TableFile:
 
 
 def _looked(file: TableFile, source: Source, target: str, where: str) -> dict[str, Looked]:
-    """What the columns look like. What cannot be read is told as it is in training."""
+    """What the columns look like; those that hold no cells, as lists, are told of as unfit. What
+    cannot be read at all is told as it is in training.
+    """
+    unfit: dict[str, str] = {}
     try:
-        return look(file, target)
+        while True:
+            try:
+                return look(file, target, unfit)
+            except DataError as error:
+                names = [name for name in file.names if name not in {*unfit, target}]
+                found = dict(_faulty(error, names))
+                if not found:
+                    raise
+                unfit |= found
     except (ValueError, csv.Error, OSError):
         plan = Plan("draft", "", source, target, "squared", "")
         _load(plan, where)
@@ -176,7 +190,8 @@ def _plan(
     """What the cells of each column decide."""
     judged = {name: judge(each) for name, each in looked.items() if name != target}
     judged[target] = task.judged
-    head = f"Written by `train init {data.name} --target {target}`: a start, to be changed."
+    command = shlex.join(["train", "init", data.name, "--target", target])
+    head = f"Written by `{command}`: a start, to be changed."
     plan = Plan(_name(data), head, source, target, task.loss, task.why)
     agree(judged, looked)
     for name in [*ambiguous(judged, looked)]:
@@ -197,6 +212,7 @@ def _plan(
             plan.say(name, each.why if written else "", **written)
         elif says:
             plan.say(name, each.why, **says)
+    plan.oddities |= source.odd
     for name, column in looked.items():
         if column.texts[column.last] == 1 and is_total(column.last):
             text = show(column.last)

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from trainer.data.columns.table import show
+from trainer.data.columns.cells import looks_numeric
+from trainer.data.columns.table import listing, show
 from trainer.data.reading.contents import contents_of
 from trainer.data.reading.csvhead import DELIMITERS, looks_like_row
 from trainer.data.reading.files import check_named, refuse, unreadable
@@ -25,6 +26,8 @@ from trainer.spec.names import clean_name
 _START: Final = 2**18
 """Bytes that are looked at to see how a file is written."""
 _LINES: Final = 200
+_FEW: Final = 5
+"""Rows that say too little of what is odd."""
 _ABOVE: Final = 30
 """So many rows may stand above the names of the columns."""
 _MARKS: Final = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
@@ -35,10 +38,11 @@ _ALIKE: Final = 0.8
 
 @dataclass
 class Source:
-    """The keys of a source, in their order; and why some of them are there."""
+    """The keys of a source, in their order; why some of them are there; and lines that are odd."""
 
     keys: dict[str, Any]
     why: dict[str, str] = field(default_factory=dict)
+    odd: dict[str, str] = field(default_factory=dict)
 
 
 def source_of(path: Path, folder: Path, target: str | None = None) -> Source:
@@ -140,6 +144,27 @@ def _look_at_lines(source: Source, lines: Sequence[str], default: str, target: s
     if rows and not named and looks_like_row(rows[first][1]):
         source.keys["header"] = False
         source.why["header"] = "the first line looks like data; `names: […]` names the columns"
+    elif words := _words_above(rows[first + 1 :]):
+        source.odd[f"line {rows[first + 1][0] + 1}"] = (
+            f"holds words where numbers stand below, {listing(list(map(show, words)), 3)}: units, "
+            "or other names? delete it, or it counts as a row without these"
+        )
+
+
+def _words_above(rows: Sequence[tuple[int, list[str]]]) -> list[str]:
+    """The cells of the first row, if it holds words alone, several where numbers stand below."""
+    if len(rows) < _FEW or any(looks_numeric(cell) for cell in rows[0][1]):
+        return []
+    below = [cells for _, cells in rows[1:]]
+    words = [
+        cell for i, cell in enumerate(rows[0][1])
+        if cell.strip() and _share_of_numbers(below, i) >= _ALIKE
+    ]  # fmt: skip
+    return words if len(words) > 1 else []
+
+
+def _share_of_numbers(rows: Sequence[Sequence[str]], place: int) -> float:
+    return sum(place < len(cells) and looks_numeric(cells[place]) for cells in rows) / len(rows)
 
 
 def _delimiter(lines: Sequence[str], default: str) -> tuple[str, list[tuple[int, list[str]]]]:
