@@ -42,7 +42,9 @@ export class Code {
   readonly element = h("div", { class: "code editor" });
   private readonly view: EditorView;
 
-  constructor(text: string, schemaOf: SchemaOf, private readonly acts: { changed(): void; submit(): void }) {
+  /** `arrived` is done when schemas that are on their way are there. */
+  constructor(text: string, schemaOf: SchemaOf, arrived: () => Promise<void>,
+    private readonly acts: { changed(): void; submit(): void }) {
     const own = [
       { key: "Mod-Enter", run: () => { this.acts.submit(); return true; } },
       { key: "Ctrl-Enter", run: () => { this.acts.submit(); return true; } },
@@ -54,7 +56,7 @@ export class Code {
           { key: "Enter", run: newLine }, ...historyKeymap, ...defaultKeymap, indentWithTab]),
         look,
         history(), drawSelection(), closeBrackets(), highlightActiveLine(),
-        autocompletion({ override: [complete(schemaOf)], icons: false, activateOnTyping: true }),
+        autocompletion({ override: [complete(schemaOf, arrived)], icons: false, activateOnTyping: true }),
         meanings(schemaOf),
         typedOver,
         EditorView.contentAttributes.of({ "aria-label": "The spec, in YAML", "aria-describedby": "editor-help",

@@ -12,18 +12,28 @@ import { kindOf, type Schema, type SchemaMap } from "./schema";
 
 export type SchemaOf = (text: string) => SchemaMap | null;
 
-/** Completions at the cursor. A document's own text says whether it is a sweep. */
-export function complete(schemaOf: SchemaOf) {
-  return (asked: CompletionContext): CompletionResult | null => {
+/**
+ * Completions at the cursor, once a schema that is on its way is there. A document's own text says
+ * whether it is a sweep.
+ */
+export function complete(schemaOf: SchemaOf, arrived: () => Promise<void>) {
+  return (asked: CompletionContext): CompletionResult | null | Promise<CompletionResult | null> => {
     const text = asked.state.doc.toString();
     const schema = schemaOf(text);
-    if (!schema) return null;
-    const context = contextAt(text, asked.pos);
-    if (!asked.explicit && context.from === asked.pos && context.kind === "key") return null;
-    const found = schema.at(context);
-    const options = context.kind === "key" ? keys(schema, found, context) : values(schema, found);
-    return options.length ? { from: context.from, options, validFor: /^[\w.-]*$/ } : null;
+    if (schema) return offered(asked, text, schema);
+    return arrived().then(() => {
+      const late = schemaOf(text);
+      return late && !asked.aborted ? offered(asked, text, late) : null;
+    });
   };
+}
+
+function offered(asked: CompletionContext, text: string, schema: SchemaMap): CompletionResult | null {
+  const context = contextAt(text, asked.pos);
+  if (!asked.explicit && context.from === asked.pos && context.kind === "key") return null;
+  const found = schema.at(context);
+  const options = context.kind === "key" ? keys(schema, found, context) : values(schema, found);
+  return options.length ? { from: context.from, options, validFor: /^[\w.-]*$/ } : null;
 }
 
 function keys(schema: SchemaMap, found: readonly Schema[], context: Context): Completion[] {

@@ -42,7 +42,8 @@ export function openEditor(place: Place, who: Who): View {
 
   const options = new Options(() => { key = randomKey(); checking.soon(); });
   const code = new Code(kept ?? (from ? "" : template.text),
-    (text) => schemas.get(isSweep(text) ? "sweep" : "train") ?? null, { changed, submit: () => void submit() });
+    (text) => schemas.get(isSweep(text) ? "sweep" : "train") ?? null, async () => { await loading; },
+    { changed, submit: () => void submit() });
   const panel = new Panel((mistake) => code.goTo(mistake));
   const send = button("Submit", { class: "primary", title: "Ctrl Enter" }, () => void submit());
   send.append(h("kbd", {}, "Ctrl ↵"));
