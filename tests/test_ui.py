@@ -149,7 +149,7 @@ def test_a_server_is_only_named(folder: Path, capsys: pytest.CaptureFixture[str]
         uri = f"http://127.0.0.1:{server.server_port}"
         thread = threading.Thread(target=server.handle_request)
         thread.start()
-        serve_ui(uri, None, 5000)
+        serve_ui(uri, None, server.server_port)  # which is taken, and not needed
         thread.join()
     assert capsys.readouterr().out == f"The runs are in {uri}: open it in a browser.\n"
     with pytest.raises(TrackingError, match=f"no MLflow server at {uri}"):

@@ -17,13 +17,13 @@ def serve_ui(tracking_uri: str | None, kept: Path | None, port: int) -> None:
 
     Raises `TrackingError` when there are no runs yet, `UsageError` when the port is taken.
     """
-    check_port(port)
-    _say(f"looking into the runs, to open them at port {port}")
     store = store_at(tracking_uri, kept).find_store()
     if store.uri.startswith(("http://", "https://")):
         check_store(store)
         print(f"The runs are in {store.shown}: open it in a browser.")
         return
+    check_port(port)
+    _say("starting MLflow's UI")
     if store.database is None:
         raise UsageError(
             f"`train ui` shows databases of the kind sqlite:///…, not {store.shown}", code="TR-T003"
@@ -56,7 +56,7 @@ def serve_model(run: str, tracking_uri: str | None, kept: Path | None, port: int
     from trainer.runs.use import find_model
 
     check_port(port)
-    _say(f"looking for the model of '{run}', to serve it at port {port}")
+    _say(f"looking for the model of '{run}', and starting its server")
     profile = store_at(tracking_uri, kept)
     model, store = find_model(run, profile=profile), profile.find_store()
     arguments = ["models", "serve", "--model-uri", model.uri, "--env-manager", "local"]
@@ -68,5 +68,5 @@ def serve_model(run: str, tracking_uri: str | None, kept: Path | None, port: int
 
 
 def _say(text: str) -> None:
-    """A line at once: MLflow takes seconds to start."""
-    print(f"{text}: some seconds", file=sys.stderr, flush=True)
+    """A line at once, as MLflow is slow."""
+    print(f"{text}: this takes some seconds", file=sys.stderr, flush=True)
