@@ -328,6 +328,7 @@ def test_arrays_that_are_none(folder: Path) -> None:
     assert "expected numbers or texts, found the type complex128" in told(
         a=np.zeros(3, complex), y=np.zeros(3)
     )
+    assert "no rows" in told(a=np.array([], "U3"), y=np.zeros(0))
     assert told(a=np.array(["x", "é", "b\ud800"]), y=np.zeros(3)) == (
         "t.npz: array 'a': row 2: the text 'b\\ud800' holds half of a character "
         "(save the texts as they are in UTF-8)"

@@ -107,6 +107,8 @@ PLANTED: tuple[tuple[str, dict[str, Any], dict[str, Any], str], ...] = (
      "is 9999 in 1 of 200 rows, far from all others, 0 to 199"),
     ("filler", {"a": but(AGES % 2, [5, 6], 9)}, {"a": but(3 * (AGES % 2), [5, 6], 9)},
      "is 9 in 2 of 200 rows, far from all others, 0 to 1"),
+    ("filler", {"a": but(AGES % 2 + 1, [5], -9)}, {"a": but(AGES % 2 + 4, [5], -9)},
+     "is -9 in 1 of 200 rows, far from all others, 1 to 2"),
     ("filler", {"a": ["99", *TEXTS[1:]]}, {"a": ["x99", *TEXTS[1:]]},
      "is 99 in 1 of 200 rows, names in the others"),
     ("total", {"a": [*TEXTS[1:], "Grand total:"]}, {"a": ["Total", *TEXTS[1:]]},

@@ -63,7 +63,9 @@ class Looked:
         if self.typed:
             self.missing += int(missing_cells(cells, missing).sum())
             return
-        self.last = text_of(cells[len(cells) - 1].as_py()) if cells[-1:].null_count == 0 else ""
+        if len(cells):
+            last = cells[len(cells) - 1].as_py()
+            self.last = "" if last is None else text_of(last)
         values, places = distinct(cells)
         *counts, nulls = np.bincount(places, minlength=len(values) + 1).tolist()
         self.missing += nulls

@@ -17,7 +17,7 @@ from trainer.survey.findings import RARE
 
 _OUT: Final = ("empty", "constant", "numbering", "copy")
 """Findings for which a column is left out."""
-_ODD: Final = ("filler", "spelling", "total")
+_ODD: Final = ("filler", "spelling")
 """Findings of cells that are to be mended in the file, or said otherwise of it."""
 _GAPS: Final = 0.05
 """The share of missing cells from which on a column tells where they are."""

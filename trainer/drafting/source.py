@@ -69,9 +69,12 @@ def _look_at_sheets(source: Source, path: Path, target: str) -> None:
     """Adds which sheet has the target among its names, and how many rows stand above these."""
     with opened_workbook(path) as book:
         for number, sheet in enumerate(book.worksheets):
-            rows = sheet.iter_rows(max_row=_ABOVE + 1, values_only=True)
-            for above, cells in enumerate(rows):
-                if not _names(["" if cell is None else str(cell) for cell in cells], target):
+            rows = [
+                ["" if cell is None else str(cell) for cell in cells]
+                for cells in sheet.iter_rows(max_row=_ABOVE + _LINES, values_only=True)
+            ]
+            for above in range(min(len(rows), _ABOVE)):
+                if not _names(rows[above:], target):
                     continue
                 if number:
                     source.keys["sheet"] = sheet.title
@@ -82,11 +85,17 @@ def _look_at_sheets(source: Source, path: Path, target: str) -> None:
                 return
 
 
-def _names(cells: Sequence[str], target: str) -> bool:
-    """Whether cells name columns, the target among them: no values, and no two alike."""
-    present = [clean_name(cell) for cell in cells if cell.strip()]
-    alike = len(set(present)) < len(present)
-    return clean_name(target) in present and not alike and not looks_like_row(cells)
+def _names(rows: Sequence[Sequence[str]], target: str) -> bool:
+    """Whether the first row names columns, the target among them: no two cells are alike, half of
+    them are no values, and none stands in its column again.
+    """
+    names = [clean_name(cell) for cell in rows[0]]
+    present = [name for name in names if name]
+    if clean_name(target) not in present or len({*present}) < len(present):
+        return False
+    again = (name and name in map(clean_name, cells[i : i + 1])
+             for cells in rows[1:] for i, name in enumerate(names))  # fmt: skip
+    return not looks_like_row(rows[0]) and not any(again)
 
 
 def _look(source: Source, path: Path, target: str | None) -> None:
@@ -134,9 +143,10 @@ def _look_at_lines(source: Source, lines: Sequence[str], default: str, target: s
     named = False
     if target is not None and rows:
         named = clean_name(target) in map(clean_name, rows[first][1])
-        below = enumerate(rows[first + 1 : first + 1 + _ABOVE], first + 1)
-        found = next((i for i, (_, cells) in below if _names(cells, target)), None)
-        if not named and found is not None and len(rows[found][1]) == width:
+        table = [cells for _, cells in rows]
+        below = range(first + 1, min(len(rows), first + 1 + _ABOVE))
+        found = next((i for i in below if _names(table[i:], target)), None)
+        if not named and found is not None and len(table[found]) == width:
             named, first, why = True, found, "the names stand below"
     if first and "comment" not in source.keys:
         source.keys["skip_lines"] = rows[first][0]

@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 from trainer.data.columns.numerals import number_of
 from trainer.data.columns.table import show
-from trainer.drafting.cells import Judged, Looked, judge
+from trainer.drafting.cells import ROWS, Judged, Looked, judge
 from trainer.errors import UsageError
 
 Loss = Literal["squared", "logistic"]
@@ -36,11 +36,12 @@ def task_of(looked: Looked, loss: Loss | None) -> Task:
     if judged.out:
         raise UsageError(f"{name} cannot be predicted: it {judged.out}", code="TR-U012")
     texts = [text for text in looked.texts if text not in judged.nothing]
-    if len(texts) == 1 and looked.rows > 1:
+    whole = looked.rows < ROWS  # else other rows may have other ones
+    if len(texts) == 1 and looked.rows > 1 and whole:
         message = f"{name} is {show(texts[0])} in all rows: there is nothing to learn"
         raise UsageError(message, code="TR-U012")
     if judged.kind in ("categorical", "boolean"):
-        if len(texts) == looked.rows - looked.missing > 2:
+        if whole and len(texts) == looked.rows - looked.missing > 2:
             message = f"{name} has a class of its own in each of {len(texts):,} rows"
             raise UsageError(message, code="TR-U012")
         if loss == "squared":

@@ -126,7 +126,7 @@ def fillers(cells: Cells) -> Iterator[Finding]:
         return
     near = values / 4  # whose differences are finite
     low, high = 0, len(values) - 1  # of those that are none
-    while high - low >= _OTHERS or (high - low == 2 and _are_two_classes(values)):
+    while high - low >= _OTHERS or (high - low == 2 and _are_classes_and_one(values)):
         if near[low + 1] - near[low] > near[high] - near[low + 1]:
             at, (low, high) = low, (low + 1, high)
         elif near[high] - near[high - 1] > near[high - 1] - near[low]:
@@ -142,9 +142,10 @@ def fillers(cells: Cells) -> Iterator[Finding]:
         yield Finding("filler", (cells.name,), message, _NAME_IT, share=share)
 
 
-def _are_two_classes(values: Array) -> bool:
-    """Whether two of three numbers, as 0 and 1, stand for yes and no."""
-    return values[:2].tolist() in ([0, 1], [1, 2])
+def _are_classes_and_one(values: Array) -> bool:
+    """Whether there are three numbers, of which two, as 0 and 1, stand for yes and no."""
+    pairs = (values[:2].tolist(), values[1:].tolist())
+    return len(values) == 3 and any(pair in pairs for pair in ([0, 1], [1, 2]))
 
 
 def _filling_words(cells: Cells) -> Iterator[Finding]:

@@ -28,7 +28,6 @@ from trainer.survey.findings import (
 from trainer.survey.rows import Marks, shifts
 from trainer.survey.telling import Telling
 
-NOTHING: Final = "there is nothing to learn"
 ROWS: Final = 10**6
 """The rows of a table that stays on disk that are looked at, the first ones."""
 
@@ -154,8 +153,8 @@ class _Looking:
         if self.table.classes is not None:
             self.findings += rare_classes(cells)
         if len(cells.values) > 1 and cells.distinct == 1:
-            same = [replace(each, advice=NOTHING, grave=True) for each in idle(cells)]
-            self.findings += same
+            advice = "there is nothing to learn"
+            self.findings += [replace(each, advice=advice, grave=True) for each in idle(cells)]
         self.findings += [*fillers(cells), *total(cells), *spellings(cells)]
         self.findings += shifts(cells, self.parts, self._columns)
         return facts_of(cells, self.parts)

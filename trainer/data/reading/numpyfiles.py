@@ -191,7 +191,7 @@ def _native(array: Array) -> Array:
 
 def _check_texts(array: Array) -> None:
     """Raises `_CellError` for a text that holds half of a character (a surrogate)."""
-    if not array.itemsize:
+    if not array.nbytes:
         return
     codes = np.ascontiguousarray(array).view(np.uint32).reshape(len(array), -1)
     halves = ((codes >= 0xD800) & (codes <= 0xDFFF)).any(axis=1)
